@@ -1,0 +1,1 @@
+"""ERNIE-M in readable NumPy, with a C fast path."""
