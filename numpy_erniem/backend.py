@@ -90,6 +90,7 @@ def accelerated(body: Callable) -> Callable:
             _calls[name, result if declined else "native"] += 1
         return body(*args, **kwargs) if declined else result
 
+    primitive.body = body
     return primitive
 
 

@@ -1,0 +1,70 @@
+"""encode(): the forward pass of ERNIE-M on one screen.
+
+    ids ─ embeddings ─ [ self-attention ─ add & norm ─ feed-forward ─ add & norm ] × L ─ pooler
+
+B batch, T tokens, D hidden, H heads, L layers; each function called here is in `layers`, each
+formula in `ops`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.inputs import Inputs
+from numpy_erniem.layers import Attending, KeyValue, embeddings, encoder_layer, pooler
+
+
+@dataclass
+class Encoded:
+    """What the forward pass computed; the three lists stay empty unless they were asked for."""
+
+    last_hidden_state: np.ndarray  # (B, T, D)
+    pooled: np.ndarray | None  # (B, D)
+    hidden_states: list[np.ndarray] = field(default_factory=list)  # L + 1 times (B, T, D)
+    attentions: list[np.ndarray] = field(default_factory=list)  # L times (B, H, T, S)
+    key_values: list[KeyValue] = field(default_factory=list)  # L times two (B, H, S, d)
+
+
+def encode(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encoded:
+    """Turn token ids into one vector per token, and one per text.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Checked arguments, from `prepare_inputs`.
+    w : dict
+        "embeddings", "encoder" and, for the vector per text, "pooler".
+    config : ErnieMConfig
+
+    Returns
+    -------
+    Encoded
+
+    References
+    ----------
+    Ouyang et al., "ERNIE-M", arXiv:2012.15674, section 3; `ErnieMModel.forward` in upstream.
+    """
+    x = embeddings(
+        inputs.input_ids, inputs.position_ids, w["embeddings"], config, inputs.inputs_embeds
+    )  # (B, T) -> (B, T, D)
+    result = Encoded(x, None)
+
+    for n, layer in enumerate(w["encoder"]["layers"]):
+        if inputs.keep_hidden_states:
+            result.hidden_states.append(x)
+        how = Attending(inputs.visible, inputs.head_mask[n], inputs.past[n], inputs.keep_attentions)
+        x, probabilities, key_value = encoder_layer(x, layer, config, how)  # (B, T, D) -> same
+        if inputs.keep_attentions:
+            result.attentions.append(probabilities)
+        if inputs.keep_key_values:
+            result.key_values.append(key_value)
+
+    if inputs.keep_hidden_states:
+        result.hidden_states.append(x)
+    result.last_hidden_state = x
+    if "pooler" in w:
+        result.pooled = pooler(x, w["pooler"])  # (B, T, D) -> (B, D)
+    return result

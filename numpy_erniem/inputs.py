@@ -1,0 +1,213 @@
+"""What may enter a forward pass: defaults filled in, everything checked, errors that help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.layers import KeyValue
+
+
+@dataclass
+class Inputs:
+    """Checked arguments of a forward pass. T tokens come after P past ones; S = P + T."""
+
+    input_ids: np.ndarray | None  # (B, T) int64
+    inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
+    position_ids: np.ndarray  # (B or 1, T) int64
+    visible: np.ndarray | None  # bool, broadcasts to (B, H, T, S); None hides nothing
+    head_mask: list[np.ndarray | None]  # per layer, broadcasts to (B, H, T, S)
+    past: list[KeyValue | None]  # per layer, two (B, H, P, d)
+    keep_key_values: bool = field(default=False)
+    keep_hidden_states: bool = field(default=False)
+    keep_attentions: bool = field(default=False)
+
+
+def prepare_inputs(
+    config: ErnieMConfig,
+    dtype: np.dtype,
+    input_ids: Any = None,
+    position_ids: Any = None,
+    attention_mask: Any = None,
+    head_mask: Any = None,
+    inputs_embeds: Any = None,
+    past_key_values: Any = None,
+    use_cache: bool | None = None,
+    output_hidden_states: bool | None = None,
+    output_attentions: bool | None = None,
+) -> Inputs:
+    """Check the arguments of a forward pass and fill in what was left out.
+
+    Without an attention mask, tokens equal to pad_token_id are hidden (with inputs_embeds:
+    nothing is), and so is nothing of the past. No argument is changed.
+
+    Raises
+    ------
+    ValueError
+        With the rule, the value and the remedy.
+    """
+    ids, vectors = _tokens(input_ids, inputs_embeds, config, dtype)
+    B, T = (vectors if ids is None else ids).shape[:2]
+    past = _past(past_key_values, B, config, dtype)
+    P = 0 if past[:1] in ([], [None]) else past[0][0].shape[2]
+    if P + T > config.max_length:
+        raise ValueError(
+            f"{P + T} tokens are more than the {config.max_length} that this model takes "
+            f"(max_position_embeddings - 2); shorten the text, or tokenize with truncation=True"
+        )
+
+    def flag(given: bool | None, name: str) -> bool:
+        return bool(getattr(config, name) if given is None else given)
+
+    return Inputs(
+        input_ids=ids,
+        inputs_embeds=vectors,
+        position_ids=_positions(position_ids, B, T, P, config),
+        visible=_visible(attention_mask, ids, B, T, P, config),
+        head_mask=_head_masks(head_mask, config, dtype),
+        past=past,
+        keep_key_values=flag(use_cache, "use_cache"),
+        keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
+        keep_attentions=flag(output_attentions, "output_attentions"),
+    )
+
+
+def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
+    """An array of one of the numpy dtype kinds in `kinds` ("b" bool, "i" int, "f" float)."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} is not an array: its rows differ in length; tokenize with padding=True"
+        ) from None
+    if array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in kinds:
+        names = " or ".join({"b": "bool", "i": "integer", "f": "float"}[k] for k in kinds)
+        raise ValueError(f"{name} must hold {names} numbers, not {array.dtype}")
+    return array
+
+
+def _tokens(
+    input_ids: Any, inputs_embeds: Any, config: ErnieMConfig, dtype: np.dtype
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The (B, T) ids or the (B, T, D) vectors, whichever was given."""
+    if (input_ids is None) == (inputs_embeds is None):
+        what = "neither is given" if input_ids is None else "both are given"
+        raise ValueError(f"give input_ids or inputs_embeds, one of them; {what}")
+    if inputs_embeds is not None:
+        vectors = as_array("inputs_embeds", inputs_embeds, "fi").astype(dtype, copy=False)
+        if vectors.ndim != 3 or vectors.shape[2] != config.hidden_size or not vectors.size:
+            raise ValueError(
+                f"inputs_embeds has shape {vectors.shape}, not (batch, tokens, "
+                f"{config.hidden_size}) with at least one of each"
+            )
+        return None, vectors
+    ids = np.asarray(input_ids) if hasattr(input_ids, "shape") else None
+    ids = as_array("input_ids", input_ids if ids is None else ids, "if")
+    if ids.ndim != 2 or not ids.size:
+        raise ValueError(
+            f"input_ids has shape {ids.shape}, not (batch, tokens) with at least one of each; "
+            "a single text of n tokens is (1, n)"
+        )
+    ids = as_array("input_ids", ids, "i").astype(np.int64, copy=False)
+    _check_range("input_ids", ids, config.vocab_size, "vocab_size; is it this model's tokenizer?")
+    return ids, None
+
+
+def _check_range(name: str, values: np.ndarray, end: int, rule: str) -> None:
+    wrong = (values < 0) | (values >= end)
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}{list(where)} is {values[where]}, not in 0..{end - 1} ({rule})")
+
+
+def _positions(value: Any, B: int, T: int, P: int, config: ErnieMConfig) -> np.ndarray:
+    """(B or 1, T) positions: the given ones, or P, P + 1, ..."""
+    if value is None:
+        return np.arange(P, P + T)[None, :]
+    positions = as_array("position_ids", value, "i").astype(np.int64, copy=False)
+    if positions.shape == (T,):
+        positions = positions[None, :]
+    if positions.shape not in ((B, T), (1, T)):
+        raise ValueError(f"position_ids has shape {positions.shape}, not ({B}, {T}) or (1, {T})")
+    rule = "max_position_embeddings - 2"
+    _check_range("position_ids", positions, config.max_length, rule)
+    return positions
+
+
+def _visible(
+    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
+) -> np.ndarray | None:
+    """Bool mask that broadcasts to (B, H, T, S), or None where nothing is hidden."""
+    S, H = P + T, config.num_attention_heads
+    if value is None:
+        if ids is None or config.pad_token_id is None:
+            return None
+        mask = np.concatenate([np.ones((B, P), bool), ids != config.pad_token_id], axis=1)
+    else:
+        mask = as_array("attention_mask", value, "bif")
+        allowed = ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
+        if mask.shape not in allowed:
+            past = f", {P} past and {T} new tokens" if P else ""
+            raise ValueError(
+                f"attention_mask has shape {mask.shape}, not one of "
+                f"{', '.join(map(str, dict.fromkeys(allowed)))} (batch {B}{past})"
+            )
+        if mask.dtype != bool:
+            if not ((mask == 0) | (mask == 1)).all():
+                raise ValueError(
+                    "attention_mask must hold 1 for tokens that are seen and 0 for hidden ones; "
+                    f"it holds other values between {mask.min()} and {mask.max()}"
+                )
+            mask = mask == 1
+    if mask.all():
+        return None
+    shape = {2: (B, 1, 1, S), 3: (B, 1, T, S), 4: mask.shape}[mask.ndim]
+    return mask.reshape(shape)
+
+
+def _head_masks(value: Any, config: ErnieMConfig, dtype: np.dtype) -> list[np.ndarray | None]:
+    """One factor per layer that broadcasts to (B, H, T, S), from (H,), (L, H) or 5 axes."""
+    L, H = config.num_hidden_layers, config.num_attention_heads
+    if value is None:
+        return [None] * L
+    mask = as_array("head_mask", value, "bif").astype(dtype)
+    if mask.shape == (H,):
+        mask = np.broadcast_to(mask, (L, H))
+    if mask.shape == (L, H):
+        mask = mask[:, None, :, None, None]  # (L, H) -> (L, 1, H, 1, 1)
+    if mask.ndim != 5 or len(mask) != L:
+        raise ValueError(
+            f"head_mask has shape {mask.shape}, not ({H},), ({L}, {H}) "
+            f"or ({L}, batch or 1, {H} or 1, tokens or 1, keys or 1)"
+        )
+    return list(mask)
+
+
+def _past(
+    value: Sequence | None, B: int, config: ErnieMConfig, dtype: np.dtype
+) -> list[KeyValue | None]:
+    """Keys and values of earlier tokens per layer, each (B, H, P, d)."""
+    L, d = config.num_hidden_layers, config.head_dim
+    if value is None:
+        return [None] * L
+    if len(value) != L:
+        raise ValueError(f"past_key_values has {len(value)} layers, the model has {L}")
+    past, length = [], None
+    for n, pair in enumerate(value):
+        heads = config.num_attention_heads - len(config.pruned_heads.get(n, ()))
+        if len(pair) != 2:
+            raise ValueError(f"past_key_values[{n}] has {len(pair)} arrays, not key and value")
+        arrays = tuple(as_array(f"past_key_values[{n}]", a, "f").astype(dtype) for a in pair)
+        for array in arrays:
+            length = array.shape[2] if length is None and array.ndim == 4 else length
+            if array.shape != (B, heads, length, d):
+                raise ValueError(
+                    f"past_key_values[{n}] has an array of shape {array.shape}, "
+                    f"not ({B}, {heads}, {length or 'past tokens'}, {d})"
+                )
+        past.append(arrays)
+    return past

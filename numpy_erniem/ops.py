@@ -1,0 +1,197 @@
+"""The primitives as NumPy formulas. What is marked `@accelerated` may have a C twin.
+
+Shapes: B batch, T tokens (queries), S keys (T, or past + T), D hidden, H heads, d = D/H,
+F feed-forward, V vocabulary. float32 in, float32 out (float64 stays float64); an argument is
+never changed. A layer's weights come as the dict that the checkpoint holds for it:
+{"weight": ..., "bias": ...}.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from numpy_erniem.activations import ACTIVATIONS
+from numpy_erniem.backend import accelerated
+
+Weights = Mapping[str, np.ndarray]
+
+# Elements that are worked on at a time, so that temporaries stay in the second-level cache.
+CACHE_BLOCK = 1 << 16
+
+
+@accelerated
+def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarray:
+    """Affine map, then an activation: act(x Wᵀ + b).
+
+    Parameters
+    ----------
+    x : (..., K) array
+    w : dict with "weight" (N, K) and "bias" (N,)
+    activation : name in `ACTIVATIONS`, optional
+
+    Returns
+    -------
+    (..., N) array
+    """
+    rows = x.reshape(-1, x.shape[-1])  # (..., K) -> (M, K): one product for the whole batch
+    y = rows @ w["weight"].T  # (M, K)·(K, N) -> (M, N)
+    y += w["bias"]
+    if activation is not None:
+        act = ACTIVATIONS[activation]
+        step = max(1, CACHE_BLOCK // y.shape[1])
+        for start in range(0, len(y), step):
+            y[start : start + step] = act(y[start : start + step])
+    return y.reshape(*x.shape[:-1], -1)  # (M, N) -> (..., N)
+
+
+@accelerated
+def add_norm(x: np.ndarray, residual: np.ndarray | None, w: Weights, eps: float) -> np.ndarray:
+    """Layer norm of x + residual over the last axis: (v - mean) / √(variance + eps) · γ + β.
+
+    Parameters
+    ----------
+    x : (..., D) array
+    residual : array that broadcasts to x, or None
+    w : dict with "weight" γ (D,) and "bias" β (D,)
+    eps : float
+
+    Returns
+    -------
+    (..., D) array
+
+    References
+    ----------
+    Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450, section 3.1.
+    """
+    total = x if residual is None else x + residual
+    y = total - total.mean(axis=-1, keepdims=True)
+    variance = np.einsum("...d,...d->...", y, y)[..., None] / y.shape[-1]  # (..., 1)
+    y *= 1 / np.sqrt(variance + eps)
+    y *= w["weight"]
+    y += w["bias"]
+    return y
+
+
+@accelerated
+def layer_norm(x: np.ndarray, w: Weights, eps: float) -> np.ndarray:
+    """Layer norm over the last axis, `add_norm` without a residual: (..., D) -> (..., D)."""
+    return add_norm.body(x, None, w, eps)
+
+
+@accelerated
+def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: float) -> np.ndarray:
+    """Layer norm of word row + position row, for every token.
+
+    Parameters
+    ----------
+    ids : (B, T) integer array, rows of the word table
+    rows : (B, T) or (1, T) integer array, rows of the position table
+    w : dict with "word_embeddings" (V, D), "position_embeddings" (P, D) and "layer_norm"
+    eps : float
+
+    Returns
+    -------
+    (B, T, D) array
+    """
+    words = w["word_embeddings"]["weight"][ids]  # (B, T) -> (B, T, D)
+    return add_norm(words, w["position_embeddings"]["weight"][rows], w["layer_norm"], eps)
+
+
+def softmax(scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """exp(s) / Σ exp(s) over the last axis; the largest score is taken off first, so no overflow.
+
+    A row that is all one number, like the row of a query that may see no key, becomes uniform.
+    """
+    out = np.subtract(scores, scores.max(axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=-1, keepdims=True)
+    return out
+
+
+@accelerated
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    *,
+    visible: np.ndarray | None = None,
+    head_mask: np.ndarray | None = None,
+    query_distance: np.ndarray | None = None,
+    key_distance: np.ndarray | None = None,
+    keep_probabilities: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scaled dot-product attention: softmax(q kᵀ / √d + mask) · head_mask · v.
+
+    Parameters
+    ----------
+    q : (B, H, T, d) array
+    k, v : (B, H, S, d) arrays
+    visible : bool array that broadcasts to (B, H, T, S), optional
+        False hides a key from a query: its score becomes the lowest finite number.
+    head_mask : array that broadcasts to (B, H, T, S), optional
+        Multiplies the probabilities.
+    query_distance, key_distance : (T + S - 1, d) arrays, optional
+        One vector per distance from query to key; see `distance_scores`.
+    keep_probabilities : bool
+
+    Returns
+    -------
+    context : (B, T, H, d) array
+    probabilities : (B, H, T, S) array, or None unless kept
+
+    References
+    ----------
+    Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2.1.
+    """
+    B, H, T, d = q.shape
+    S = k.shape[2]
+    context = np.empty((B, T, H, d), q.dtype)
+    probabilities = np.empty((B, H, T, S), q.dtype) if keep_probabilities else None
+    step = max(1, CACHE_BLOCK // max(1, H * T * S))
+    for b in (slice(start, start + step) for start in range(0, B, step)):
+        scores = (q[b] / math.sqrt(d)) @ k[b].swapaxes(2, 3)  # (b,H,T,d)·(b,H,d,S) -> (b,H,T,S)
+        if query_distance is not None:
+            scores += distance_scores(q[b], query_distance, S) / math.sqrt(d)
+        if key_distance is not None:
+            by_key = distance_scores(k[b], key_distance[::-1], T)  # (b, H, S, T)
+            scores += by_key.swapaxes(2, 3) / math.sqrt(d)
+        if visible is not None:
+            np.copyto(scores, np.finfo(scores.dtype).min, where=~_rows(visible, b))
+        softmax(scores, out=scores)
+        if head_mask is not None:
+            scores *= _rows(head_mask, b)
+        if keep_probabilities:
+            probabilities[b] = scores
+        np.matmul(scores, v[b], out=context[b].swapaxes(1, 2))  # (b,H,T,S)·(b,H,S,d)
+    return context, probabilities
+
+
+def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndarray:
+    """Score of every row of x with every other row, by their distance alone: x_i · e_(i - j).
+
+    Parameters
+    ----------
+    x : (B, H, n, d) array
+    distance : (n + others - 1, d) array
+        Row r is the vector e of distance i - j = r - (others - 1).
+    others : int
+
+    Returns
+    -------
+    (B, H, n, others) array
+
+    References
+    ----------
+    Shaw, Uszkoreit and Vaswani, "Self-Attention with Relative Position Representations",
+    arXiv:1803.02155, section 3.3; `position_embedding_type` in upstream.
+    """
+    n = x.shape[2]
+    every = x @ distance.T  # (B,H,n,d)·(d, n+others-1) -> (B,H,n,n+others-1)
+    i, j = np.arange(n)[:, None], np.arange(others)[None, :]
+    return every[:, :, i, i - j + others - 1]  # -> (B, H, n, others)
+
+
+def _rows(mask: np.ndarray, b: slice) -> np.ndarray:
+    """The part of a (B or 1, ...) mask that belongs to the batch rows b."""
+    return mask if len(mask) == 1 else mask[b]
