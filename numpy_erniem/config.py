@@ -114,8 +114,8 @@ class ErnieMConfig:
             _require_int("num_labels", num_labels, least=1)
             if names_given and len(self.id2label) != num_labels:
                 raise ValueError(
-                    f"num_labels {num_labels} contradicts id2label with {len(self.id2label)} names; "
-                    "give one of them, or make them agree"
+                    f"num_labels {num_labels} contradicts id2label with {len(self.id2label)} "
+                    "names; give one of them, or make them agree"
                 )
             if not names_given:
                 self.num_labels = num_labels

@@ -14,7 +14,7 @@ import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.inputs import Inputs
-from numpy_erniem.layers import Attending, KeyValue, embeddings, encoder_layer, pooler
+from numpy_erniem.layers import KeyValue, embeddings, encoder_layer, pooler
 
 
 @dataclass
@@ -55,8 +55,9 @@ def encode(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encode
     for n, layer in enumerate(w["encoder"]["layers"]):
         if inputs.keep_hidden_states:
             result.hidden_states.append(x)
-        how = Attending(inputs.visible, inputs.head_mask[n], inputs.past[n], inputs.keep_attentions)
-        x, probabilities, key_value = encoder_layer(x, layer, config, how)  # (B, T, D) -> same
+        x, probabilities, key_value = encoder_layer(
+            x, layer, config, inputs.attending[n]
+        )  # (B, T, D) -> (B, T, D)
         if inputs.keep_attentions:
             result.attentions.append(probabilities)
         if inputs.keep_key_values:

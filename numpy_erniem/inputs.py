@@ -1,13 +1,13 @@
 """What may enter a forward pass: defaults filled in, everything checked, errors that help."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.layers import KeyValue
+from numpy_erniem.layers import Attending, KeyValue
 
 
 @dataclass
@@ -17,12 +17,10 @@ class Inputs:
     input_ids: np.ndarray | None  # (B, T) int64
     inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
     position_ids: np.ndarray  # (B or 1, T) int64
-    visible: np.ndarray | None  # bool, broadcasts to (B, H, T, S); None hides nothing
-    head_mask: list[np.ndarray | None]  # per layer, broadcasts to (B, H, T, S)
-    past: list[KeyValue | None]  # per layer, two (B, H, P, d)
-    keep_key_values: bool = field(default=False)
-    keep_hidden_states: bool = field(default=False)
-    keep_attentions: bool = field(default=False)
+    attending: list[Attending]  # per layer: masks, and the past
+    keep_key_values: bool = False
+    keep_hidden_states: bool = False
+    keep_attentions: bool = False
 
 
 def prepare_inputs(
@@ -61,16 +59,21 @@ def prepare_inputs(
     def flag(given: bool | None, name: str) -> bool:
         return bool(getattr(config, name) if given is None else given)
 
+    keep_attentions = flag(output_attentions, "output_attentions")
+    visible = _visible(attention_mask, ids, B, T, P, config)
+    factors = _head_masks(head_mask, config, dtype)
+    attending = []
+    for n in range(config.num_hidden_layers):
+        seen, factor = (_without_pruned(mask, n, config) for mask in (visible, factors[n]))
+        attending.append(Attending(seen, factor, past[n], keep_attentions))
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,
         position_ids=_positions(position_ids, B, T, P, config),
-        visible=_visible(attention_mask, ids, B, T, P, config),
-        head_mask=_head_masks(head_mask, config, dtype),
-        past=past,
+        attending=attending,
         keep_key_values=flag(use_cache, "use_cache"),
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
-        keep_attentions=flag(output_attentions, "output_attentions"),
+        keep_attentions=keep_attentions,
     )
 
 
@@ -105,8 +108,7 @@ def _tokens(
                 f"{config.hidden_size}) with at least one of each"
             )
         return None, vectors
-    ids = np.asarray(input_ids) if hasattr(input_ids, "shape") else None
-    ids = as_array("input_ids", input_ids if ids is None else ids, "if")
+    ids = as_array("input_ids", input_ids, "if")  # [] is an array of floats
     if ids.ndim != 2 or not ids.size:
         raise ValueError(
             f"input_ids has shape {ids.shape}, not (batch, tokens) with at least one of each; "
@@ -185,6 +187,14 @@ def _head_masks(value: Any, config: ErnieMConfig, dtype: np.dtype) -> list[np.nd
             f"or ({L}, batch or 1, {H} or 1, tokens or 1, keys or 1)"
         )
     return list(mask)
+
+
+def _without_pruned(mask: np.ndarray | None, n: int, config: ErnieMConfig) -> np.ndarray | None:
+    """A mask (B or 1, H or 1, ...) without the heads that layer n no longer has."""
+    pruned = config.pruned_heads.get(n)
+    if mask is None or not pruned or mask.shape[1] == 1:
+        return mask
+    return np.delete(mask, pruned, axis=1)
 
 
 def _past(
