@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 CHOICES = ("auto", "numpy", "native")
 
@@ -26,22 +27,31 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _native() -> tuple[dict[str, Callable], str]:
-    """Twins by the name of their primitive, and where they come from or why there are none."""
+def _native() -> tuple[dict[str, Callable], str, Any]:
+    """Twins by the name of their primitive, why there are none, and the module they are in."""
     try:
         from numpy_erniem import native
     except ImportError as error:
-        return {}, f"the C kernels are not built ({error})"
-    return native.TWINS, native.description()
+        return {}, f"the C kernels are not built ({error})", None
+    return native.TWINS, "", native
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # the thread that held it may be gone in the child
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def _checked(choice: str) -> str:
     if choice not in CHOICES:
         raise ValueError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
-    twins, reason = _native() if choice == "native" else ({}, "")
-    if choice == "native" and not twins:
+    if choice == "native" and not _native()[0]:
         raise ValueError(
-            f"backend 'native' cannot be used: {reason}; install with a C compiler, or use 'auto'"
+            f"backend 'native' cannot be used: {_native()[1]}; install with a C compiler, "
+            "or use 'auto'"
         )
     return choice
 
@@ -105,7 +115,9 @@ def backend_report() -> dict:
         declining to the number of calls since `reset_backend_report` (calls under the NumPy
         backend are not counted).
     """
-    twins, description = _native()
+    twins, description, module = _native()
+    if module is not None:
+        description = module.description()
     with _lock:
         calls: dict[str, dict[str, int]] = {}
         for (name, where), count in sorted(_calls.items()):
@@ -118,3 +130,27 @@ def reset_backend_report() -> None:
     """Set the counts of `backend_report` to zero."""
     with _lock:
         _calls.clear()
+
+
+def set_num_threads(n: int) -> None:
+    """Let each C kernel use n threads, the calling one included.
+
+    At first it is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores that
+    this process may use. Results do not depend on it. NumPy's own products keep their threads.
+
+    Raises
+    ------
+    ValueError
+        Unless n is in 1..1024.
+    """
+    module = _native()[2]
+    if not isinstance(n, int) or not 1 <= n <= 1024:
+        raise ValueError(f"the number of threads is {n!r}, not a whole number in 1..1024")
+    if module is not None:
+        module.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads a C kernel uses; 1 where they are not built."""
+    module = _native()[2]
+    return 1 if module is None else module.get_num_threads()

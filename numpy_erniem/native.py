@@ -210,7 +210,8 @@ def _strides(x: np.ndarray):
     """Elements from one entry to the next along the first three axes; 0 along an axis of one."""
     item, shape = x.itemsize, x.shape
     return ffi.new(
-        "int64_t[3]", [s // item if n > 1 else 0 for n, s in zip(shape, x.strides[:3], strict=False)]
+        "int64_t[3]",
+        [s // item if n > 1 else 0 for n, s in zip(shape, x.strides[:3], strict=False)],
     )
 
 
