@@ -56,8 +56,8 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> nest({"encoder.layers.0.norm1.bias": 1, "encoder.layers.1.norm1.bias": 2})
-    {'encoder': {'layers': [{'norm1': {'bias': 1}}, {'norm1': {'bias': 2}}]}}
+    >>> nest({"embeddings.layer_norm.bias": 1, "encoder.layers.0.norm1.bias": 2})
+    {'embeddings': {'layer_norm': {'bias': 1}}, 'encoder': {'layers': [{'norm1': {'bias': 2}}]}}
     """
     tree: dict[str, Any] = {}
     for name, values in flat.items():
