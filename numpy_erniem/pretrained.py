@@ -1,0 +1,185 @@
+"""What all models share: config + weights, and how they come from and go to a folder."""
+
+import difflib
+import inspect
+import os
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.config import ALIASES, ErnieMConfig
+from numpy_erniem.encoder import Encoded, encode
+from numpy_erniem.hub import resolve_folder
+from numpy_erniem.inputs import prepare_inputs
+from numpy_erniem.outputs import ModelOutput
+from numpy_erniem.storage import read_folder, write_folder
+from numpy_erniem.weights import (
+    Shapes,
+    encoder_shapes,
+    flatten,
+    initial_tensor,
+    load_tensors,
+    nest,
+    trust_intermediate_size,
+    warn_of_nan_rows,
+)
+
+DTYPES = ("float32", "float64")
+
+
+class ErnieMPreTrainedModel:
+    """What all models share: a config, a nested dict of read-only weights, a folder on disk.
+
+    Parameters
+    ----------
+    config : ErnieMConfig
+    seed : int
+        The weights are drawn at random from it; use `from_pretrained` for trained ones.
+    dtype : {"float32", "float64"}
+        Of weights and results. float64 is slow and for checking.
+    """
+
+    pooling = True  # whether the model has a pooler
+
+    def __init__(self, config: ErnieMConfig, *, seed: int = 0, dtype: Any = "float32") -> None:
+        dtype = _checked_dtype(dtype)
+        shapes = self.expected_shapes(config)
+        flat = {name: initial_tensor(name, s, config, seed, dtype) for name, s in shapes.items()}
+        self._settle(config, flat, dtype)
+
+    def _settle(self, config: ErnieMConfig, flat: dict[str, np.ndarray], dtype: np.dtype) -> None:
+        self.config = config
+        self.dtype = dtype
+        self.weights = nest(flat)
+
+    def expected_shapes(self, config: ErnieMConfig) -> Shapes:
+        """Names and shapes of the model's tensors."""
+        return encoder_shapes(config, self.pooling)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        *,
+        config: ErnieMConfig | None = None,
+        dtype: Any = "float32",
+        seed: int = 0,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Load a model from a folder; float32 weights are mapped, not read.
+
+        Parameters
+        ----------
+        name : path
+            Folder with config.json and model.safetensors, or its shards and their index.
+        config : ErnieMConfig, optional
+            Instead of the folder's.
+        dtype : {"float32", "float64"}
+        seed : int
+            For tensors that the folder does not have, such as a new head.
+        ignore_mismatched_sizes : bool
+            Draw tensors of another shape at random instead of raising.
+        output_loading_info : bool
+            Return (model, dict of missing_keys, unexpected_keys, mismatched_keys).
+        **options
+            Options of the model's class, such as add_pooling_layer, and keys of the config to
+            override, such as num_labels.
+
+        Raises
+        ------
+        FileNotFoundError
+            No such folder, no config.json, no checkpoint, or a missing shard.
+        ValueError
+            A file that is not what it says, a tensor of another shape, an unknown option.
+        """
+        dtype = _checked_dtype(dtype)
+        folder = resolve_folder(name)
+        model = cls.__new__(cls)
+        overrides = model._take_options(options)
+        if config is None:
+            config = ErnieMConfig.from_pretrained(folder, **overrides)
+        else:
+            config = ErnieMConfig.from_dict(config.to_dict(), **overrides)
+        tensors = read_folder(folder)
+        trust_intermediate_size(config, tensors)
+        flat, report = load_tensors(
+            tensors,
+            model.expected_shapes(config),
+            config,
+            source=folder,
+            dtype=dtype,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            seed=seed,
+        )
+        model._settle(config, flat, dtype)
+        return (model, report.as_dict()) if output_loading_info else model
+
+    def _take_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Keep the options of this class, return those of the config, refuse the rest."""
+        known = [f.name for f in fields(ErnieMConfig) if f.name != "extra"]
+        known += ["num_labels", *ALIASES]
+        for name in options:
+            if name not in known:
+                raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        return options
+
+    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB") -> None:
+        """Write config.json and model.safetensors, or shards of at most `max_shard_size`.
+
+        A crash in the middle never leaves half a checkpoint under the final name.
+        """
+        write_folder(folder, flatten(self.weights), max_shard_size)
+        self.config.architectures = [type(self).__name__]
+        self.config.save_pretrained(folder)
+
+    def num_parameters(self, exclude_embeddings: bool = False) -> int:
+        """Number of weights, without those of the word and position tables if told so."""
+        shapes = self.expected_shapes(self.config).items()
+        return sum(
+            int(np.prod(shape))
+            for name, shape in shapes
+            if not (exclude_embeddings and name.endswith("_embeddings.weight"))
+        )
+
+    def forward(self, *args: Any, **kwargs: Any) -> ModelOutput | tuple:
+        """Defined by each model."""
+        raise TypeError(f"{type(self).__name__} has no forward pass; use one of its subclasses")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput | tuple:
+        """Run `forward`; an argument that it does not have is a TypeError that helps."""
+        known = list(inspect.signature(self.forward).parameters)
+        for name in kwargs.keys() - set(known):
+            if name == "token_type_ids":
+                raise TypeError("token_type_ids: ERNIE-M has no token types; leave them out")
+            raise TypeError(f"unknown argument {name!r}{nearest(name, known)}")
+        return self.forward(*args, **kwargs)
+
+    def _encode(self, **arguments: Any) -> Encoded:
+        inputs = prepare_inputs(self.config, self.dtype, **arguments)
+        weights = self.weights.get("ernie_m", self.weights)
+        if inputs.input_ids is not None:
+            warn_of_nan_rows(weights, inputs.input_ids)
+        return encode(inputs, weights, self.config)
+
+    def _finish(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple:
+        named = self.config.return_dict if return_dict is None else return_dict
+        return output if named else output.to_tuple()
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """End of an error message: the known name that is near, else all known names."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def _checked_dtype(dtype: Any) -> np.dtype:
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = None
+    if checked is None or checked.name not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    return checked
