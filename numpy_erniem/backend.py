@@ -27,13 +27,20 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _native() -> tuple[dict[str, Callable], str, Any]:
-    """Twins by the name of their primitive, why there are none, and the module they are in."""
+def _module() -> Any:
+    """The module with the twins, or the reason why it cannot be imported."""
     try:
         from numpy_erniem import native
     except ImportError as error:
-        return {}, f"the C kernels are not built ({error})", None
-    return native.TWINS, "", native
+        return f"the C kernels are not built ({error})"
+    return native
+
+
+@functools.cache
+def _native() -> tuple[dict[str, Callable], str]:
+    """Twins by the name of their primitive, and where they come from or why there are none."""
+    module = _module()
+    return ({}, module) if isinstance(module, str) else (module.TWINS, module.description())
 
 
 def _fresh_lock() -> None:
@@ -48,10 +55,10 @@ if hasattr(os, "register_at_fork"):  # the thread that held it may be gone in th
 def _checked(choice: str) -> str:
     if choice not in CHOICES:
         raise ValueError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
-    if choice == "native" and not _native()[0]:
+    twins, reason = _native() if choice == "native" else ({}, "")
+    if choice == "native" and not twins:
         raise ValueError(
-            f"backend 'native' cannot be used: {_native()[1]}; install with a C compiler, "
-            "or use 'auto'"
+            f"backend 'native' cannot be used: {reason}; install with a C compiler, or use 'auto'"
         )
     return choice
 
@@ -115,9 +122,7 @@ def backend_report() -> dict:
         declining to the number of calls since `reset_backend_report` (calls under the NumPy
         backend are not counted).
     """
-    twins, description, module = _native()
-    if module is not None:
-        description = module.description()
+    twins, description = _native()
     with _lock:
         calls: dict[str, dict[str, int]] = {}
         for (name, where), count in sorted(_calls.items()):
@@ -143,14 +148,14 @@ def set_num_threads(n: int) -> None:
     ValueError
         Unless n is in 1..1024.
     """
-    module = _native()[2]
     if not isinstance(n, int) or not 1 <= n <= 1024:
         raise ValueError(f"the number of threads is {n!r}, not a whole number in 1..1024")
-    if module is not None:
+    module = _module()
+    if not isinstance(module, str):
         module.set_num_threads(n)
 
 
 def get_num_threads() -> int:
     """How many threads a C kernel uses; 1 where they are not built."""
-    module = _native()[2]
-    return 1 if module is None else module.get_num_threads()
+    module = _module()
+    return 1 if isinstance(module, str) else module.get_num_threads()

@@ -299,8 +299,7 @@ def default_threads() -> int:
 
 def description() -> str:
     """One line on the kernels that are loaded."""
-    n = get_num_threads()
-    return f"C kernels, {ffi.string(lib.erniem_isa()).decode()}, {n} thread{'s' if n > 1 else ''}"
+    return f"C kernels, {ffi.string(lib.erniem_isa()).decode()}"
 
 
 choose_isa(os.environ.get("NUMPY_ERNIEM_ISA") or available_isas()[0])
