@@ -289,10 +289,12 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
         return 0;
 
     /* Parts of 64 queries or more, and only if the heads alone cannot keep the threads busy: each
-       part packs the keys and values again. */
+       part packs the keys and values again. Whole strips, so that a strip has the same queries,
+       and its sums the same order, for any number of threads. */
+    const int mr = erniem_micro()->mr;
     const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), B * H);
     const int64_t parts = erniem_max(1, erniem_min(wanted, T / 64));
-    const int64_t part_rows = erniem_ceil_div(T, parts);
+    const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), mr) * mr;
     const struct attention job = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
                                   visible, visible_stride, head_factor, factor_stride,
                                   context, probabilities, erniem_micro(),

@@ -54,13 +54,14 @@ static struct header *unlist(int i)
     return block;
 }
 
-/* The smallest listed block that holds `bytes` without wasting more than half of itself. */
+/* The smallest listed block that holds `bytes` without wasting more than half of itself; of equal
+   ones the newest, which is likeliest to be in a cache. */
 static struct header *find(int64_t bytes)
 {
     int best = -1;
     for (int i = 0; i < kept_count; i++) {
         const int64_t has = kept[i]->bytes;
-        if (has >= bytes && has / 2 <= bytes && (best < 0 || has < kept[best]->bytes))
+        if (has >= bytes && has / 2 <= bytes && (best < 0 || has <= kept[best]->bytes))
             best = i;
     }
     return best < 0 ? NULL : unlist(best);

@@ -54,10 +54,10 @@ def linear(x, w, activation=None):
     if x.dtype != FLOAT or weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
     shape, number = x.shape, ACTIVATIONS.get(activation)
-    if weight.ndim != 2 or not x.size or not weight.size or shape[-1] != weight.shape[1]:
+    if weight.ndim != 2 or not x.size or not weight.size or not shape or number is None:
         return SIZES
     n, k = weight.shape
-    if bias.shape != (n,) or number is None:
+    if shape[-1] != k or bias.shape != (n,):
         return SIZES
     x, bias, packed = readable(x), readable(bias), panels(weight)
     y = new_array((*shape[:-1], n))
