@@ -25,6 +25,8 @@ int erniem_get_threads(void);
    kept for the next caller, within a limit. */
 void *erniem_acquire(int64_t bytes);
 void erniem_release(void *block);
+/* Give the blocks that are kept back to the system. */
+void erniem_forget_memory(void);
 
 /* linear.c: floats in the panels of an (n, k) weight, or ERNIEM_BAD_SIZE. */
 int64_t erniem_packed_size(int64_t n, int64_t k);

@@ -104,6 +104,18 @@ void erniem_release(void *memory)
         deallocate(old[--count]);
 }
 
+void erniem_forget_memory(void)
+{
+    struct header *old[KEPT_BLOCKS + 1];
+    int count = 0;
+    LOCK;
+    while (kept_count > 0)
+        old[count++] = unlist(0);
+    UNLOCK;
+    while (count > 0)
+        deallocate(old[--count]);
+}
+
 /* In the child of a fork the list may be half written; it is given up, not freed. */
 void erniem_memory_after_fork(void)
 {

@@ -1,5 +1,6 @@
 """What lies between arrays and pointers: layouts C can read, large results, packed weights."""
 
+import mmap
 import weakref
 
 import numpy as np
@@ -58,6 +59,7 @@ def panels(weight: np.ndarray) -> np.ndarray:
         return entry[1]
     packed = _pack(weight)
     if is_frozen(weight):
+        _leave_to_the_file(weight)
         key = id(weight)
         forget = weakref.ref(weight, lambda _: _packs.pop(key, None))
         _packs[key] = forget, packed
@@ -66,17 +68,35 @@ def panels(weight: np.ndarray) -> np.ndarray:
 
 def is_frozen(array: np.ndarray) -> bool:
     """Whether neither the array nor what it is a view of can be written to."""
-    owner: object = array
-    while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
+    view = array
+    while isinstance(view, np.ndarray):
+        if view.flags.writeable:
             return False
-        owner = owner.base
-    if owner is None:
+        view = view.base
+    if view is None:
         return True
     try:
-        return memoryview(owner).readonly
+        return memoryview(view).readonly
     except (TypeError, ValueError):  # not a buffer, or a closed one: who knows who writes there
         return False
+
+
+def _leave_to_the_file(weight: np.ndarray) -> None:
+    """Take the pages of a mapped weight out of memory: from now on its panels are read instead.
+
+    They stay in the file, and come back by themselves should anybody look at the weight again.
+    """
+    owner = weight
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
+        return
+    base = np.frombuffer(owner, np.uint8, 1).ctypes.data
+    start = weight.ctypes.data - base
+    end = (start + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    if end > start:
+        owner.madvise(mmap.MADV_DONTNEED, start, end - start)
 
 
 def forget_panels() -> None:

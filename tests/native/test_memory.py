@@ -2,13 +2,13 @@
 
 import gc
 import mmap
-import resource
 
 import numpy as np
 import pytest
 
-from numpy_erniem import native_memory as memory
 from numpy_erniem import ops
+
+memory = pytest.importorskip("numpy_erniem.native_memory")
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,35 @@ def test_memory_of_a_large_result_is_used_again():
     assert memory.new_array((600, 1000)).ctypes.data == address
 
 
+def test_a_mapped_weight_leaves_its_pages_to_the_file(tmp_path, rng, close):
+    from numpy_erniem import native
+
+    path, smaps = tmp_path / "weight", "/proc/self/smaps"
+    original = rng.standard_normal((1000, 1000), np.float32)
+    original.tofile(path)
+    mapped = np.memmap(path, np.float32, "r", shape=original.shape)
+
+    def resident():
+        with open(smaps) as file:
+            lines = iter(file)
+            for line in lines:
+                if line.rstrip().endswith(str(path)):
+                    return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
+
+    try:
+        assert mapped.sum() == pytest.approx(original.sum(), rel=1e-3)
+        assert resident() > 3000
+    except FileNotFoundError:
+        pytest.skip(f"this system has no {smaps}")
+    x, bias = rng.standard_normal((3, 1000), np.float32), np.zeros(1000, np.float32)
+    got = native.linear(x, {"weight": mapped, "bias": bias})
+    assert resident() < 200
+    np.testing.assert_array_equal(mapped, original)
+    np.testing.assert_allclose(got, x @ original.T, atol=1e-3)
+
+
 def peak_megabytes():
+    resource = pytest.importorskip("resource")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
