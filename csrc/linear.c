@@ -15,8 +15,9 @@
 #include "internal.h"
 
 /* Rows of x that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less than
-   half of a second-level cache, beside one panel of 98 KB. */
-enum { BLOCK_ROWS = 140 };
+   half of a second-level cache, beside one panel of 98 KB. And the panels of one task: the part of
+   y that they make, at most 140 KB, is still there when the activation goes over it. */
+enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8 };
 
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y)
@@ -180,7 +181,8 @@ int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *
     const struct erniem_micro *micro = erniem_micro();
     const int64_t blocks = erniem_ceil_div(m, BLOCK_ROWS), panels = erniem_ceil_div(n, micro->nr);
     const int64_t block_rows = erniem_ceil_div(m, blocks);
-    const int64_t chunk_panels = erniem_ceil_div(panels, 4 * erniem_get_threads());
+    const int64_t chunk_panels =
+        erniem_min(CHUNK_PANELS, erniem_ceil_div(panels, 4 * erniem_get_threads()));
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y,
                                block_rows, panels, chunk_panels, chunks};
