@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent
 MODULE = "numpy_erniem._kernels"
 DECLARATIONS = "csrc/kernels.cdef.h"
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.c"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.h"))
 
 if sys.platform == "win32":  # no pthreads: serial kernels
     FLAGS, LINK = ["/O2", "/std:c11"], []
@@ -39,6 +40,7 @@ class BuildKernels(build_ext):
         glue = Path(self.build_temp) / "_kernels.c"
         write_glue(glue)
         ext.sources = [str(glue), *SOURCES]
+        ext.depends = HEADERS
         ext.include_dirs = [str(ROOT / "csrc")]
         ext.extra_compile_args = FLAGS
         ext.extra_link_args = LINK

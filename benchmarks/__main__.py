@@ -1,7 +1,7 @@
 """python -m benchmarks: this machine's table, ours beside every peer that is installed.
 
     python -m benchmarks [--folder F] [--engines native,torch,...] [--sizes 1x8,8x128,...]
-                         [--threads N] [--rounds N] [--linear]
+                         [--threads N] [--rounds N] [--linear | --ladder]
 
 Each engine runs in a process of its own; they take turns, round by round, so that whatever else
 the machine does meets all alike. Before anything is timed their outputs are compared.
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--linear", action="store_true", help="products alone, beside the limits")
+    parser.add_argument("--ladder", action="store_true", help="the rungs of docs/kernels.md")
     options = parser.parse_args()
 
     from benchmarks import engines, limits
@@ -159,8 +160,8 @@ def main() -> None:
         f"reading memory {limits.memory_bandwidth():.1f} GB/s\n",
         flush=True,
     )
-    if options.linear:
-        limits.linear_alone()
+    if options.linear or options.ladder:
+        limits.linear_alone() if options.linear else limits.ladder()
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

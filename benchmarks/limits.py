@@ -64,3 +64,33 @@ def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.nda
     w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.zeros(n, np.float32)}
     w["weight"].setflags(write=False)  # so that it is packed once
     return w
+
+
+def ladder() -> None:
+    """Print the rungs of docs/kernels.md on one product: 256 rows, a weight of 3072 × 768."""
+    lib, of = native.lib, native.floats
+    m, n, k = 256, 3072, 768
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((m, k), np.float32), linear_weights(rng, n, k)
+    thawed = w["weight"].copy()
+    y = np.empty((m, n), np.float32)
+    flops, threads, rungs = 2 * m * n * k, native.get_num_threads(), {}
+
+    def three_loops():
+        lib.erniem_linear_reference(m, n, k, of(x), of(w["weight"]), of(w["bias"]), 0, of(y))
+
+    rungs["three loops (sums in double)"] = fastest(three_loops, 1)
+    native.set_num_threads(1)
+    for isa in reversed(native.available_isas()):
+        native.choose_isa(isa)
+        native.linear(x, w)
+        rungs[f"packed, {isa} tile"] = fastest(lambda: native.linear(x, w), 10)
+    rungs["packed anew for each call"] = fastest(
+        lambda: native.linear(x, {**w, "weight": thawed}), 5
+    )
+    rungs["with GELU"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
+    native.set_num_threads(threads)
+    rungs[f"with GELU, {threads} threads"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
+    print("| rung | GFLOP/s |\n|---|---|")
+    for name, seconds in rungs.items():
+        print(f"| {name} | {flops / seconds / 1e9:.1f} |")

@@ -16,8 +16,9 @@
 
 /* Rows of x that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less than
    half of a second-level cache, beside one panel of 98 KB. And the panels of one task: the part of
-   y that they make, at most 140 KB, is still there when the activation goes over it. */
-enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8 };
+   y that they make, at most 140 KB, is still there when the activation goes over it. And how many
+   floats ahead to fetch where there is one tile of rows, and nothing to wait for but memory. */
+enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8, AHEAD = 2048 };
 
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y)
@@ -113,13 +114,14 @@ static void copy_rows(const struct linear *p, int64_t row0, int64_t rows, float 
 }
 
 /* Rows row0.. of y, columns of the panels first..end: for each k block, for each panel, every
-   tile of rows. `a` holds the rows. While the first tile runs, the next panel is fetched. */
+   tile of rows. `a` holds the rows. While the first tile runs, the next panel is fetched; a tile
+   that is alone has no time for that, and fetches what it will read itself. */
 static void multiply(const struct linear *p, int64_t row0, int64_t rows, int64_t first,
                      int64_t end, const float *a)
 {
     const struct erniem_micro *micro = p->micro;
     const int nr = micro->nr;
-    const int64_t height = erniem_ceil_div(rows, erniem_ceil_div(rows, micro->mr));
+    const int64_t tiles = erniem_ceil_div(rows, micro->mr), height = erniem_ceil_div(rows, tiles);
 
     for (int64_t block = 0; block == 0 || block * ERNIEM_KC < p->k; block++) {
         const int64_t kc = erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
@@ -128,7 +130,8 @@ static void multiply(const struct linear *p, int64_t row0, int64_t rows, int64_t
 
         for (int64_t panel = first; panel < end; panel++) {
             const float *b = p->packed + panel_start(block, panel, p->panels, kc, nr);
-            const float *next = panel + 1 < p->panels ? b + kc * nr : b;
+            const int64_t ahead = tiles == 1 ? erniem_min(AHEAD, kc * nr) : kc * nr;
+            const float *next = panel + 1 < p->panels ? b + ahead : b;
             const float *bias = is_last && p->bias ? p->bias + panel * nr : NULL;
             const int columns = (int)erniem_min(nr, p->n - panel * nr);
             float *y = p->y + row0 * p->n + panel * nr;

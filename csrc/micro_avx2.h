@@ -61,4 +61,6 @@ static inline float vf_highest(vf a)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
-static inline void vf_prefetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
+/* Macros, because gcc drops calls of a function that does nothing but prefetch. */
+#define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

@@ -41,4 +41,6 @@ static inline vf vf_round(vf a)
 static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline float vf_highest(vf a) { return _mm512_reduce_max_ps(a); }
-static inline void vf_prefetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
+/* Macros, because gcc drops calls of a function that does nothing but prefetch. */
+#define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

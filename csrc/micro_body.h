@@ -27,6 +27,9 @@ INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, const 
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < NV; v++)
             sum[r][v] = vf_set1(0.0f);
+    for (int r = 0; r < rows; r++) /* what will be written, so that it is there when it is */
+        for (int line = 0; line < cols; line += 16)
+            vf_prefetch_to_write(c + r * ldc + line);
 
     for (int64_t k = 0; k < kc; k++) {
         vf panel[NV];

@@ -79,4 +79,5 @@ static inline float vf_highest(vf a)
         highest = highest > LANE(a, i) ? highest : LANE(a, i);
     return highest;
 }
-static inline void vf_prefetch(const float *p) { (void)p; }
+#define vf_prefetch(p) ((void)(p))
+#define vf_prefetch_to_write(p) ((void)(p))

@@ -50,7 +50,9 @@ static inline vf vf_scale(vf a, vf n)
 static inline float vf_sum(vf a) { return vaddvq_f32(a); }
 static inline float vf_highest(vf a) { return vmaxvq_f32(a); }
 #if defined(_MSC_VER)
-static inline void vf_prefetch(const float *p) { (void)p; }
-#else
-static inline void vf_prefetch(const float *p) { __builtin_prefetch(p, 0, 2); }
+#define vf_prefetch(p) ((void)(p))
+#define vf_prefetch_to_write(p) ((void)(p))
+#else /* macros, because gcc drops calls of a function that does nothing but prefetch */
+#define vf_prefetch(p) __builtin_prefetch(p, 0, 2)
+#define vf_prefetch_to_write(p) __builtin_prefetch(p, 1, 3)
 #endif

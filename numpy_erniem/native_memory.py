@@ -89,6 +89,8 @@ def _leave_to_the_file(weight: np.ndarray) -> None:
     owner = weight
     while isinstance(owner, np.ndarray):
         owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
     if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
         return
     base = np.frombuffer(owner, np.uint8, 1).ctypes.data
