@@ -9,7 +9,6 @@ the machine does meets all alike. Before anything is timed their outputs are com
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -113,8 +112,8 @@ def measure(workers: list[Worker], sizes: list[tuple[int, int]], rounds: int) ->
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for worker in workers:
+                wait_until_quiet()
                 times[worker.engine] += worker.ask(B, T, runs)
-                time.sleep(0.1)  # let its threads fall asleep
         best = {name: min(t) for name, t in times.items()}
         middle = {name: median(t) for name, t in times.items()}
         cells = [f"{best[n] * 1e3:.1f} ({middle[n] * 1e3:.1f})" for n in names]
@@ -126,6 +125,30 @@ def measure(workers: list[Worker], sizes: list[tuple[int, int]], rounds: int) ->
             lead = f"{min(best[n] for n in peers) / best['native']:.2f}"
             lead += f" ({min(middle[n] for n in peers) / middle['native']:.2f})"
         print(f"| {B} × {T} |", " | ".join(cells), f"| {rate} | {lead} |", flush=True)
+
+
+def wait_until_quiet(patience: float = 20.0) -> None:
+    """Wait until the machine does nothing else, or patience (in seconds) is at an end."""
+    end = time.perf_counter() + patience
+    time.sleep(0.1)  # the threads of whoever ran before fall asleep
+    while time.perf_counter() < end and busy_share(0.2) > 0.1:
+        pass
+
+
+def busy_share(seconds: float) -> float:
+    """The share of all processor time that is used during so many seconds; 0 where unknown."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+
+    def ticks() -> tuple[int, int]:
+        fields = [int(x) for x in stat.read_text().splitlines()[0].split()[1:]]
+        return fields[3] + fields[4], sum(fields)  # idle and waiting for a disk, all
+
+    before = ticks()
+    time.sleep(seconds)
+    idle, every = (b - a for a, b in zip(before, ticks(), strict=True))
+    return 1 - idle / max(1, every)
 
 
 def machine() -> str:
@@ -140,18 +163,18 @@ def machine() -> str:
 
 
 def main() -> None:
+    from benchmarks import engines, limits
+    from numpy_erniem import native
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--folder", type=Path, help="keep the random model here for the next time")
     parser.add_argument("--engines", default="native,numpy,torch,onnxruntime,openvino")
     parser.add_argument("--sizes", default=SIZES)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=native.default_threads())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--linear", action="store_true", help="products alone, beside the limits")
     parser.add_argument("--ladder", action="store_true", help="the rungs of docs/kernels.md")
     options = parser.parse_args()
-
-    from benchmarks import engines, limits
-    from numpy_erniem import native
 
     native.set_num_threads(options.threads)
     print(f"{machine()}; {options.threads} threads; {native.description()}\n")

@@ -3,7 +3,7 @@
    One task is one head of one sequence (or a part of its queries). Its keys are laid into panels
    like the columns of a weight, its values likewise, and then mr queries at a time go through:
 
-        queries (mr, d) . panels of k  ->  scores (mr, S)  softmax  . panels of v  ->  context (mr, d)
+      queries (mr, d) . panels of k -> scores (mr, S), softmax, . panels of v -> context (mr, d)
 
    The scores of one strip of mr queries are all there ever is of the T x S matrix; they stay in
    the first or second level of cache, and a softmax over whole rows needs no second thoughts
@@ -233,7 +233,8 @@ static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, i
         const float *left = s->scores + j;
         if (width != ERNIEM_STRIDE) {
             for (int64_t r = 0; r < rows; r++)
-                memcpy(s->block + r * ERNIEM_STRIDE, left + r * width, (size_t)keys * sizeof(float));
+                memcpy(s->block + r * ERNIEM_STRIDE, left + r * width,
+                       (size_t)keys * sizeof(float));
             left = s->block;
         }
         for (int64_t l = 0; l < d; l += nr) {
@@ -254,7 +255,8 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
     place(p, memory, &s);
 
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t part = task % p->parts, h = task / p->parts % p->H, b = task / p->parts / p->H;
+        const int64_t part = task % p->parts, head = task / p->parts;
+        const int64_t h = head % p->H, b = head / p->H;
         const uint8_t *mask = p->visible ? p->visible + offset(p->visible_stride, b, h, 0) : NULL;
         const int one_row = mask && p->visible_stride[2] == 0;
         int64_t count = list_keys(p, one_row ? mask : NULL, s.keys);

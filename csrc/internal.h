@@ -36,11 +36,9 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* the next one, or -1 when the
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
-/* Lay the rows of w side by side: to[k][j] = w[rows[j]][k] for j < n <= nr, 0 for the others.
-   rows NULL means row j. */
+/* Lay the rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr,
+   0 for the other j. rows NULL means row j; nr is a multiple of 4. */
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
                        const int64_t *rows, float *to);
-
-void erniem_memory_after_fork(void);
 
 #endif

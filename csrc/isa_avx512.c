@@ -1,4 +1,4 @@
-/* The innermost loops for x86-64 processors with AVX-512 F, whatever the rest is compiled for. */
+/* The innermost loops for x86-64 with AVX-512 F, whatever the rest is compiled for. */
 
 #if defined(__x86_64__) || defined(_M_X64)
 

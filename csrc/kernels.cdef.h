@@ -12,7 +12,7 @@
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
-/* The instruction set number i that this processor and build have, best first; NULL past the end. */
+/* Instruction set number i of those that processor and build have, best first; NULL at the end. */
 const char *erniem_available_isa(int i);
 /* Use that one from now on; weights must be packed anew. -1 where it is not available. */
 int erniem_choose_isa(const char *name);

@@ -2,9 +2,9 @@
 
    panels: [k block][panel][k in block][column]        blocks of ERNIEM_KC k, panels of nr columns
 
-        w (n, k)                       packed
-      column 0   k k k k k ...         panel 0: (c0 c1 .. c31) at k = 0, (c0 c1 .. c31) at k = 1, ...
-      column 1   k k k k k ...         panel 1: (c32 .. c63) at k = 0, ...
+      w (n, k)                    packed
+      column 0   k k k k k ...    panel 0: (c0 c1 .. c31) at k = 0, (c0 c1 .. c31) at k = 1, ...
+      column 1   k k k k k ...    panel 1: (c32 .. c63) at k = 0, ...
       ...
 
    A tile of at most mr rows and nr columns stays in registers while it runs down a panel: the
@@ -36,15 +36,14 @@ int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, con
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
                        const int64_t *rows, float *to)
 {
-    for (int64_t j = 0; j < nr; j++) {
-        if (j >= n) {
-            for (int64_t l = 0; l < k; l++)
-                to[l * nr + j] = 0.0f;
-            continue;
-        }
-        const float *row = w + (rows ? rows[j] : j) * stride;
+    static const float zeros[ERNIEM_KC];
+    for (int64_t j = 0; j < nr; j += 4) { /* four rows at once: they make one vector of `to` */
+        const float *row[4];
+        for (int i = 0; i < 4; i++)
+            row[i] = j + i < n ? w + (rows ? rows[j + i] : j + i) * stride : zeros;
         for (int64_t l = 0; l < k; l++)
-            to[l * nr + j] = row[l];
+            for (int i = 0; i < 4; i++)
+                to[l * nr + j + i] = row[i][l];
     }
 }
 
@@ -154,7 +153,8 @@ static void linear_some(const void *job, struct erniem_tasks *tasks)
 
     int64_t held = -1; /* the rows that `a` holds */
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t row0 = task / p->chunks * p->block_rows, first = task % p->chunks * p->chunk_panels;
+        const int64_t row0 = task / p->chunks * p->block_rows;
+        const int64_t first = task % p->chunks * p->chunk_panels;
         const int64_t rows = erniem_min(p->block_rows, p->m - row0);
         const int64_t end = erniem_min(p->panels, first + p->chunk_panels);
         if (held != row0)

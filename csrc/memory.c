@@ -13,18 +13,22 @@
 
 #if defined(_WIN32)
 #include <malloc.h>
-#define LOCK ((void)0)
-#define UNLOCK ((void)0)
-enum { KEPT_BLOCKS = 0 }; /* without a lock nothing is kept */
+#include <windows.h>
+static SRWLOCK lock = SRWLOCK_INIT;
+#define LOCK AcquireSRWLockExclusive(&lock)
+#define UNLOCK ReleaseSRWLockExclusive(&lock)
+#define WATCH_FORKS ((void)0)
 static void *allocate(size_t bytes, size_t alignment) { return _aligned_malloc(bytes, alignment); }
 static void deallocate(void *block) { _aligned_free(block); }
 #else
 #include <pthread.h>
 #include <sys/mman.h>
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t watched = PTHREAD_ONCE_INIT;
+static void watch_forks(void);
 #define LOCK pthread_mutex_lock(&lock)
 #define UNLOCK pthread_mutex_unlock(&lock)
-enum { KEPT_BLOCKS = 16 };
+#define WATCH_FORKS pthread_once(&watched, watch_forks)
 static void *allocate(size_t bytes, size_t alignment)
 {
     void *block = NULL;
@@ -33,7 +37,7 @@ static void *allocate(size_t bytes, size_t alignment)
 static void deallocate(void *block) { free(block); }
 #endif
 
-enum { LINE = 64, HUGE_PAGE = 1 << 21 };
+enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 16 };
 #define KEPT_BYTES ((int64_t)128 << 20)
 
 struct header { /* stands in the cache line before the block */
@@ -71,6 +75,7 @@ void *erniem_acquire(int64_t bytes)
 {
     if (bytes < 0 || bytes > ERNIEM_MOST)
         return NULL;
+    WATCH_FORKS;
     LOCK;
     struct header *block = find(bytes);
     UNLOCK;
@@ -116,12 +121,14 @@ void erniem_forget_memory(void)
         deallocate(old[--count]);
 }
 
-/* In the child of a fork the list may be half written; it is given up, not freed. */
-void erniem_memory_after_fork(void)
-{
 #if !defined(_WIN32)
+/* In the child of a fork the list may be half written; it is given up, not freed. */
+static void after_fork(void)
+{
     pthread_mutex_init(&lock, NULL);
-#endif
     kept_count = 0;
     kept_bytes = 0;
 }
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
+#endif

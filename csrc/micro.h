@@ -10,8 +10,8 @@
    and one cache line more, so that the rows of a tile never compete for the same cache set. */
 enum { ERNIEM_KC = 768, ERNIEM_STRIDE = ERNIEM_KC + 16 };
 
-/* Largest mr and nr of any instruction set. */
-enum { ERNIEM_MAX_MR = 16, ERNIEM_MAX_NR = 32 };
+/* Largest nr of any instruction set. */
+enum { ERNIEM_MAX_NR = 32 };
 
 enum erniem_activation {
     ERNIEM_IDENTITY,
@@ -33,7 +33,7 @@ enum erniem_activation {
 
 struct erniem_micro {
     const char *name;
-    int mr, nr; /* the register tile: at most mr rows by exactly nr columns */
+    int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
 
     /* c[r][j] = (add ? c[r][j] : 0) + sum over k of a[r][k] * b[k][j] + (bias ? bias[j] : 0)
        for r < rows <= mr and j < cols <= nr; k < kc.

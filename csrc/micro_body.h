@@ -88,7 +88,7 @@ INLINE vf vf_exp(vf x)
 {
     x = vf_min(vf_set1(89.0f), vf_max(vf_set1(-104.0f), x));
     const vf n = vf_round(vf_mul(x, vf_set1(1.44269504f)));
-    vf r = vf_fma(n, vf_set1(-0.693359375f), x); /* log 2 in two parts; the first times n is exact */
+    vf r = vf_fma(n, vf_set1(-0.693359375f), x); /* log 2 in two parts, the first exact times n */
     r = vf_fma(n, vf_set1(2.12194440e-4f), r);
     vf p = vf_set1(1.3981999507e-3f);
     p = vf_fma(p, r, vf_set1(8.3334519073e-3f));

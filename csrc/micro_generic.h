@@ -9,11 +9,11 @@
 #define MICRO_ROWS(X) X(1) X(2) X(3) X(4)
 
 #if defined(__GNUC__)
-enum { VW = 4, MR = 4, NV = 2 }; /* 8 sums, 2 of the panel, 1 of the rows, 1 product: 12 registers */
+enum { VW = 4, MR = 4, NV = 2 }; /* 8 sums, 2 of the panel, 1 of the rows, 1 product */
 typedef float vf __attribute__((vector_size(16)));
 #define LANE(x, i) ((x)[i])
 #else
-enum { VW = 1, MR = 4, NV = 2 };
+enum { VW = 1, MR = 4, NV = 4 };
 typedef float vf;
 #define LANE(x, i) (x)
 #endif

@@ -9,7 +9,7 @@
    finds the pool taken and does its tasks alone. After a fork the child starts with no threads. */
 
 #if !defined(_WIN32)
-#define _GNU_SOURCE /* sched_yield, pthread_sigmask and clock_gettime under -std=c11 */
+#define _GNU_SOURCE /* pthread_sigmask and clock_gettime under -std=c11 */
 #endif
 
 #include "internal.h"
@@ -172,7 +172,6 @@ static void after_fork(void)
     pthread_cond_init(&pool.opened, NULL);
     pthread_cond_init(&pool.emptied, NULL);
     atomic_flag_clear(&pool.taken);
-    erniem_memory_after_fork();
 }
 
 static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
