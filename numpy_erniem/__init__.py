@@ -14,7 +14,9 @@ _PUBLIC = {
     "ErnieMTokenizer": "tokenizer",
     "backend_report": "backend",
     "bundled_checkpoint": "hub",
+    "convert": "conversion",
     "embed": "tasks.embed",
+    "parity": "comparison",
     "reset_backend_report": "backend",
     "use_backend": "backend",
 }
