@@ -191,6 +191,7 @@ def _finish(
             for name in ("pooler.dense.weight", "pooler.dense.bias"):
                 ours.pop(name, None)
         ours = {_prefixed(name): tensor for name, tensor in ours.items()}
+        report.renamed = {old: _prefixed(new) for old, new in report.renamed.items()}
     else:
         for name in heads:
             report.dropped[name] = "of a head whose task config.json does not name"

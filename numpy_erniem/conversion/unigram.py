@@ -10,6 +10,12 @@ import base64
 import struct
 from typing import Any
 
+# what tokenizer.json writes for SentencePiece's own treatment of spaces
+SPACES = (
+    {"type": "Strip", "strip_left": False, "strip_right": True},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+)
 NORMAL, UNKNOWN, CONTROL = 1, 2, 3
 UNIGRAM = 1
 
@@ -116,7 +122,7 @@ def _charsmap(normalizer: Any) -> bytes:
                 compiled = base64.b64decode(step["precompiled_charsmap"], validate=True)
             except (KeyError, TypeError, ValueError):
                 raise ValueError("tokenizer.json: the normalisation is not base64") from None
-        elif not (kind == "Replace" and step.get("pattern") == {"Regex": " {2,}"}):
+        elif step not in SPACES:
             raise ValueError(f"its tokenizer normalises by {kind}, which SentencePiece has not")
     if not compiled:
         raise ValueError("its tokenizer has no compiled normalisation")
