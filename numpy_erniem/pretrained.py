@@ -22,6 +22,7 @@ from numpy_erniem.weights import (
     load_tensors,
     nest,
     trust_intermediate_size,
+    warn_of_nan_rows,
 )
 
 DTYPES = ("float32", "float64")
@@ -167,7 +168,10 @@ class ErnieMPreTrainedModel:
 
     def _encode(self, **arguments: Any) -> Encoded:
         inputs = prepare_inputs(self.config, self.dtype, **arguments)
-        return encode(inputs, self.weights.get("ernie_m", self.weights), self.config)
+        weights = self.weights.get("ernie_m", self.weights)
+        if inputs.input_ids is not None:
+            warn_of_nan_rows(weights, inputs.input_ids)
+        return encode(inputs, weights, self.config)
 
     def _finish(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple:
         named = self.config.return_dict if return_dict is None else return_dict
