@@ -9,7 +9,7 @@ from typing import Any
 from numpy_erniem.storage import FORMATS
 
 BUNDLED = Path(__file__).resolve().parent / "tiny"
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 SMALL_FILES = (
     *("config.json", "model_config.json", "vocab.txt", "sentencepiece.bpe.model"),
@@ -65,7 +65,7 @@ def resolve_folder(
     if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
         raise FileNotFoundError(
             f"{folder} is no folder here; give a folder with config.json and model.safetensors, "
-            "or a name on the Hugging Face hub"
+            "or a name on the Hugging Face hub, OWNER/MODEL"
         )
     try:
         import huggingface_hub
@@ -82,7 +82,9 @@ def _download(
     hub: Any, name: str, options: dict[str, Any], local_files_only: bool, family: bool
 ) -> Path:
     """Fetch the files that are needed, or find them in the cache."""
-    if not (local_files_only or hub.constants.HF_HUB_OFFLINE):
+    from huggingface_hub import constants
+
+    if not (local_files_only or constants.HF_HUB_OFFLINE):
         try:
             info = hub.HfApi().model_info(name, revision=options["revision"])
             files = needed_files([s.rfilename for s in info.siblings or []], family)

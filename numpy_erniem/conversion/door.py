@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.conversion import sentence, tokenizers
+from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family import from_family
 from numpy_erniem.conversion.names import from_paddle
 from numpy_erniem.conversion.report import Report, architecture_of
+from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.hub import resolve_folder
+from numpy_erniem.sentence_settings import FILE, read_settings
 from numpy_erniem.storage import inside, is_paddle, read_config, read_tensors, write_folder
 from numpy_erniem.tensors import FLOATS, Tensor, bytes_of
 from numpy_erniem.weights import PREFIX, encoder_shapes
@@ -153,11 +155,11 @@ def _files(
     files: dict[str, bytes] = {}
     family = "source_model_type" in config
     names = [source, str(config.get("_name_or_path", ""))]
-    vectors = sentence.sentence_settings(folder, names, report) if family else None
+    vectors = sentence_settings(folder, names, report) if family else None
     if vectors is not None:
-        files[sentence.FILE] = tokenizers.as_json(vectors)
-    elif (folder / sentence.FILE).is_file():
-        files[sentence.FILE] = tokenizers.as_json(sentence.read_settings(folder))
+        files[FILE] = tokenizers.as_json(vectors)
+    elif (folder / FILE).is_file():
+        files[FILE] = tokenizers.as_json(read_settings(folder))
     if tokenizer and family:
         longest = min(settings.max_length, (vectors or {}).get("max_length", settings.max_length))
         files |= tokenizers.from_xlm_roberta(folder, config, longest, report)

@@ -215,4 +215,6 @@ def _finish(
 
 
 def _prefixed(name: str) -> str:
-    return name if name.startswith(("classifier.", "qa_outputs.", "ernie_m.")) else f"ernie_m.{name}"
+    return (
+        name if name.startswith(("classifier.", "qa_outputs.", "ernie_m.")) else f"ernie_m.{name}"
+    )

@@ -1,14 +1,13 @@
 """How a checkpoint turns texts into vectors: what sentence-transformers records about it."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.conversion.report import Report
+from numpy_erniem.sentence_settings import FILE, POOLINGS
 from numpy_erniem.storage import inside, parse_object, read_json
 
-FILE = "sentence_embedding.json"
 MODES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -17,7 +16,6 @@ MODES = {
     "pooling_mode_weightedmean_tokens": "weighted mean",
     "pooling_mode_lasttoken": "last token",
 }
-OURS = ("mean", "cls")
 # E5 was trained with prefixes, and its files do not tell
 E5 = re.compile(r"\be5[-_](?:small|base|large)(?!.*instruct)", re.IGNORECASE)
 E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
@@ -83,7 +81,7 @@ def _pooling(source: Path, name: str) -> str:
     chosen = [mode for key, mode in MODES.items() if values.get(key)]
     if not chosen and isinstance(values.get("pooling_mode"), str):
         chosen = [values["pooling_mode"]]
-    if len(chosen) != 1 or chosen[0] not in OURS:
+    if len(chosen) != 1 or chosen[0] not in POOLINGS:
         raise ValueError(f"{path} pools by {' and '.join(chosen)}; possible are mean and cls")
     return chosen[0]
 
@@ -103,35 +101,3 @@ def _max_length(source: Path) -> dict[str, Any]:
     path = source / "sentence_bert_config.json"
     length = read_json(inside(source, path.name)).get("max_seq_length") if path.is_file() else None
     return {"max_length": length} if type(length) is int and length > 2 else {}
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings that a conversion left in a folder; empty where there are none.
-
-    Returns
-    -------
-    dict
-        "pooling" ("mean" or "cls"), "normalize" (bool), "prefixes" (name → text),
-        "default_prefix" (a name, or None), "max_length" (tokens); each may be absent.
-
-    Raises
-    ------
-    ValueError
-        The file is not what it should be.
-    """
-    path = folder / FILE
-    if not path.is_file():
-        return {}
-    values = read_json(path)
-    prefixes = values.get("prefixes", {})
-    good = (
-        values.get("pooling", "mean") in OURS
-        and isinstance(values.get("normalize", False), bool)
-        and isinstance(prefixes, dict)
-        and all(isinstance(text, str) for text in prefixes.values())
-        and (values.get("default_prefix") is None or values["default_prefix"] in prefixes)
-        and type(values.get("max_length", 512)) is int
-    )
-    if not good:
-        raise ValueError(f"{path} does not hold the settings of sentence vectors: {json.dumps(values)[:200]}")
-    return values

@@ -111,7 +111,7 @@ def _is_piece(entry: Any) -> bool:
 
 
 def _charsmap(normalizer: Any) -> bytes:
-    """The compiled normalisation, from a Precompiled step; merging spaces is SentencePiece's own."""
+    """The compiled normalisation; what a tokenizer.json says of spaces, SentencePiece does."""
     steps = normalizer if isinstance(normalizer, dict) else {}
     steps = steps.get("normalizers", [steps])
     compiled = b""
