@@ -33,6 +33,7 @@ DTYPES = {
     "U8": "u1",
     "BOOL": "?",
 }
+STRETCH = 1 << 18  # elements that are converted at a time
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -64,17 +65,11 @@ class Tensor:
         """
         if kind in (None, self.kind):
             return np.ascontiguousarray(self.data, DTYPES[self.kind])
-        values = self.numpy()
-        with np.errstate(over="ignore"):
-            if kind == "BF16":
-                narrow = bfloat16_bits(values.astype(np.float32))
-                wide = (narrow.astype(np.uint32) << 16).view(np.float32)
-            else:
-                narrow = wide = values.astype(DTYPES[kind])
-        if not np.array_equal(np.isfinite(wide), np.isfinite(values)):
-            largest = np.abs(values[np.isfinite(values)]).max()
-            raise ValueError(f"a value of {largest:g} does not fit {kind}; choose a wider dtype")
-        return narrow
+        values = self.numpy().reshape(-1)
+        narrow = np.empty(values.size, DTYPES[kind])
+        for at in range(0, values.size, STRETCH):  # so that no second copy is in memory
+            narrow[at : at + STRETCH] = _narrowed(values[at : at + STRETCH], kind)
+        return narrow.reshape(self.shape)
 
 
 class Computed(Tensor):
@@ -89,6 +84,20 @@ class Computed(Tensor):
     def data(self) -> np.ndarray:
         """The values, made now."""
         return self._make()
+
+
+def _narrowed(values: np.ndarray, kind: str) -> np.ndarray:
+    """Floats as `kind`; ValueError if one becomes infinite that was not."""
+    with np.errstate(over="ignore"):
+        if kind == "BF16":
+            narrow = bfloat16_bits(values.astype(np.float32))
+            wide = (narrow.astype(np.uint32) << 16).view(np.float32)
+        else:
+            narrow = wide = values.astype(DTYPES[kind])
+    if not np.array_equal(np.isfinite(wide), np.isfinite(values)):
+        largest = np.abs(values[np.isfinite(values)]).max()
+        raise ValueError(f"a value of {largest:g} does not fit {kind}; choose a wider dtype")
+    return narrow
 
 
 def bfloat16_bits(values: np.ndarray) -> np.ndarray:

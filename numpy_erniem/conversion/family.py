@@ -58,7 +58,7 @@ KEPT = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
     *("intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob"),
     *("initializer_range", "pad_token_id", "layer_norm_eps", "classifier_dropout"),
-    *("id2label", "label2id", "problem_type"),
+    *("id2label", "label2id", "problem_type", "_name_or_path"),
 )
 
 

@@ -91,6 +91,6 @@ def old_paddle_config(path: Path) -> dict[str, Any]:
     inner_class = config.pop("init_class", None)
     config |= outer
     name = outer_class or inner_class or "ErnieMModel"
-    if not isinstance(name, str) or not (name.startswith("ErnieM") or name in ARCHITECTURES):
+    if not isinstance(name, str) or not re.fullmatch(r"ErnieM(Model|For\w+)|UIEM", name):
         raise ValueError(f"{path} is for {name!r}, not for an ERNIE-M model")
     return {**config, "architectures": [name], "model_type": "ernie_m"}

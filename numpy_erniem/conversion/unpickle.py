@@ -197,7 +197,10 @@ def _build(m: _Machine) -> None:
     if type(target) is not dict:
         if not hasattr(type(target), "set_state") or type(state) is not tuple:
             raise ValueError(f"state is given to a {type(target).__name__}")
-        target.set_state(*state)
+        try:
+            target.set_state(*state)
+        except TypeError:
+            raise ValueError(f"a {type(target).__name__} with {len(state)} states") from None
 
 
 def _persistent(m: _Machine) -> None:
