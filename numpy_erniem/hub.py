@@ -84,19 +84,21 @@ def _download(
     """Fetch the files that are needed, or find them in the cache."""
     from huggingface_hub import constants
 
+    revision = options["revision"]
+    files = None
     if not (local_files_only or constants.HF_HUB_OFFLINE):
         try:
-            info = hub.HfApi().model_info(name, revision=options["revision"])
+            info = hub.HfApi().model_info(name, revision=revision)
             files = needed_files([s.rfilename for s in info.siblings or []], family)
-            folder = hub.snapshot_download(name, allow_patterns=files, **options)
-            return Path(folder)
-        except Exception as error:  # of hub, of its HTTP library, of the network
+        except Exception as error:  # of the hub, of its HTTP library, of the network
             if _answered(error):
-                raise _explained(name, options["revision"], error) from None
+                raise _explained(name, revision, error) from None
     try:
-        return Path(hub.snapshot_download(name, local_files_only=True, **options))
+        if files is None:  # no network, or none wanted
+            return Path(hub.snapshot_download(name, local_files_only=True, **options))
+        return Path(hub.snapshot_download(name, allow_patterns=files, **options))
     except Exception as error:
-        raise _explained(name, options["revision"], error) from None
+        raise _explained(name, revision, error) from None
 
 
 def needed_files(available: Iterable[str], family: bool = False) -> list[str]:
@@ -127,17 +129,14 @@ def _answered(error: Exception) -> bool:
         return False
     if isinstance(error, HfHubHTTPError):
         return getattr(error.response, "status_code", 500) < 500
-    return isinstance(error, HFValidationError) or _is_broken(error)
-
-
-def _is_broken(error: Exception) -> bool:
-    return isinstance(error, OSError) and "onsistency check" in str(error)
+    return isinstance(error, HFValidationError)
 
 
 def _explained(name: str, revision: str | None, error: Exception) -> Exception:
     """The hub's error as one of ours, in one line."""
     from huggingface_hub.errors import (
         GatedRepoError,
+        HfHubHTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -157,6 +156,6 @@ def _explained(name: str, revision: str | None, error: Exception) -> Exception:
             "check the network, or give a folder"
         )
     line = " ".join(str(error).split())[:300]
-    if _is_broken(error):
-        return ValueError(f"{name}: the download broke off; run it again to go on ({line})")
-    return ValueError(f"{name}: the Hugging Face hub answered {type(error).__name__}: {line}")
+    if isinstance(error, HfHubHTTPError):
+        return ValueError(f"{name}: the Hugging Face hub answered: {line}")
+    return ValueError(f"{name}: the download broke off; run it again to go on ({line})")
