@@ -83,19 +83,13 @@ class Framing:
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Frame ids: ``[CLS] A [SEP]``, or ``[CLS] A [SEP] [SEP] B [SEP]``."""
-        cls, sep = [self.cls_token_id], [self.sep_token_id]
-        if token_ids_1 is None:
-            return [*cls, *token_ids_0, *sep]
-        return [*cls, *token_ids_0, *sep, *sep, *token_ids_1, *sep]
+        return batches.framed(token_ids_0, token_ids_1, self.cls_token_id, self.sep_token_id)
 
     def build_offset_mapping_with_special_tokens(
         self, offset_mapping_0: list, offset_mapping_1: list | None = None
     ) -> list:
         """Frame offsets, with (0, 0) where a special token stands."""
-        none = [(0, 0)]
-        if offset_mapping_1 is None:
-            return [*none, *offset_mapping_0, *none]
-        return [*none, *offset_mapping_0, *none, *none, *offset_mapping_1, *none]
+        return batches.framed(offset_mapping_0, offset_mapping_1, (0, 0), (0, 0))
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
@@ -129,9 +123,8 @@ class Framing:
             If a second sequence is given beside a framed one.
         """
         if not already_has_special_tokens:
-            none = [1]
-            row = [*none, *[0] * len(token_ids_0), *none]
-            return row if token_ids_1 is None else [*row, *none, *[0] * len(token_ids_1), *none]
+            second = None if token_ids_1 is None else [0] * len(token_ids_1)
+            return batches.framed([0] * len(token_ids_0), second, 1, 1)
         if token_ids_1 is not None:
             raise ValueError(
                 "already_has_special_tokens=True describes one framed row, got token_ids_1 too; "
@@ -189,87 +182,83 @@ class Framing:
         options = Options.of(options, "prepare_for_model")
         second = None if pair_ids is None else Sequence(list(pair_ids))
         tensors, options.return_tensors = options.return_tensors, None
-        encoding = self._frame([(Sequence(list(ids)), second)], options, single=True)
+        encoding = self._frame([Sequence(list(ids))], [second], options, single=True)
         if tensors:
             rows = {key: [value] if prepend else value for key, value in encoding.items()}
             encoding.update(batches.to_arrays(rows, tensors))
         return encoding
 
     def _frame(
-        self, pairs: list[tuple[Sequence, Sequence | None]], options: Options, single: bool
+        self,
+        firsts: list[Sequence],
+        seconds: list[Sequence | None],
+        options: Options,
+        single: bool = False,
     ) -> BatchEncoding:
-        """Make the model's inputs of tokenized pairs: the heart of every call."""
+        """Make the model's inputs of tokenized texts: the heart of every call."""
         o = check(options, self)
-        self._check_pairs(pairs, o)
+        self._check_pairs(seconds, o)
         columns: dict[str, list] = {}
-        layouts: list[Layout] = []
-        for index, (first, second) in enumerate(pairs):
-            special = self.num_special_tokens_to_add(second is not None) * o.add_special_tokens
+        layout = Layout(o.add_special_tokens, self.padding_side)
+        ends = self.cls_token_id, self.sep_token_id
+        for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
+            special = (2 if second is None else 4) if o.add_special_tokens else 0
             for cut in batches.cuts(first, second, special, o, self.truncation_side):
-                row, layout = self._row(first, second, cut, o)
                 if o.windows:
-                    row["overflow_to_sample_mapping"] = index
-                for name, value in row.items():
-                    columns.setdefault(name, []).append(value)
-                layouts.append(layout)
+                    columns.setdefault("overflow_to_sample_mapping", []).append(index)
+                elif o.return_overflowing_tokens:
+                    _add_overflow(columns, first, second, cut, special, o)
+                a = first.cut(cut.first)
+                b = None if second is None else second.cut(cut.second)
+                _add_row(columns, a, b, ends, o)
+                layout.first.append(len(a.ids))
+                layout.second.append(None if b is None else len(b.ids))
+                if o.is_split_into_words:
+                    layout.words.append((a.words, None if b is None else b.words))
         lengths = list(map(len, columns["input_ids"]))
         self._warn_about_length(max(lengths), o)
-        if o.return_length:
-            columns["length"] = lengths
+        self._add_masks(columns, layout, lengths, o)
         target = self._pad_columns(columns, lengths, o)
         if target is not None:
-            layouts = batches.pad_layouts(layouts, lengths, target, self.padding_side)
-            if single and o.return_length:  # upstream counts the padding of a single text
-                columns["length"] = [max(n, target) for n in lengths]
+            layout.padding = [max(target - n, 0) for n in lengths]
+        if o.return_length:
+            # Upstream counts the padding of a single text, and not that of a batch.
+            padded = single and target is not None
+            columns["length"] = [max(n, target) for n in lengths] if padded else lengths
         if o.return_tensors:
-            return BatchEncoding(batches.to_arrays(columns, o.return_tensors), layouts)
+            return BatchEncoding(batches.to_arrays(columns, o.return_tensors), layout)
         if single and not o.windows:
-            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layouts)
-        return BatchEncoding(columns, layouts)
+            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
+        return BatchEncoding(columns, layout)
 
-    def _row(
-        self, first: Sequence, second: Sequence | None, cut: batches.Cut, o: Options
-    ) -> tuple[dict[str, Any], Layout]:
-        total = len(first.ids) + (len(second.ids) if second else 0)
-        total += self.num_special_tokens_to_add(second is not None) * o.add_special_tokens
-        row: dict[str, Any] = {}
-        if o.return_overflowing_tokens and not o.windows:
-            source = second if o.truncation == "only_second" else first
-            row["overflowing_tokens"] = source.ids[cut.overflow]
-            row["num_truncated_tokens"] = total - o.max_length
-        first = first.cut(cut.first)
-        second = None if second is None else second.cut(cut.second)
-        ids = first.ids, None if second is None else second.ids
-        offsets = first.offsets, None if second is None else second.offsets
-        if o.add_special_tokens:
-            row["input_ids"] = self.build_inputs_with_special_tokens(*ids)
-        else:
-            row["input_ids"] = [*ids[0], *(ids[1] or ())]
-        size = len(row["input_ids"])
+    def _add_masks(
+        self, columns: dict[str, list], layout: Layout, lengths: list[int], o: Options
+    ) -> None:
+        """Add the columns that depend on lengths only."""
+        if o.return_attention_mask is not False:
+            columns["attention_mask"] = [[1] * n for n in lengths]
+        if not (o.return_token_type_ids or o.return_special_tokens_mask):
+            return
+        texts = zip(layout.first, layout.second, strict=True)
+        zeros = [([0] * a, None if b is None else [0] * b) for a, b in texts]
         if o.return_token_type_ids:
-            row["token_type_ids"] = self.create_token_type_ids_from_sequences(*ids)
+            columns["token_type_ids"] = [
+                self.create_token_type_ids_from_sequences(*row) for row in zeros
+            ]
         if o.return_special_tokens_mask:
-            mask = self.get_special_tokens_mask(*ids) if o.add_special_tokens else [0] * size
-            row["special_tokens_mask"] = mask
-        if o.return_offsets_mapping:
-            if o.add_special_tokens:
-                row["offset_mapping"] = self.build_offset_mapping_with_special_tokens(*offsets)
-            else:
-                row["offset_mapping"] = [*offsets[0], *(offsets[1] or ())]
-        if o.return_attention_mask in (None, True):
-            row["attention_mask"] = [1] * size
-        lengths = len(ids[0]), None if ids[1] is None else len(ids[1])
-        words = first.words, None if second is None else second.words
-        return row, Layout(*lengths, o.add_special_tokens, words)
+            columns["special_tokens_mask"] = [
+                batches.framed(*row, 1, 1) if o.add_special_tokens else [*row[0], *(row[1] or ())]
+                for row in zeros
+            ]
 
-    def _check_pairs(self, pairs: list[tuple[Sequence, Sequence | None]], o: Options) -> None:
-        single = any(second is None for _, second in pairs)
+    def _check_pairs(self, seconds: list[Sequence | None], o: Options) -> None:
+        single = None in seconds
         if o.truncation == "only_second" and single:
             raise ValueError(
                 "truncation='only_second' needs a second text; pass text_pair, or "
                 "truncation='only_first'"
             )
-        paired = any(second is not None for _, second in pairs)
+        paired = any(second is not None for second in seconds)
         if o.return_overflowing_tokens and o.truncation == "longest_first" and paired:
             raise ValueError(
                 "return_overflowing_tokens with a pair needs to know which text overflows; pass "
@@ -360,8 +349,37 @@ class Framing:
             columns = {name: rows[0] for name, rows in columns.items()}
         if o.return_tensors:
             columns = batches.to_arrays(columns, o.return_tensors)
-        layouts = None
-        return BatchEncoding(columns, layouts)
+        return BatchEncoding(columns)
+
+
+def _add_overflow(
+    columns: dict[str, list],
+    first: Sequence,
+    second: Sequence | None,
+    cut: batches.Cut,
+    special: int,
+    o: Options,
+) -> None:
+    total = len(first.ids) + (len(second.ids) if second else 0) + special
+    source = second if o.truncation == "only_second" else first
+    columns.setdefault("overflowing_tokens", []).append(source.ids[cut.overflow])
+    columns.setdefault("num_truncated_tokens", []).append(total - o.max_length)
+
+
+def _add_row(
+    columns: dict[str, list],
+    first: Sequence,
+    second: Sequence | None,
+    ends: tuple[int, int],
+    o: Options,
+) -> None:
+    second = Sequence(None) if second is None else second
+    fields = [("input_ids", first.ids, second.ids, *ends)]
+    if o.return_offsets_mapping:
+        fields.append(("offset_mapping", first.offsets, second.offsets, (0, 0), (0, 0)))
+    for name, a, b, opening, closing in fields:
+        row = batches.framed(a, b, opening, closing) if o.add_special_tokens else [*a, *(b or ())]
+        columns.setdefault(name, []).append(row)
 
 
 def _columns(inputs: Any) -> tuple[dict[str, list], bool, str | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from .added import Splitter
+from .added import Splitter, Stretch
 from .batches import Sequence
 from .offsets import Aligner
 from .options import Options
@@ -85,21 +86,27 @@ class Reading(SpecialTokens):
 
     def _ids_of_texts(self, texts: list[str]) -> list[list[int]]:
         splitter, cutter = self._splitter, self._cutter
-        if all(map(splitter.leaves_whole, texts)):
+        parts = {
+            i: splitter.split(text)[0]
+            for i, text in enumerate(texts)
+            if not splitter.leaves_whole(text)
+        }
+        if not parts:
             return cutter.ids(texts)
-        parts = [splitter.split(text)[0] for text in texts]
-        ordinary = [stretch.text for part in parts for stretch in part if not stretch.is_token]
+        ordinary: list[str] = []
+        for i, text in enumerate(texts):
+            ordinary += [s.text for s in parts[i] if not s.is_token] if i in parts else [text]
         encoded = iter(cutter.ids(ordinary))
         return [
-            [
-                token_id
-                for stretch in part
-                for token_id in (
-                    (self._added_ids[stretch.text],) if stretch.is_token else next(encoded)
-                )
-            ]
-            for part in parts
+            self._joined(parts[i], encoded) if i in parts else next(encoded)
+            for i in range(len(texts))
         ]
+
+    def _joined(self, part: list[Stretch], encoded: Iterator[list[int]]) -> list[int]:
+        ids: list[int] = []
+        for stretch in part:
+            ids += [self._added_ids[stretch.text]] if stretch.is_token else next(encoded)
+        return ids
 
     def _aligned(self, text: str) -> Sequence:
         """Ids with offsets."""

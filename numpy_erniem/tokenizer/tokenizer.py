@@ -221,21 +221,20 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
                 check_text(text)
                 if text_pair is not None:
                     check_text(text_pair)
-            return self._encode([(text, text_pair)], options, single=True)
+            return self._encode([text], [text_pair], options, single=True)
         for item in () if is_split_into_words else (*text, *_pairs_of(text_pair, len(text))):
             if type(item) is not str:
                 check_text(item)
-        if text_pair is None:
-            return self._encode([(item, None) for item in text], options)
-        pairs = _pairs_of(text_pair, len(text))
-        return self._encode(list(zip(text, pairs, strict=True)), options)
+        pairs = [None] * len(text) if text_pair is None else list(text_pair)
+        return self._encode(list(text), pairs, options)
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Make the model's inputs of one text or pair; also of a list of tokens, or of ids.
 
         Options and errors as for the tokenizer's call.
         """
-        return self._encode([(text, text_pair)], Options.of(options, "encode_plus"), single=True)
+        o = Options.of(options, "encode_plus")
+        return self._encode([text], [text_pair], o, single=True)
 
     def batch_encode_plus(
         self, batch_text_or_text_pairs: list[Any], **options: Any
@@ -257,7 +256,7 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
                     f"an element of a batch is a text or a pair of two, got {len(item)}: "
                     f"{item!r:.60}"
                 )
-        return self._encode(pairs, o)
+        return self._encode([a for a, _ in pairs], [b for _, b in pairs], o)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """Ids of a text or pair, framed; ``tokenizer(...)["input_ids"]``.
@@ -266,20 +265,18 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         """
         o = Options.of(options, "encode")
         o.return_attention_mask = False
-        return self._encode([(text, text_pair)], o, single=True)["input_ids"]
+        return self._encode([text], [text_pair], o, single=True)["input_ids"]
 
     def _encode(
-        self, pairs: list[tuple[Any, Any]], o: Options, single: bool = False
+        self, texts: list[Any], pairs: list[Any], o: Options, single: bool = False
     ) -> BatchEncoding:
-        if not pairs:
+        if not texts:
             raise ValueError("an empty batch has no rows; pass at least one text")
-        first = self._sequences([a for a, _ in pairs], o)
-        paired = [b for _, b in pairs if b is not None]
+        first = self._sequences(texts, o)
+        paired = [text for text in pairs if text is not None]
         second = iter(self._sequences(paired, o) if paired else ())
-        sequences = [
-            (a, None if b is None else next(second)) for a, (_, b) in zip(first, pairs, strict=True)
-        ]
-        return self._frame(sequences, o, single)
+        seconds = [None if text is None else next(second) for text in pairs]
+        return self._frame(first, seconds, o, single)
 
     # -- files ---------------------------------------------------------------------------------
 
