@@ -70,8 +70,23 @@ def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
     return not pieces[index + 1].startswith(UNDERLINE)
 
 
+class _Known(dict):
+    """SentencePiece id → token ids; an entry is made when its piece is first seen.
+
+    Two threads may make the same entry at once; both store the same value.
+    """
+
+    def __init__(self, compute: Callable[[int], tuple[int, ...]]) -> None:
+        super().__init__()
+        self.compute = compute
+
+    def __missing__(self, piece_id: int) -> tuple[int, ...]:
+        entry = self[piece_id] = self.compute(piece_id)
+        return entry
+
+
 class PieceTable:
-    """SentencePiece id → token ids, as arrays; an entry is made when its piece is first seen.
+    """The same as arrays, for the pieces of a whole batch at once.
 
     Entry i is ``tokens[starts[i] : starts[i] + counts[i]]``; ``counts[i]`` is -1 while piece i was
     not seen. ``spaced[i]`` tells whether the piece begins with "▁". Threads may read while another
@@ -153,7 +168,8 @@ class PieceCutter:
         underline = processor.piece_to_id(UNDERLINE)
         # A model without the piece never emits it; -1 is no SentencePiece id.
         self.underline = -1 if underline == self.unknown or not cut_pieces else underline
-        self.table = PieceTable(processor.get_piece_size(), self._entry_of_piece_id)
+        self.table = PieceTable(processor.get_piece_size(), self._table_entry)
+        self.known = _Known(self._ids_of_piece)
         self._remembered_cut = lru_cache(maxsize=1 << 16)(self._cut)
 
     def ids(self, stretches: list[str]) -> list[list[int]]:
@@ -163,6 +179,8 @@ class PieceCutter:
         if not stretches:
             return []
         rows = self._segment(stretches, int)
+        if len(rows) == 1:  # one call of each array operation costs more than a short loop
+            return [self._ids_of_row(rows[0], stretches[0])]
         pieces = np.array(list(chain.from_iterable(rows)), dtype=np.int64)
         row_ends = np.cumsum([len(row) for row in rows])
         del rows  # or the garbage collector would walk through every id again
@@ -219,6 +237,18 @@ class PieceCutter:
             stretches, out_type=out_type, num_threads=self.num_threads, **options
         )
 
+    def _ids_of_row(self, row: list[int], stretch: str) -> list[int]:
+        if self.unknown in row:
+            return self._ids_from_strings(stretch)
+        if self.underline in row:
+            row = [p for i, p in enumerate(row) if p != self.underline or self._keeps(row, i)]
+        return [token for piece in row for token in self.known[piece]]
+
+    def _keeps(self, row: list[int], i: int) -> bool:
+        if self.bare_underline == "paddle" or not 0 < i < len(row) - 1:
+            return False
+        return not self.processor.id_to_piece(row[i + 1]).startswith(UNDERLINE)
+
     def _dropped_underlines(self, pieces: np.ndarray, row_ends: np.ndarray) -> np.ndarray:
         """Positions of the bare "▁" that are no tokens; `keeps_underline` on ids."""
         found = np.flatnonzero(pieces == self.underline)
@@ -249,8 +279,11 @@ class PieceCutter:
         spans = cut_piece(piece) if self.cut_pieces else ((0, len(piece)),)
         return tuple([self.lookup(piece[start:end]) for start, end in spans]), spans
 
-    def _entry_of_piece_id(self, piece_id: int) -> tuple[tuple[int, ...], bool]:
+    def _ids_of_piece(self, piece_id: int) -> tuple[int, ...]:
         if piece_id == self.unknown:  # its text differs from row to row
-            return (), False
+            return ()
+        return self._cut(self.processor.id_to_piece(piece_id))[0]
+
+    def _table_entry(self, piece_id: int) -> tuple[tuple[int, ...], bool]:
         piece = self.processor.id_to_piece(piece_id)
-        return self._cut(piece)[0], piece.startswith(UNDERLINE)
+        return self.known[piece_id], piece.startswith(UNDERLINE)
