@@ -70,23 +70,8 @@ def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
     return not pieces[index + 1].startswith(UNDERLINE)
 
 
-class _Known(dict):
-    """SentencePiece id → token ids; an entry is made when its piece is first seen.
-
-    Two threads may make the same entry at once; both store the same value.
-    """
-
-    def __init__(self, compute: Callable[[int], tuple[int, ...]]) -> None:
-        super().__init__()
-        self.compute = compute
-
-    def __missing__(self, piece_id: int) -> tuple[int, ...]:
-        entry = self[piece_id] = self.compute(piece_id)
-        return entry
-
-
 class PieceTable:
-    """The same as arrays, for the pieces of a whole batch at once.
+    """SentencePiece id → token ids, as arrays; an entry is made when its piece is first seen.
 
     Entry i is ``tokens[starts[i] : starts[i] + counts[i]]``; ``counts[i]`` is -1 while piece i was
     not seen. ``spaced[i]`` tells whether the piece begins with "▁". Threads may read while another
@@ -169,7 +154,8 @@ class PieceCutter:
         # A model without the piece never emits it; -1 is no SentencePiece id.
         self.underline = -1 if underline == self.unknown or not cut_pieces else underline
         self.table = PieceTable(processor.get_piece_size(), self._table_entry)
-        self.known = _Known(self._ids_of_piece)
+        # The same for one text; a list, since its slots lie closer together than a dict's.
+        self.known: list[tuple[int, ...] | None] = [None] * processor.get_piece_size()
         self._remembered_cut = lru_cache(maxsize=1 << 16)(self._cut)
 
     def ids(self, stretches: list[str]) -> list[list[int]]:
@@ -242,7 +228,10 @@ class PieceCutter:
             return self._ids_from_strings(stretch)
         if self.underline in row:
             row = [p for i, p in enumerate(row) if p != self.underline or self._keeps(row, i)]
-        return [token for piece in row for token in self.known[piece]]
+        try:
+            return [token for piece in row for token in self.known[piece]]
+        except TypeError:  # None: seen for the first time
+            return [token for piece in row for token in self._ids_of_piece(piece)]
 
     def _keeps(self, row: list[int], i: int) -> bool:
         if self.bare_underline == "paddle" or not 0 < i < len(row) - 1:
@@ -280,10 +269,14 @@ class PieceCutter:
         return tuple([self.lookup(piece[start:end]) for start, end in spans]), spans
 
     def _ids_of_piece(self, piece_id: int) -> tuple[int, ...]:
-        if piece_id == self.unknown:  # its text differs from row to row
-            return ()
-        return self._cut(self.processor.id_to_piece(piece_id))[0]
+        ids = self.known[piece_id]
+        if ids is None:
+            # The text of unknown pieces differs from row to row.
+            known = piece_id != self.unknown
+            ids = self._cut(self.processor.id_to_piece(piece_id))[0] if known else ()
+            self.known[piece_id] = ids
+        return ids
 
     def _table_entry(self, piece_id: int) -> tuple[tuple[int, ...], bool]:
         piece = self.processor.id_to_piece(piece_id)
-        return self.known[piece_id], piece.startswith(UNDERLINE)
+        return self._ids_of_piece(piece_id), piece.startswith(UNDERLINE)
