@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
+from .notices import warn
 from .special import SPECIAL_TOKENS
 
 MODEL_FILE = "sentencepiece.bpe.model"
@@ -89,10 +89,9 @@ def load_tokens(processor: Any, path: str | os.PathLike[str] | None, encoding: s
     """Tokens in the order of their ids; without a vocab.txt those of SentencePiece."""
     if path is not None:
         return load_vocab(path, encoding)
-    warnings.warn(
+    warn(
         "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from the "
-        "ids of published ERNIE-M checkpoints",
-        stacklevel=3,
+        "ids of published ERNIE-M checkpoints"
     )
     return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
 
@@ -128,7 +127,7 @@ def check_belong_together(processor: Any, vocab: dict[str, int], name: str) -> N
     if known < 0.05:
         raise ValueError(f"only {found}; take both files from the same checkpoint")
     if known < 0.5:
-        warnings.warn(f"only {found}; do both files come from one checkpoint?", stacklevel=3)
+        warn(f"only {found}; do both files come from one checkpoint?")
 
 
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -150,10 +149,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     settings = _read_json(folder / CONFIG_FILE)
     owner = settings.get("tokenizer_class")
     if owner is not None and not str(owner).startswith("ErnieM"):
-        warnings.warn(
-            f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ",
-            stacklevel=3,
-        )
+        warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)

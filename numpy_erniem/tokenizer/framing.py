@@ -2,82 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from . import batches
 from .batches import Sequence
+from .collating import Collating
 from .encoding import BatchEncoding, Layout
-from .options import PADDING, TRUNCATION, Options, _check_integer, check, check_side, named
-
-# ERNIE-M has 514 position embeddings, of which the first two are never used.
-MODEL_TAKES = 512
-POSITIONS = 514
-# Upstream writes 1e30 for "no limit".
-NO_LIMIT = 10**20
+from .options import TRUNCATION, Options, check, check_integer, check_side, named
 
 
-class Framing:
+class Framing(Collating):
     """Mixin: everything about rows that needs no text."""
 
-    padding_side: str
     truncation_side: str
     cls_token_id: int
     sep_token_id: int
-    pad_token_id: int | None
-    pad_token_type_id: int
-
-    # -- lengths -------------------------------------------------------------------------------
-
-    @property
-    def model_max_length(self) -> int:
-        """How many tokens the model takes: 512 unless told otherwise, and also where told 514.
-
-        514 is what published configurations say; it counts the position embeddings.
-        """
-        return self._model_max_length
-
-    @model_max_length.setter
-    def model_max_length(self, value: int | None) -> None:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise TypeError(f"model_max_length is an integer, got {type(value).__name__} {value!r}")
-        if value is not None and value < 1:
-            raise ValueError(f"model_max_length={value} is too small; ERNIE-M takes {MODEL_TAKES}")
-        self._length_is_known = value is not None and value < NO_LIMIT
-        self._length_is_corrected = value == POSITIONS
-        usual = not self._length_is_known or self._length_is_corrected
-        self._model_max_length = MODEL_TAKES if usual else int(value)
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """How many tokens of a single text fit."""
-        return self.model_max_length - self.num_special_tokens_to_add()
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """How many tokens of a pair fit."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
-
-    def _warn_once(self, name: str, message: str, verbose: bool = True) -> None:
-        if verbose and name not in self._warned:
-            self._warned.add(name)
-            warnings.warn(message, stacklevel=2)
-
-    def _warn_if_length_corrected(self, verbose: bool) -> None:
-        if self._length_is_corrected:
-            self._warn_once(
-                "corrected",
-                f"model_max_length={POSITIONS} counts position embeddings, of which ERNIE-M uses "
-                f"{MODEL_TAKES}; {MODEL_TAKES} is used",
-                verbose,
-            )
-
-    # -- special tokens ------------------------------------------------------------------------
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many special tokens frame a single text (2) or a pair (4)."""
-        return 4 if pair else 2
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
@@ -133,8 +72,6 @@ class Framing:
         special = set(self.all_special_ids)
         return [int(i in special) for i in token_ids_0]
 
-    # -- rows ----------------------------------------------------------------------------------
-
     def truncate_sequences(
         self,
         ids: list[int],
@@ -157,7 +94,7 @@ class Framing:
             If the strategy is unknown.
         """
         strategy = named(truncation_strategy, TRUNCATION, "truncation_strategy")
-        _check_integer(stride, "stride", 0)
+        check_integer(stride, "stride", 0)
         lengths = len(ids), None if pair_ids is None else len(pair_ids)
         cut = batches.truncate(
             *lengths, num_tokens_to_remove, strategy, stride, self.truncation_side
@@ -201,6 +138,7 @@ class Framing:
         columns: dict[str, list] = {}
         layout = Layout(o.add_special_tokens, self.padding_side)
         ends = self.cls_token_id, self.sep_token_id
+        check_side(self.truncation_side, "truncation_side")
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             special = (2 if second is None else 4) if o.add_special_tokens else 0
             for cut in batches.cuts(first, second, special, o, self.truncation_side):
@@ -216,7 +154,7 @@ class Framing:
                 if o.is_split_into_words:
                     layout.words.append((a.words, None if b is None else b.words))
         lengths = list(map(len, columns["input_ids"]))
-        self._warn_about_length(max(lengths), o)
+        self._log_long_rows(max(lengths), o)
         self._add_masks(columns, layout, lengths, o)
         target = self._pad_columns(columns, lengths, o)
         if target is not None:
@@ -271,9 +209,9 @@ class Framing:
                 f"choose at least {special}, or add_special_tokens=False"
             )
 
-    def _warn_about_length(self, longest: int, o: Options) -> None:
+    def _log_long_rows(self, longest: int, o: Options) -> None:
         if o.truncates and longest > o.max_length:
-            self._warn_once(
+            self._notices.log(
                 "cut",
                 f"a row has {longest} tokens although max_length={o.max_length}: with "
                 f"truncation={o.truncation!r} the text that may be cut is too short; use "
@@ -281,75 +219,12 @@ class Framing:
                 o.verbose,
             )
         elif o.max_length is None and longest > self.model_max_length:
-            self._warn_once(
+            self._notices.log(
                 "long",
                 f"a row has {longest} tokens and the model takes {self.model_max_length}; pass "
                 "truncation=True, or return_overflowing_tokens='windows'",
                 o.verbose,
             )
-
-    def _pad_columns(self, columns: dict[str, Any], lengths: list[int], o: Options) -> int | None:
-        target = batches.padded_length(lengths, o.padding, o.max_length, o.pad_to_multiple_of)
-        if target is None:
-            return None
-        if self.pad_token_id is None:
-            raise ValueError("padding needs a pad_token; set tokenizer.pad_token = '[PAD]'")
-        values = {
-            **batches.PADDING_VALUES,
-            "input_ids": self.pad_token_id,
-            "token_type_ids": self.pad_token_type_id,
-        }
-        side = check_side(self.padding_side, "padding_side")
-        for name in columns.keys() & values.keys():
-            columns[name] = batches.pad_column(columns[name], target, values[name], side)
-        return target
-
-    def pad(
-        self,
-        encoded_inputs: Any,
-        padding: Any = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pad rows that are already made, for example when collating a batch.
-
-        Parameters
-        ----------
-        encoded_inputs : BatchEncoding, dict of lists, or list of dicts
-            With ``input_ids``; values may be arrays or tensors, the result is then of that kind.
-        padding, max_length, pad_to_multiple_of, return_tensors
-            As for the tokenizer's call.
-        return_attention_mask : bool, optional
-            False: make no attention mask where there is none.
-
-        Raises
-        ------
-        ValueError
-            If there are no ``input_ids``, columns differ in their number of rows, or options
-            contradict each other.
-        """
-        columns, single, kind = _columns(encoded_inputs)
-        options = Options(
-            padding=padding,
-            truncation=False,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            return_tensors=return_tensors or kind,
-            verbose=verbose and named(padding, PADDING, "padding") != "longest",
-        )
-        o = check(options, self)
-        lengths = list(map(len, columns["input_ids"]))
-        if return_attention_mask is not False and "attention_mask" not in columns:
-            columns["attention_mask"] = [[1] * n for n in lengths]
-        self._pad_columns(columns, lengths, o)
-        if single:
-            columns = {name: rows[0] for name, rows in columns.items()}
-        if o.return_tensors:
-            columns = batches.to_arrays(columns, o.return_tensors)
-        return BatchEncoding(columns)
 
 
 def _add_overflow(
@@ -380,34 +255,3 @@ def _add_row(
     for name, a, b, opening, closing in fields:
         row = batches.framed(a, b, opening, closing) if o.add_special_tokens else [*a, *(b or ())]
         columns.setdefault(name, []).append(row)
-
-
-def _columns(inputs: Any) -> tuple[dict[str, list], bool, str | None]:
-    """Read the input of `pad`: rows by name, whether it was a single row, the kind of arrays."""
-    if isinstance(inputs, (list, tuple)):
-        if not inputs or not all(isinstance(row, Mapping) for row in inputs):
-            raise ValueError("pad takes an encoding or a list of encodings, at least one")
-        inputs = {name: [row[name] for row in inputs] for name in inputs[0]}
-    if not isinstance(inputs, Mapping) or "input_ids" not in inputs:
-        raise ValueError(
-            "pad needs 'input_ids'; got "
-            + (f"the keys {list(inputs)}" if isinstance(inputs, Mapping) else repr(type(inputs)))
-        )
-    kind = None
-    columns: dict[str, Any] = {}
-    for name, value in inputs.items():
-        for part in (value, value[0] if isinstance(value, (list, tuple)) and value else None):
-            if hasattr(part, "tolist") and kind is None:
-                kind = "np" if type(part).__module__.startswith("numpy") else "pt"
-        value = value.tolist() if hasattr(value, "tolist") else value
-        if isinstance(value, (list, tuple)):
-            value = [v.tolist() if hasattr(v, "tolist") else v for v in value]
-        columns[name] = value
-    ids = columns["input_ids"]
-    single = not ids or not isinstance(ids[0], (list, tuple))
-    if single:
-        return {name: [value] for name, value in columns.items()}, True, kind
-    for name, rows in columns.items():
-        if len(rows) != len(ids):
-            raise ValueError(f"{name!r} has {len(rows)} rows and 'input_ids' {len(ids)}")
-    return columns, False, kind

@@ -12,6 +12,9 @@ from .options import Options
 from .pieces import PieceCutter, Span
 from .special import SpecialTokens
 
+RULES = ("hf", "paddle")
+# Attributes the splitter and the cutter are made of.
+READ = ("do_lower_case", "split_special_tokens", "sp_model_kwargs", "cut_pieces", "bare_underline")
 SAMPLING = {"enable_sampling": True, "nbest_size": 64, "alpha": 0.1}
 
 
@@ -38,6 +41,13 @@ class Reading(SpecialTokens):
     cut_pieces: bool
     split_special_tokens: bool
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "bare_underline" and value not in RULES:
+            raise ValueError(f"bare_underline={value!r} is unknown; use one of {', '.join(RULES)}")
+        super().__setattr__(name, value)
+        if name in READ and "_splitter" in self.__dict__:
+            self._tokens_changed()
+
     def _tokens_changed(self) -> None:
         """Start anew with everything derived from the vocabulary."""
         keep_case = [
@@ -62,8 +72,6 @@ class Reading(SpecialTokens):
             num_threads=self.sp_model_kwargs.get("num_threads", 1),
         )
         self._cutter, self._aligner = cutter, Aligner(cutter)
-
-    # -- text → tokens -------------------------------------------------------------------------
 
     def tokenize(self, text: str) -> list[str]:
         """Cut a text into tokens, without special tokens around it.

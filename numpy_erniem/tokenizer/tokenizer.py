@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import Any
 
 from . import files
 from .encoding import BatchEncoding
 from .framing import Framing
+from .notices import Notices
 from .options import OPTION_NAMES, Options, check_side, refuse_unknown
 from .reading import Reading, check_text
+from .saving import Saving
 from .special import SPECIAL_TOKENS
 from .vocabulary import Vocabulary
 
 SAMPLING = ("enable_sampling", "nbest_size", "alpha", "num_threads")
-# Arguments of the constructor that tokenizer_config.json stores under the attribute's name.
-STORED = (
-    "do_lower_case",
-    "encoding",
-    "sp_model_kwargs",
-    "bare_underline",
-    "cut_pieces",
-    "padding_side",
-    "truncation_side",
-    "clean_up_tokenization_spaces",
-    "split_special_tokens",
-)
 
 
-class ErnieMTokenizer(Reading, Vocabulary, Framing):
+class ErnieMTokenizer(Reading, Vocabulary, Framing, Saving):
     """The tokenizer of ERNIE-M: SentencePiece, then cuts at ideographs, punctuation and digits.
 
     Parameters
@@ -106,8 +95,6 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         added_tokens_decoder: dict[Any, Any] | None = None,
         **extra: Any,
     ) -> None:
-        if bare_underline not in ("hf", "paddle"):
-            raise ValueError(f"bare_underline={bare_underline!r} is unknown; use 'hf' or 'paddle'")
         self.sp_model_kwargs = _check_sampling(sp_model_kwargs or {})
         self.do_lower_case = do_lower_case
         self.encoding = encoding
@@ -118,7 +105,7 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
         self.extra = extra
-        self._warned: set[str] = set()
+        self._notices = Notices()
         self.model_max_length = model_max_length
         self.sp_model = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.sentencepiece_model_ckpt = os.fspath(sentencepiece_model_ckpt)
@@ -129,8 +116,6 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
             files.check_belong_together(self.sp_model, self.vocab, self.vocab_file)
         given = locals()
         self._init_special_tokens({n: given[n] for n in SPECIAL_TOKENS}, added_tokens_decoder)
-
-    # -- calls ---------------------------------------------------------------------------------
 
     def __call__(
         self,
@@ -277,112 +262,6 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         second = iter(self._sequences(paired, o) if paired else ())
         seconds = [None if text is None else next(second) for text in pairs]
         return self._frame(first, seconds, o, single)
-
-    # -- files ---------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], **overrides: Any) -> ErnieMTokenizer:
-        """Load a tokenizer from a folder.
-
-        Parameters
-        ----------
-        folder : path
-            With ``sentencepiece.bpe.model`` and ``vocab.txt``, and if they exist
-            ``tokenizer_config.json``, ``special_tokens_map.json`` and ``added_tokens.json``.
-        **overrides
-            Arguments of the constructor that go before what the files say.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder or its SentencePiece model does not exist.
-        ValueError
-            If a file is damaged.
-        """
-        return cls(**{**files.read_folder(folder), **overrides})
-
-    def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
-    ) -> tuple[str, ...]:
-        """Write everything `from_pretrained` needs, and upstream understands.
-
-        Returns
-        -------
-        tuple of str
-            The paths written.
-
-        Raises
-        ------
-        ValueError
-            If `save_directory` is a file.
-        """
-        folder = files.make_folder(save_directory)
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        config = {
-            **self.extra,
-            **{name: getattr(self, name) for name in STORED},
-            **self.special_tokens_map,
-            "added_tokens_decoder": {
-                str(i): token.to_dict() for i, token in self.added_tokens_decoder.items()
-            },
-            "tokenizer_class": "ErnieMTokenizer",
-        }
-        if self._length_is_known:
-            config["model_max_length"] = self.model_max_length
-        contents = {
-            files.CONFIG_FILE: config,
-            files.SPECIAL_TOKENS_FILE: self.special_tokens_map,
-            files.ADDED_TOKENS_FILE: {
-                token: i for token, i in self.added_tokens_encoder.items() if i >= len(self.vocab)
-            },
-        }
-        written = []
-        for name, content in contents.items():
-            if content or name == files.CONFIG_FILE:
-                files.write_json(folder / (prefix + name), content)
-                written.append(str(folder / (prefix + name)))
-        return (*written, *self.save_vocabulary(folder, filename_prefix))
-
-    def save_vocabulary(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
-    ) -> tuple[str, str]:
-        """Write ``vocab.txt`` and the SentencePiece model, and return both paths.
-
-        Raises
-        ------
-        ValueError
-            If `save_directory` is a file.
-        """
-        folder = files.make_folder(save_directory)
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        vocab = folder / (prefix + files.VOCAB_FILE)
-        vocab.write_bytes("".join(f"{line}\n" for line in self._lines).encode(self.encoding))
-        model = folder / (prefix + files.MODEL_FILE)
-        model.write_bytes(self.sp_model.serialized_model_proto())
-        return str(vocab), str(model)
-
-    # -- copies --------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        derived = ("_splitter", "_cutter", "_aligner", "sp_model")
-        state = {name: v for name, v in self.__dict__.items() if name not in derived}
-        # The model itself, so that a pickle can be read where the file is not.
-        return {**state, "sp_model": self.sp_model.serialized_model_proto()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        name = self.sentencepiece_model_ckpt
-        self.sp_model = files.parse_sentencepiece(state["sp_model"], name)
-        self._tokens_changed()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ErnieMTokenizer:
-        clone = type(self).__new__(type(self))
-        memo[id(self)] = clone
-        shared = ("_splitter", "_cutter", "_aligner", "sp_model", "_lines")
-        for name, value in self.__dict__.items():
-            clone.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
-        clone._tokens_changed()
-        return clone
 
     def __repr__(self) -> str:
         return (

@@ -199,3 +199,19 @@ def test_ten_megabytes_are_tokenized_as_a_whole(tok):
     part = "The quick brown fox, 2020 北京 "
     ids = tok(part * 5000, verbose=False).input_ids
     assert ids[1:-1] == tok(part, add_special_tokens=False).input_ids * 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("do_lower_case", True),
+        ("cut_pieces", False),
+        ("bare_underline", "paddle"),
+        ("split_special_tokens", True),
+    ],
+)
+def test_an_attribute_that_is_changed_has_effect(make, tok, name, value):
+    text = "The 12 北 東 (京 [MASK]"
+    before = tok.tokenize(text)
+    setattr(tok, name, value)
+    assert tok.tokenize(text) == make(**{name: value}).tokenize(text) != before

@@ -147,9 +147,11 @@ def test_unknown_sides_and_rules_are_refused(make, tok):
     refused(ValueError, "padding_side='up' is unknown", make, padding_side="up")
     refused(ValueError, "truncation_side='up' is unknown", make, truncation_side="up")
     refused(
-        ValueError, "bare_underline='x' is unknown; use 'hf' or 'paddle'", make, bare_underline="x"
+        ValueError, "bare_underline='x' is unknown; use one of hf, paddle", make, bare_underline="x"
     )
-    tok.padding_side = "up"
+    tok.truncation_side = "up"
+    refused(ValueError, "truncation_side='up' is unknown", tok, TEXT)
+    tok.truncation_side, tok.padding_side = "left", "up"
     refused(ValueError, "padding_side='up' is unknown", tok, [TEXT, "dog"], padding=True)
 
 

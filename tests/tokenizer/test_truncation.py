@@ -169,8 +169,9 @@ def test_truncation_never_exceeds_512(tok):
 def test_514_of_published_configs_means_512_and_warns_once(make):
     tok = make(model_max_length=514)
     assert tok.model_max_length == 512
-    with pytest.warns(UserWarning, match="514 counts position embeddings"):
+    with pytest.warns(UserWarning, match="514 counts position embeddings") as seen:
         enc = tok("fox " * 600, truncation=True)
+    assert seen[0].filename == __file__
     assert len(enc.input_ids) == 512
     tok("fox", truncation=True)
 
@@ -191,23 +192,27 @@ def test_max_len_leaves_room_for_special_tokens(make):
     assert (tok.max_len_single_sentence, tok.max_len_sentences_pair) == (18, 16)
 
 
-def test_max_length_alone_truncates_with_a_warning(tok):
-    with pytest.warns(UserWarning, match="without truncation"):
+def test_max_length_alone_truncates_and_is_logged_once(tok, caplog):
+    for _ in range(2):
         assert len(tok(TEXT, max_length=7).input_ids) == 7
-    assert len(tok(TEXT, max_length=7).input_ids) == 7
+    assert [r.getMessage()[:48] for r in caplog.records] == [
+        "max_length=7 was given without truncation; texts"
+    ]
 
 
-def test_verbose_false_silences_warnings(tok):
+def test_verbose_false_is_silent(make, caplog):
+    tok = make(model_max_length=514)
     assert len(tok(TEXT, max_length=7, verbose=False).input_ids) == 7
+    assert len(tok("fox " * 600, truncation=True, verbose=False).input_ids) == 512
+    assert not caplog.records
 
 
-def test_a_text_too_long_for_the_model_warns(make):
-    tok = make(model_max_length=8)
-    with pytest.warns(UserWarning, match="the model takes 8"):
-        tok(TEXT)
+def test_a_text_too_long_for_the_model_is_logged(make, caplog):
+    make(model_max_length=8)(TEXT)
+    assert "the model takes 8" in caplog.text
 
 
-def test_a_cut_that_cannot_succeed_warns(tok):
-    with pytest.warns(UserWarning, match="too short"):
-        enc = tok("dog", TEXT, truncation="only_first", max_length=10)
+def test_a_cut_that_cannot_succeed_is_logged(tok, caplog):
+    enc = tok("dog", TEXT, truncation="only_first", max_length=10)
+    assert "too short" in caplog.text
     assert enc.input_ids == tok("dog", TEXT).input_ids
