@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -183,6 +182,8 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    import json  # as in `write_json`: slow to import
+
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -194,5 +195,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object, keys sorted, as text that can be read."""
+    import json
+
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

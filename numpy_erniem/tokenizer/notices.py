@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 
 PACKAGE = __name__.partition(".")[0]
-logger = logging.getLogger(__name__.rpartition(".")[0])
 
 
 def warn(message: str) -> None:
@@ -38,4 +36,6 @@ class Notices:
         """Log a warning, if the one of that name was not logged before."""
         if verbose and name not in self.said:
             self.said.add(name)
-            logger.warning(message)
+            import logging  # slow to import, and seldom needed
+
+            logging.getLogger(__name__.rpartition(".")[0]).warning(message)

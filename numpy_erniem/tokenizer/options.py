@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -72,6 +71,8 @@ def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -
     known = set(known)
     for name in keywords:
         if name not in known:
+            import difflib  # slow to import, and seldom needed
+
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
             raise TypeError(f"{caller} got an unknown keyword argument {name!r}; {hint}")
