@@ -148,24 +148,22 @@ class Reading(SpecialTokens):
         return [self._sequence(item, o) for item in items]
 
     def _sequence(self, item: Any, o: Options) -> Sequence:
-        if isinstance(item, str):
+        """Tokenize what is not exactly a str: a subclass of it, a list of tokens or of ids."""
+        if not isinstance(item, (list, tuple)) or not item:
+            text = str(check_text(item))
             return (
-                self._aligned(item)
-                if o.return_offsets_mapping
-                else self._sequences([str(item)], o)[0]
+                self._aligned(text) if o.return_offsets_mapping else self._sequences([text], o)[0]
             )
-        if isinstance(item, (list, tuple)) and item:
-            if o.return_offsets_mapping:
-                raise ValueError(
-                    "offsets need a text, got a list of tokens or ids; pass a str, or words with "
-                    "is_split_into_words=True"
-                )
-            if isinstance(item[0], str):
-                return Sequence(self.convert_tokens_to_ids(item))
-            if hasattr(item[0], "__index__"):
-                return Sequence(list(map(int, item)))
-        check_text(item)
-        raise AssertionError
+        if o.return_offsets_mapping:
+            raise ValueError(
+                "offsets need a text, got a list of tokens or ids; pass a str, or words with "
+                "is_split_into_words=True"
+            )
+        if isinstance(item[0], str):
+            return Sequence(self.convert_tokens_to_ids(item))
+        if not all(hasattr(token_id, "__index__") for token_id in item):
+            raise TypeError(f"a list is one of tokens (str) or of ids (int), got {item!r:.60}")
+        return Sequence(list(map(int, item)))
 
     def _sequences_of_words(self, items: list[Any], o: Options) -> list[Sequence]:
         for words in items:

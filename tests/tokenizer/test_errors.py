@@ -181,3 +181,8 @@ def test_a_token_that_is_no_str_is_refused(tok):
 def test_a_missing_unk_token_is_named(make):
     tok = make(unk_token=None)
     refused(ValueError, "neither is unk_token None", tok, "☃")
+
+
+def test_a_list_of_other_things_is_refused(tok):
+    refused(TypeError, r"tokens \(str\) or of ids \(int\)", tok.encode_plus, [1.5, 2.5])
+    refused(TypeError, "a text is a str, got list", tok.encode_plus, [])

@@ -1,3 +1,5 @@
+from enum import Enum
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,11 @@ def test_padding_goes_to_the_longest(tok):
 
 def test_longest_is_the_same_as_true(tok):
     assert tok([TEXT, OTHER], padding="longest") == tok([TEXT, OTHER], padding=True)
+
+
+def test_a_strategy_may_be_an_enumeration(tok):
+    strategy = Enum("Padding", {"LONGEST": "longest"}).LONGEST
+    assert tok([TEXT, OTHER], padding=strategy) == tok([TEXT, OTHER], padding=True)
 
 
 def test_padding_on_the_left(make):

@@ -7,7 +7,7 @@ from tests.tokenizer.conftest import SENTENCES
 
 def test_threads_that_begin_together_get_the_same_ids(make):
     texts = [s + t for s in SENTENCES for t in SENTENCES]
-    expected = [make()(text).input_ids for text in texts[:1]] and make()(texts).input_ids
+    expected = make()(texts).input_ids
     for _ in range(5):
         tok = make()  # nothing is looked up yet, so the threads fill the tables together
         with ThreadPoolExecutor(8) as pool:
