@@ -1,6 +1,8 @@
+import itertools
+
 import pytest
 
-from numpy_erniem.tokenizer.pieces import PieceTable, cut_piece, keeps_underline
+from numpy_erniem.tokenizer.pieces import PieceCutter, PieceTable, cut_piece, keeps_underline
 
 
 def cut(piece):
@@ -114,3 +116,50 @@ def test_a_table_entry_is_made_once():
     table.learn(pieces)
     assert sorted(asked) == [1, 3, 5]
     assert table.expand(pieces, table.counts[pieces]).tolist() == [10, 50, 51, 50, 51]
+
+
+class Divided:
+    """A processor whose texts are pieces divided by "|": rows no real model would give."""
+
+    pieces = ("<unk>", "▁", "▁a", "b", "1c")
+
+    def unk_id(self):
+        return 0
+
+    def get_piece_size(self):
+        return len(self.pieces)
+
+    def piece_to_id(self, piece):
+        return self.pieces.index(piece) if piece in self.pieces else 0
+
+    def id_to_piece(self, index):
+        return self.pieces[index]
+
+    def encode(self, texts, out_type, num_threads=None):
+        if isinstance(texts, list):
+            return [self.encode(text, out_type) for text in texts]
+        pieces = [piece for piece in texts.split("|") if piece]
+        return pieces if out_type is str else [self.piece_to_id(piece) for piece in pieces]
+
+
+@pytest.mark.parametrize("rule", ["hf", "paddle"])
+def test_ids_follow_the_rules_for_any_row_of_pieces(rule):
+    vocabulary = ["[UNK]", "▁", "▁a", "b", "1", "c", "☃"]
+    texts = [
+        "|".join(row)
+        for size in range(5)
+        for row in itertools.product(["▁", "▁a", "b", "1c", "☃"], repeat=size)
+    ]
+    expected = []
+    for text in texts:
+        pieces = [piece for piece in text.split("|") if piece]
+        tokens = []
+        for i, piece in enumerate(pieces):
+            if piece != "▁":
+                tokens += cut(piece)
+            elif keeps_underline(i, pieces, rule):
+                tokens.append(piece)
+        expected.append([vocabulary.index(token) for token in tokens])
+    cutter = PieceCutter(Divided(), vocabulary.index, bare_underline=rule)
+    assert cutter.ids(texts) == expected
+    assert [cutter.ids([text])[0] for text in texts] == expected
