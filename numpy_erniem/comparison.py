@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +27,11 @@ TEXTS = (
     "ok",
 )
 Numbers = dict[str, np.ndarray]
+# what NumPy, zipfile and zlib raise for files that are damaged
+UNREADABLE = (
+    *(ValueError, OSError, EOFError, KeyError, TypeError, NotImplementedError, RuntimeError),
+    *(SyntaxError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -284,9 +290,9 @@ def read_golden(path: str | os.PathLike) -> tuple[Numbers, Numbers, str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in saved.files}
+    except UNREADABLE as error:
         raise ValueError(f"{path} is not an .npz that parity saved: {error}") from None
     inputs, numbers = (
         {n.removeprefix(kind): x for n, x in arrays.items() if n.startswith(kind)}

@@ -33,7 +33,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         and isinstance(values.get("normalize", False), bool)
         and isinstance(prefixes, dict)
         and all(isinstance(text, str) for text in prefixes.values())
-        and (values.get("default_prefix") is None or values["default_prefix"] in prefixes)
+        and values.get("default_prefix") in (None, *prefixes)
         and type(values.get("max_length", 512)) is int
     )
     if not good:

@@ -94,7 +94,7 @@ def _prompts(source: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: prompts is not a dict from names to texts")
     prompts = {name: text for name, text in prompts.items() if text}
     default = values.get("default_prompt_name")
-    return {"prefixes": prompts, "default_prefix": default if default in prompts else None}
+    return {"prefixes": prompts, "default_prefix": default if default in list(prompts) else None}
 
 
 def _max_length(source: Path) -> dict[str, Any]:
