@@ -34,6 +34,7 @@ def resolve_folder(
     cache_dir: str | os.PathLike | None = None,
     local_files_only: bool = False,
     family: bool = False,
+    weights: bool = True,
 ) -> Path:
     """Return the folder called `name`; what is not here is fetched from the Hugging Face hub.
 
@@ -49,6 +50,8 @@ def resolve_folder(
         Use what was downloaded before, and no network; so does HF_HUB_OFFLINE=1.
     family : bool
         Also fetch the files that a conversion from the XLM-RoBERTa family needs.
+    weights : bool
+        Whether the weights are needed; a tokenizer does without.
 
     Raises
     ------
@@ -75,11 +78,11 @@ def resolve_folder(
             "pip install 'numpy-erniem[hub]'"
         ) from None
     options = {"revision": revision, "cache_dir": cache_dir}
-    return _download(huggingface_hub, name, options, local_files_only, family)
+    return _download(huggingface_hub, name, options, local_files_only, (family, weights))
 
 
 def _download(
-    hub: Any, name: str, options: dict[str, Any], local_files_only: bool, family: bool
+    hub: Any, name: str, options: dict[str, Any], local_files_only: bool, what: tuple[bool, bool]
 ) -> Path:
     """Fetch the files that are needed, or find them in the cache."""
     from huggingface_hub import constants
@@ -89,7 +92,7 @@ def _download(
     if not (local_files_only or constants.HF_HUB_OFFLINE):
         try:
             info = hub.HfApi().model_info(name, revision=revision)
-            files = needed_files([s.rfilename for s in info.siblings or []], family)
+            files = needed_files([s.rfilename for s in info.siblings or []], *what)
         except Exception as error:  # of the hub, of its HTTP library, of the network
             if _answered(error):
                 raise _explained(name, revision, error) from None
@@ -101,12 +104,12 @@ def _download(
         raise _explained(name, revision, error) from None
 
 
-def needed_files(available: Iterable[str], family: bool = False) -> list[str]:
+def needed_files(available: Iterable[str], family: bool = False, weights: bool = True) -> list[str]:
     """Those files of a repository that we read: the first format of weights, and small ones."""
     available = list(available)
     wanted = [*SMALL_FILES, *(FAMILY_FILES if family else ())]
     files = [name for name in wanted if name in available]
-    for form in FORMATS:
+    for form in FORMATS if weights else ():
         stem = form.single.removesuffix(form.suffix)
         shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(form.suffix)}")
         if form.single in available:

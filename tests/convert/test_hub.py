@@ -172,6 +172,13 @@ def test_a_revision_that_is_not_there(ask):
     assert "has no revision 'v9'" in ask(code, good=False)
 
 
+def test_a_tokenizer_needs_no_weights(hub, ask):
+    code = f"print(n.ErnieMTokenizer.from_pretrained({NAME!r})('a')['input_ids'][0])"
+    assert ask(code) == "0"
+    assert "model.safetensors" not in hub.got()
+    assert ask(LOAD) == "96"
+
+
 def test_convert_fetches_what_the_family_needs(hub, ask, tmp_path):
     files = hub.models[NAME, "main"]
     files["tokenizer.json"] = b"{}"
