@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.activations import ACTIVATIONS
+from numpy_erniem.storage import write_text
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -213,11 +214,10 @@ class ErnieMConfig:
 
     def to_json_file(self, path: str | os.PathLike) -> None:
         """Write config.json to `path`."""
-        Path(path).write_text(self.to_json_string(), encoding="utf-8")
+        write_text(Path(path), self.to_json_string())
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Write `folder`/config.json; the folder is made if need be."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
         self.to_json_file(Path(folder) / FILE_NAME)
 
     @classmethod

@@ -235,9 +235,13 @@ def write_folder(
     if len(shards) > 1:
         names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as hidden:
+        usual = Path(hidden, "usual")
+        usual.touch()
+        mode = usual.stat().st_mode
         for name, shard in zip(names, shards, strict=True):
             packed = {key: np.ascontiguousarray(values) for key, values in shard.items()}
             save_file(packed, Path(hidden, name), metadata={"format": "pt"})
+            os.chmod(Path(hidden, name), mode)  # save_file makes a file for the owner alone
         if len(shards) > 1:
             weight_map = {key: n for n, s in zip(names, shards, strict=True) for key in s}
             total = sum(values.nbytes for values in tensors.values())
@@ -259,12 +263,11 @@ def write_folder(
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that a crash leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".saving-", delete=False
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as hidden:
+        complete = Path(hidden, path.name)
+        complete.write_text(text, encoding="utf-8", newline="\n")
+        _flush(complete)
+        os.replace(complete, path)
 
 
 def _flush(path: Path) -> None:

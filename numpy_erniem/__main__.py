@@ -1,0 +1,7 @@
+"""`python -m numpy_erniem` is the command `erniem`."""
+
+import sys
+
+from numpy_erniem.cli import main
+
+sys.exit(main())

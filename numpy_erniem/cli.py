@@ -1,0 +1,46 @@
+"""The command `erniem`: arguments, dispatch, and one-line errors."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from numpy_erniem import __version__
+
+# name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
+COMMANDS = {
+    "embed": ("numpy_erniem.commands.embed", "turn texts into vectors"),
+    "info": ("numpy_erniem.commands.info", "show what a checkpoint holds and what will run it"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0, 1 (a check failed), 2 (bad input)."""
+    from importlib import import_module
+
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="erniem", description="ERNIE-M on NumPy.")
+    parser.add_argument("--version", action="version", version=f"numpy-erniem {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
+        if name == chosen:  # the others are not imported
+            import_module(module).add_arguments(subparser)
+    options = parser.parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return import_module(COMMANDS[options.command][0]).run(options)
+        except BrokenPipeError:  # the reader has seen enough
+            sys.stderr.close()
+            return 0
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, TypeError, OSError, MemoryError) as error:
+            print(f"erniem: {' '.join(str(error).split()) or repr(error)}", file=sys.stderr)
+            return 2
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"erniem: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""One module per command of `erniem`: add_arguments(parser) and run(options)."""

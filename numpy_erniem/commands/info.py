@@ -1,0 +1,79 @@
+"""`erniem info`: what a checkpoint holds, what it costs, and what will run it."""
+
+import argparse
+import json
+import math
+import sys
+
+from numpy_erniem.backend import backend_report
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.hub import bundled_checkpoint, resolve_folder
+from numpy_erniem.storage import read_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `erniem info`."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="checkpoint (the bundled one)")
+    parser.add_argument("--tensors", action="store_true", help="list every tensor")
+    parser.add_argument("--json", action="store_true", help="print JSON, tensors included")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is known of a checkpoint; returns the exit code."""
+    folder = bundled_checkpoint() if options.model is None else resolve_folder(options.model)
+    facts = describe(folder)
+    if options.json:
+        json.dump(facts, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        show(facts, options.tensors)
+    return 0
+
+
+def describe(folder) -> dict:
+    """Config, tensors, sizes and backend, as plain values."""
+    config = ErnieMConfig.from_pretrained(folder)
+    tensors = read_folder(folder)
+    parameters = sum(math.prod(t.shape) for t in tensors.values())
+    mapped = sum(t.data.nbytes for t in tensors.values() if t.kind == "F32")
+    converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.kind != "F32")
+    return {
+        "folder": str(folder),
+        "config": config.to_dict(),
+        "max_length": config.max_length,
+        "parameters": parameters,
+        "parameters_without_embeddings": parameters
+        - sum(math.prod(t.shape) for n, t in tensors.items() if n.endswith("_embeddings.weight")),
+        "bytes_mapped": mapped,
+        "bytes_converted_to_float32": converted,
+        "tensors": {n: {"dtype": t.kind, "shape": list(t.shape)} for n, t in tensors.items()},
+        **{key: value for key, value in backend_report().items() if key != "calls"},
+    }
+
+
+def show(facts: dict, tensors: bool) -> None:
+    """Print the facts for a person."""
+    config = facts["config"]
+    kinds = sorted({t["dtype"] for t in facts["tensors"].values()})
+    lines = {
+        "folder": facts["folder"],
+        "architecture": ", ".join(config["architectures"] or ["not said"]),
+        "layers": f"{config['num_hidden_layers']}, {config['hidden_size']} wide, "
+        f"{config['num_attention_heads']} heads, feed-forward {config['intermediate_size']}, "
+        f"{config['hidden_act']}",
+        "vocabulary": f"{config['vocab_size']} entries",
+        "longest text": f"{facts['max_length']} tokens",
+        "tensors": f"{len(facts['tensors'])}, {' and '.join(kinds)} on disk",
+        "parameters": f"{facts['parameters'] / 1e6:.1f} M, "
+        f"{facts['parameters_without_embeddings'] / 1e6:.1f} M without the embedding tables",
+        "memory": f"{facts['bytes_mapped'] / 1e6:.0f} MB mapped, "
+        f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
+        "backend": f"{facts['backend']} ({facts['native']})",
+    }
+    if config.get("trained") is False:
+        lines["note"] = "not trained: vectors carry no meaning"
+    for name, value in lines.items():
+        print(f"{name + ':':15}{value}")
+    if tensors:
+        for name, tensor in facts["tensors"].items():
+            print(f"  {tensor['dtype']:5}{'×'.join(map(str, tensor['shape'])):>14}  {name}")

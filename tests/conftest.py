@@ -1,0 +1,69 @@
+"""Fixtures for all tests: backends, shared data, the one table of tolerances."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numpy_erniem.backend import backend_report, use_backend
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Largest |difference| allowed, and why.
+TOLERANCES = {
+    "exact": 0.0,  # the same operations in the same order
+    "primitive": 1e-5,  # float32 sums in another order, values of size 1
+    "model": 2e-5,  # twelve layers of them
+    "trained": 1e-4,  # trained weights have hidden states of size 10
+    "float64": 1e-12,  # the same formulas in float64
+}
+
+
+def native_is_built() -> bool:
+    with use_backend("auto"):
+        return backend_report()["backend"] == "native"
+
+
+@pytest.fixture(params=["numpy", "native"])
+def backend(request):
+    """Run a test on the NumPy formulas, and again on the C kernels where they are built."""
+    if request.param == "native" and not native_is_built():
+        pytest.skip("the C kernels are not built")
+    with use_backend(request.param):
+        yield request.param
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Folder with the real vocabulary and corpus, which not every machine has."""
+    folder = Path(os.environ.get("NUMPY_ERNIEM_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip("the shared data is not on this machine")
+    return folder
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20211)
+
+
+@pytest.fixture(scope="session")
+def close():
+    """Compare shape, dtype, then values, and say where the largest difference is."""
+
+    def check(got, want, tolerance, name="array"):
+        got, want = np.asarray(got), np.asarray(want)
+        assert got.shape == want.shape, f"{name}: shape {got.shape}, not {want.shape}"
+        assert got.dtype == want.dtype, f"{name}: dtype {got.dtype}, not {want.dtype}"
+        if not got.size:
+            return
+        difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
+        worst = np.unravel_index(np.argmax(difference), difference.shape)
+        assert np.isfinite(difference).all(), f"{name}: NaN or infinity"
+        assert difference[worst] <= TOLERANCES[tolerance], (
+            f"{name}{list(map(int, worst))}: {got[worst]} instead of {want[worst]}, "
+            f"off by {difference[worst]:.2e}"
+        )
+
+    return check
