@@ -227,6 +227,9 @@ class ErnieMConfig:
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ValueError(f"model_type {model_type!r} is not {cls.model_type!r}")
+        if "id2label" in overrides:  # what the file says of labels would contradict it
+            stale = ("label2id", "num_labels", "num_classes")
+            values = {k: v for k, v in values.items() if k not in stale}
         if "num_labels" in overrides or "num_classes" in overrides:
             if "id2label" not in overrides and cls(**values).num_labels != overrides.get(
                 "num_labels", overrides.get("num_classes")
