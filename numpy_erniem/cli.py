@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import_module(module).add_arguments(subparser)
     options = parser.parse_args(arguments)
     with warnings.catch_warnings():
+        warnings.simplefilter("default")
         warnings.showwarning = _show_warning
         try:
             return import_module(COMMANDS[options.command][0]).run(options)

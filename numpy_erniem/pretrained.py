@@ -28,6 +28,7 @@ from numpy_erniem.weights import (
     load_tensors,
     nest,
     trust_intermediate_size,
+    warn_of_nan_rows,
 )
 
 DTYPES = ("float32", "float64")
@@ -241,6 +242,8 @@ class ErnieMPreTrainedModel:
         chosen = {name: arguments[name] for name in ENCODER_ARGUMENTS if name in arguments}
         chosen.setdefault("use_cache", False)  # a head without this argument returns no cache
         inputs = prepare_inputs(self.config, self.dtype, **chosen)
+        if inputs.input_ids is not None:
+            warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
         return encode(inputs, self._encoder_weights, self.config)
 
     @property

@@ -59,8 +59,8 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> nest({"encoder.layers.0.norm1.bias": 1, "encoder.layers.1.norm1.bias": 2})
-    {'encoder': {'layers': [{'norm1': {'bias': 1}}, {'norm1': {'bias': 2}}]}}
+    >>> nest({"embeddings.layer_norm.bias": 1, "encoder.layers.0.norm1.bias": 2})
+    {'embeddings': {'layer_norm': {'bias': 1}}, 'encoder': {'layers': [{'norm1': {'bias': 2}}]}}
     """
     tree: dict[str, Any] = {}
     for name, values in flat.items():
@@ -235,3 +235,15 @@ def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
                 bad.append(name)
     if bad:
         warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
+
+
+def warn_of_nan_rows(weights: Mapping[str, Any], ids: np.ndarray) -> None:
+    """Name a looked-up row that holds NaN or infinity, in a word table not read when loaded."""
+    words = weights["embeddings"]["word_embeddings"]["weight"]
+    if words.size <= CHECKED_AT_LOOKUP:
+        return
+    rows = np.unique(ids)
+    finite = np.isfinite(words[rows]).all(axis=1)
+    if not finite.all():
+        bad = ", ".join(map(str, rows[~finite]))
+        warnings.warn(f"NaN or infinite weights in {WORDS}, row {bad}", stacklevel=5)

@@ -111,6 +111,8 @@ class Embedder:
         _check_texts(texts)
         if pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
+        if pooling == "pooler" and not self.model.pooling:
+            raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens {batch_tokens} is not at least 1")
         ids = self._token_ids([prefix + text for text in texts])

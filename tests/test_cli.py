@@ -1,0 +1,249 @@
+"""The command `erniem`: what it prints and writes, and its one-line errors."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from numpy_erniem import bundled_checkpoint, embed
+from numpy_erniem.cli import main
+from numpy_erniem.commands import embed as command
+
+TEXTS = ["Open a file", "打开文件", "Datei öffnen"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; returns exit code, stdout, stderr."""
+
+    def call(*arguments):
+        code = main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def terminal(capsys, monkeypatch):
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+
+
+def vectors_in(out):
+    return np.float32([json.loads(line)["vector"] for line in out.splitlines()])
+
+
+def test_embed_prints_json_lines(run):
+    code, out, _ = run("embed", *TEXTS)
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out.splitlines()] == TEXTS
+    np.testing.assert_array_equal(vectors_in(out), embed(TEXTS))
+
+
+def test_embed_says_that_the_bundled_checkpoint_is_not_trained(run):
+    assert "not trained" in run("embed", "a")[2]
+
+
+def test_embed_shows_similarities_on_a_terminal(run, terminal):
+    code, out, _ = run("embed", *TEXTS)
+    assert code == 0
+    unit = embed(TEXTS, normalize=True)
+    assert f"{unit[0] @ unit[2]:7.3f}" in out
+    assert "1.000" in out
+    assert "96 numbers" in out
+
+
+def test_embed_prints_json_lines_of_many_texts_on_a_terminal(run, terminal):
+    _, out, _ = run("embed", *["a"] * (command.HANDFUL + 1))
+    assert vectors_in(out).shape == (command.HANDFUL + 1, 96)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_embed_reads_lines_and_writes_npy(end, run, tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.npy"
+    source.write_bytes(((end or "\n").join(TEXTS) + end).encode("utf-8-sig"))
+    code, out, _ = run("embed", "--input", source, "--output", target)
+    assert (code, out) == (0, "")
+    vectors = np.load(target)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, embed(TEXTS))
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.npy"]
+
+
+def test_an_empty_line_is_an_empty_text(run, tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("a\n\nb\n")
+    _, out, _ = run("embed", "--input", source)
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["a", "", "b"]
+
+
+def test_only_line_feeds_end_a_line(run, tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("a\u2028b\x0bc\n", encoding="utf-8")
+    _, out, _ = run("embed", "--input", source)
+    assert out.count("\n") == 1
+
+
+def test_embed_reads_and_writes_json_lines(run, tmp_path):
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"text": TEXTS[0]}, TEXTS[1], {"text": TEXTS[2], "id": 3}]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    assert run("embed", "--input", source, "--output", target)[0] == 0
+    np.testing.assert_array_equal(vectors_in(target.read_text("utf-8")), embed(TEXTS))
+
+
+def test_field_names_the_key_of_the_text(run, tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"title": "a", "text": "b"}')
+    _, out, _ = run("embed", "--input", source, "--field", "title")
+    assert json.loads(out)["text"] == "a"
+
+
+def test_standard_input(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("öl\n".encode())))
+    _, out, _ = run("embed", "--input", "-")
+    assert json.loads(out)["text"] == "öl"
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        (["--pooling", "cls"], {"pooling": "cls"}),
+        (["--pooling", "pooler"], {"pooling": "pooler"}),
+        (["--normalize"], {"normalize": True}),
+        (["--prefix", "query: "], {"prefix": "query: "}),
+        (["--model", bundled_checkpoint()], {}),
+    ],
+)
+def test_options_reach_the_embedder(flags, options, run):
+    _, out, _ = run("embed", *flags, "--", *TEXTS)
+    np.testing.assert_array_equal(vectors_in(out), embed(TEXTS, **options))
+
+
+def test_batch_tokens_bounds_the_batches(run, monkeypatch):
+    seen = []
+    real = command.Embedder.__call__
+
+    def spy(self, texts, **options):
+        seen.append(options["batch_tokens"])
+        return real(self, texts, **options)
+
+    monkeypatch.setattr(command.Embedder, "__call__", spy)
+    run("embed", "a", "--batch-tokens", "7")
+    assert seen == [7]
+
+
+def test_progress_is_shown_after_two_seconds(monkeypatch):
+    clock = iter([0.0, 1.0, 3.0, 9.0, 14.0, 15.0])
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
+    file = io.StringIO()
+    progress = command.Progress(file)
+    for done in (10, 20, 30, 40, 50):
+        progress(done, 50)
+    assert file.getvalue().splitlines() == [
+        "40 of 50 texts, 4 s left ",
+        "50 of 50 texts, 0 s left ",
+    ]
+
+
+def test_short_work_shows_no_progress(monkeypatch):
+    monkeypatch.setattr(command.time, "monotonic", lambda: 0.0)
+    file = io.StringIO()
+    command.Progress(file)(5, 5)
+    assert file.getvalue() == ""
+
+
+def test_info_tells_of_config_tensors_memory_and_backend(run):
+    code, out, _ = run("info")
+    assert code == 0
+    for fact in (
+        "2, 96 wide, 4 heads",
+        "8002 entries",
+        "512 tokens",
+        "38, F16",
+        "1.1 M",
+        "backend",
+    ):
+        assert fact in out
+    assert "not trained" in out
+    assert "word_embeddings" not in out
+    assert "8002×96  embeddings.word_embeddings.weight" in run("info", "--tensors")[1]
+
+
+def test_info_as_json(run):
+    facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
+    assert facts["config"]["hidden_size"] == 96
+    assert facts["tensors"]["pooler.dense.bias"] == {"dtype": "F16", "shape": [96]}
+    assert facts["parameters"] == facts["bytes_converted_to_float32"] // 4
+
+
+BAD = {
+    "nothing": (["embed"], "give texts, or --input FILE"),
+    "both": (["embed", "a", "--input", "in.txt"], "give texts, or --input FILE"),
+    "no file": (["embed", "--input", "nowhere.txt"], "nowhere.txt"),
+    "no model": (["embed", "a", "--model", "nowhere"], "nowhere is no folder"),
+    "empty file": (["embed", "--input", "empty.txt"], "empty.txt has no lines"),
+    "not UTF-8": (["embed", "--input", "latin.txt"], "latin.txt line 2 is not UTF-8"),
+    "not JSON": (["embed", "--input", "bad.jsonl"], "bad.jsonl line 2 is not JSON"),
+    "no field": (["embed", "--input", "field.jsonl"], "field.jsonl line 1 has no 'text'"),
+    "no text": (["embed", "--input", "number.jsonl"], "line 1 holds a int where a text"),
+    "output": (["embed", "a", "--output", "a.csv"], "neither in .npy nor in .jsonl"),
+    "output folder": (["embed", "a", "--output", "no/where.npy"], "no"),
+    "batch": (["embed", "a", "--batch-tokens", "0"], "batch_tokens 0"),
+    "info": (["info", "nowhere"], "nowhere is no folder"),
+    "info empty": (["info", "."], "no config.json"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.txt").write_text("a\n")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes(b"a\n\xe9\n")
+    (tmp_path / "bad.jsonl").write_text('"a"\n{\n')
+    (tmp_path / "field.jsonl").write_text('{"texts": "a"}\n')
+    (tmp_path / "number.jsonl").write_text("3\n")
+    before = sorted(os.listdir())
+    arguments, message = BAD[case]
+    code, out, err = run(*arguments)
+    lines = [line for line in err.splitlines() if "not trained" not in line]
+    assert (code, out, len(lines)) == (2, "", 1), err
+    assert lines[0].startswith("erniem: ")
+    assert message in lines[0]
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["embd"], ["embed", "--pooling", "max"]])
+def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_a_warning_is_one_line(run):
+    code, _, err = run("embed", "file " * 600)
+    assert code == 0
+    assert "erniem: warning: 1 of 1 texts have more than 512 tokens" in err
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "numpy_erniem", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("numpy-erniem ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are POSIX's")
+def test_a_closed_pipe_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m numpy_erniem info --tensors | head -n 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""

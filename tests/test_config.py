@@ -1,0 +1,157 @@
+import json
+
+import pytest
+
+from numpy_erniem import ErnieMConfig
+
+SEED_DEFAULTS = {
+    "vocab_size": 250002,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 514,
+    "initializer_range": 0.02,
+    "pad_token_id": 1,
+    "layer_norm_eps": 1e-05,
+    "classifier_dropout": None,
+    "act_dropout": 0.0,
+}
+
+
+def test_defaults_are_the_documented_ones_in_the_documented_order():
+    config = ErnieMConfig(*SEED_DEFAULTS.values())
+    assert config == ErnieMConfig()
+    assert {k: getattr(config, k) for k in SEED_DEFAULTS} == SEED_DEFAULTS
+
+
+def test_defaults_are_those_of_upstream():
+    upstream = pytest.importorskip("transformers").ErnieMConfig().to_dict()
+    ours = {**ErnieMConfig().to_dict(), "num_labels": 2}
+    shared = {k: v for k, v in ours.items() if k in upstream and k != "architectures"}
+    assert len(shared) > 18
+    assert shared == {k: upstream[k] for k in shared}
+
+
+def test_upstream_reads_our_config_and_we_read_theirs(tmp_path):
+    upstream = pytest.importorskip("transformers").ErnieMConfig
+    ErnieMConfig(hidden_size=36, num_labels=5, classifier_dropout=0.3).save_pretrained(tmp_path)
+    theirs = upstream.from_pretrained(tmp_path)
+    assert (theirs.hidden_size, theirs.num_labels, theirs.classifier_dropout) == (36, 5, 0.3)
+    theirs.save_pretrained(tmp_path)
+    ours = ErnieMConfig.from_pretrained(tmp_path)
+    assert (ours.hidden_size, ours.num_labels, ours.classifier_dropout) == (36, 5, 0.3)
+
+
+def test_aliases_work_both_ways():
+    config = ErnieMConfig(dropout=0.25, num_classes=4)
+    assert (config.classifier_dropout, config.num_labels) == (0.25, 4)
+    assert (config.dropout, config.num_classes) == (0.25, 4)
+    config.dropout = 0.5
+    config.num_classes = 7
+    assert (config.classifier_dropout, config.num_labels) == (0.5, 7)
+
+
+def test_unknown_keys_are_kept_read_and_written_back(tmp_path):
+    (tmp_path / "config.json").write_text('{"type_vocab_size": 16, "hidden_size": 24}')
+    config = ErnieMConfig.from_pretrained(tmp_path)
+    assert config.type_vocab_size == 16
+    config.save_pretrained(tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["type_vocab_size"] == 16
+    assert written["model_type"] == "ernie_m"
+
+
+def test_saved_config_is_equal_when_read(tmp_path):
+    config = ErnieMConfig(
+        hidden_size=24,
+        id2label={0: "no", 1: "yes", 2: "perhaps"},
+        problem_type="regression",
+        pruned_heads={1: [2, 0]},
+        act_dropout=0.3,
+        position_embedding_type="relative_key",
+    )
+    config.save_pretrained(tmp_path)
+    again = ErnieMConfig.from_pretrained(tmp_path)
+    assert again == config
+    assert again.pruned_heads == {1: [0, 2]}
+    assert again.label2id == {"no": 0, "yes": 1, "perhaps": 2}
+    assert again != ErnieMConfig(hidden_size=24)
+
+
+def test_dict_json_and_file_say_the_same(tmp_path):
+    config = ErnieMConfig(hidden_size=24, foo="bar")
+    config.to_json_file(tmp_path / "c.json")
+    assert ErnieMConfig.from_json_file(tmp_path / "c.json") == config
+    assert ErnieMConfig.from_dict(json.loads(config.to_json_string())) == config
+    assert ErnieMConfig.from_dict(config.to_dict()) == config
+
+
+def test_overrides_win_over_the_file(tmp_path):
+    ErnieMConfig(id2label={0: "a", 1: "b"}).save_pretrained(tmp_path)
+    config = ErnieMConfig.from_pretrained(tmp_path, num_labels=3, hidden_act="relu")
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert config.hidden_act == "relu"
+    same = ErnieMConfig.from_pretrained(tmp_path, num_labels=2)
+    assert same.id2label == {0: "a", 1: "b"}
+
+
+def test_max_length_leaves_room_for_the_first_position():
+    assert ErnieMConfig(max_position_embeddings=40).max_length == 38
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden_size": 770}, "770 is not a multiple of num_attention_heads 12"),
+        ({"hidden_size": 0}, "hidden_size 0 is not an integer of at least 1"),
+        ({"vocab_size": -3}, "vocab_size -3"),
+        ({"num_hidden_layers": "12"}, "num_hidden_layers '12'"),
+        ({"num_attention_heads": True}, "num_attention_heads True"),
+        ({"intermediate_size": 1.5}, "intermediate_size 1.5"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings 2 is not .* at least 3"),
+        ({"pad_token_id": -1}, "pad_token_id -1"),
+        ({"hidden_act": "gleu"}, "hidden_act 'gleu' is not one of .*gelu"),
+        ({"position_embedding_type": "rotary"}, "'rotary' is not one of absolute"),
+        ({"problem_type": "ranking"}, "problem_type 'ranking'"),
+        ({"hidden_dropout_prob": 1.0}, r"hidden_dropout_prob 1.0 is not a number in \[0, 1\)"),
+        ({"dropout": -0.1}, "classifier_dropout -0.1"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps nan"),
+        ({"num_labels": 0}, "num_labels 0"),
+        ({"num_labels": 3, "id2label": {0: "a"}}, "num_labels 3 contradicts id2label with 1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        ErnieMConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "not a JSON object but a list"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"model_type": "bert"}', "model_type 'bert' is not 'ernie_m'"),
+        ('{"hidden_size": null}', "hidden_size None"),
+        ('{"id2label": 3}', "config.json"),
+        ('{"pruned_heads": {"a": 1}}', "config.json"),
+        ("\xff", "is not JSON"),
+    ],
+)
+def test_a_bad_file_is_named(text, message, tmp_path):
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=message):
+        ErnieMConfig.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_config_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        ErnieMConfig.from_pretrained(tmp_path)
+
+
+def test_an_absent_attribute_is_an_attribute_error():
+    assert not hasattr(ErnieMConfig(), "hidden_sizes")

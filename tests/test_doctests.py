@@ -1,0 +1,32 @@
+"""Examples in docstrings and in the README say what happens."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import numpy_erniem
+
+PACKAGE = Path(numpy_erniem.__file__).parent
+README = Path(__file__).parent.parent / "README.md"
+SKIPPED = {"__main__", "native", "_kernels"}
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(p for p in parts if p != "__init__")
+
+
+NAMES = [name_of(p) for p in sorted(PACKAGE.rglob("*.py")) if p.stem not in SKIPPED]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstring_examples(name):
+    assert doctest.testmod(import_module(name)).failed == 0
+
+
+def test_readme_examples():
+    result = doctest.testfile(str(README), module_relative=False)
+    assert result.attempted >= 6
+    assert result.failed == 0

@@ -1,0 +1,99 @@
+"""Texts in, vectors out, in Python."""
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ErnieMModel, ErnieMTokenizer, bundled_checkpoint, embed
+from numpy_erniem.tasks import embed as module
+from numpy_erniem.tasks.embed import Embedder, batches_by_length
+
+TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return Embedder.from_pretrained()
+
+
+def one_by_one(text, pooling):
+    """The same by hand: one text, no batch."""
+    folder = bundled_checkpoint()
+    tokenizer, model = ErnieMTokenizer.from_pretrained(folder), ErnieMModel.from_pretrained(folder)
+    output = model(tokenizer(text, return_tensors="np")["input_ids"].reshape(1, -1))
+    return {
+        "mean": output.last_hidden_state[0].mean(axis=0),
+        "cls": output.last_hidden_state[0, 0],
+        "pooler": output.pooler_output[0],
+    }[pooling]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "pooler"])
+def test_a_batch_gives_what_single_texts_give(pooling, embedder, backend, close):
+    vectors = embedder(TEXTS, pooling=pooling)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        close(vector, one_by_one(text, pooling), "primitive", text)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 9, 20, 4096])
+def test_results_come_in_input_order_for_every_batch_size(batch_tokens, embedder, close):
+    close(embedder(TEXTS, batch_tokens=batch_tokens), embedder(TEXTS), "primitive")
+
+
+def test_batches_hold_similar_lengths_and_at_most_the_tokens_given():
+    lengths = [3, 9, 4, 9, 1, 30]
+    batches = [b.tolist() for b in batches_by_length(lengths, 20)]
+    assert batches == [[5], [1, 3], [2, 0, 4]]
+
+
+def test_normalize_gives_length_one(embedder):
+    vectors = embedder(TEXTS, normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    assert abs(np.linalg.norm(embedder(TEXTS), axis=1) - 1).min() > 0.1
+
+
+def test_prefix_is_put_before_every_text(embedder, close):
+    close(embedder(["a b"], prefix="query: "), embedder(["query: a b"]), "exact")
+
+
+def test_a_text_longer_than_the_model_takes_is_cut_with_a_warning(embedder, close):
+    text = "file " * 600
+    with pytest.warns(UserWarning, match="1 of 2 texts have more than 512 tokens .* text 1"):
+        vectors = embedder(["short", text])
+    ids = embedder.tokenizer(text, verbose=False)["input_ids"]
+    want = embedder.model([ids[:511] + ids[-1:]]).last_hidden_state.mean(axis=1)
+    close(vectors[1:], want, "primitive")
+
+
+def test_progress_is_told_of_every_batch(embedder):
+    seen = []
+    embedder(TEXTS, batch_tokens=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(n, 5) for n in range(1, 6)]
+
+
+def test_embed_loads_the_checkpoint_it_is_given(tmp_path, close):
+    close(embed(TEXTS, bundled_checkpoint()), embed(TEXTS), "exact")
+    with pytest.raises(FileNotFoundError):
+        embed(TEXTS, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "error", "message"),
+    [
+        ([], {}, ValueError, "texts is empty"),
+        ("one", {}, TypeError, "give a list of str"),
+        (["a", 3], {}, TypeError, r"texts\[1\] is a int"),
+        ([None], {}, TypeError, r"texts\[0\] is a NoneType"),
+        (["a"], {"pooling": "max"}, ValueError, "'max' is not one of mean, cls, pooler"),
+        (["a"], {"batch_tokens": 0}, ValueError, "batch_tokens 0"),
+    ],
+)
+def test_bad_input_is_named(texts, options, error, message):
+    with pytest.raises(error, match=message):
+        embed(texts, **options)
+
+
+def test_pooler_of_a_checkpoint_without_one_is_named(embedder):
+    with pytest.warns(UserWarning, match="not used: pooler"):
+        headless = ErnieMModel.from_pretrained(bundled_checkpoint(), add_pooling_layer=False)
+    with pytest.raises(ValueError, match="no pooler"):
+        module.Embedder(headless, embedder.tokenizer)(["a"], pooling="pooler")
