@@ -2,6 +2,8 @@
 
 The signatures are upstream's, argument by argument; mind that their order differs from class to
 class. `self._encode(locals())`, first thing in every forward pass, hands the encoder its share.
+Unlike upstream's, the heads honour config.return_dict where return_dict is left out, and what is
+left out of the labels of spans, or cannot be a label, is an error.
 """
 
 import os

@@ -54,6 +54,11 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel):
             The right tokens, counted from 0; T or more leaves a text out of the loss.
         others
             As of `ErnieMModel.forward`.
+
+        Returns
+        -------
+        QuestionAnsweringModelOutput, or a tuple with return_dict=False
+            start_logits and end_logits (B, T); loss where there are labels.
         """
         encoded = self._encode(locals())
         scores = heads.answer_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)
@@ -112,6 +117,11 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel):
             Whether, or with what probability, a span starts and ends there.
         others
             As of `ErnieMModel.forward`.
+
+        Returns
+        -------
+        QuestionAnsweringModelOutput, or a tuple with return_dict=False
+            start_logits and end_logits (B, T); loss where there are labels.
         """
         encoded = self._encode(locals())
         scores = heads.extraction_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)

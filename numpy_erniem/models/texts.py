@@ -49,6 +49,11 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel):
             What they are, and which loss is returned: `heads.classification_loss`.
         others
             As of `ErnieMModel.forward`.
+
+        Returns
+        -------
+        SequenceClassifierOutput, or a tuple with return_dict=False
+            logits (B, num_labels); loss where there are labels.
         """
         encoded = self._encode(locals())
         logits = heads.class_scores(encoded.pooled, self.weights)  # (B, D) -> (B, K)
@@ -96,6 +101,11 @@ class ErnieMForMultipleChoice(ErnieMPreTrainedModel):
         others
             As of `ErnieMModel.forward`, with an axis of the choices after the batch: ids, masks
             and positions (B, C, ...), inputs_embeds (B, C, T, D).
+
+        Returns
+        -------
+        MultipleChoiceModelOutput, or a tuple with return_dict=False
+            logits (B, C); loss where there are labels.
         """
         arguments, choices = heads.fold_choices(locals())
         encoded = self._encode(arguments)

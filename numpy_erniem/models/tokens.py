@@ -50,6 +50,11 @@ class ErnieMForTokenClassification(ErnieMPreTrainedModel):
             The right classes; -100 leaves a token out of the loss.
         others
             As of `ErnieMModel.forward`.
+
+        Returns
+        -------
+        TokenClassifierOutput, or a tuple with return_dict=False
+            logits (B, T, num_labels); loss where there are labels.
         """
         encoded = self._encode(locals())
         logits = heads.class_scores(encoded.last_hidden_state, self.weights)  # -> (B, T, K)
@@ -102,6 +107,11 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel):
             The right words; -100 leaves a token out of the loss.
         others
             As of `ErnieMModel.forward`.
+
+        Returns
+        -------
+        MaskedLMOutput, or a tuple with return_dict=False
+            logits (B, T, vocab_size); loss where there are labels.
         """
         encoded = self._encode(locals())
         words, eps = self.get_input_embeddings(), self.config.layer_norm_eps
