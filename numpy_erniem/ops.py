@@ -36,12 +36,11 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarr
     """
     rows = x.reshape(-1, x.shape[-1])  # (..., K) -> (M, K): one product for the whole batch
     y = rows @ w["weight"].T  # (M, K)·(K, N) -> (M, N)
-    y += w["bias"]
-    if activation is not None:
-        act = ACTIVATIONS[activation]
-        step = max(1, CACHE_BLOCK // y.shape[1])
-        for start in range(0, len(y), step):
-            y[start : start + step] = act(y[start : start + step])
+    step = max(1, CACHE_BLOCK // max(1, y.shape[1]))
+    for block in (y[start : start + step] for start in range(0, len(y), step)):
+        block += w["bias"]
+        if activation is not None:
+            block[...] = ACTIVATIONS[activation](block)
     return y.reshape(*x.shape[:-1], -1)  # (M, N) -> (..., N)
 
 

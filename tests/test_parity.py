@@ -121,9 +121,9 @@ def test_inputs_embeds_equal_upstream(pair, backend, rng, close):
 
 
 def test_past_key_values_equal_upstream(pair, backend, rng, close):
+    theirs, ours = pair()
     import torch
 
-    theirs, ours = pair()
     ids, _ = ids_and_mask(rng)
     past = [tuple(rng.standard_normal((2, 3, 5, 4), np.float32) for _ in "kv") for _ in range(3)]
     full = np.ones((2, 12), np.int64)

@@ -1,0 +1,60 @@
+"""A real trained checkpoint, where NUMPY_ERNIEM_REAL_CHECKPOINT names its folder."""
+
+import os
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ErnieMModel, ErnieMTokenizer
+from numpy_erniem.tasks.embed import Embedder
+
+ENGLISH = [
+    "Where is the nearest train station?",
+    "The cat sleeps on the warm sofa.",
+    "I would like to order a coffee without sugar.",
+    "The government announced new tax rules yesterday.",
+    "Our team won the football match in the last minute.",
+]
+CHINESE = [
+    "最近的火车站在哪里？",
+    "猫睡在温暖的沙发上。",
+    "我想点一杯不加糖的咖啡。",
+    "政府昨天宣布了新的税收规定。",
+    "我们队在最后一分钟赢得了足球比赛。",
+]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    name = os.environ.get("NUMPY_ERNIEM_REAL_CHECKPOINT")
+    if not name:
+        pytest.skip("NUMPY_ERNIEM_REAL_CHECKPOINT is not set")
+    return name
+
+
+def test_translations_find_each_other(folder, backend):
+    embedder = Embedder.from_pretrained(folder)
+    vectors = embedder(ENGLISH + CHINESE, prefix="query: ", normalize=True)
+    similarity = vectors[:5] @ vectors[5:].T
+    assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+    assert similarity.argmax(axis=0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_trained_weights_give_the_numbers_of_upstream(folder, backend, close):
+    torch = pytest.importorskip("torch")
+    upstream = pytest.importorskip("transformers").ErnieMModel.from_pretrained(folder).eval()
+    ours = ErnieMModel.from_pretrained(folder)
+    tokenizer = ErnieMTokenizer.from_pretrained(folder)
+    batch = tokenizer(ENGLISH + CHINESE, padding=True, return_tensors="np")
+    with torch.no_grad():
+        want = upstream(
+            torch.from_numpy(batch["input_ids"]),
+            attention_mask=torch.from_numpy(batch["attention_mask"]),
+        )
+    got = ours(**batch)
+    real = batch["attention_mask"].astype(bool)
+    a, b = got.last_hidden_state[real], want.last_hidden_state.numpy()[real]
+    close(a, b, "trained", "last_hidden_state")
+    close(got.pooler_output, want.pooler_output.numpy(), "trained", "pooler_output")
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    assert cosine.min() >= 0.999999
