@@ -179,6 +179,10 @@ class TestLoad:
         self.rewrite(tmp_path, architectures=architectures)
         assert type(numpy_erniem.load(tmp_path)) is ErnieMModel
 
+    def test_of_several_architectures_the_first_counts(self, folder):
+        self.rewrite(folder, architectures=["ErnieMForSequenceClassification", "T5"])
+        assert type(numpy_erniem.load(folder)) is ErnieMForSequenceClassification
+
     def test_an_unknown_architecture_is_an_error_with_the_nearest(self, folder):
         self.rewrite(folder, architectures=["ErnieMForSequenceClassifier"])
         with pytest.raises(ValueError, match="did you mean 'ErnieMForSequenceClassification'"):
@@ -336,6 +340,12 @@ class TestResizing:
         rows = [CLASSIFIER.make().resize_token_embeddings(V + 1, seed=s)[-1] for s in (1, 1, 2)]
         assert (rows[0] == rows[1]).all()
         assert (rows[0] != rows[2]).all()
+
+    def test_rows_of_two_steps_differ(self):
+        model = CLASSIFIER.make()
+        model.resize_token_embeddings(V + 1)
+        first, second = model.resize_token_embeddings(V + 2)[V:]
+        assert (first != second).all()
 
     def test_less_words(self):
         model = CLASSIFIER.make()
