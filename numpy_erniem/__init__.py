@@ -9,6 +9,12 @@ from importlib import import_module
 # name → module; a name is imported when it is first used, so `import numpy_erniem` costs nothing
 _PUBLIC = {
     "ErnieMConfig": "config",
+    "ErnieMForInformationExtraction": "models",
+    "ErnieMForMaskedLM": "models",
+    "ErnieMForMultipleChoice": "models",
+    "ErnieMForQuestionAnswering": "models",
+    "ErnieMForSequenceClassification": "models",
+    "ErnieMForTokenClassification": "models",
     "ErnieMModel": "models",
     "ErnieMPreTrainedModel": "pretrained",
     "ErnieMTokenizer": "tokenizer",
@@ -16,6 +22,7 @@ _PUBLIC = {
     "bundled_checkpoint": "hub",
     "convert": "conversion",
     "embed": "tasks.embed",
+    "load": "models",
     "parity": "comparison",
     "reset_backend_report": "backend",
     "use_backend": "backend",

@@ -108,7 +108,7 @@ class ErnieMConfig:
             setattr(self, f.name, given.pop(f.name, default))
         self.extra = {**self.extra, **given}
         self._settle_labels(num_labels, "id2label" in kwargs, "label2id" in kwargs)
-        self.pruned_heads = {int(n): sorted(heads) for n, heads in self.pruned_heads.items()}
+        self.pruned_heads = {int(n): sorted(set(heads)) for n, heads in self.pruned_heads.items()}
         self.validate()
 
     def _settle_labels(self, num_labels: int | None, names_given: bool, ids_given: bool) -> None:
@@ -198,12 +198,28 @@ class ErnieMConfig:
         )
         _require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
+        self._check_pruned_heads()
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "act_dropout"):
             _require_number(name, getattr(self, name), low=0.0, below=1.0)
         if self.classifier_dropout is not None:
             _require_number("classifier_dropout", self.classifier_dropout, low=0.0, below=1.0)
         _require_number("layer_norm_eps", self.layer_norm_eps, low=0.0, below=1.0)
         _require_number("initializer_range", self.initializer_range, low=0.0, below=1e3)
+
+    def _check_pruned_heads(self) -> None:
+        L, H = self.num_hidden_layers, self.num_attention_heads
+        for n, heads in self.pruned_heads.items():
+            wrong = [head for head in heads if head not in range(H)]
+            if n not in range(L):
+                raise ValueError(f"pruned_heads names layer {n!r}; this model has 0..{L - 1}")
+            if wrong:
+                raise ValueError(
+                    f"pruned_heads of layer {n} names head {wrong[0]!r}; it has 0..{H - 1}"
+                )
+            if len(heads) == H:
+                raise ValueError(
+                    f"pruned_heads of layer {n} are all of its {H} heads; keep at least one"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Every key of config.json, unknown ones included, as plain values."""
@@ -232,6 +248,9 @@ class ErnieMConfig:
                 f"model_type {model_type!r} is not {cls.model_type!r}; "
                 "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa"
             )
+        if "id2label" in overrides:  # what the file says of labels would contradict it
+            stale = ("label2id", "num_labels", "num_classes")
+            values = {k: v for k, v in values.items() if k not in stale}
         if "num_labels" in overrides or "num_classes" in overrides:
             if "id2label" not in overrides and cls(**values).num_labels != overrides.get(
                 "num_labels", overrides.get("num_classes")

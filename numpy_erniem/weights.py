@@ -24,15 +24,18 @@ def linear_shapes(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
+def norm_shapes(name: str, size: int) -> Shapes:
+    """Scale and shift of a layer norm."""
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
 def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
     """Every tensor of the encoder by its name in a checkpoint, with its shape."""
     D, F, P = config.hidden_size, config.intermediate_size, config.max_position_embeddings
     shapes = {
         WORDS: (config.vocab_size, D),
         "embeddings.position_embeddings.weight": (P, D),
-        "embeddings.layer_norm.weight": (D,),
-        "embeddings.layer_norm.bias": (D,),
-    }
+    } | norm_shapes("embeddings.layer_norm", D)
     for n in range(config.num_hidden_layers):
         layer = f"encoder.layers.{n}"
         kept = D - len(config.pruned_heads.get(n, ())) * config.head_dim
@@ -45,7 +48,7 @@ def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
         shapes |= linear_shapes(f"{layer}.linear1", F, D)
         shapes |= linear_shapes(f"{layer}.linear2", D, F)
         for norm in ("norm1", "norm2"):
-            shapes |= {f"{layer}.{norm}.weight": (D,), f"{layer}.{norm}.bias": (D,)}
+            shapes |= norm_shapes(f"{layer}.{norm}", D)
     if pooling:
         shapes |= linear_shapes("pooler.dense", D, D)
     return shapes

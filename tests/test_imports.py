@@ -16,7 +16,7 @@ ROAD = ["config", "ops", "layers", "inputs", "encoder", "heads", "outputs", "pre
 ABOVE_MODELS = {"models", "tasks", "learn", "comparison", "plots", "commands", "cli", "__main__"}
 BESIDE = {
     *("weights", "storage", "tensors", "hub", "tokenizer", "conversion", "sentence_settings"),
-    *("activations", "backend", "losses"),
+    *("activations", "backend", "losses", "surgery"),
 }
 
 

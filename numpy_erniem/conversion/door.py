@@ -19,8 +19,8 @@ from numpy_erniem.tensors import FLOATS, Tensor, bytes_of
 from numpy_erniem.weights import PREFIX, encoder_shapes
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-HEAD = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.")
-WITHOUT_POOLER = ("TokenClassification", "QuestionAnswering", "InformationExtraction")
+HEAD = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_head.")
+WITHOUT_POOLER = ("TokenClassification", "QuestionAnswering", "MaskedLM")
 Progress = Callable[[int, int], None]
 
 

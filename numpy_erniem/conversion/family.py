@@ -52,8 +52,15 @@ HEADS = {
     "classifier.out_proj": "classifier",
     "classifier": "classifier",
     "qa_outputs": "qa_outputs",
+    "lm_head": "lm_head",
+    "lm_head.dense": "lm_head.dense",
+    "lm_head.layer_norm": "lm_head.layer_norm",
 }
-TASKS = ("SequenceClassification", "MultipleChoice", "TokenClassification", "QuestionAnswering")
+HEAD_PREFIXES = ("classifier.", "qa_outputs.", "lm_head.")
+TASKS = (
+    *("SequenceClassification", "MultipleChoice", "TokenClassification", "QuestionAnswering"),
+    "MaskedLM",
+)
 KEPT = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
     *("intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob"),
@@ -129,6 +136,8 @@ def _our_name(name: str, prefix: str) -> tuple[str, str]:
             return f"{where}{part}.{PARAMETERS[parameter]}", ""
         if stem.startswith(("encoder.", "embeddings.")):
             raise ValueError(f"the tensor {name} has no place in ERNIE-M: another architecture")
+    if stem == "lm_head.decoder":
+        return "", "the word embedding and lm_head.bias, which the encoder and the head have"
     if stem in HEADS and parameter in ("weight", "bias"):
         return f"{HEADS[stem]}.{parameter}", ""
     return "", "of a head that ERNIE-M does not have"
@@ -179,13 +188,15 @@ def _finish(
 ) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
     """The config, and the prefix that the encoder's tensors have beside a head."""
     width = ours[WORDS].shape[1]
-    heads = {n: t for n, t in ours.items() if n.startswith(("classifier.", "qa_outputs."))}
+    heads = {n: t for n, t in ours.items() if n.startswith(HEAD_PREFIXES)}
     named = architecture_of(config)
     task = next((t for t in TASKS if named.endswith(t)), None)
     if heads and not task:
         task = "QuestionAnswering" if "qa_outputs.weight" in heads else None
         if "ernie_m.pooler.dense.weight" in ours:
             task = "SequenceClassification"
+    if task == "MaskedLM" and config.get("tie_word_embeddings") is False:
+        task = None
     if heads and task:
         if "ernie_m.pooler.dense.weight" in ours:  # the head's own, in place of the encoder's
             for name in ("pooler.dense.weight", "pooler.dense.bias"):
@@ -194,7 +205,7 @@ def _finish(
         report.renamed = {old: _prefixed(new) for old, new in report.renamed.items()}
     else:
         for name in heads:
-            report.dropped[name] = "of a head whose task config.json does not name"
+            report.dropped[name] = "of a head that config.json does not name, or of no known kind"
             del ours[name]
         task = None
         if "pooler.dense.weight" not in ours:
