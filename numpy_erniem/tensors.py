@@ -242,7 +242,7 @@ def write_safetensors(
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     kinds = {name: written_kind(tensor, kind) for name, tensor in tensors.items()}
-    names = sorted(tensors, key=lambda name: -np.dtype(DTYPES[kinds[name]]).itemsize)  # aligned
+    names = sorted(tensors, key=lambda n: (-np.dtype(DTYPES[kinds[n]]).itemsize, n))  # aligned
     at = 0
     for name in names:
         end = at + bytes_of(tensors[name], kind)

@@ -226,6 +226,5 @@ def _finish(
 
 
 def _prefixed(name: str) -> str:
-    return (
-        name if name.startswith(("classifier.", "qa_outputs.", "ernie_m.")) else f"ernie_m.{name}"
-    )
+    of_encoder = name.startswith(("embeddings.", "encoder.", "pooler."))
+    return f"ernie_m.{name}" if of_encoder else name
