@@ -72,7 +72,7 @@ def _modules(path: Path) -> list[dict[str, Any]]:
 
 def _pooling(source: Path, name: str) -> str:
     """The one pooling that a module's config.json switches on."""
-    if not re.fullmatch(r"[\w.-]+", name) or ".." in name:
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or ".." in name:
         raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder beside it")
     path = inside(source, f"{name}/config.json")
     if not path.is_file():

@@ -235,3 +235,16 @@ def test_the_mask_convention_is_saved_and_loaded(tiny_config, tmp_path):
 def test_another_mask_convention_is_refused():
     with pytest.raises(ValueError, match="attention_mask_convention 'tf' is not one of"):
         ErnieMConfig(attention_mask_convention="tf")
+
+
+@pytest.mark.filterwarnings(WRONG_SIZE)
+def test_an_old_folder_is_loaded_as_the_class_it_names(shared, tmp_path):
+    source = shared / "data/paddle/UIEM"
+    shutil.copy(source / "model_state.pdparams", tmp_path)
+    keys = json.loads((source / "config.json").read_text())
+    del keys["architectures"], keys["model_type"]
+    old = {"init_args": [{**keys, "init_class": "ErnieMModel"}], "init_class": "UIEM"}
+    (tmp_path / "model_config.json").write_text(json.dumps(old))
+    model = numpy_erniem.load(tmp_path)
+    assert type(model).__name__ == "ErnieMForInformationExtraction"
+    assert model.config.hidden_token_id == 0
