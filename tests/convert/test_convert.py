@@ -233,3 +233,10 @@ def test_one_tensor_at_a_time_is_in_memory(source, tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 3 * one  # of a table the bfloat16 half, and a stretch of it being rounded
+
+
+def test_a_config_that_asks_for_more_than_memory_holds_is_refused(source):
+    change_tensors(source, ["embeddings.position_embeddings.weight"])
+    change_config(source, num_hidden_layers=2, max_position_embeddings=10**12)
+    with pytest.raises(ValueError, match="weights that are not in the file"):
+        ErnieMModel.from_pretrained(source)
