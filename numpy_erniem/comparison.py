@@ -233,18 +233,21 @@ def upstream_numbers(folder: Path, config: ErnieMConfig, inputs: Numbers) -> Num
     """Run upstream's model, with weights that upstream's own readers read where they can."""
     try:
         torch, transformers = import_module("torch"), import_module("transformers")
-        upstream_class = transformers.ErnieMModel
+        base_class = transformers.ErnieMModel
     except (ImportError, AttributeError):
         raise ValueError(
             "torch and transformers 4.37.2 are needed to run upstream; install them, or compare "
             "with a file that was made where they are: against=golden.npz (--against)"
         ) from None
     name = (config.architectures or [""])[0]
-    upstream_class = getattr(transformers, name, upstream_class)
-    values = {k: v for k, v in config.to_dict().items() if k != "architectures"}
-    model = upstream_class(transformers.ErnieMConfig(**values)).eval()
-    expected = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    upstream_class = getattr(transformers, name, base_class)
     weights = _upstream_weights(torch, folder)
+    options = {}
+    if upstream_class is base_class:
+        options["add_pooling_layer"] = any("pooler.dense" in n for n in weights)
+    values = {k: v for k, v in config.to_dict().items() if k != "architectures"}
+    model = upstream_class(transformers.ErnieMConfig(**values), **options).eval()
+    expected = {name: tuple(x.shape) for name, x in model.state_dict().items()}
     renamed = match_prefix(weights, expected)
     with torch.no_grad():
         state = {renamed[n]: x.float() for n, x in weights.items() if renamed[n] in expected}

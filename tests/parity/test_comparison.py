@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+import numpy_erniem
 from numpy_erniem import ErnieMConfig, ErnieMModel, parity
 from numpy_erniem.backend import use_backend
 from numpy_erniem.cli import main
@@ -87,6 +88,24 @@ def test_upstream_reads_torch_files_by_itself(zipped, folder, upstream):
 @pytest.mark.filterwarnings("ignore:config.json says intermediate_size:UserWarning")
 def test_paddles_folder_as_it_is(shared, upstream):
     assert parity(shared / "data/paddle/ErnieMModel").ok
+
+
+HEADS = {
+    "ErnieMForSequenceClassification": "logits",
+    "ErnieMForMultipleChoice": "logits",
+    "ErnieMForTokenClassification": "logits",
+    "ErnieMForQuestionAnswering": "end_logits",
+    "ErnieMForInformationExtraction": "start_logits",
+    "ErnieMForMaskedLM": "layer 3",  # upstream has its encoder alone
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_are_compared(name, upstream, tmp_path):
+    getattr(numpy_erniem, name)(ErnieMConfig(**SIZES), seed=1).save_pretrained(tmp_path)
+    report = parity(tmp_path)
+    assert HEADS[name] in report.rows["numpy"]
+    assert report.ok
 
 
 def test_a_golden_file_needs_no_torch(golden, folder, monkeypatch):
