@@ -3,11 +3,9 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +14,8 @@ from numpy_erniem.backend import backend_report, use_backend
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.storage import INDEX, SINGLE, read_checkpoint, read_json
-from numpy_erniem.weights import match_prefix
+from numpy_erniem.storage import read_checkpoint
+from numpy_erniem.upstream import Numbers, arranged, named, upstream_numbers, upstream_versions
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
 TEXTS = (
@@ -26,7 +24,6 @@ TEXTS = (
     "Zażółć gęślą jaźń, 2020年!",
     "ok",
 )
-Numbers = dict[str, np.ndarray]
 # what NumPy, zipfile and zlib raise for files that are damaged
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, NotImplementedError, RuntimeError),
@@ -200,79 +197,10 @@ def make_inputs(folder: Path, config: ErnieMConfig, texts: Sequence[str] | None)
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def _named(output: Any) -> Numbers:
-    """The arrays of an output in the order in which they are computed."""
-    hidden = list(output["hidden_states"])
-    found = {"embeddings" if n == 0 else f"layer {n}": x for n, x in enumerate(hidden)}
-    for name in ("pooler_output", "logits", "start_logits", "end_logits"):
-        if name in output and output[name] is not None:
-            found[name] = output[name]
-    return {name: np.asarray(x) for name, x in found.items()}
-
-
-def _arranged(inputs: Numbers, model_class: str) -> Mapping[str, np.ndarray]:
-    """Texts as a batch, or as the choices of one question."""
-    if model_class.endswith("MultipleChoice"):
-        return {name: values[None] for name, values in inputs.items()}
-    return inputs
-
-
 def our_numbers(folder: Path, model_class: type, inputs: Numbers) -> Numbers:
     """Run ours."""
     model = model_class.from_pretrained(folder)
-    return _named(model(**_arranged(inputs, model_class.__name__), output_hidden_states=True))
-
-
-def upstream_versions() -> str:
-    """Name and versions of the reference."""
-    torch, transformers = import_module("torch"), import_module("transformers")
-    return f"transformers {transformers.__version__} on torch {torch.__version__}"
-
-
-def upstream_numbers(folder: Path, config: ErnieMConfig, inputs: Numbers) -> Numbers:
-    """Run upstream's model, with weights that upstream's own readers read where they can."""
-    try:
-        torch, transformers = import_module("torch"), import_module("transformers")
-        base_class = transformers.ErnieMModel
-    except (ImportError, AttributeError):
-        raise ValueError(
-            "torch and transformers 4.37.2 are needed to run upstream; install them, or compare "
-            "with a file that was made where they are: against=golden.npz (--against)"
-        ) from None
-    name = (config.architectures or [""])[0]
-    upstream_class = getattr(transformers, name, base_class)
-    weights = _upstream_weights(torch, folder)
-    options = {}
-    if upstream_class is base_class:
-        options["add_pooling_layer"] = any("pooler.dense" in n for n in weights)
-    values = {k: v for k, v in config.to_dict().items() if k != "architectures"}
-    model = upstream_class(transformers.ErnieMConfig(**values), **options).eval()
-    expected = {name: tuple(x.shape) for name, x in model.state_dict().items()}
-    renamed = match_prefix(weights, expected)
-    with torch.no_grad():
-        state = {renamed[n]: x.float() for n, x in weights.items() if renamed[n] in expected}
-        missing = [n for n in expected if n not in state and not n.endswith("position_ids")]
-        if missing:
-            raise ValueError(f"{folder} lacks {', '.join(missing[:3])}, which upstream needs")
-        model.load_state_dict(state, strict=False)
-        tensors = {n: torch.from_numpy(x) for n, x in _arranged(inputs, name).items()}
-        output = model(**tensors, output_hidden_states=True, return_dict=True)
-    return _named(output)
-
-
-def _upstream_weights(torch: Any, folder: Path) -> dict[str, Any]:
-    """Tensors by safetensors' and torch's own readers; Paddle's by ours."""
-    if (folder / SINGLE).is_file() or (folder / INDEX).is_file():
-        from safetensors.torch import load_file
-
-        files = {SINGLE}
-        if (folder / INDEX).is_file():
-            files = set(read_json(folder / INDEX)["weight_map"].values())
-        return {n: x for file in sorted(files) for n, x in load_file(folder / file).items()}
-    if (folder / "pytorch_model.bin").is_file():
-        return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
-    tensors = read_checkpoint(folder)[1]
-    return {n: torch.from_numpy(t.numpy(np.float32).copy()) for n, t in tensors.items()}
+    return named(model(**arranged(inputs, model_class.__name__), output_hidden_states=True))
 
 
 def write_golden(path: str | os.PathLike, inputs: Numbers, numbers: Numbers, made_by: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.storage import write_text
+from numpy_erniem.storage import read_config, write_text
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -282,12 +282,16 @@ class ErnieMConfig:
             raise ValueError(f"{source}: {error}") from None
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, **overrides: Any) -> "ErnieMConfig":
-        """Read `folder`/config.json; `overrides` win."""
-        path = Path(folder) / FILE_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder} has no {FILE_NAME}; is it a checkpoint folder?")
-        return cls.from_json_file(path, **overrides)
+    def from_pretrained(
+        cls, name: str | os.PathLike, *, revision: str | None = None, **overrides: Any
+    ) -> "ErnieMConfig":
+        """Read the config of a folder, or of a name on the hub; `overrides` win."""
+        from numpy_erniem.hub import resolve_folder
+
+        path = resolve_folder(name, revision=revision, weights=False) / FILE_NAME
+        if path.is_file():
+            return cls.from_json_file(path, **overrides)
+        return cls.from_values(read_config(path.parent), path.parent, **overrides)
 
 
 def _require_int(name: str, value: Any, least: int) -> None:

@@ -21,6 +21,7 @@ from numpy_erniem.tensors import (
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+LONGEST_NAME = 500  # characters; tensors have about 60
 OLD_PADDLE_CONFIG = "model_config.json"
 LARGEST_JSON = 64_000_000  # bytes; indexes and configs have a thousandth of it
 KIND_OF = {np.dtype(code).str: kind for kind, code in DTYPES.items() if kind != "BF16"}
@@ -121,13 +122,21 @@ def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:
                 f"{folder} has two checkpoints, {single.name} and {index.name}; move one away"
             )
         if single.is_file():
-            return form.single, form.read(single)
+            return form.single, _named_well(single, form.read(single))
         if index.is_file():
-            return form.index, _read_shards(folder, index, form)
+            return form.index, _named_well(index, _read_shards(folder, index, form))
     files = ", ".join(form.single for form in FORMATS)
     raise FileNotFoundError(
         f"{folder} has no checkpoint: none of {files}, nor an index such as {INDEX}"
     )
+
+
+def _named_well(source: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, if their names can be shown to a person."""
+    for name in tensors:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise ValueError(f"{source} has a tensor called {name[:50]!r}, which is no name")
+    return tensors
 
 
 def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
@@ -142,7 +151,7 @@ def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
                 f"{index} names {file[:100]!r}; a shard is a {form.suffix} file beside it"
             )
         if not (folder / file).is_file():
-            raise FileNotFoundError(f"{folder} lacks the shard {file} that {index.name} names")
+            raise FileNotFoundError(f"{folder} lacks the shard {file!r} that {index.name} names")
         shards[file] = form.read(inside(folder, file))
     for name, file in names.items():
         if name not in shards[file]:

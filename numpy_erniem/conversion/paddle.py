@@ -7,13 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.conversion.unpickle import (
-    ORDERED_DICT,
-    Allowed,
-    LongText,
-    shape_of,
-    unpickle,
-)
+from numpy_erniem.conversion.allowed import ORDERED_DICT, Allowed, LongText, shape_of
+from numpy_erniem.conversion.unpickle import unpickle
 from numpy_erniem.tensors import Tensor, map_file
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # names inside a Paddle program: no tensors

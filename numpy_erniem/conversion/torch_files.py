@@ -17,13 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.conversion.unpickle import (
-    ORDERED_DICT,
-    Allowed,
-    natural,
-    shape_of,
-    unpickle,
-)
+from numpy_erniem.conversion.allowed import ORDERED_DICT, Allowed, natural, shape_of
+from numpy_erniem.conversion.unpickle import unpickle
 from numpy_erniem.tensors import DTYPES, Tensor, map_file
 
 MAGIC = 0x1950A86A20F9469CFC6C

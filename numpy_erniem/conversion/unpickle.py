@@ -9,36 +9,14 @@ long bytes stay where they are, so neither time nor memory can run away.
 """
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
+
+from numpy_erniem.conversion.allowed import ADVICE, Allowed, AllowList, LongText
 
 LONGEST_TEXT = 1 << 16  # a longer string is tensor data in disguise, and stays in the file
 OPCODES_AT_LEAST = 100_000  # what any file may have; more only where it has the bytes of tensors
 BYTES_PER_OPCODE = 16
-
-ADVICE = (
-    "it would run code of the file's author; if you trust them, load it where torch or Paddle is "
-    "installed, save it as safetensors, and use that"
-)
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """What stands for a global of the allow list: its name, and our function for it."""
-
-    name: str
-    build: Callable[..., Any] | None = None
-
-
-@dataclass(frozen=True)
-class LongText:
-    """The UTF-8 bytes of a string too long to be a name; they stay in the file."""
-
-    utf8: memoryview
-
-
-AllowList = Mapping[tuple[str, str], Allowed]
 
 
 def unpickle(
@@ -147,7 +125,8 @@ class _Machine:
         self.push(self.allowed[module, name])
 
     def refuse(self, module: str, name: str) -> None:
-        raise ValueError(f"the file wants {module}.{name}"[:200] + f", not a tensor: {ADVICE}")
+        wanted = ascii(f"{module}.{name}")[1:-1]  # no byte of it may steer a terminal
+        raise ValueError(f"the file wants {wanted[:200]}, not a tensor: {ADVICE}")
 
 
 def _text(m: _Machine, count: int) -> None:
@@ -268,31 +247,3 @@ def _named(opcode: int) -> str:
 
     found = pickletools.code2op.get(chr(opcode))
     return f"pickle opcode {found.name}" if found else f"{opcode:#04x} is no pickle opcode"
-
-
-def shape_of(value: Any) -> tuple[int, ...]:
-    """A tuple of at most 32 sizes, checked."""
-    if type(value) is not tuple or len(value) > 32:
-        raise ValueError("a shape is not a tuple of at most 32 sizes")
-    for size in value:
-        natural(size, "a size")
-    return value
-
-
-def natural(value: Any, what: str) -> int:
-    """An integer from 0 to 2**63 - 1, checked."""
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError(f"{what} is not an integer from 0 up")
-    return value
-
-
-def ordered_dict(*items: Any) -> dict:
-    """An empty dict: pickles make an OrderedDict empty and fill it by SETITEMS."""
-    if items:
-        raise ValueError("collections.OrderedDict is made with arguments")
-    return {}
-
-
-ORDERED_DICT = {
-    ("collections", "OrderedDict"): Allowed("collections.OrderedDict", ordered_dict),
-}

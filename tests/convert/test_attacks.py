@@ -55,6 +55,10 @@ def test_os_system_by_reduce(protocol, refused):
     refused(whole[2:-1], r"posix\.system|nt\.system")
 
 
+def test_a_message_cannot_steer_a_terminal(refused):
+    refused(text("os") + text("\x1b[2J\u202esystem\n") + b"\x93", r"os\.\\x1b\[2J\\u202esystem")
+
+
 def test_the_message_says_what_to_do_instead(refused):
     refused(name("os", "system"), "save it as safetensors")
 

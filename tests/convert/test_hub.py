@@ -179,6 +179,11 @@ def test_a_tokenizer_needs_no_weights(hub, ask):
     assert ask(LOAD) == "96"
 
 
+def test_a_config_needs_no_weights(hub, ask):
+    assert ask(f"print(n.ErnieMConfig.from_pretrained({NAME!r}).hidden_size)") == "96"
+    assert "model.safetensors" not in hub.got()
+
+
 def test_convert_fetches_what_the_family_needs(hub, ask, tmp_path):
     files = hub.models[NAME, "main"]
     files["tokenizer.json"] = b"{}"

@@ -269,6 +269,14 @@ def test_what_torch_did_not_write(content, tmp_path):
         read_torch(path)
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "x" * 501])
+def test_a_tensor_name_that_cannot_be_shown(name, tmp_path):
+    body = b"}(" + pickles.text(name) + tensor() + b"u"
+    pickles.write_zip(tmp_path / "pytorch_model.bin", body)
+    with pytest.raises(ValueError, match="which is no name"):
+        read_folder(tmp_path)
+
+
 def test_a_training_state_is_refused_by_name(torch, tmp_path):
     torch.save({"model": {"a": torch.ones(1)}, "epoch": 3}, tmp_path / "x")
     with pytest.raises(ValueError, match="'model' is a dict, not a tensor; save the state_dict"):
