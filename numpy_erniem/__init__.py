@@ -9,12 +9,21 @@ from importlib import import_module
 # name → module; a name is imported when it is first used, so `import numpy_erniem` costs nothing
 _PUBLIC = {
     "ErnieMConfig": "config",
+    "ErnieMForInformationExtraction": "models",
+    "ErnieMForMaskedLM": "models",
+    "ErnieMForMultipleChoice": "models",
+    "ErnieMForQuestionAnswering": "models",
+    "ErnieMForSequenceClassification": "models",
+    "ErnieMForTokenClassification": "models",
     "ErnieMModel": "models",
     "ErnieMPreTrainedModel": "pretrained",
     "ErnieMTokenizer": "tokenizer",
     "backend_report": "backend",
     "bundled_checkpoint": "hub",
+    "convert": "conversion",
     "embed": "tasks.embed",
+    "load": "models",
+    "parity": "comparison",
     "reset_backend_report": "backend",
     "use_backend": "backend",
 }

@@ -15,6 +15,9 @@ Arrays = tuple[np.ndarray, ...]
 class ModelOutput(Mapping):
     """Named results; a field that is None counts as absent, except as an attribute.
 
+    All outputs may end with hidden_states, L + 1 times (B, T, D), the embeddings first, and
+    attentions, L times (B, H, T, S); with B·C for B where each text has C choices.
+
     Examples
     --------
     >>> output = BaseModelOutput(last_hidden_state=np.zeros((1, 2, 3)))
@@ -58,5 +61,57 @@ class BaseModelOutput(ModelOutput):
     last_hidden_state: np.ndarray | None = None
     pooler_output: np.ndarray | None = None
     past_key_values: tuple[KeyValue, ...] | None = None
+    hidden_states: Arrays | None = None
+    attentions: Arrays | None = None
+
+
+@dataclass(eq=False)
+class SequenceClassifierOutput(ModelOutput):
+    """loss with labels, logits (B, K), past_key_values with use_cache: a class per text."""
+
+    loss: np.floating | None = None
+    logits: np.ndarray | None = None
+    past_key_values: tuple[KeyValue, ...] | None = None
+    hidden_states: Arrays | None = None
+    attentions: Arrays | None = None
+
+
+@dataclass(eq=False)
+class MultipleChoiceModelOutput(ModelOutput):
+    """loss with labels, logits (B, C): a score per choice."""
+
+    loss: np.floating | None = None
+    logits: np.ndarray | None = None
+    hidden_states: Arrays | None = None
+    attentions: Arrays | None = None
+
+
+@dataclass(eq=False)
+class TokenClassifierOutput(ModelOutput):
+    """loss with labels, logits (B, T, K): a class per token."""
+
+    loss: np.floating | None = None
+    logits: np.ndarray | None = None
+    hidden_states: Arrays | None = None
+    attentions: Arrays | None = None
+
+
+@dataclass(eq=False)
+class QuestionAnsweringModelOutput(ModelOutput):
+    """loss with positions, start_logits and end_logits (B, T): where spans start and end."""
+
+    loss: np.floating | None = None
+    start_logits: np.ndarray | None = None
+    end_logits: np.ndarray | None = None
+    hidden_states: Arrays | None = None
+    attentions: Arrays | None = None
+
+
+@dataclass(eq=False)
+class MaskedLMOutput(ModelOutput):
+    """loss with labels, logits (B, T, V): a word per token."""
+
+    loss: np.floating | None = None
+    logits: np.ndarray | None = None
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None

@@ -1,5 +1,6 @@
 """Names and shapes of a model's tensors; flat names ⇄ nested dict; loading; initialisation."""
 
+import math
 import re
 import warnings
 import zlib
@@ -16,6 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 PREFIX = "ernie_m."  # of the encoder's tensors inside a model with a head
 WORDS = "embeddings.word_embeddings.weight"
+DRAWN_AT_MOST = 1 << 24  # weights that may be missing, beside four times those that are there
 CHECKED_AT_LOOKUP = 1 << 26  # a word table of more elements is not read through for NaN
 
 
@@ -24,15 +26,18 @@ def linear_shapes(name: str, outputs: int, inputs: int) -> Shapes:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
+def norm_shapes(name: str, size: int) -> Shapes:
+    """Scale and shift of a layer norm."""
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
 def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
     """Every tensor of the encoder by its name in a checkpoint, with its shape."""
     D, F, P = config.hidden_size, config.intermediate_size, config.max_position_embeddings
     shapes = {
         WORDS: (config.vocab_size, D),
         "embeddings.position_embeddings.weight": (P, D),
-        "embeddings.layer_norm.weight": (D,),
-        "embeddings.layer_norm.bias": (D,),
-    }
+    } | norm_shapes("embeddings.layer_norm", D)
     for n in range(config.num_hidden_layers):
         layer = f"encoder.layers.{n}"
         kept = D - len(config.pruned_heads.get(n, ())) * config.head_dim
@@ -45,7 +50,7 @@ def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
         shapes |= linear_shapes(f"{layer}.linear1", F, D)
         shapes |= linear_shapes(f"{layer}.linear2", D, F)
         for norm in ("norm1", "norm2"):
-            shapes |= {f"{layer}.{norm}.weight": (D,), f"{layer}.{norm}.bias": (D,)}
+            shapes |= norm_shapes(f"{layer}.{norm}", D)
     if pooling:
         shapes |= linear_shapes("pooler.dense", D, D)
     return shapes
@@ -207,6 +212,7 @@ def load_tensors(
             "or pass ignore_mismatched_sizes=True to draw these at random"
         )
     drawn = {*report.missing, *(name for name, *_ in report.mismatched)}
+    _check_drawn(drawn, expected, tensors, source)
     flat = {}
     for name, shape in expected.items():
         if name in drawn:
@@ -232,6 +238,19 @@ def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
                 bad.append(name)
     if bad:
         warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
+
+
+def _check_drawn(
+    drawn: Iterable[str], expected: Shapes, tensors: Mapping[str, Tensor], source: Any
+) -> None:
+    """Refuse a config whose sizes are beyond those of its file, before memory is asked for."""
+    there = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    asked = sum(math.prod(expected[name]) for name in drawn)
+    if asked > DRAWN_AT_MOST + 4 * there:
+        raise ValueError(
+            f"{source}: the config asks for {asked} weights that are not in the file, which has "
+            f"{there}; check num_hidden_layers and the other sizes"
+        )
 
 
 def warn_of_nan_rows(weights: Mapping[str, Any], ids: np.ndarray) -> None:

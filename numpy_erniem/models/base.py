@@ -1,4 +1,4 @@
-"""The models: a config, weights, and the functions of `encoder` behind upstream's interface."""
+"""ErnieMModel: config, weights and the function `encode` behind upstream's interface."""
 
 from typing import Any
 
@@ -84,22 +84,11 @@ class ErnieMModel(ErnieMPreTrainedModel):
         ValueError
             Any argument that cannot be, by name, with the rule and the remedy.
         """
-        encoded = self._encode(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=attention_mask,
-            head_mask=head_mask,
-            inputs_embeds=inputs_embeds,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-        )
-        output = BaseModelOutput(
+        encoded = self._encode(locals())
+        return self._output(
+            BaseModelOutput,
+            encoded,
+            return_dict,
             last_hidden_state=encoded.last_hidden_state,
             pooler_output=encoded.pooled,
-            past_key_values=tuple(encoded.key_values) or None,
-            hidden_states=tuple(encoded.hidden_states) or None,
-            attentions=tuple(encoded.attentions) or None,
         )
-        return self._finish(output, return_dict)
