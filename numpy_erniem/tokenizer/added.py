@@ -122,7 +122,11 @@ class Splitter:
         """Tell cheaply that a text goes to SentencePiece as it stands (False: perhaps not)."""
         if self.do_lower_case:
             return False
-        return self.tokens is None or not any(char in text for char in self.first_characters)
+        if self.tokens is not None:
+            for char in self.first_characters:
+                if char in text:
+                    return False
+        return True
 
     def split(self, text: str) -> tuple[list[Stretch], list[int] | None]:
         """Cut `text` into stretches.

@@ -5,12 +5,10 @@ Everything here counts tokens; nothing knows what they mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from .encoding import Layout
 
 # What stands for an input's value at padding; input_ids take the tokenizer's pad_token_id.
 PADDING_VALUES = {
@@ -19,6 +17,9 @@ PADDING_VALUES = {
     "special_tokens_mask": 1,
     "offset_mapping": (0, 0),
 }
+
+
+EVERYTHING = slice(None)
 
 
 class Sequence(NamedTuple):
@@ -30,6 +31,8 @@ class Sequence(NamedTuple):
 
     def cut(self, part: slice) -> Sequence:
         """Return the part of the sequence."""
+        if part is EVERYTHING:
+            return self
         return Sequence(*(None if field is None else field[part] for field in self))
 
 
@@ -41,7 +44,8 @@ class Cut(NamedTuple):
     overflow: slice = slice(0, 0)
 
 
-EVERYTHING = slice(None)
+WHOLE = Cut(EVERYTHING, EVERYTHING)
+UNCUT = (WHOLE,)
 
 
 def truncate(
@@ -72,13 +76,13 @@ def truncate(
     Cut(first=slice(0, 7, None), second=slice(None, None, None), overflow=slice(6, 10, None))
     """
     if remove <= 0 or strategy == "do_not_truncate":
-        return Cut(EVERYTHING, EVERYTHING)
+        return WHOLE
     if strategy == "longest_first" and second is not None:
         from_first, from_second = _shares(first, second, remove)
         return Cut(_kept(first, from_first, side), _kept(second, from_second, side))
     length = second if strategy == "only_second" else first
     if length is None or (strategy != "longest_first" and length <= remove):
-        return Cut(EVERYTHING, EVERYTHING)
+        return WHOLE
     window = min(length, remove + stride)
     overflow = slice(0, window) if side == "left" else slice(length - window, length)
     kept = _kept(length, remove, side)
@@ -130,12 +134,14 @@ def windows(length: int, room: int, stride: int, side: str) -> Iterator[slice]:
         start += room - stride
 
 
-def cuts(first: Sequence, second: Sequence | None, special: int, o: Any, side: str) -> list[Cut]:
+def cuts(
+    first: Sequence, second: Sequence | None, special: int, o: Any, side: str
+) -> Iterable[Cut]:
     """List the rows a pair of sequences becomes: one, or one per window."""
     lengths = len(first.ids), None if second is None else len(second.ids)
     total = lengths[0] + (lengths[1] or 0) + special
     if not o.truncates or total <= o.max_length:
-        return [Cut(EVERYTHING, EVERYTHING)]
+        return UNCUT
     if not o.windows:
         return [truncate(*lengths, total - o.max_length, o.truncation, o.stride, side)]
     long = lengths[1] if o.truncation == "only_second" else lengths[0]
@@ -143,6 +149,19 @@ def cuts(first: Sequence, second: Sequence | None, special: int, o: Any, side: s
     if o.truncation == "only_second":
         return [Cut(EVERYTHING, part) for part in parts]
     return [Cut(part, EVERYTHING) for part in parts]
+
+
+def framed(first: list, second: list | None, opening: Any, closing: Any) -> list:
+    """Put special tokens, or what stands for them, around one or two sequences.
+
+    Examples
+    --------
+    >>> framed([7, 8], [9], "[CLS]", "[SEP]")
+    ['[CLS]', 7, 8, '[SEP]', '[SEP]', 9, '[SEP]']
+    """
+    if second is None:
+        return [opening, *first, closing]
+    return [opening, *first, closing, closing, *second, closing]
 
 
 def padded_length(lengths: list[int], padding: str, max_length: int | None, multiple: int | None):
@@ -158,13 +177,6 @@ def pad_column(rows: list[list], target: int, value: Any, side: str) -> list[lis
     if side == "left":
         return [[value] * (target - len(row)) + list(row) for row in rows]
     return [list(row) + [value] * (target - len(row)) for row in rows]
-
-
-def pad_layouts(layouts: list[Layout], lengths: list[int], target: int, side: str) -> list[Layout]:
-    """Note in each row's layout where its padding is."""
-    missing = [max(target - length, 0) for length in lengths]
-    field = "left" if side == "left" else "right"
-    return [layout._replace(**{field: n}) for layout, n in zip(layouts, missing, strict=True)]
 
 
 def to_arrays(columns: dict[str, Any], kind: str) -> dict[str, Any]:

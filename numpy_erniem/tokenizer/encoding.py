@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from .batches import framed
 
-class Layout(NamedTuple):
-    """How one row is made up; enough to tell which sequence and word a token belongs to."""
 
-    first: int
-    second: int | None
+@dataclass
+class Layout:
+    """How the rows are made up; enough to tell which text and word a token belongs to.
+
+    Parameters
+    ----------
+    special : bool
+        Whether special tokens frame the texts.
+    side : {"left", "right"}
+        Where padding is.
+    first, second : list of int
+        Tokens of each row's texts; None where a row has no second text.
+    words : list
+        For each row a pair of lists, the word of each token, where texts were given as words.
+    padding : list of int
+        Padding of each row.
+    """
+
     special: bool
-    words: tuple[list[int] | None, list[int] | None] = (None, None)
-    left: int = 0
-    right: int = 0
+    side: str
+    first: list[int] = field(default_factory=list)
+    second: list[int | None] = field(default_factory=list)
+    words: list[tuple[list[int], list[int] | None]] = field(default_factory=list)
+    padding: list[int] = field(default_factory=list)
 
-    def spread(self, first: list, second: list | None) -> list:
-        """Values of the tokens of both sequences, with None at special tokens and padding."""
-        one = [None] * self.special
-        row = [*one, *first, *one]
-        if self.second is not None:
-            row += [*one, *(second or ()), *one]
-        return [None] * self.left + row + [None] * self.right
+    def spread(self, row: int, first: list, second: list | None) -> list:
+        """Values of the tokens of both texts, with None at special tokens and padding."""
+        plain = [*first, *(second or ())]
+        spread = framed(first, second, None, None) if self.special else plain
+        padding = [None] * (self.padding[row] if self.padding else 0)
+        return [*padding, *spread] if self.side == "left" else [*spread, *padding]
 
 
 class BatchEncoding(dict):
@@ -33,9 +50,9 @@ class BatchEncoding(dict):
     tokenizer's call returns, not after `pad` of a plain dict.
     """
 
-    def __init__(self, data: dict[str, Any] | None = None, layouts: list[Layout] | None = None):
+    def __init__(self, data: dict[str, Any] | None = None, layout: Layout | None = None):
         super().__init__(data or {})
-        self.__dict__["_layouts"] = layouts
+        self.__dict__["_layout"] = layout
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -45,7 +62,7 @@ class BatchEncoding(dict):
             raise AttributeError(f"no {name!r} in this encoding; it holds {known}") from None
 
     def __reduce__(self) -> tuple:
-        return type(self), (dict(self), self._layouts)
+        return type(self), (dict(self), self._layout)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -60,8 +77,9 @@ class BatchEncoding(dict):
         ValueError
             If the encoding does not remember how its rows were made up.
         """
-        layout = self._layout(row)
-        return layout.spread([0] * layout.first, [1] * (layout.second or 0))
+        layout = self._checked(row)
+        second = layout.second[row]
+        return layout.spread(row, [0] * layout.first[row], None if second is None else [1] * second)
 
     def word_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row the index of its word, None for special tokens and padding.
@@ -71,12 +89,12 @@ class BatchEncoding(dict):
         ValueError
             If the text was not given as words.
         """
-        layout = self._layout(row)
-        if layout.words[0] is None:
+        layout = self._checked(row)
+        if not layout.words:
             raise ValueError(
                 "word_ids needs a text given as words; call with is_split_into_words=True"
             )
-        return layout.spread(layout.words[0], layout.words[1])
+        return layout.spread(row, *layout.words[row])
 
     def token_to_chars(self, row: int, token: int) -> tuple[int, int] | None:
         """Span of a token in its text, or None for a special token or padding.
@@ -100,7 +118,7 @@ class BatchEncoding(dict):
             If the call was without ``return_offsets_mapping=True``, or the text was given as words
             (offsets then count within a word).
         """
-        if self._layout(row).words[0] is not None:
+        if self._checked(row).words:
             raise ValueError("char_to_token needs a text given whole, this one was given as words")
         spans = zip(self.sequence_ids(row), self._offsets(row), strict=True)
         for i, (owner, (start, end)) in enumerate(spans):
@@ -108,12 +126,13 @@ class BatchEncoding(dict):
                 return i
         return None
 
-    def _layout(self, row: int) -> Layout:
-        if self._layouts is None:
+    def _checked(self, row: int) -> Layout:
+        layout = self._layout
+        if layout is None:
             raise ValueError("this encoding does not know its texts; use the tokenizer's own call")
-        if not -len(self._layouts) <= row < len(self._layouts):
-            raise ValueError(f"row {row} is out of range, there are {len(self._layouts)} rows")
-        return self._layouts[row]
+        if not -len(layout.first) <= row < len(layout.first):
+            raise ValueError(f"row {row} is out of range, there are {len(layout.first)} rows")
+        return layout
 
     def _offsets(self, row: int) -> Any:
         if "offset_mapping" not in self:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
+from .notices import warn
 from .special import SPECIAL_TOKENS
 
 MODEL_FILE = "sentencepiece.bpe.model"
@@ -89,10 +88,9 @@ def load_tokens(processor: Any, path: str | os.PathLike[str] | None, encoding: s
     """Tokens in the order of their ids; without a vocab.txt those of SentencePiece."""
     if path is not None:
         return load_vocab(path, encoding)
-    warnings.warn(
+    warn(
         "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from the "
-        "ids of published ERNIE-M checkpoints",
-        stacklevel=3,
+        "ids of published ERNIE-M checkpoints"
     )
     return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
 
@@ -128,7 +126,7 @@ def check_belong_together(processor: Any, vocab: dict[str, int], name: str) -> N
     if known < 0.05:
         raise ValueError(f"only {found}; take both files from the same checkpoint")
     if known < 0.5:
-        warnings.warn(f"only {found}; do both files come from one checkpoint?", stacklevel=3)
+        warn(f"only {found}; do both files come from one checkpoint?")
 
 
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -150,10 +148,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     settings = _read_json(folder / CONFIG_FILE)
     owner = settings.get("tokenizer_class")
     if owner is not None and not str(owner).startswith("ErnieM"):
-        warnings.warn(
-            f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ",
-            stacklevel=3,
-        )
+        warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
@@ -187,6 +182,8 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    import json  # as in `write_json`: slow to import
+
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -198,5 +195,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object, keys sorted, as text that can be read."""
+    import json
+
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

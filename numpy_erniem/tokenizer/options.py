@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
+
+from .limits import Limits
 
 PADDING = {
     False: "do_not_pad",
@@ -70,6 +71,8 @@ def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -
     known = set(known)
     for name in keywords:
         if name not in known:
+            import difflib  # slow to import, and seldom needed
+
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
             raise TypeError(f"{caller} got an unknown keyword argument {name!r}; {hint}")
@@ -104,14 +107,15 @@ def check_side(side: str, option: str) -> str:
     return side
 
 
-def _check_integer(value: Any, option: str, least: int) -> None:
+def check_integer(value: Any, option: str, least: int) -> None:
+    """Raise TypeError unless `value` is an integer, ValueError if it is below `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{option} is an integer, got {type(value).__name__} {value!r}")
     if value < least:
         raise ValueError(f"{option}={value} is too small; it must be at least {least}")
 
 
-def check(options: Options, limits: Any) -> Options:
+def check(options: Options, limits: Limits) -> Options:
     """Check the options against each other and fill in what follows from them.
 
     Parameters
@@ -119,8 +123,7 @@ def check(options: Options, limits: Any) -> Options:
     options : Options
         Changed in place: names of strategies become canonical, `max_length` is filled in.
     limits : object
-        With `model_max_length`, `_length_is_known`, `_warn_once(name, message, verbose)` and
-        `_warn_if_length_corrected(verbose)`.
+        The tokenizer's `Limits`.
 
     Raises
     ------
@@ -131,21 +134,21 @@ def check(options: Options, limits: Any) -> Options:
     """
     o = options
     if o.max_length is not None:
-        _check_integer(o.max_length, "max_length", 1)
+        check_integer(o.max_length, "max_length", 1)
     if o.pad_to_multiple_of is not None:
-        _check_integer(o.pad_to_multiple_of, "pad_to_multiple_of", 1)
-    _check_integer(o.stride, "stride", 0)
+        check_integer(o.pad_to_multiple_of, "pad_to_multiple_of", 1)
+    check_integer(o.stride, "stride", 0)
     if o.truncation is None and o.max_length is not None and o.padding is False:
-        limits._warn_once(
+        limits._notices.log(
             "truncation",
             f"max_length={o.max_length} was given without truncation; texts are cut as with "
-            "truncation=True, say so to silence this warning",
+            "truncation=True, say so to silence this",
             o.verbose,
         )
         o.truncation = True
     o.truncation = named(o.truncation or False, TRUNCATION, "truncation")
     if o.padding is True and o.max_length is not None and not o.truncates:
-        limits._warn_once(
+        limits._notices.warn(
             "padding",
             f"max_length={o.max_length} has no effect with padding=True and no truncation; use "
             "padding='max_length' to pad to it",
@@ -157,7 +160,7 @@ def check(options: Options, limits: Any) -> Options:
     return o
 
 
-def _fill_in_max_length(o: Options, limits: Any) -> None:
+def _fill_in_max_length(o: Options, limits: Limits) -> None:
     if o.max_length is None and o.padding == "max_length" and not limits._length_is_known:
         raise ValueError(
             "padding='max_length' needs a length, and the tokenizer has no model_max_length; pass "
@@ -167,7 +170,7 @@ def _fill_in_max_length(o: Options, limits: Any) -> None:
         limits._warn_if_length_corrected(o.verbose)
         o.max_length = limits.model_max_length
     elif o.truncates and o.max_length > limits.model_max_length:
-        limits._warn_once(
+        limits._notices.warn(
             "model_max_length",
             f"max_length={o.max_length} exceeds what the model takes, "
             f"{limits.model_max_length} tokens; texts are cut to the latter (set "

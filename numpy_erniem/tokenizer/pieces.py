@@ -12,7 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
+from threading import Lock
 from typing import Any
+
+import numpy as np
 
 UNDERLINE = "▁"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,23 +70,49 @@ def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
     return not pieces[index + 1].startswith(UNDERLINE)
 
 
-class _UnknownPieceError(Exception):
-    """The row holds an unknown piece, whose text the id does not tell."""
+class PieceTable:
+    """SentencePiece id → token ids, as arrays; an entry is made when its piece is first seen.
 
+    Entry i is ``tokens[starts[i] : starts[i] + counts[i]]``; ``counts[i]`` is -1 while piece i was
+    not seen. ``spaced[i]`` tells whether the piece begins with "▁". Threads may read while another
+    adds: an entry is complete before its count is set, and `tokens` only grows.
 
-class _Table(dict):
-    """SentencePiece id → token ids, filled when an id is first seen.
-
-    Two threads may compute the same entry at once; both store the same value.
+    Parameters
+    ----------
+    size : int
+        Number of pieces.
+    compute : callable
+        SentencePiece id → token ids, and whether the piece begins with "▁".
     """
 
-    def __init__(self, compute: Callable[[int], tuple[int, ...]]) -> None:
-        super().__init__()
+    def __init__(self, size: int, compute: Callable[[int], tuple[tuple[int, ...], bool]]) -> None:
         self.compute = compute
+        self.spaced = np.zeros(size, dtype=bool)
+        self.starts = np.zeros(size, dtype=np.int64)
+        self.counts = np.full(size, -1, dtype=np.int64)
+        self.tokens = np.empty(0, dtype=np.int64)
+        self._adding = Lock()
 
-    def __missing__(self, piece_id: int) -> tuple[int, ...]:
-        entry = self[piece_id] = self.compute(piece_id)
-        return entry
+    def learn(self, pieces: np.ndarray) -> None:
+        """Make the entries that are missing for `pieces` (N,)."""
+        unseen = pieces[self.counts[pieces] < 0]
+        if not len(unseen):
+            return
+        with self._adding:
+            new = [p for p in dict.fromkeys(unseen.tolist()) if self.counts[p] < 0]
+            entries, spaced = zip(*map(self.compute, new), strict=True) if new else ((), ())
+            sizes = np.array([len(entry) for entry in entries], dtype=np.int64)
+            self.starts[new] = len(self.tokens) + np.cumsum(sizes) - sizes
+            more = np.fromiter(chain.from_iterable(entries), dtype=np.int64)
+            self.tokens = np.concatenate([self.tokens, more])
+            self.spaced[new] = spaced
+            self.counts[new] = sizes
+
+    def expand(self, pieces: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Token ids of `pieces` (N,), of which piece i gives its first `counts[i]`."""
+        before = np.cumsum(counts) - counts
+        index = np.repeat(self.starts[pieces] - before, counts)
+        return self.tokens[index + np.arange(len(index))]
 
 
 class PieceCutter:
@@ -124,15 +153,33 @@ class PieceCutter:
         underline = processor.piece_to_id(UNDERLINE)
         # A model without the piece never emits it; -1 is no SentencePiece id.
         self.underline = -1 if underline == self.unknown or not cut_pieces else underline
-        self.table = _Table(self._ids_of_piece_id)
+        self.table = PieceTable(processor.get_piece_size(), self._table_entry)
+        # The same for one text; a list, since its slots lie closer together than a dict's.
+        self.known: list[tuple[int, ...] | None] = [None] * processor.get_piece_size()
         self._remembered_cut = lru_cache(maxsize=1 << 16)(self._cut)
 
     def ids(self, stretches: list[str]) -> list[list[int]]:
         """Token ids of each stretch."""
         if self.sampling is not None:
             return [self._ids_from_strings(stretch) for stretch in stretches]
+        if not stretches:
+            return []
         rows = self._segment(stretches, int)
-        return [self._ids_of_row(row, text) for row, text in zip(rows, stretches, strict=True)]
+        if len(rows) == 1:  # one call of each array operation costs more than a short loop
+            return [self._ids_of_row(rows[0], stretches[0])]
+        pieces = np.array(list(chain.from_iterable(rows)), dtype=np.int64)
+        row_ends = np.cumsum([len(row) for row in rows])
+        del rows  # or the garbage collector would walk through every id again
+        self.table.learn(pieces)
+        counts = self.table.counts[pieces]
+        counts[self._dropped_underlines(pieces, row_ends)] = 0
+        tokens = self.table.expand(pieces, counts).tolist()
+        ends = np.concatenate([[0], np.cumsum(counts)])[row_ends].tolist()
+        ids = [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        unknown = np.flatnonzero(pieces == self.unknown)
+        for i in dict.fromkeys(np.searchsorted(row_ends, unknown, side="right").tolist()):
+            ids[i] = self._ids_from_strings(stretches[i])
+        return ids
 
     def tokens(self, stretch: str) -> list[str]:
         """Token strings of a stretch, before the vocabulary is asked."""
@@ -177,26 +224,29 @@ class PieceCutter:
         )
 
     def _ids_of_row(self, row: list[int], stretch: str) -> list[int]:
-        try:
-            if self.underline in row:
-                row = self._without_dropped_underlines(row)
-            return list(chain.from_iterable(map(self.table.__getitem__, row)))
-        except _UnknownPieceError:
+        if self.unknown in row:
             return self._ids_from_strings(stretch)
+        if self.underline in row:
+            row = [p for i, p in enumerate(row) if p != self.underline or self._keeps(row, i)]
+        try:
+            return [token for piece in row for token in self.known[piece]]
+        except TypeError:  # None: seen for the first time
+            return [token for piece in row for token in self._ids_of_piece(piece)]
 
-    def _without_dropped_underlines(self, row: list[int]) -> list[int]:
-        if self.bare_underline == "paddle":
-            return [piece_id for piece_id in row if piece_id != self.underline]
-        kept = []
-        last = len(row) - 1
-        done = 0
-        for _ in range(row.count(self.underline)):
-            i = row.index(self.underline, done)
-            kept += row[done:i]
-            if 0 < i < last and not self._piece(row[i + 1]).startswith(UNDERLINE):
-                kept.append(self.underline)
-            done = i + 1
-        return kept + row[done:]
+    def _keeps(self, row: list[int], i: int) -> bool:
+        if self.bare_underline == "paddle" or not 0 < i < len(row) - 1:
+            return False
+        return not self.processor.id_to_piece(row[i + 1]).startswith(UNDERLINE)
+
+    def _dropped_underlines(self, pieces: np.ndarray, row_ends: np.ndarray) -> np.ndarray:
+        """Positions of the bare "▁" that are no tokens; `keeps_underline` on ids."""
+        found = np.flatnonzero(pieces == self.underline)
+        if self.bare_underline == "paddle" or not len(found):
+            return found
+        row = np.searchsorted(row_ends, found, side="right")
+        edge = (found == row_ends[row] - 1) | (found == np.concatenate([[0], row_ends])[row])
+        following = pieces[np.minimum(found + 1, len(pieces) - 1)]
+        return found[edge | self.table.spaced[following]]
 
     def _ids_from_strings(self, stretch: str) -> list[int]:
         entries = self._entries(self.pieces(stretch))
@@ -218,10 +268,15 @@ class PieceCutter:
         spans = cut_piece(piece) if self.cut_pieces else ((0, len(piece)),)
         return tuple([self.lookup(piece[start:end]) for start, end in spans]), spans
 
-    def _ids_of_piece_id(self, piece_id: int) -> tuple[int, ...]:
-        if piece_id == self.unknown:
-            raise _UnknownPieceError
-        return self._cut(self._piece(piece_id))[0]
+    def _ids_of_piece(self, piece_id: int) -> tuple[int, ...]:
+        ids = self.known[piece_id]
+        if ids is None:
+            # The text of unknown pieces differs from row to row.
+            known = piece_id != self.unknown
+            ids = self._cut(self.processor.id_to_piece(piece_id))[0] if known else ()
+            self.known[piece_id] = ids
+        return ids
 
-    def _piece(self, piece_id: int) -> str:
-        return self.processor.id_to_piece(piece_id)
+    def _table_entry(self, piece_id: int) -> tuple[tuple[int, ...], bool]:
+        piece = self.processor.id_to_piece(piece_id)
+        return self._ids_of_piece(piece_id), piece.startswith(UNDERLINE)

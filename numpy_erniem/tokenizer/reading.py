@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from .added import Splitter
+from .added import Splitter, Stretch
 from .batches import Sequence
 from .offsets import Aligner
 from .options import Options
 from .pieces import PieceCutter, Span
 from .special import SpecialTokens
 
+RULES = ("hf", "paddle")
+# Attributes the splitter and the cutter are made of.
+READ = ("do_lower_case", "split_special_tokens", "sp_model_kwargs", "cut_pieces", "bare_underline")
 SAMPLING = {"enable_sampling": True, "nbest_size": 64, "alpha": 0.1}
 
 
@@ -37,6 +41,13 @@ class Reading(SpecialTokens):
     cut_pieces: bool
     split_special_tokens: bool
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "bare_underline" and value not in RULES:
+            raise ValueError(f"bare_underline={value!r} is unknown; use one of {', '.join(RULES)}")
+        super().__setattr__(name, value)
+        if name in READ and "_splitter" in self.__dict__:
+            self._tokens_changed()
+
     def _tokens_changed(self) -> None:
         """Start anew with everything derived from the vocabulary."""
         keep_case = [
@@ -62,8 +73,6 @@ class Reading(SpecialTokens):
         )
         self._cutter, self._aligner = cutter, Aligner(cutter)
 
-    # -- text → tokens -------------------------------------------------------------------------
-
     def tokenize(self, text: str) -> list[str]:
         """Cut a text into tokens, without special tokens around it.
 
@@ -85,21 +94,27 @@ class Reading(SpecialTokens):
 
     def _ids_of_texts(self, texts: list[str]) -> list[list[int]]:
         splitter, cutter = self._splitter, self._cutter
-        if all(map(splitter.leaves_whole, texts)):
+        parts = {
+            i: splitter.split(text)[0]
+            for i, text in enumerate(texts)
+            if not splitter.leaves_whole(text)
+        }
+        if not parts:
             return cutter.ids(texts)
-        parts = [splitter.split(text)[0] for text in texts]
-        ordinary = [stretch.text for part in parts for stretch in part if not stretch.is_token]
+        ordinary: list[str] = []
+        for i, text in enumerate(texts):
+            ordinary += [s.text for s in parts[i] if not s.is_token] if i in parts else [text]
         encoded = iter(cutter.ids(ordinary))
         return [
-            [
-                token_id
-                for stretch in part
-                for token_id in (
-                    (self._added_ids[stretch.text],) if stretch.is_token else next(encoded)
-                )
-            ]
-            for part in parts
+            self._joined(parts[i], encoded) if i in parts else next(encoded)
+            for i in range(len(texts))
         ]
+
+    def _joined(self, part: list[Stretch], encoded: Iterator[list[int]]) -> list[int]:
+        ids: list[int] = []
+        for stretch in part:
+            ids += [self._added_ids[stretch.text]] if stretch.is_token else next(encoded)
+        return ids
 
     def _aligned(self, text: str) -> Sequence:
         """Ids with offsets."""
@@ -133,24 +148,22 @@ class Reading(SpecialTokens):
         return [self._sequence(item, o) for item in items]
 
     def _sequence(self, item: Any, o: Options) -> Sequence:
-        if isinstance(item, str):
+        """Tokenize what is not exactly a str: a subclass of it, a list of tokens or of ids."""
+        if not isinstance(item, (list, tuple)) or not item:
+            text = str(check_text(item))
             return (
-                self._aligned(item)
-                if o.return_offsets_mapping
-                else self._sequences([str(item)], o)[0]
+                self._aligned(text) if o.return_offsets_mapping else self._sequences([text], o)[0]
             )
-        if isinstance(item, (list, tuple)) and item:
-            if o.return_offsets_mapping:
-                raise ValueError(
-                    "offsets need a text, got a list of tokens or ids; pass a str, or words with "
-                    "is_split_into_words=True"
-                )
-            if isinstance(item[0], str):
-                return Sequence(self.convert_tokens_to_ids(item))
-            if hasattr(item[0], "__index__"):
-                return Sequence(list(map(int, item)))
-        check_text(item)
-        raise AssertionError
+        if o.return_offsets_mapping:
+            raise ValueError(
+                "offsets need a text, got a list of tokens or ids; pass a str, or words with "
+                "is_split_into_words=True"
+            )
+        if isinstance(item[0], str):
+            return Sequence(self.convert_tokens_to_ids(item))
+        if not all(hasattr(token_id, "__index__") for token_id in item):
+            raise TypeError(f"a list is one of tokens (str) or of ids (int), got {item!r:.60}")
+        return Sequence(list(map(int, item)))
 
     def _sequences_of_words(self, items: list[Any], o: Options) -> list[Sequence]:
         for words in items:

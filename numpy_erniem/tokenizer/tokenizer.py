@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import Any
 
 from . import files
 from .encoding import BatchEncoding
 from .framing import Framing
+from .notices import Notices
 from .options import OPTION_NAMES, Options, check_side, refuse_unknown
 from .reading import Reading, check_text
+from .saving import Saving
 from .special import SPECIAL_TOKENS
 from .vocabulary import Vocabulary
 
 SAMPLING = ("enable_sampling", "nbest_size", "alpha", "num_threads")
-# Arguments of the constructor that tokenizer_config.json stores under the attribute's name.
-STORED = (
-    "do_lower_case",
-    "encoding",
-    "sp_model_kwargs",
-    "bare_underline",
-    "cut_pieces",
-    "padding_side",
-    "truncation_side",
-    "clean_up_tokenization_spaces",
-    "split_special_tokens",
-)
 
 
-class ErnieMTokenizer(Reading, Vocabulary, Framing):
+class ErnieMTokenizer(Reading, Vocabulary, Framing, Saving):
     """The tokenizer of ERNIE-M: SentencePiece, then cuts at ideographs, punctuation and digits.
 
     Parameters
@@ -106,8 +95,6 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         added_tokens_decoder: dict[Any, Any] | None = None,
         **extra: Any,
     ) -> None:
-        if bare_underline not in ("hf", "paddle"):
-            raise ValueError(f"bare_underline={bare_underline!r} is unknown; use 'hf' or 'paddle'")
         self.sp_model_kwargs = _check_sampling(sp_model_kwargs or {})
         self.do_lower_case = do_lower_case
         self.encoding = encoding
@@ -118,7 +105,7 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
         self.extra = extra
-        self._warned: set[str] = set()
+        self._notices = Notices()
         self.model_max_length = model_max_length
         self.sp_model = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.sentencepiece_model_ckpt = os.fspath(sentencepiece_model_ckpt)
@@ -129,8 +116,6 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
             files.check_belong_together(self.sp_model, self.vocab, self.vocab_file)
         given = locals()
         self._init_special_tokens({n: given[n] for n in SPECIAL_TOKENS}, added_tokens_decoder)
-
-    # -- calls ---------------------------------------------------------------------------------
 
     def __call__(
         self,
@@ -221,21 +206,20 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
                 check_text(text)
                 if text_pair is not None:
                     check_text(text_pair)
-            return self._encode([(text, text_pair)], options, single=True)
+            return self._encode([text], [text_pair], options, single=True)
         for item in () if is_split_into_words else (*text, *_pairs_of(text_pair, len(text))):
             if type(item) is not str:
                 check_text(item)
-        if text_pair is None:
-            return self._encode([(item, None) for item in text], options)
-        pairs = _pairs_of(text_pair, len(text))
-        return self._encode(list(zip(text, pairs, strict=True)), options)
+        pairs = [None] * len(text) if text_pair is None else list(text_pair)
+        return self._encode(list(text), pairs, options)
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Make the model's inputs of one text or pair; also of a list of tokens, or of ids.
 
         Options and errors as for the tokenizer's call.
         """
-        return self._encode([(text, text_pair)], Options.of(options, "encode_plus"), single=True)
+        o = Options.of(options, "encode_plus")
+        return self._encode([text], [text_pair], o, single=True)
 
     def batch_encode_plus(
         self, batch_text_or_text_pairs: list[Any], **options: Any
@@ -257,7 +241,7 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
                     f"an element of a batch is a text or a pair of two, got {len(item)}: "
                     f"{item!r:.60}"
                 )
-        return self._encode(pairs, o)
+        return self._encode([a for a, _ in pairs], [b for _, b in pairs], o)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """Ids of a text or pair, framed; ``tokenizer(...)["input_ids"]``.
@@ -266,126 +250,18 @@ class ErnieMTokenizer(Reading, Vocabulary, Framing):
         """
         o = Options.of(options, "encode")
         o.return_attention_mask = False
-        return self._encode([(text, text_pair)], o, single=True)["input_ids"]
+        return self._encode([text], [text_pair], o, single=True)["input_ids"]
 
     def _encode(
-        self, pairs: list[tuple[Any, Any]], o: Options, single: bool = False
+        self, texts: list[Any], pairs: list[Any], o: Options, single: bool = False
     ) -> BatchEncoding:
-        if not pairs:
+        if not texts:
             raise ValueError("an empty batch has no rows; pass at least one text")
-        first = self._sequences([a for a, _ in pairs], o)
-        paired = [b for _, b in pairs if b is not None]
+        first = self._sequences(texts, o)
+        paired = [text for text in pairs if text is not None]
         second = iter(self._sequences(paired, o) if paired else ())
-        sequences = [
-            (a, None if b is None else next(second)) for a, (_, b) in zip(first, pairs, strict=True)
-        ]
-        return self._frame(sequences, o, single)
-
-    # -- files ---------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], **overrides: Any) -> ErnieMTokenizer:
-        """Load a tokenizer from a folder.
-
-        Parameters
-        ----------
-        folder : path
-            With ``sentencepiece.bpe.model`` and ``vocab.txt``, and if they exist
-            ``tokenizer_config.json``, ``special_tokens_map.json`` and ``added_tokens.json``.
-        **overrides
-            Arguments of the constructor that go before what the files say.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder or its SentencePiece model does not exist.
-        ValueError
-            If a file is damaged.
-        """
-        return cls(**{**files.read_folder(folder), **overrides})
-
-    def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
-    ) -> tuple[str, ...]:
-        """Write everything `from_pretrained` needs, and upstream understands.
-
-        Returns
-        -------
-        tuple of str
-            The paths written.
-
-        Raises
-        ------
-        ValueError
-            If `save_directory` is a file.
-        """
-        folder = files.make_folder(save_directory)
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        config = {
-            **self.extra,
-            **{name: getattr(self, name) for name in STORED},
-            **self.special_tokens_map,
-            "added_tokens_decoder": {
-                str(i): token.to_dict() for i, token in self.added_tokens_decoder.items()
-            },
-            "tokenizer_class": "ErnieMTokenizer",
-        }
-        if self._length_is_known:
-            config["model_max_length"] = self.model_max_length
-        contents = {
-            files.CONFIG_FILE: config,
-            files.SPECIAL_TOKENS_FILE: self.special_tokens_map,
-            files.ADDED_TOKENS_FILE: {
-                token: i for token, i in self.added_tokens_encoder.items() if i >= len(self.vocab)
-            },
-        }
-        written = []
-        for name, content in contents.items():
-            if content or name == files.CONFIG_FILE:
-                files.write_json(folder / (prefix + name), content)
-                written.append(str(folder / (prefix + name)))
-        return (*written, *self.save_vocabulary(folder, filename_prefix))
-
-    def save_vocabulary(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
-    ) -> tuple[str, str]:
-        """Write ``vocab.txt`` and the SentencePiece model, and return both paths.
-
-        Raises
-        ------
-        ValueError
-            If `save_directory` is a file.
-        """
-        folder = files.make_folder(save_directory)
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        vocab = folder / (prefix + files.VOCAB_FILE)
-        vocab.write_bytes("".join(f"{line}\n" for line in self._lines).encode(self.encoding))
-        model = folder / (prefix + files.MODEL_FILE)
-        model.write_bytes(self.sp_model.serialized_model_proto())
-        return str(vocab), str(model)
-
-    # -- copies --------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        derived = ("_splitter", "_cutter", "_aligner", "sp_model")
-        state = {name: v for name, v in self.__dict__.items() if name not in derived}
-        # The model itself, so that a pickle can be read where the file is not.
-        return {**state, "sp_model": self.sp_model.serialized_model_proto()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        name = self.sentencepiece_model_ckpt
-        self.sp_model = files.parse_sentencepiece(state["sp_model"], name)
-        self._tokens_changed()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ErnieMTokenizer:
-        clone = type(self).__new__(type(self))
-        memo[id(self)] = clone
-        shared = ("_splitter", "_cutter", "_aligner", "sp_model", "_lines")
-        for name, value in self.__dict__.items():
-            clone.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
-        clone._tokens_changed()
-        return clone
+        seconds = [None if text is None else next(second) for text in pairs]
+        return self._frame(first, seconds, o, single)
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,1 @@
+"""Tests of numpy_erniem.tokenizer."""
