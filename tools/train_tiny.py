@@ -149,9 +149,7 @@ def write_json(path: Path, values: dict) -> None:
 
 def pretrain(work: Path, tokenizer: ErnieMTokenizer, recipe: Recipe) -> dict:
     """Run the phases; returns the report of the run."""
-    pairs, mono = read_corpora(
-        work / "parallel.tsv", work / "mono.tsv", tokenizer, recipe.longest
-    )
+    pairs, mono = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, recipe.longest)
     config = ErnieMConfig(vocab_size=len(tokenizer), **SIZES)
     task = Pretraining(
         pairs,
@@ -176,9 +174,7 @@ def pretrain(work: Path, tokenizer: ErnieMTokenizer, recipe: Recipe) -> dict:
     model = trainable(ErnieMForMaskedLM(config, seed=recipe.seed))
     out = work / "pretrained"
     say = lambda line: print(line, flush=True)  # noqa: E731
-    return Trainer(
-        model, task.grade, plan, out, save=save_all(out, tokenizer), report=say
-    ).run()
+    return Trainer(model, task.grade, plan, out, save=save_all(out, tokenizer), report=say).run()
 
 
 def fine_tune(work: Path, recipe: Recipe) -> dict:
@@ -230,16 +226,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--until", choices=("vocabulary", "pretrain", "retrieve"))
+    parser.add_argument("--out", type=Path, help="put the finished checkpoint in this folder")
     options = parser.parse_args()
     work, recipe, started = options.work, Recipe(), time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {text}", flush=True)
+
     if not (work / "tokenizer" / "vocab.txt").is_file():
-        print(f"rows: {write_corpus(options.corpus, work)}")
+        write_json(work / "rows.json", write_corpus(options.corpus, work))
         train_vocabulary(work)
     tokenizer = ErnieMTokenizer.from_pretrained(work / "tokenizer")
-    print(f"vocabulary: {len(tokenizer)} entries, after {time.monotonic() - started:.0f} s")
+    say(f"rows {(work / 'rows.json').read_text()}; vocabulary of {len(tokenizer)}")
+    pretrain(work, tokenizer, recipe)
+    say(f"pre-trained: {scores(work / 'pretrained', work)}")
+    fine_tune(work, recipe)
+    say(f"retrieve: {scores(work / 'retrieve', work)}")
+    if options.out:
+        ship(work, options.out)
 
 
 if __name__ == "__main__":

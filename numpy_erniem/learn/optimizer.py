@@ -118,7 +118,7 @@ def clip(gradients: dict[str, Any], largest: float | None) -> tuple[dict[str, An
     arXiv:1211.5063, section 3.2; `torch.nn.utils.clip_grad_norm_`.
     """
     norm = math.sqrt(sum(_squares(g) for g in gradients.values()))
-    if largest is not None and norm > largest:
+    if largest is not None and largest < norm < math.inf:
         factor = largest / (norm + 1e-6)
         for g in gradients.values():
             values = g.values if isinstance(g, SparseRows) else g
