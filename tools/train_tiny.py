@@ -63,11 +63,11 @@ class Recipe:
     """The figures of a run; those of the shipped model are the defaults."""
 
     phases: tuple[Phase, ...] = (
-        Phase(7000, ("camlm", "tlm")),
-        Phase(2000, ("camlm", "camlm", "tlm", "tlm", "mmlm", "btmlm")),
+        Phase(10000, ("camlm", "tlm")),
+        Phase(2500, ("camlm", "camlm", "tlm", "tlm", "mmlm", "btmlm")),
     )
-    longest: int = 20
-    masked: float = 0.2
+    longest: int = 24
+    masked: float = 0.3
     batch: int = 64
     rate: float = 2e-3
     retrieve_steps: int = 2500
