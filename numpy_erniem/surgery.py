@@ -69,7 +69,7 @@ def without_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat
                 name = f"{attention}self_attn.{part}.{tensor}"
                 flat[name] = frozen(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
         name = f"{attention}out_proj.weight"
-        flat[name] = frozen(flat[name].take(rows, axis=1))  # (D, H·d) -> (D, heads·d)
+        flat[name] = frozen(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
     return flat
 
 
@@ -87,7 +87,7 @@ def with_words(flat: Flat, count: int, config: ErnieMConfig, seed: int) -> Flat:
     name = name_in(flat, WORDS)
     old = flat[name]
     more = max(0, count - len(old))
-    rng = np.random.default_rng([seed, len(old)])  # other numbers than those of the old rows
+    rng = np.random.default_rng([seed, len(old)])  # other rows at every call
     drawn = rng.standard_normal((more, old.shape[1]), np.float32) * config.initializer_range
     flat[name] = frozen(np.concatenate([old[:count], drawn.astype(old.dtype)]))
     if LM_BIAS in flat:

@@ -32,10 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", help=".npy: an array (texts, width); .jsonl: JSON lines"
     )
     parser.add_argument("--model", metavar="FOLDER", help="checkpoint (the bundled one)")
-    parser.add_argument("--pooling", choices=POOLINGS, default="mean", help="(mean)")
-    parser.add_argument("--normalize", action="store_true", help="scale vectors to length 1")
+    parser.add_argument("--pooling", choices=POOLINGS, help="(the checkpoint's, else mean)")
     parser.add_argument(
-        "--prefix", default="", metavar="TEXT", help='put before every text, such as "query: "'
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="scale vectors to length 1 (as the checkpoint records)",
+    )
+    parser.add_argument(
+        "--prefix",
+        metavar="TEXT",
+        help='put before every text, such as "query: ", or the name of a prefix that the '
+        "checkpoint records, such as passage (its default)",
     )
     parser.add_argument(
         "--batch-tokens",

@@ -64,6 +64,11 @@ def redrawn(model, seed=5):
     return model
 
 
+def same_weights(a, b):
+    a, b = flatten(a.weights), flatten(b.weights)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
 def positions(*rows):
     return {"start_positions": np.array(rows[0]), "end_positions": np.array(rows[1])}
 

@@ -1,203 +1,18 @@
-"""Loading with overrides, load() by architecture, pruning, resizing, embeddings, counts."""
-
-import json
-import warnings
+"""Pruning heads, resizing and replacing the word embedding, counting weights."""
 
 import numpy as np
 import pytest
 
-import numpy_erniem
 from numpy_erniem import (
     ErnieMConfig,
-    ErnieMForMaskedLM,
     ErnieMForSequenceClassification,
     ErnieMModel,
 )
 from numpy_erniem.weights import flatten
-from tests.models.conftest import HEADS, NAMES, SMALL, B, D, F, H, L, T, V
+from tests.models.conftest import HEADS, NAMES, SMALL, B, D, F, H, L, T, V, same_weights
 
 BY_NAME = dict(zip(NAMES, HEADS, strict=True))
 CLASSIFIER = BY_NAME["SequenceClassification"]
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A classifier of five classes."""
-    CLASSIFIER.make().save_pretrained(tmp_path)
-    return tmp_path
-
-
-def same_weights(a, b):
-    a, b = flatten(a.weights), flatten(b.weights)
-    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
-
-
-class TestLoading:
-    def test_saved_and_loaded_is_the_same(self, head, tmp_path, rng):
-        model = head.make()
-        model.save_pretrained(tmp_path)
-        again = head.model.from_pretrained(tmp_path)
-        assert same_weights(again, model)
-        assert again.config == model.config
-        assert again.config.architectures == [head.name]
-
-    def test_upstream_loads_what_we_save(self, upstream_head, tmp_path, transformers, run, rng):
-        ours = upstream_head.make()
-        ours.save_pretrained(tmp_path)
-        theirs, info = getattr(transformers, upstream_head.name).from_pretrained(
-            tmp_path, output_loading_info=True
-        )
-        assert not any(info.values())
-        arguments = upstream_head.inputs(rng)
-        want = run(theirs.eval(), **arguments)
-        for name in upstream_head.scores:
-            got = ours(**arguments)[name]
-            np.testing.assert_allclose(got, want[name].numpy(), rtol=0, atol=2e-5)
-
-    def test_a_base_checkpoint_into_a_head_names_the_new_tensors(self, head, tmp_path):
-        base = ErnieMModel(ErnieMConfig(**SMALL), add_pooling_layer=head.model.pooling, seed=9)
-        base.save_pretrained(tmp_path)
-        with pytest.warns(UserWarning, match="drawn at random, train them before use"):
-            model, info = head.model.from_pretrained(tmp_path, output_loading_info=True)
-        assert info["missing_keys"] == list(model.head_shapes(model.config))
-        assert info["unexpected_keys"] == info["mismatched_keys"] == info["error_msgs"] == []
-        got = flatten(model.weights["ernie_m"])
-        assert all(np.array_equal(got[n], v) for n, v in flatten(base.weights).items())
-
-    def test_a_head_checkpoint_into_the_base_names_what_is_not_used(self, folder):
-        with pytest.warns(UserWarning, match="not used: classifier.bias, classifier.weight"):
-            base = ErnieMModel.from_pretrained(folder)
-        head = ErnieMForSequenceClassification.from_pretrained(folder)
-        got, want = flatten(base.weights), flatten(head.weights["ernie_m"])
-        assert got.keys() == want.keys()
-        assert all(np.array_equal(got[name], want[name]) for name in got)
-
-    def test_new_heads_are_drawn_as_upstream_draws_them(self):
-        config = ErnieMConfig(**{**SMALL, "hidden_size": 300}, num_labels=200)
-        w = ErnieMForSequenceClassification(config).weights["classifier"]
-        assert not w["bias"].any()
-        assert w["weight"].std() == pytest.approx(SMALL["initializer_range"], rel=0.02)
-        lm = ErnieMForMaskedLM(config).weights["lm_head"]
-        assert (lm["layer_norm"]["weight"] == 1).all()
-        assert not lm["bias"].any()
-        assert not lm["layer_norm"]["bias"].any()
-
-    def test_the_seed_draws_the_new_tensors(self, tmp_path):
-        ErnieMModel(ErnieMConfig(**SMALL)).save_pretrained(tmp_path)
-        with pytest.warns(UserWarning, match="drawn at random"):
-            drawn = [
-                ErnieMForSequenceClassification.from_pretrained(tmp_path, seed=seed)
-                for seed in (1, 1, 2)
-            ]
-        assert same_weights(drawn[0], drawn[1])
-        assert not same_weights(drawn[0], drawn[2])
-
-    def test_num_labels_of_another_size_is_an_error_that_names_both(self, folder):
-        with pytest.raises(ValueError, match=r"classifier.weight: \(5, 12\) in the file, \(3, 12"):
-            ErnieMForSequenceClassification.from_pretrained(folder, num_labels=3)
-
-    def test_ignore_mismatched_sizes_draws_the_head(self, folder):
-        with pytest.warns(UserWarning, match="random.*classifier.weight, classifier.bias"):
-            model, info = ErnieMForSequenceClassification.from_pretrained(
-                folder, num_labels=3, ignore_mismatched_sizes=True, output_loading_info=True
-            )
-        assert model([[0, 5, 2]]).logits.shape == (1, 3)
-        assert info["mismatched_keys"] == [
-            ("classifier.weight", (5, D), (3, D)),
-            ("classifier.bias", (5,), (3,)),
-        ]
-        assert info["missing_keys"] == info["unexpected_keys"] == []
-
-    def test_config_overrides(self, folder):
-        names = {0: "a", 1: "b", 2: "c", 3: "d", 4: "e"}
-        model = ErnieMForSequenceClassification.from_pretrained(
-            folder,
-            id2label=names,
-            problem_type="multi_label_classification",
-            output_attentions=True,
-            return_dict=False,
-        )
-        assert model.config.id2label == names
-        assert model.config.label2id == {name: i for i, name in names.items()}
-        _, logits, attentions = model([[0, 5, 2]], labels=[[1.0, 0, 0, 1, 0]])
-        assert logits.shape == (1, 5)
-        assert len(attentions) == L
-        with pytest.raises(ValueError, match="multi_label_classification"):
-            model([[0, 5, 2]], labels=[3])
-
-    def test_a_config_instead_of_the_folders_is_not_changed(self, folder):
-        config = ErnieMConfig(**SMALL, num_labels=5, extra_key={"a": [1]})
-        model = ErnieMForSequenceClassification.from_pretrained(
-            folder, config=config, problem_type="regression"
-        )
-        model.config.extra_key["a"].append(2)
-        assert model.config.problem_type == "regression"
-        assert config.problem_type is None
-        assert config.extra_key == {"a": [1]}
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"num_label": 3}, "unknown option 'num_label'; did you mean 'num_labels'"),
-            ({"ignore_mismatched_size": True}, "unknown option 'ignore_mismatched_size'"),
-            ({"num_labels": 2, "id2label": {0: "a"}}, "num_labels 2 contradicts id2label"),
-            ({"problem_type": "multi"}, "problem_type 'multi' is not one of"),
-            ({"add_pooling_layer": False}, "unknown option 'add_pooling_layer'"),
-            ({"dtype": "float16"}, "dtype 'float16' is not one of float32, float64"),
-        ],
-    )
-    def test_wrong_options_are_named(self, options, message, folder):
-        with pytest.raises(ValueError, match=message):
-            ErnieMForSequenceClassification.from_pretrained(folder, **options)
-
-    def test_an_answer_has_two_columns(self, folder):
-        message = "num_labels 5 is not 2: question answering.*pass num_labels=2"
-        with pytest.raises(ValueError, match=message):
-            BY_NAME["QuestionAnswering"].model.from_pretrained(folder)
-        with pytest.raises(ValueError, match=message):
-            BY_NAME["QuestionAnswering"].make(num_labels=5)
-
-
-class TestLoad:
-    def test_the_architecture_picks_the_class(self, head, tmp_path):
-        head.make().save_pretrained(tmp_path)
-        assert type(numpy_erniem.load(tmp_path)) is head.model
-
-    def rewrite(self, folder, **keys):
-        path = folder / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
-
-    def test_uie_m_by_its_name_in_paddle(self, tmp_path):
-        head = BY_NAME["InformationExtraction"]
-        head.make().save_pretrained(tmp_path)
-        self.rewrite(tmp_path, architectures=["UIEM"])
-        assert type(numpy_erniem.load(tmp_path)) is head.model
-
-    @pytest.mark.parametrize("architectures", [None, []])
-    def test_without_architectures_it_is_the_bare_model(self, architectures, tmp_path):
-        ErnieMModel(ErnieMConfig(**SMALL)).save_pretrained(tmp_path)
-        self.rewrite(tmp_path, architectures=architectures)
-        assert type(numpy_erniem.load(tmp_path)) is ErnieMModel
-
-    def test_an_unknown_architecture_is_an_error_with_the_nearest(self, folder):
-        self.rewrite(folder, architectures=["ErnieMForSequenceClassifier"])
-        with pytest.raises(ValueError, match="did you mean 'ErnieMForSequenceClassification'"):
-            numpy_erniem.load(folder)
-        self.rewrite(folder, architectures=["T5"])
-        with pytest.raises(ValueError, match=r"a 'T5'; known: .*ErnieMForMaskedLM.*UIEM"):
-            numpy_erniem.load(folder)
-
-    def test_options_are_passed_on(self, folder):
-        model, info = numpy_erniem.load(
-            folder, output_loading_info=True, problem_type="regression", dtype="float64"
-        )
-        assert info["missing_keys"] == []
-        assert model.config.problem_type == "regression"
-        assert model.dtype == "float64"
-
-    def test_no_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            numpy_erniem.load(tmp_path / "nowhere")
 
 
 class TestPruning:
@@ -337,6 +152,12 @@ class TestResizing:
         assert (rows[0] == rows[1]).all()
         assert (rows[0] != rows[2]).all()
 
+    def test_rows_of_two_steps_differ(self):
+        model = CLASSIFIER.make()
+        model.resize_token_embeddings(V + 1)
+        first, second = model.resize_token_embeddings(V + 2)[V:]
+        assert (first != second).all()
+
     def test_less_words(self):
         model = CLASSIFIER.make()
         before = model.get_input_embeddings()
@@ -441,16 +262,3 @@ class TestCounts:
         model = BY_NAME["MaskedLM"].make()
         bare = ErnieMModel(ErnieMConfig(**SMALL), add_pooling_layer=False)
         assert model.num_parameters() - bare.num_parameters() == D * D + D + 2 * D + V
-
-
-def test_new_names_replace_all_that_a_config_says_of_labels():
-    values = {"id2label": {"0": "a"}, "label2id": {"a": 0}, "num_labels": 1}
-    config = ErnieMConfig.from_dict(values, id2label={0: "x", 1: "y"})
-    assert config.num_labels == 2
-    assert config.label2id == {"x": 0, "y": 1}
-
-
-def test_loading_a_checkpoint_that_fits_warns_of_nothing(folder):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ErnieMForSequenceClassification.from_pretrained(folder)
