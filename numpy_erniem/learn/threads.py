@@ -1,7 +1,7 @@
 """Work on parts of a batch in threads: NumPy lets go of the interpreter while it computes.
 
-Each thread runs its own products, so BLAS is held at one thread meanwhile. What is summed
-afterwards is summed in the order of the parts, so the same number of parts gives the same bits.
+Each thread runs its own products, so BLAS and the C kernels are held at one thread meanwhile. What
+is summed afterwards is summed in the order of the parts: as many parts give the same bits.
 """
 
 import ctypes
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from numpy_erniem.backend import get_num_threads, set_num_threads
 
 
 def available_cores() -> int:
@@ -41,25 +43,24 @@ def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold NumPy's BLAS at one thread, so far as we know how."""
-    if _openblas() is None:
-        yield
-        return
-    get, put = _openblas()
-    before = get()
-    put(1)
+def one_thread_each() -> Iterator[None]:
+    """Hold the C kernels, and NumPy's BLAS so far as we know how, at one thread."""
+    pools = [(get_num_threads, set_num_threads), *filter(None, [_openblas()])]
+    before = [get() for get, _ in pools]
+    for _, put in pools:
+        put(1)
     try:
         yield
     finally:
-        put(before)
+        for (_, put), n in zip(pools, before, strict=True):
+            put(n)
 
 
 def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
     """[work(part) for part in parts], a thread for each part; one part alone needs none."""
     if len(parts) == 1:
         return [work(parts[0])]
-    with one_blas_thread(), ThreadPoolExecutor(len(parts)) as pool:
+    with one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
         jobs = [pool.submit(copy_context().run, work, part) for part in parts]
         return [job.result() for job in jobs]
 
