@@ -62,7 +62,6 @@ def run(options: argparse.Namespace) -> int:
     plan = plan_of(options, steps, evaluate_every=max(1, min(per_epoch, steps)))
     task = make(train, evaluation, plan, base=options.model, longest=options.max_tokens)
     report = task.train(
-        plan,
         options.out,
         data=data_of([options.train, options.eval], task=options.task, model=options.model),
         report=lambda line: print(line, file=sys.stderr, flush=True),

@@ -41,14 +41,14 @@ EVALUATION_BATCH = 64
 class Task:
     """A model with the tokenizer, what a step of training is, and how good it is."""
 
+    plan: Plan
     model: ErnieMPreTrainedModel
     tokenizer: ErnieMTokenizer
     grade: Grade
     evaluate: Evaluate
-    examples: int
 
-    def train(self, plan: Plan, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        """Run a plan in a folder; returns what report.json holds. Options as of `Trainer`."""
+    def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        """Run the plan in a folder; returns what report.json holds. Options as of `Trainer`."""
         out = Path(out)
 
         def save(model: ErnieMPreTrainedModel) -> None:
@@ -56,7 +56,7 @@ class Task:
             self.tokenizer.save_pretrained(out)
 
         trainer = Trainer(
-            self.model, self.grade, plan, out, save=save, evaluate=self.evaluate, **options
+            self.model, self.grade, self.plan, out, save=save, evaluate=self.evaluate, **options
         )
         return trainer.run()
 
@@ -105,7 +105,7 @@ def classify(
         return {"accuracy": float(right.mean())}
 
     batches = Batches([len(i) for i in data[0][0]], plan.batch, plan.seed)
-    return Task(model, tokenizer, _grade(batches, batch, plan), evaluate, len(train))
+    return Task(plan, model, tokenizer, _grade(batches, batch, plan), evaluate)
 
 
 def tag(
@@ -140,7 +140,7 @@ def tag(
         }
 
     batches = Batches([len(ids) for ids, _ in data[0]], plan.batch, plan.seed)
-    return Task(model, tokenizer, _grade(batches, batch, plan), evaluate, len(train))
+    return Task(plan, model, tokenizer, _grade(batches, batch, plan), evaluate)
 
 
 def retrieve(
@@ -177,9 +177,7 @@ def retrieve(
 
     lengths = [len(x) + len(y) for x, y in zip(*sides[0], strict=True)]
     batches = Batches(lengths, plan.batch, plan.seed)
-    return Task(
-        model, tokenizer, grade, lambda model: retrieval_scores(model, held_out), len(train)
-    )
+    return Task(plan, model, tokenizer, grade, lambda model: retrieval_scores(model, held_out))
 
 
 TASKS: dict[str, tuple[Callable, Callable]] = {  # how its files are read, what it is
@@ -222,15 +220,19 @@ def _names(what: str, train: Sequence[str], evaluation: Sequence[str]) -> list[s
 
 def _framed(tokenizer: ErnieMTokenizer, examples: Labelled, longest: int) -> list[list[int]]:
     """[CLS] x [SEP] or [CLS] x [SEP] [SEP] y [SEP], cut at `longest` tokens."""
-    framed, cut_off = [], 0
-    for text, pair, _ in examples:
-        given = {"return_attention_mask": False, "verbose": False}
-        ids = tokenizer(text, pair, **given)["input_ids"]
-        if len(ids) > longest:
-            cut_off += 1
-            ids = tokenizer(text, pair, truncation=True, max_length=longest, **given)["input_ids"]
-        framed.append(ids)
-    _warn_of_cuts(cut_off, len(examples), longest)
+    texts, seconds = [text for text, *_ in examples], [pair for _, pair, _ in examples]
+    given = {"return_attention_mask": False, "verbose": False}
+    if any(seconds):
+        framed = [
+            tokenizer(*both, **given)["input_ids"] for both in zip(texts, seconds, strict=True)
+        ]
+    else:
+        framed = tokenizer(texts, **given)["input_ids"]
+    too_long = [n for n, ids in enumerate(framed) if len(ids) > longest]
+    for n in too_long:
+        cut_off = tokenizer(texts[n], seconds[n], truncation=True, max_length=longest, **given)
+        framed[n] = cut_off["input_ids"]
+    _warn_of_cuts(len(too_long), len(examples), longest)
     return framed
 
 

@@ -83,7 +83,7 @@ def test_retrieve_on_the_command_line(files, tmp_path, capsys):
 
 def test_from_python_in_a_few_lines(tmp_path):
     plan = Plan(steps=30, batch=8, rate=6e-3, threads=1, evaluate_every=15)
-    report = classify(sentences(), sentences()[::3], plan).train(plan, tmp_path)
+    report = classify(sentences(), sentences()[::3], plan).train(tmp_path)
     assert report["best"]["accuracy"] == 1
 
 
