@@ -16,11 +16,12 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import sentencepiece
+import tiny_card
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTokenizer
 from numpy_erniem.backend import use_backend
@@ -204,7 +205,7 @@ def fine_tune(work: Path, recipe: Recipe) -> dict:
 
 
 def measure(folder: Path, work: Path) -> dict[str, float]:
-    """P@1 on dev.tsv of a folder's encoder, kept in dev.json."""
+    """P@1 on dev.tsv of a folder's encoder."""
     tokenizer = ErnieMTokenizer.from_pretrained(folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tensors not used: lm_head.*")
@@ -213,20 +214,26 @@ def measure(folder: Path, work: Path) -> dict[str, float]:
     sides = [tokenizer([row[n] for row in rows])["input_ids"] for n in (1, 2)]
     pairs = [(row[0], a, b) for row, a, b in zip(rows, *sides, strict=True)]
     found = retrieval_scores(model, pairs)
-    write_json(folder / "dev.json", found)
     print(found, flush=True)
     return found
 
 
-def ship(work: Path, out: Path) -> None:
-    """Put the fine-tuned encoder in its folder, float16 on disk."""
-    model = ErnieMModel.from_pretrained(work / "retrieve")
+def ship(work: Path, out: Path, recipe: Recipe) -> None:
+    """Put the fine-tuned encoder in its folder, float16 on disk, with a model card."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*drawn at random.*pooler.*")
+        model = ErnieMModel.from_pretrained(work / "retrieve")
     halves = {name: value.astype(np.float16) for name, value in flatten(model.weights).items()}
     write_folder(out, halves)
     model.config.architectures = ["ErnieMModel"]
     model.config.save_pretrained(out)
     for file in (work / "tokenizer").iterdir():
         (out / file.name).write_bytes(file.read_bytes())
+    size = sum(file.stat().st_size for file in out.iterdir() if file.is_file()) / 1e6
+    facts = {**asdict(recipe), **model.config.to_dict(), "size": size, "pieces": PIECES}
+    shipped = measure(out, work)["P@1"]
+    text = tiny_card.text(work, LICENCES, LANGUAGES, recipe.phases, {**facts, "shipped": shipped})
+    (out / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
 def main() -> None:
@@ -250,12 +257,12 @@ def main() -> None:
     with use_backend("numpy"):  # products by BLAS alone, so that the C kernels decide no bit
         pretrain(work, tokenizer, recipe)
         say("pre-trained")
-        measure(work / "pretrained", work)
+        write_json(work / "pretrained.json", measure(work / "pretrained", work))
         fine_tune(work, recipe)
         say("fine-tuned")
-        measure(work / "retrieve", work)
+        write_json(work / "retrieve.json", measure(work / "retrieve", work))
     if options.out:
-        ship(work, options.out)
+        ship(work, options.out, recipe)
 
 
 if __name__ == "__main__":
