@@ -13,6 +13,7 @@ notebook stands, to fail with every wrong answer in solutions/, and to pass with
 import argparse
 import base64
 import io
+import os
 import re
 import sys
 import time
@@ -86,14 +87,18 @@ def with_answers(notebook, answers: dict[str, list[tuple[str, str]]]):
 
 
 def execute(notebook) -> None:
-    """Run all cells in a new kernel; an error in a cell that may not fail is raised."""
+    """Run all cells in a new kernel; an error in a cell that may not fail is raised.
+
+    The package of this checkout is used, installed or not.
+    """
+    places = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
     client = NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
         kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},
     )
-    client.execute()
+    client.execute(env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))})
 
 
 def failed(cell) -> bool:
