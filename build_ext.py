@@ -14,19 +14,20 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 MODULE = "numpy_erniem._kernels"
 DECLARATIONS = "csrc/kernels.cdef.h"
-SOURCES = ["csrc/rowwise.c"]
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.c"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.h"))
 
-if sys.platform == "win32":
-    FLAGS, LIBRARIES = ["/O2"], []
+if sys.platform == "win32":  # no pthreads: serial kernels
+    FLAGS, LINK = ["/O2", "/std:c11"], []
 else:
-    FLAGS, LIBRARIES = ["-std=c11", "-O3", "-Wall", "-Wextra"], ["m"]
+    FLAGS, LINK = ["-std=c11", "-O3", "-Wall", "-Wextra", "-pthread"], ["-lm", "-pthread"]
 
 
 def write_glue(path: Path) -> None:
     """Write the C source of the Python module: cffi's glue around kernels.cdef.h."""
     ffi = FFI()
     ffi.cdef((ROOT / DECLARATIONS).read_text(encoding="utf-8"))
-    ffi.set_source(MODULE, '#include "kernels.cdef.h"')
+    ffi.set_source(MODULE, '#include <stdint.h>\n#include "kernels.cdef.h"')
     path.parent.mkdir(parents=True, exist_ok=True)
     ffi.emit_c_code(str(path))
 
@@ -39,9 +40,10 @@ class BuildKernels(build_ext):
         glue = Path(self.build_temp) / "_kernels.c"
         write_glue(glue)
         ext.sources = [str(glue), *SOURCES]
+        ext.depends = HEADERS
         ext.include_dirs = [str(ROOT / "csrc")]
         ext.extra_compile_args = FLAGS
-        ext.libraries = LIBRARIES
+        ext.extra_link_args = LINK
         try:
             super().build_extension(ext)
         except Exception as error:  # whatever a compiler can do wrong, the install goes on

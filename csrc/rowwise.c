@@ -1,38 +1,128 @@
-/* Row-wise kernels: one pass over a row that is still in the first-level cache. */
+/* Row by row: residual + layer norm, embeddings, activations. */
 
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include "kernels.cdef.h"
+#include "internal.h"
 
-/* Layer norm of x + residual: the sum goes into y, then mean and variance are taken from there
-   (two passes, as in the formula: E[(v - E v)^2] never cancels). Sums run in double: they are
-   d additions, cheap beside the memory traffic, and exact enough to equal any order of them. */
+/* Numbers below which a second thread is not worth waking. */
+enum { SMALL = 1 << 14 };
+
+int erniem_add_norm_reference(int64_t n, int64_t d, const float *x, const float *residual,
+                              const float *weight, const float *bias, float eps, float *y)
+{
+    for (int64_t i = 0; i < n * d; i += d) {
+        double mean = 0.0, variance = 0.0;
+        for (int64_t j = 0; j < d; j++) {
+            y[i + j] = residual ? x[i + j] + residual[i + j] : x[i + j];
+            mean += y[i + j] / (double)d;
+        }
+        for (int64_t j = 0; j < d; j++)
+            variance += (y[i + j] - mean) * (y[i + j] - mean) / (double)d;
+        for (int64_t j = 0; j < d; j++)
+            y[i + j] = (float)((y[i + j] - mean) / sqrt(variance + eps) * weight[j] + bias[j]);
+    }
+    return 0;
+}
+
+/* Rows that one task takes, so that it has about SMALL numbers. */
+static int64_t rows_per_task(int64_t d) { return erniem_max(1, SMALL / erniem_max(1, d)); }
+
+struct norm {
+    const struct erniem_micro *micro;
+    int64_t n, d;
+    const float *x, *residual, *weight, *bias;
+    float eps;
+    float *y;
+    const int64_t *ids, *rows; /* embed: x and residual are tables, taken by these */
+    int64_t period;
+};
+
+static void norm_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct norm *p = job;
+    const int64_t step = rows_per_task(p->d), d = p->d;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t end = erniem_min(p->n, (task + 1) * step);
+        for (int64_t i = task * step; i < end; i++) {
+            const int64_t from = p->ids ? p->ids[i] : i, add = p->ids ? p->rows[i % p->period] : i;
+            p->micro->norm(d, p->x + from * d, p->residual ? p->residual + add * d : NULL,
+                           p->weight, p->bias, p->eps, p->y + i * d);
+        }
+    }
+}
+
+static int run_norm(const struct norm *job)
+{
+    if (!erniem_fits(job->n, job->d, 1) || job->d == 0)
+        return ERNIEM_BAD_SIZE;
+    return erniem_parallel(erniem_ceil_div(job->n, rows_per_task(job->d)), norm_some, job);
+}
+
 int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
                     const float *weight, const float *bias, float eps, float *y)
 {
-    if (n < 0 || d <= 0)
-        return -1;
-    for (int64_t row = 0; row < n; row++) {
-        const float *in = x + row * d;
-        const float *add = residual ? residual + row * d : NULL;
-        float *out = y + row * d;
+    const struct norm job = {erniem_micro(), n, d, x, residual, weight, bias, eps, y,
+                             NULL, NULL, 1};
+    return run_norm(&job);
+}
 
-        double mean = 0.0;
-        for (int64_t j = 0; j < d; j++) {
-            out[j] = add ? in[j] + add[j] : in[j];
-            mean += out[j];
-        }
-        mean /= (double)d;
+int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
+                 const int64_t *rows, int64_t period, const float *places, const float *weight,
+                 const float *bias, float eps, float *y)
+{
+    if (period < 1)
+        return ERNIEM_BAD_SIZE;
+    const struct norm job = {erniem_micro(), n, d, words, places, weight, bias, eps, y,
+                             ids, rows, period};
+    return run_norm(&job);
+}
 
-        double variance = 0.0;
-        for (int64_t j = 0; j < d; j++)
-            variance += (out[j] - mean) * (out[j] - mean);
-        const double scale = 1.0 / sqrt(variance / (double)d + eps);
-
-        for (int64_t j = 0; j < d; j++)
-            out[j] = (float)((out[j] - mean) * scale) * weight[j] + bias[j];
+/* Each formula of activations.py in double precision, by the C library. */
+static double activated(int activation, double x)
+{
+    switch (activation) {
+    case ERNIEM_GELU:
+        return x * 0.5 * erfc(-x / sqrt(2.0));
+    case ERNIEM_GELU_CLIPPED:
+        return fmin(10.0, fmax(-10.0, x * 0.5 * erfc(-x / sqrt(2.0))));
+    case ERNIEM_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case ERNIEM_LAPLACE:
+        return 0.5 * erfc(-(x - 0.707107) / (0.282095 * sqrt(2.0)));
+    case ERNIEM_LEAKY_RELU:
+        return x > 0.0 ? x : 0.01 * x;
+    case ERNIEM_MISH:
+        return x * tanh(x > 30.0 ? x : log1p(exp(x)));
+    case ERNIEM_QUICK_GELU:
+        return x / (1.0 + exp(-1.702 * x));
+    case ERNIEM_RELU:
+        return fmax(0.0, x);
+    case ERNIEM_RELU_SQUARED:
+        return fmax(0.0, x) * fmax(0.0, x);
+    case ERNIEM_RELU6:
+        return fmin(6.0, fmax(0.0, x));
+    case ERNIEM_SIGMOID:
+        return 1.0 / (1.0 + exp(-x));
+    case ERNIEM_SILU:
+        return x / (1.0 + exp(-x));
+    case ERNIEM_TANH:
+        return tanh(x);
+    default:
+        return x;
     }
+}
+
+int erniem_activate_reference(int activation, int64_t n, float *x)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = isnan(x[i]) ? x[i] : (float)activated(activation, x[i]);
+    return 0;
+}
+
+int erniem_activate(int activation, int64_t n, float *x)
+{
+    if (n < 0 || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
+        return ERNIEM_BAD_SIZE;
+    erniem_micro()->activate(activation, n, x);
     return 0;
 }

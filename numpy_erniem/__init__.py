@@ -20,8 +20,10 @@ _PUBLIC = {
     "ErnieMTokenizer": "tokenizer",
     "backend_report": "backend",
     "bundled_checkpoint": "hub",
+    "convert": "conversion",
     "embed": "tasks.embed",
     "load": "models",
+    "parity": "comparison",
     "reset_backend_report": "backend",
     "use_backend": "backend",
 }

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 CHOICES = ("auto", "numpy", "native")
 
@@ -26,13 +27,29 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _native() -> tuple[dict[str, Callable], str]:
-    """Twins by the name of their primitive, and where they come from or why there are none."""
+def _module() -> Any:
+    """The module with the twins, or the reason why it cannot be imported."""
     try:
         from numpy_erniem import native
     except ImportError as error:
-        return {}, f"the C kernels are not built ({error})"
-    return native.TWINS, native.description()
+        return f"the C kernels are not built ({error})"
+    return native
+
+
+@functools.cache
+def _native() -> tuple[dict[str, Callable], str]:
+    """Twins by the name of their primitive, and where they come from or why there are none."""
+    module = _module()
+    return ({}, module) if isinstance(module, str) else (module.TWINS, module.description())
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # the thread that held it may be gone in the child
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def _checked(choice: str) -> str:
@@ -118,3 +135,27 @@ def reset_backend_report() -> None:
     """Set the counts of `backend_report` to zero."""
     with _lock:
         _calls.clear()
+
+
+def set_num_threads(n: int) -> None:
+    """Let each C kernel use n threads, the calling one included.
+
+    At first it is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores that
+    this process may use. Results do not depend on it. NumPy's own products keep their threads.
+
+    Raises
+    ------
+    ValueError
+        Unless n is in 1..1024.
+    """
+    if not isinstance(n, int) or not 1 <= n <= 1024:
+        raise ValueError(f"the number of threads is {n!r}, not a whole number in 1..1024")
+    module = _module()
+    if not isinstance(module, str):
+        module.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads a C kernel uses; 1 where they are not built."""
+    module = _module()
+    return 1 if isinstance(module, str) else module.get_num_threads()

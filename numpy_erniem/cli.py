@@ -9,8 +9,10 @@ from numpy_erniem import __version__
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
+    "convert": ("numpy_erniem.commands.convert", "make our checkpoint of another one, safely"),
     "embed": ("numpy_erniem.commands.embed", "turn texts into vectors"),
     "info": ("numpy_erniem.commands.info", "show what a checkpoint holds and what will run it"),
+    "parity": ("numpy_erniem.commands.parity", "compare our numbers with upstream's, by layer"),
 }
 
 

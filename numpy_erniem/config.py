@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.storage import write_text
+from numpy_erniem.storage import read_config, write_text
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
 
 
@@ -158,6 +159,20 @@ class ErnieMConfig:
         return self.max_position_embeddings - 2
 
     @property
+    def hidden_token_id(self) -> int | None:
+        """The token that is hidden where no attention mask is given.
+
+        Padding; but where attention_mask_convention is "paddle", as in checkpoints that were
+        converted from PaddlePaddle, token 0, [CLS], which PaddleNLP hides in its place.
+        """
+        return 0 if self.mask_convention == "paddle" else self.pad_token_id
+
+    @property
+    def mask_convention(self) -> str:
+        """The key attention_mask_convention: "padding", or "paddle"."""
+        return self.extra.get("attention_mask_convention", "padding")
+
+    @property
     def use_return_dict(self) -> bool:
         """Upstream's name of `return_dict`."""
         return self.return_dict
@@ -167,6 +182,8 @@ class ErnieMConfig:
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"):
             _require_int(name, getattr(self, name), least=1)
         _require_int("num_hidden_layers", self.num_hidden_layers, least=0)
+        if self.num_hidden_layers > MOST_LAYERS:
+            raise ValueError(f"num_hidden_layers {self.num_hidden_layers} is above {MOST_LAYERS}")
         _require_int("max_position_embeddings", self.max_position_embeddings, least=3)
         if self.pad_token_id is not None:
             _require_int("pad_token_id", self.pad_token_id, least=0)
@@ -179,6 +196,7 @@ class ErnieMConfig:
         _require_in(
             "position_embedding_type", self.position_embedding_type, POSITION_EMBEDDING_TYPES
         )
+        _require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
         self._check_pruned_heads()
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "act_dropout"):
@@ -226,7 +244,10 @@ class ErnieMConfig:
         values, overrides = dict(values), dict(overrides)
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
-            raise ValueError(f"model_type {model_type!r} is not {cls.model_type!r}")
+            raise ValueError(
+                f"model_type {model_type!r} is not {cls.model_type!r}; "
+                "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa"
+            )
         if "id2label" in overrides:  # what the file says of labels would contradict it
             stale = ("label2id", "num_labels", "num_classes")
             values = {k: v for k, v in values.items() if k not in stale}
@@ -248,18 +269,29 @@ class ErnieMConfig:
             raise ValueError(f"{path} is not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"{path} is not a JSON object but a {type(values).__name__}")
+        return cls.from_values(values, path, **overrides)
+
+    @classmethod
+    def from_values(
+        cls, values: dict[str, Any], source: str | os.PathLike, **overrides: Any
+    ) -> "ErnieMConfig":
+        """As `from_dict`, for values that nobody checked; a ValueError names their source."""
         try:
             return cls.from_dict(values, **overrides)
         except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{source}: {error}") from None
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike, **overrides: Any) -> "ErnieMConfig":
-        """Read `folder`/config.json; `overrides` win."""
-        path = Path(folder) / FILE_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder} has no {FILE_NAME}; is it a checkpoint folder?")
-        return cls.from_json_file(path, **overrides)
+    def from_pretrained(
+        cls, name: str | os.PathLike, *, revision: str | None = None, **overrides: Any
+    ) -> "ErnieMConfig":
+        """Read the config of a folder, or of a name on the hub; `overrides` win."""
+        from numpy_erniem.hub import resolve_folder
+
+        path = resolve_folder(name, revision=revision, weights=False) / FILE_NAME
+        if path.is_file():
+            return cls.from_json_file(path, **overrides)
+        return cls.from_values(read_config(path.parent), path.parent, **overrides)
 
 
 def _require_int(name: str, value: Any, least: int) -> None:

@@ -1,9 +1,25 @@
-"""A model's name → the folder that holds it."""
+"""A model's name → the folder that holds it: here, or on the Hugging Face hub."""
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from numpy_erniem.storage import FORMATS
 
 BUNDLED = Path(__file__).resolve().parent / "tiny"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+SMALL_FILES = (
+    *("config.json", "model_config.json", "vocab.txt", "sentencepiece.bpe.model"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    "sentence_embedding.json",
+)
+FAMILY_FILES = (
+    *("tokenizer.json", "modules.json", "1_Pooling/config.json"),
+    *("config_sentence_transformers.json", "sentence_bert_config.json"),
+)
 
 
 def bundled_checkpoint() -> Path:
@@ -11,19 +27,144 @@ def bundled_checkpoint() -> Path:
     return BUNDLED
 
 
-def resolve_folder(name: str | os.PathLike) -> Path:
-    """Return the folder called `name`.
+def resolve_folder(
+    name: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    local_files_only: bool = False,
+    family: bool = False,
+    weights: bool = True,
+) -> Path:
+    """Return the folder called `name`; what is not here is fetched from the Hugging Face hub.
+
+    Parameters
+    ----------
+    name : path or str
+        A folder, or a name such as "susnato/ernie-m-base_pytorch".
+    revision : str, optional
+        Branch, tag or commit on the hub.
+    cache_dir : path, optional
+        Where downloads are kept; left out, where huggingface_hub keeps them.
+    local_files_only : bool
+        Use what was downloaded before, and no network; so does HF_HUB_OFFLINE=1.
+    family : bool
+        Also fetch the files that a conversion from the XLM-RoBERTa family needs.
+    weights : bool
+        Whether the weights are needed; a tokenizer does without.
 
     Raises
     ------
     FileNotFoundError
-        There is no such folder.
+        There is no such folder, and no such model on the hub or in the cache.
+    ValueError
+        The download was broken off, or is not what the hub announced.
     """
     folder = Path(name)
     if folder.is_dir():
         return folder
     if folder.exists():
         raise FileNotFoundError(f"{folder} is a file; give the folder that holds the checkpoint")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
+        raise FileNotFoundError(
+            f"{folder} is no folder here; give a folder with config.json and model.safetensors, "
+            "or a name on the Hugging Face hub, OWNER/MODEL"
+        )
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise FileNotFoundError(
+            f"{name} is no folder here; to fetch it from the Hugging Face hub, "
+            "pip install 'numpy-erniem[hub]'"
+        ) from None
+    options = {"revision": revision, "cache_dir": cache_dir}
+    return _download(huggingface_hub, name, options, local_files_only, (family, weights))
+
+
+def _download(
+    hub: Any, name: str, options: dict[str, Any], local_files_only: bool, what: tuple[bool, bool]
+) -> Path:
+    """Fetch the files that are needed, or find them in the cache."""
+    from huggingface_hub import constants
+
+    revision = options["revision"]
+    files = None
+    if not (local_files_only or constants.HF_HUB_OFFLINE):
+        try:
+            info = hub.HfApi().model_info(name, revision=revision)
+            files = needed_files([s.rfilename for s in info.siblings or []], *what)
+        except Exception as error:  # of the hub, of its HTTP library, of the network
+            if _answered(error):
+                raise _explained(name, revision, error) from None
+    if files is None:  # no network, or none wanted
+        return _cached(hub, name, options)
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=files, **options))
+    except Exception as error:
+        raise _explained(name, revision, error) from None
+
+
+def _cached(hub: Any, name: str, options: dict[str, Any]) -> Path:
+    """The folder of what was downloaded before."""
+    for file in ("config.json", "model_config.json"):
+        found = hub.try_to_load_from_cache(name, file, **options)
+        if isinstance(found, str):
+            return Path(found).parent
     raise FileNotFoundError(
-        f"{folder} is no folder here; give a folder with config.json and model.safetensors"
+        f"{name} is not in the cache, and the Hugging Face hub was not reached; "
+        "check the network, or give a folder"
     )
+
+
+def needed_files(available: Iterable[str], family: bool = False, weights: bool = True) -> list[str]:
+    """Those files of a repository that we read: the first format of weights, and small ones."""
+    available = list(available)
+    wanted = [*SMALL_FILES, *(FAMILY_FILES if family else ())]
+    files = [name for name in wanted if name in available]
+    for form in FORMATS if weights else ():
+        stem = form.single.removesuffix(form.suffix)
+        shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(form.suffix)}")
+        if form.single in available:
+            return [*files, form.single]
+        if form.index in available:
+            return [*files, form.index, *(n for n in available if shard.fullmatch(n))]
+    return files
+
+
+def _answered(error: Exception) -> bool:
+    """Whether the hub said no, rather than could not be reached."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+        return False
+    if isinstance(error, HfHubHTTPError):
+        return getattr(error.response, "status_code", 500) < 500
+    return isinstance(error, HFValidationError)
+
+
+def _explained(name: str, revision: str | None, error: Exception) -> Exception:
+    """The hub's error as one of ours, in one line."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return FileNotFoundError(f"{name} asks for consent: accept its terms on the hub, log in")
+    if isinstance(error, RevisionNotFoundError):
+        return FileNotFoundError(f"{name} has no revision {revision!r} on the Hugging Face hub")
+    if isinstance(error, RepositoryNotFoundError):
+        return FileNotFoundError(
+            f"{name} is neither a folder here nor a public model on the Hugging Face hub"
+        )
+    line = " ".join(str(error).split())[:300]
+    if isinstance(error, HfHubHTTPError):
+        return ValueError(f"{name}: the Hugging Face hub answered: {line}")
+    return ValueError(f"{name}: the download broke off; run it again to go on ({line})")

@@ -38,8 +38,8 @@ def prepare_inputs(
 ) -> Inputs:
     """Check the arguments of a forward pass and fill in what was left out.
 
-    Without an attention mask, tokens equal to pad_token_id are hidden (with inputs_embeds:
-    nothing is), and so is nothing of the past. No argument is changed.
+    Without an attention mask, tokens equal to config.hidden_token_id, which is padding, are hidden
+    (with inputs_embeds: nothing is), and so is nothing of the past. No argument is changed.
 
     Raises
     ------
@@ -146,9 +146,9 @@ def _visible(
     """Bool mask that broadcasts to (B, H, T, S), or None where nothing is hidden."""
     S, H = P + T, config.num_attention_heads
     if value is None:
-        if ids is None or config.pad_token_id is None:
+        if ids is None or config.hidden_token_id is None:
             return None
-        mask = np.concatenate([np.ones((B, P), bool), ids != config.pad_token_id], axis=1)
+        mask = np.concatenate([np.ones((B, P), bool), ids != config.hidden_token_id], axis=1)
     else:
         mask = as_array("attention_mask", value, "bif")
         allowed = ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))

@@ -1,47 +1,94 @@
-"""The cffi boundary: pointers and lifetimes, status → exception. Imported by `backend` alone.
+"""The cffi boundary: the twins of the primitives, status → exception. Imported by `backend` alone.
 
-C never sees an array whose shape, dtype and layout were not checked here.
+C never sees an array whose shape, dtype and layout were not checked here; what a kernel does not
+take, its twin declines.
 """
+
+import os
 
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend import Declined
+from numpy_erniem.native_memory import (
+    FLOAT,
+    NoMemoryError,
+    floats,
+    forget_panels,
+    new_array,
+    panels,
+    readable,
+)
+
+# The number of each activation in csrc/micro.h.
+ACTIVATIONS = {
+    None: 0,
+    "linear": 0,
+    "gelu": 1,
+    "gelu_python": 1,
+    "gelu_10": 2,
+    "gelu_accurate": 3,
+    "gelu_fast": 3,
+    "gelu_new": 3,
+    "gelu_pytorch_tanh": 3,
+    "laplace": 4,
+    "leaky_relu": 5,
+    "mish": 6,
+    "quick_gelu": 7,
+    "relu": 8,
+    "relu2": 9,
+    "relu6": 10,
+    "sigmoid": 11,
+    "silu": 12,
+    "swish": 12,
+    "tanh": 13,
+}
+
+NOT_FLOAT = Declined("not float32")
+SIZES = Declined("sizes that NumPy has the answer or the error message for")
 
 
-def description() -> str:
-    """One line on the kernels that are loaded."""
-    return "C kernels, generic"
-
-
-def _pointer(array: np.ndarray):
-    return ffi.cast("float *", ffi.from_buffer(array, require_writable=False))
-
-
-def _float32(*arrays: np.ndarray) -> bool:
-    return all(a.dtype == np.float32 and a.dtype.isnative for a in arrays)
+def linear(x, w, activation=None):
+    """Twin of `ops.linear`."""
+    weight, bias = w["weight"], w["bias"]
+    if x.dtype != FLOAT or weight.dtype != FLOAT or bias.dtype != FLOAT:
+        return NOT_FLOAT
+    shape, number = x.shape, ACTIVATIONS.get(activation)
+    if weight.ndim != 2 or not x.size or not weight.size or not shape or number is None:
+        return SIZES
+    n, k = weight.shape
+    if shape[-1] != k or bias.shape != (n,):
+        return SIZES
+    x, bias, packed = readable(x), readable(bias), panels(weight)
+    y = new_array((*shape[:-1], n))
+    status = lib.erniem_linear(
+        x.size // k, n, k, floats(x), floats(packed), floats(bias), number, floats(y)
+    )
+    return _checked(y, status)
 
 
 def add_norm(x, residual, w, eps):
     """Twin of `ops.add_norm`."""
     weight, bias = w["weight"], w["bias"]
-    d = x.shape[-1]
-    if not _float32(x, weight, bias) or (residual is not None and not _float32(residual)):
-        return Declined("not float32")
-    if d == 0 or weight.shape != (d,) or bias.shape != (d,):
-        return Declined("sizes for which NumPy has the error message")
-    if residual is not None and residual.shape != x.shape:
-        return Declined("a residual that broadcasts")
-    x, weight, bias = (np.ascontiguousarray(a) for a in (x, weight, bias))
-    y = np.empty_like(x)
+    if x.dtype != FLOAT or weight.dtype != FLOAT or bias.dtype != FLOAT:
+        return NOT_FLOAT
+    d = x.shape[-1] if x.ndim else 0
+    if not x.size or weight.shape != (d,) or bias.shape != (d,):
+        return SIZES
     added = ffi.NULL
     if residual is not None:
-        residual = np.ascontiguousarray(residual)
-        added = _pointer(residual)
+        if residual.dtype != FLOAT:
+            return NOT_FLOAT
+        if residual.shape != x.shape:
+            return Declined("a residual that broadcasts")
+        residual = readable(residual)
+        added = floats(residual)
+    x, weight, bias = readable(x), readable(weight), readable(bias)
+    y = new_array(x.shape)
     status = lib.erniem_add_norm(
-        x.size // d, d, _pointer(x), added, _pointer(weight), _pointer(bias), eps, _pointer(y)
+        x.size // d, d, floats(x), added, floats(weight), floats(bias), eps, floats(y)
     )
-    return y if status == 0 else Declined(f"status {status}")
+    return _checked(y, status)
 
 
 def layer_norm(x, w, eps):
@@ -49,4 +96,211 @@ def layer_norm(x, w, eps):
     return add_norm(x, None, w, eps)
 
 
-TWINS = {"add_norm": add_norm, "layer_norm": layer_norm}
+def embed(ids, rows, w, eps):
+    """Twin of `ops.embed`."""
+    words, places = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
+    weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
+    if any(a.dtype != FLOAT for a in (words, places, weight, bias)):
+        return NOT_FLOAT
+    if ids.dtype.kind != "i" or rows.dtype.kind != "i":
+        return Declined("indices that are not integers")
+    if ids.ndim != 2 or not ids.size or rows.shape not in (ids.shape, (1, ids.shape[1])):
+        return SIZES
+    d = weight.shape[0] if weight.ndim == 1 else 0
+    tables = words.ndim == 2 and places.ndim == 2 and words.shape[1] == places.shape[1] == d
+    if not d or not tables or bias.shape != (d,):
+        return SIZES
+    if not (_inside(ids, len(words)) and _inside(rows, len(places))):
+        return Declined("indices that count from the end, or lie outside")
+    if not (words.flags.c_contiguous and words.flags.aligned):
+        return Declined("a word table that would have to be copied")
+    ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
+    places, weight, bias = readable(places), readable(weight), readable(bias)
+    y = new_array((*ids.shape, d))
+    status = lib.erniem_embed(
+        ids.size,
+        d,
+        _indices(ids),
+        floats(words),
+        _indices(rows),
+        rows.size,
+        floats(places),
+        floats(weight),
+        floats(bias),
+        eps,
+        floats(y),
+    )
+    return _checked(y, status)
+
+
+def attention(
+    q,
+    k,
+    v,
+    *,
+    visible=None,
+    head_mask=None,
+    query_distance=None,
+    key_distance=None,
+    keep_probabilities=False,
+):
+    """Twin of `ops.attention`."""
+    if q.dtype != FLOAT or k.dtype != FLOAT or v.dtype != FLOAT:
+        return NOT_FLOAT
+    if query_distance is not None or key_distance is not None:
+        return Declined("relative positions")
+    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
+        return SIZES
+    B, H, T, d = q.shape
+    S = k.shape[2]
+    if k.shape != (B, H, S, d) or v.shape != k.shape:
+        return SIZES
+    mask = mask_strides = factor = factor_strides = ffi.NULL
+    if visible is not None:
+        if visible.dtype != bool or not _broadcasts(visible, (B, H, T, S), exact=3):
+            return Declined("a mask that is not bool, or whose last axis broadcasts")
+        visible = readable(visible)
+        mask, mask_strides = ffi.from_buffer("uint8_t[]", visible), _strides(visible)
+    if head_mask is not None:
+        if head_mask.dtype != FLOAT or not _broadcasts(head_mask, (B, H, 1, 1), exact=2):
+            return Declined("a head mask that differs between tokens")
+        head_mask = readable(head_mask)
+        factor, factor_strides = floats(head_mask), _strides(head_mask)
+    q, q_floats = _rows(q)
+    k, k_floats = _rows(k)
+    v, v_floats = _rows(v)
+    context = new_array((B, T, H, d))
+    probabilities = new_array((B, H, T, S)) if keep_probabilities else None
+    status = lib.erniem_attention(
+        B,
+        H,
+        T,
+        S,
+        d,
+        q_floats,
+        _strides(q),
+        k_floats,
+        _strides(k),
+        v_floats,
+        _strides(v),
+        mask,
+        mask_strides,
+        factor,
+        factor_strides,
+        floats(context),
+        ffi.NULL if probabilities is None else floats(probabilities),
+    )
+    done = _checked(context, status)
+    return done if done is not context else (context, probabilities)
+
+
+def _rows(x: np.ndarray):
+    """A (B, H, T, d) array whose memory is in order, or in the order (B, T, H, d), and its pointer.
+
+    Anything else is copied first.
+    """
+    by_token = x.swapaxes(1, 2)
+    if by_token.flags.c_contiguous and x.flags.aligned:
+        return x, floats(by_token)
+    x = readable(x)
+    return x, floats(x)
+
+
+def _strides(x: np.ndarray):
+    """Elements from one entry to the next along the first three axes; 0 along an axis of one."""
+    item, shape = x.itemsize, x.shape
+    return ffi.new(
+        "int64_t[3]",
+        [s // item if n > 1 else 0 for n, s in zip(shape, x.strides[:3], strict=False)],
+    )
+
+
+def _broadcasts(x: np.ndarray, shape: tuple[int, ...], exact: int) -> bool:
+    """Whether a 4-axis array broadcasts to `shape`, the axes from `exact` on as they are."""
+    return (
+        x.ndim == 4
+        and x.shape[exact:] == shape[exact:]
+        and all(n in (1, m) for n, m in zip(x.shape, shape, strict=True))
+    )
+
+
+def _inside(indices: np.ndarray, end: int) -> bool:
+    return indices.min() >= 0 and indices.max() < end
+
+
+def _indices(array: np.ndarray):
+    return ffi.from_buffer("int64_t[]", array)
+
+
+def _checked(result: np.ndarray, status: int):
+    if status == lib.ERNIEM_NO_MEMORY:
+        raise NoMemoryError("the C kernels found no memory for their work")
+    return result if status == 0 else Declined("a size beyond the C kernel")
+
+
+TWINS = {
+    "linear": linear,
+    "add_norm": add_norm,
+    "layer_norm": layer_norm,
+    "embed": embed,
+    "attention": attention,
+}
+
+
+def available_isas() -> list[str]:
+    """The instruction sets of this processor that the kernels are built for, best first."""
+    names = []
+    while (name := lib.erniem_available_isa(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
+def choose_isa(name: str) -> None:
+    """Use another instruction set from now on; not while a kernel runs.
+
+    Raises
+    ------
+    ValueError
+        Where the processor or the build does not have it.
+    """
+    if lib.erniem_choose_isa(name.encode()) != 0:
+        raise ValueError(
+            f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
+            f"{', '.join(available_isas())}"
+        )
+    forget_panels()
+
+
+def set_num_threads(n: int) -> None:
+    """Let each kernel use n threads, the calling one included."""
+    if lib.erniem_set_threads(n) != 0:
+        raise ValueError(f"{n} threads are not in 1..1024")
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel uses."""
+    return lib.erniem_get_threads()
+
+
+def default_threads() -> int:
+    """NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use."""
+    asked = os.environ.get("NUMPY_ERNIEM_NUM_THREADS")
+    if asked is not None:
+        if not asked.isdecimal() or not 1 <= int(asked) <= 1024:
+            raise ValueError(f"NUMPY_ERNIEM_NUM_THREADS={asked} is not a number in 1..1024")
+        return int(asked)
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if first.isdecimal() and 1 <= int(first) <= 1024:
+        return int(first)
+    if hasattr(os, "sched_getaffinity"):
+        return min(1024, len(os.sched_getaffinity(0)))
+    return min(1024, os.cpu_count() or 1)
+
+
+def description() -> str:
+    """One line on the kernels that are loaded."""
+    return f"C kernels, {ffi.string(lib.erniem_isa()).decode()}"
+
+
+choose_isa(os.environ.get("NUMPY_ERNIEM_ISA") or available_isas()[0])
+set_num_threads(default_threads())

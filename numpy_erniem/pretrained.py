@@ -17,7 +17,7 @@ from numpy_erniem.encoder import Encoded, encode
 from numpy_erniem.hub import resolve_folder
 from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.outputs import ModelOutput
-from numpy_erniem.storage import read_folder, write_folder
+from numpy_erniem.storage import read_checkpoint, read_folder, write_folder
 from numpy_erniem.surgery import also_pruned, rounded_up, with_table, with_words, without_heads
 from numpy_erniem.weights import (
     PREFIX,
@@ -81,14 +81,18 @@ class ErnieMPreTrainedModel:
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        local_files_only: bool = False,
         **options: Any,
     ) -> Any:
-        """Load a model from a folder; float32 weights are mapped, not read.
+        """Load a model; float32 weights are mapped, not read.
 
         Parameters
         ----------
-        name : path
-            Folder with config.json and model.safetensors, or its shards and their index.
+        name : path or str
+            Folder with config.json and model.safetensors, pytorch_model.bin or
+            model_state.pdparams, or shards and their index; or a name on the Hugging Face hub.
         config : ErnieMConfig, optional
             Instead of the folder's.
         dtype : {"float32", "float64"}
@@ -98,6 +102,8 @@ class ErnieMPreTrainedModel:
             Draw tensors of another shape at random instead of raising.
         output_loading_info : bool
             Return (model, dict of missing_keys, unexpected_keys, mismatched_keys).
+        revision, cache_dir, local_files_only
+            For a name on the hub: branch, tag or commit; where downloads are kept; no network.
         **options
             Options of the model's class, such as add_pooling_layer, and keys of the config to
             override, such as num_labels.
@@ -110,14 +116,17 @@ class ErnieMPreTrainedModel:
             A file that is not what it says, a tensor of another shape, an unknown option.
         """
         dtype = _checked_dtype(dtype)
-        folder = resolve_folder(name)
+        folder = resolve_folder(
+            name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        )
         model = cls.__new__(cls)
         overrides = model._take_options(options)
         if config is None:
-            config = ErnieMConfig.from_pretrained(folder, **overrides)
+            values, tensors = read_checkpoint(folder)
+            config = ErnieMConfig.from_values(values, folder, **overrides)
         else:
+            tensors = read_folder(folder)
             config = ErnieMConfig.from_dict(copy.deepcopy(config.to_dict()), **overrides)
-        tensors = read_folder(folder)
         trust_intermediate_size(config, tensors)
         flat, report = load_tensors(
             tensors,
@@ -134,7 +143,7 @@ class ErnieMPreTrainedModel:
     def _take_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Keep the options of this class, return those of the config, refuse the rest."""
         known = [f.name for f in fields(ErnieMConfig) if f.name != "extra"]
-        known += ["num_labels", *ALIASES]
+        known += ["num_labels", "attention_mask_convention", *ALIASES]
         for name in options:
             if name not in known:
                 raise ValueError(f"unknown option {name!r}{nearest(name, known)}")

@@ -1,187 +1,177 @@
-"""Tensors on disk: safetensors files, mapped not read; several with an index; safe writing.
-
-A safetensors file is eight bytes with the length n of the header (little endian), n bytes of JSON,
-{"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}, and then the data.
-The header comes from a stranger: nothing it says is believed before it was checked.
-"""
+"""The checkpoint of a folder: which file holds the tensors, in which format, in which shards."""
 
 import json
-import math
-import mmap
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_erniem.tensors import (
+    DTYPES,
+    Tensor,
+    bytes_of,
+    parse_object,
+    read_safetensors,
+    write_safetensors,
+)
+
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-LONGEST_HEADER = 100_000_000  # the format's own limit, in bytes
-
-# bfloat16 is the upper half of a float32; NumPy has no such type, so its bits come as uint16.
-DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "<u2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U64": "<u8",
-    "U32": "<u4",
-    "U16": "<u2",
-    "U8": "u1",
-    "BOOL": "?",
-}
+CONFIG = "config.json"
+LONGEST_NAME = 500  # characters; tensors have about 60
+OLD_PADDLE_CONFIG = "model_config.json"
+LARGEST_JSON = 64_000_000  # bytes; indexes and configs have a thousandth of it
+KIND_OF = {np.dtype(code).str: kind for kind, code in DTYPES.items() if kind != "BF16"}
 
 
-class Tensor:
-    """One tensor of a file: its dtype's name, its shape, and its bytes, still mapped."""
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    from numpy_erniem.conversion.torch_files import read_torch
 
-    def __init__(self, kind: str, data: np.ndarray) -> None:
-        self.kind = kind
-        self.data = data
-        self.shape = data.shape
-
-    def numpy(self, dtype: np.dtype | type | None = None) -> np.ndarray:
-        """The values: mapped where the file has `dtype` itself, else converted in memory."""
-        values = self.data
-        if self.kind == "BF16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        dtype = values.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
-        values = np.require(values, dtype, ["ALIGNED"])
-        values.flags.writeable = False
-        return values
+    return read_torch(path)
 
 
-def read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Map a safetensors file.
+def _read_pdparams(path: Path) -> dict[str, Tensor]:
+    from numpy_erniem.conversion.paddle import read_pdparams
 
-    Raises
-    ------
-    ValueError
-        Where the file is not what its header says: the message names file, tensor and fault.
-    """
-    path = Path(path)
-    size = path.stat().st_size
-    if size < 8:
-        raise ValueError(f"{path} has {size} bytes; a safetensors file has at least 8")
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    length = int.from_bytes(mapped[:8], "little")
-    if length > min(size - 8, LONGEST_HEADER):
-        raise ValueError(
-            f"{path} says its header has {length} bytes; "
-            f"the file has {size - 8} more, and a header at most {LONGEST_HEADER}"
-        )
-    header = _parse_object(path, mapped[8 : 8 + length])
-    header.pop("__metadata__", None)
-    try:
-        return _tensors(header, mapped, 8 + length)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return read_pdparams(path)
 
 
-def _parse_object(path: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object without repeated keys."""
+class Format(NamedTuple):
+    """File names of a format, and the function that maps one of its files."""
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        if len(keys) < len(pairs):
-            raise ValueError("a name stands there twice")
-        return keys
-
-    try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not good JSON: {error}") from None
-    if not isinstance(parsed, dict):
-        raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
-    return parsed
+    single: str
+    index: str
+    suffix: str
+    read: Callable[[Path], dict[str, Tensor]]
 
 
-def _tensors(header: dict[str, Any], mapped: mmap.mmap, start: int) -> dict[str, Tensor]:
-    """Check every entry, then that the entries cover the data without gap or overlap."""
-    tensors, spans = {}, []
-    available = len(mapped) - start
-    for name, entry in header.items():
-        kind, shape, (begin, end) = _checked_entry(name, entry)
-        dtype = np.dtype(DTYPES[kind])
-        count = math.prod(shape)
-        if end - begin != count * dtype.itemsize:
-            raise ValueError(
-                f"tensor {name!r} of {kind} {shape} needs {count * dtype.itemsize} bytes; "
-                f"data_offsets give it {end - begin}"
-            )
-        if end > available:
-            raise ValueError(f"tensor {name!r} ends at byte {end} of {available} bytes of data")
-        spans.append((begin, end, name))
-        # of an empty tensor frombuffer would not know how many elements to take
-        flat = np.frombuffer(mapped, dtype, count, start + begin) if count else np.empty(0, dtype)
-        tensors[name] = Tensor(kind, flat.reshape(shape))
-    at = 0
-    for begin, end, name in sorted(spans):
-        if begin != at:
-            fault = "overlaps the one before it" if begin < at else f"leaves a gap after byte {at}"
-            raise ValueError(f"tensor {name!r} begins at byte {begin} and {fault}")
-        at = end
-    if at != available:
-        raise ValueError(f"the tensors end at byte {at}, the data at byte {available}")
-    return tensors
-
-
-def _checked_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], tuple[int, int]]:
-    """dtype, shape and offsets of a header entry, types and signs checked."""
-    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-        raise ValueError(f"tensor {name!r} has no dtype, shape and data_offsets")
-    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(kind, str) or kind not in DTYPES:
-        raise ValueError(f"tensor {name!r} has dtype {kind!r}, not one of {', '.join(DTYPES)}")
-    for what, numbers in (("shape", shape), ("data_offsets", offsets)):
-        if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
-            raise ValueError(f"tensor {name!r}: {what} is not a list of integers from 0 up")
-    if len(shape) > 32:
-        raise ValueError(f"tensor {name!r} has {len(shape)} axes; at most 32 are possible")
-    if len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ValueError(f"tensor {name!r}: data_offsets {offsets} are not a begin and an end")
-    return kind, tuple(shape), tuple(offsets)
+# the first that a folder has is read
+FORMATS = (
+    Format(SINGLE, INDEX, ".safetensors", read_safetensors),
+    Format("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin", _read_torch),
+    Format("model_state.pdparams", "model_state.pdparams.index.json", ".pdparams", _read_pdparams),
+)
 
 
 def read_folder(folder: str | os.PathLike) -> dict[str, Tensor]:
-    """Map the checkpoint of a folder: model.safetensors, or the shards that its index names.
+    """Map the checkpoint of a folder; PaddleNLP's names and layout become ours.
 
     Raises
     ------
     FileNotFoundError
         No checkpoint there, or a shard is missing.
     ValueError
-        Two checkpoints, or a file that is not what it says.
+        Two checkpoints of one format, or a file that is not what it says.
     """
     folder = Path(folder)
-    single, index = folder / SINGLE, folder / INDEX
-    if single.is_file() and index.is_file():
-        raise ValueError(f"{folder} has two checkpoints, {SINGLE} and {INDEX}; move one away")
-    if single.is_file():
-        return read_safetensors(single)
-    if not index.is_file():
-        raise FileNotFoundError(f"{folder} has no checkpoint: neither {SINGLE} nor {INDEX}")
-    names = _parse_object(index, index.read_bytes()).get("weight_map")
+    _, tensors = read_tensors(folder)
+    if is_paddle(tensors):
+        config = read_config(folder) if (folder / CONFIG).is_file() else {}
+        return _paddle(config, tensors)[1]
+    return tensors
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The keys of a folder's config, and its tensors as from `read_folder`."""
+    config = read_config(folder)
+    _, tensors = read_tensors(folder)
+    return _paddle(config, tensors) if is_paddle(tensors) else (config, tensors)
+
+
+def _paddle(
+    config: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from numpy_erniem.conversion.names import from_paddle
+
+    return from_paddle(config, tensors)[:2]
+
+
+def is_paddle(names: Iterable[str]) -> bool:
+    """Whether tensors are named and laid out as in PaddleNLP."""
+    return any(".self_attn.q_proj." in n and ".self_attn.self_attn." not in n for n in names)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The keys of config.json, or of the model_config.json of old PaddleNLP."""
+    if (folder / CONFIG).is_file():
+        return read_json(folder / CONFIG)
+    if (folder / OLD_PADDLE_CONFIG).is_file():
+        from numpy_erniem.conversion.names import old_paddle_config
+
+        return old_paddle_config(folder / OLD_PADDLE_CONFIG)
+    raise FileNotFoundError(f"{folder} has no {CONFIG}; is it a checkpoint folder?")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of sensible size."""
+    size = path.stat().st_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"{path} has {size} bytes; at most {LARGEST_JSON} are read")
+    return parse_object(path, path.read_bytes())
+
+
+def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:
+    """The file, or the index, that a folder has, and the tensors by the names in it."""
+    for form in FORMATS:
+        single, index = folder / form.single, folder / form.index
+        if single.is_file() and index.is_file():
+            raise ValueError(
+                f"{folder} has two checkpoints, {single.name} and {index.name}; move one away"
+            )
+        if single.is_file():
+            return form.single, _named_well(single, form.read(single))
+        if index.is_file():
+            return form.index, _named_well(index, _read_shards(folder, index, form))
+    files = ", ".join(form.single for form in FORMATS)
+    raise FileNotFoundError(
+        f"{folder} has no checkpoint: none of {files}, nor an index such as {INDEX}"
+    )
+
+
+def _named_well(source: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, if their names can be shown to a person."""
+    for name in tensors:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise ValueError(f"{source} has a tensor called {name[:50]!r}, which is no name")
+    return tensors
+
+
+def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
+    names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(f, str) for f in names.values()):
         raise ValueError(f"{index} has no weight_map from tensor names to files")
     shards = {}
     for file in dict.fromkeys(names.values()):
-        if Path(file).name != file or not file.endswith(".safetensors"):
-            raise ValueError(f"{index} names {file!r}; a shard is a .safetensors file beside it")
+        beside = Path(file).name == file and "\\" not in file and len(file) < 200
+        if not beside or not file.endswith(form.suffix):
+            raise ValueError(
+                f"{index} names {file[:100]!r}; a shard is a {form.suffix} file beside it"
+            )
         if not (folder / file).is_file():
-            raise FileNotFoundError(f"{folder} lacks the shard {file} that {INDEX} names")
-        shards[file] = read_safetensors(folder / file)
+            raise FileNotFoundError(f"{folder} lacks the shard {file!r} that {index.name} names")
+        shards[file] = form.read(inside(folder, file))
     for name, file in names.items():
         if name not in shards[file]:
-            raise ValueError(f"{folder / file} lacks the tensor {name!r} that {INDEX} puts there")
+            raise ValueError(
+                f"{folder / file} lacks the tensor {name!r} that {index.name} puts there"
+            )
     return {name: shards[file][name] for name, file in names.items()}
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file of a folder, unless a symbolic link leads to somewhere else on this machine.
+
+    The cache of the Hugging Face hub keeps its files under blobs/ and links to them.
+    """
+    path = (folder / name).resolve()
+    here = folder.resolve()
+    blobs = here.parent.parent / "blobs" if here.parent.name == "snapshots" else here
+    if not path.is_relative_to(here) and not path.is_relative_to(blobs):
+        raise ValueError(f"{folder / name} is a link that leads out of its folder; copy the file")
+    return folder / name
 
 
 def bytes_from(size: int | str) -> int:
@@ -197,23 +187,27 @@ def bytes_from(size: int | str) -> int:
     return size
 
 
-def plan_shards(tensors: Mapping[str, np.ndarray], largest: int) -> list[dict[str, np.ndarray]]:
+def plan_shards(
+    tensors: Mapping[str, Tensor], largest: int, kind: str | None = None
+) -> list[dict[str, Tensor]]:
     """Split into groups of at most `largest` bytes; a tensor above that has a group of its own."""
-    shards: list[dict[str, np.ndarray]] = [{}]
+    shards: list[dict[str, Tensor]] = [{}]
     room = largest
-    for name, values in tensors.items():
-        if values.nbytes > room and shards[-1]:
+    for name, tensor in tensors.items():
+        size = bytes_of(tensor, kind)
+        if size > room and shards[-1]:
             shards.append({})
             room = largest
-        shards[-1][name] = values
-        room -= values.nbytes
+        shards[-1][name] = tensor
+        room -= size
     return shards
 
 
 def write_folder(
     folder: str | os.PathLike,
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray | Tensor],
     max_shard_size: int | str = "5GB",
+    kind: str | None = None,
 ) -> list[Path]:
     """Write tensors as the checkpoint of a folder, replacing the one that stands there.
 
@@ -221,35 +215,38 @@ def write_folder(
     the index, without which shards are no checkpoint, comes last. So a crash leaves the old
     checkpoint, or none, or the new one: never half of one.
 
+    Parameters
+    ----------
+    folder : path
+    tensors : dict of str to array or Tensor
+    max_shard_size : int or str
+        Bytes of a file, such as "5GB".
+    kind : {"F64", "F32", "F16", "BF16"}, optional
+        What float tensors become; left out, they stay what they are.
+
     Returns
     -------
     list of Path
         The files, shards first.
     """
-    from safetensors.numpy import save_file
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shards = plan_shards(tensors, bytes_from(max_shard_size))
+    lazy = {n: t if isinstance(t, Tensor) else as_tensor(t) for n, t in tensors.items()}
+    shards = plan_shards(lazy, bytes_from(max_shard_size), kind)
     names = [SINGLE]
     if len(shards) > 1:
         names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as hidden:
-        usual = Path(hidden, "usual")
-        usual.touch()
-        mode = usual.stat().st_mode
         for name, shard in zip(names, shards, strict=True):
-            packed = {key: np.ascontiguousarray(values) for key, values in shard.items()}
-            save_file(packed, Path(hidden, name), metadata={"format": "pt"})
-            os.chmod(Path(hidden, name), mode)  # save_file makes a file for the owner alone
+            write_safetensors(Path(hidden, name), shard, kind)
+            _flush(Path(hidden, name))
         if len(shards) > 1:
             weight_map = {key: n for n, s in zip(names, shards, strict=True) for key in s}
-            total = sum(values.nbytes for values in tensors.values())
+            total = sum(bytes_of(tensor, kind) for tensor in lazy.values())
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             Path(hidden, INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+            _flush(Path(hidden, INDEX))
             names.append(INDEX)
-        for name in names:
-            _flush(Path(hidden, name))
         for stale in (folder / INDEX, folder / SINGLE):
             stale.unlink(missing_ok=True)
         for name in names:
@@ -258,6 +255,15 @@ def write_folder(
         if stale.name not in names:
             stale.unlink()
     return [folder / name for name in names]
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """An array as a tensor that can be written."""
+    values = np.asarray(values)
+    kind = KIND_OF.get(values.dtype.newbyteorder("<").str)
+    if kind is None:
+        raise ValueError(f"an array of {values.dtype} is no tensor of a checkpoint")
+    return Tensor(kind, values)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Names and shapes of a model's tensors; flat names ⇄ nested dict; loading; initialisation."""
 
+import math
 import re
 import warnings
 import zlib
@@ -16,6 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 PREFIX = "ernie_m."  # of the encoder's tensors inside a model with a head
 WORDS = "embeddings.word_embeddings.weight"
+DRAWN_AT_MOST = 1 << 24  # weights that may be missing, beside four times those that are there
 CHECKED_AT_LOOKUP = 1 << 26  # a word table of more elements is not read through for NaN
 
 
@@ -210,6 +212,7 @@ def load_tensors(
             "or pass ignore_mismatched_sizes=True to draw these at random"
         )
     drawn = {*report.missing, *(name for name, *_ in report.mismatched)}
+    _check_drawn(drawn, expected, tensors, source)
     flat = {}
     for name, shape in expected.items():
         if name in drawn:
@@ -235,6 +238,19 @@ def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
                 bad.append(name)
     if bad:
         warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
+
+
+def _check_drawn(
+    drawn: Iterable[str], expected: Shapes, tensors: Mapping[str, Tensor], source: Any
+) -> None:
+    """Refuse a config whose sizes are beyond those of its file, before memory is asked for."""
+    there = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    asked = sum(math.prod(expected[name]) for name in drawn)
+    if asked > DRAWN_AT_MOST + 4 * there:
+        raise ValueError(
+            f"{source}: the config asks for {asked} weights that are not in the file, which has "
+            f"{there}; check num_hidden_layers and the other sizes"
+        )
 
 
 def warn_of_nan_rows(weights: Mapping[str, Any], ids: np.ndarray) -> None:

@@ -13,8 +13,21 @@ PACKAGE = Path(numpy_erniem.__file__).parent
 
 # Each module may import those to its left, and what stands beside the road.
 ROAD = ["config", "ops", "layers", "inputs", "encoder", "heads", "outputs", "pretrained", "models"]
-ABOVE_MODELS = {"models", "tasks", "learn", "parity", "plots", "commands", "cli", "__main__"}
-BESIDE = {"weights", "storage", "hub", "tokenizer", "convert", "activations", "backend", "losses"}
+ABOVE_MODELS = {
+    "models",
+    "tasks",
+    "learn",
+    "comparison",
+    "upstream",
+    "plots",
+    "commands",
+    "cli",
+    "__main__",
+}
+BESIDE = {
+    *("weights", "storage", "tensors", "hub", "tokenizer", "conversion", "sentence_settings"),
+    *("activations", "backend", "losses", "surgery"),
+}
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -8,7 +8,7 @@ import sys
 from numpy_erniem.backend import backend_report
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.hub import bundled_checkpoint, resolve_folder
-from numpy_erniem.storage import read_folder
+from numpy_erniem.storage import read_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
 def describe(folder) -> dict:
     """Config, tensors, sizes and backend, as plain values."""
-    config = ErnieMConfig.from_pretrained(folder)
-    tensors = read_folder(folder)
+    values, tensors = read_checkpoint(folder)
+    config = ErnieMConfig.from_values(values, folder)
     parameters = sum(math.prod(t.shape) for t in tensors.values())
     mapped = sum(t.data.nbytes for t in tensors.values() if t.kind == "F32")
     converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.kind != "F32")

@@ -16,6 +16,7 @@ from numpy_erniem.models.spans import ErnieMForInformationExtraction, ErnieMForQ
 from numpy_erniem.models.texts import ErnieMForMultipleChoice, ErnieMForSequenceClassification
 from numpy_erniem.models.tokens import ErnieMForMaskedLM, ErnieMForTokenClassification
 from numpy_erniem.pretrained import ErnieMPreTrainedModel, nearest
+from numpy_erniem.storage import read_checkpoint
 
 MODELS = (
     ErnieMModel,
@@ -37,8 +38,9 @@ def load(name: str | os.PathLike, **options: Any) -> ErnieMPreTrainedModel:
 
     Parameters
     ----------
-    name : path
-        Folder with config.json and the weights; without `architectures` it is an `ErnieMModel`.
+    name : path or str
+        Folder with config.json and the weights, or a name on the Hugging Face hub; without
+        `architectures` it is an `ErnieMModel`.
     **options
         As of `from_pretrained`.
 
@@ -57,8 +59,10 @@ def load(name: str | os.PathLike, **options: Any) -> ErnieMPreTrainedModel:
     ...     type(load(folder)).__name__
     'ErnieMForMultipleChoice'
     """
-    folder = resolve_folder(name)
-    config = options.get("config") or ErnieMConfig.from_pretrained(folder)
+    of_hub = ("revision", "cache_dir", "local_files_only")
+    folder = resolve_folder(name, **{key: options.pop(key) for key in of_hub if key in options})
+    config = options.get("config")
+    config = config or ErnieMConfig.from_values(read_checkpoint(folder)[0], folder)
     architecture = (config.architectures or [ErnieMModel.__name__])[0]
     if architecture not in ARCHITECTURES:
         raise ValueError(

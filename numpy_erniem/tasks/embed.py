@@ -9,6 +9,7 @@ import numpy as np
 
 from numpy_erniem.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.models import ErnieMModel
+from numpy_erniem.sentence_settings import read_settings
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 POOLINGS = ("mean", "cls", "pooler")
@@ -52,6 +53,8 @@ class Embedder:
     ----------
     model : ErnieMModel
     tokenizer : ErnieMTokenizer
+    settings : dict, optional
+        What the checkpoint records about its vectors: pooling, normalize, prefixes, max_length.
 
     Examples
     --------
@@ -60,24 +63,32 @@ class Embedder:
     (2, 96)
     """
 
-    def __init__(self, model: ErnieMModel, tokenizer: ErnieMTokenizer) -> None:
+    def __init__(
+        self,
+        model: ErnieMModel,
+        tokenizer: ErnieMTokenizer,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.settings = settings or {}
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike | None = None) -> "Embedder":
-        """Load model and tokenizer from a folder; None is the bundled checkpoint."""
-        folder = bundled_checkpoint() if name is None else resolve_folder(name)
+    def from_pretrained(
+        cls, name: str | os.PathLike | None = None, *, revision: str | None = None
+    ) -> "Embedder":
+        """Load model and tokenizer from a folder or hub name; None is the bundled checkpoint."""
+        folder = bundled_checkpoint() if name is None else resolve_folder(name, revision=revision)
         tokenizer = ErnieMTokenizer.from_pretrained(folder)
-        return cls(ErnieMModel.from_pretrained(folder), tokenizer)
+        return cls(ErnieMModel.from_pretrained(folder), tokenizer, read_settings(folder))
 
     def __call__(
         self,
         texts: Sequence[str],
         *,
-        pooling: str = "mean",
-        normalize: bool = False,
-        prefix: str = "",
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        prefix: str | None = None,
         batch_tokens: int = BATCH_TOKENS,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
@@ -87,11 +98,14 @@ class Embedder:
         ----------
         texts : sequence of str
             One longer than the model takes is cut at its end, with a warning.
-        pooling : {"mean", "cls", "pooler"}
-        normalize : bool
-            Scale every vector to length 1, so that a dot product is the cosine similarity.
-        prefix : str
-            Put before every text; some checkpoints were trained with one, such as "query: ".
+        pooling : {"mean", "cls", "pooler"}, optional
+            Left out, as the checkpoint records, else "mean".
+        normalize : bool, optional
+            Scale every vector to length 1, so that a dot product is the cosine similarity. Left
+            out, as the checkpoint records, else False.
+        prefix : str, optional
+            Put before every text, or the name of a prefix that the checkpoint records, such as
+            "passage". Left out, the checkpoint's default, else nothing.
         batch_tokens : int
             Most tokens, padding included, that are worked on at a time; bounds memory.
         progress : callable, optional
@@ -109,6 +123,11 @@ class Embedder:
             A text that is not a str.
         """
         _check_texts(texts)
+        pooling = self.settings.get("pooling", "mean") if pooling is None else pooling
+        normalize = self.settings.get("normalize", False) if normalize is None else normalize
+        prefixes = self.settings.get("prefixes", {})
+        prefix = self.settings.get("default_prefix") or "" if prefix is None else prefix
+        prefix = prefixes.get(prefix, prefix)
         if pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         if pooling == "pooler" and not self.model.pooling:
@@ -131,6 +150,7 @@ class Embedder:
     def _token_ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of every text, [CLS] X [SEP], at most as many as the model takes."""
         longest = self.model.config.max_length
+        longest = min(longest, self.settings.get("max_length", longest))
         ids = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
         too_long = [n for n, i in enumerate(ids) if len(i) > longest]
         for n in too_long:

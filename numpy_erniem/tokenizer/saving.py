@@ -6,6 +6,8 @@ import copy
 import os
 from typing import Any, TypeVar
 
+from numpy_erniem.hub import resolve_folder
+
 from . import files
 from .limits import Limits
 from .special import SpecialTokens
@@ -36,14 +38,24 @@ class Saving(SpecialTokens, Limits):
     _lines: list[str]
 
     @classmethod
-    def from_pretrained(cls: type[T], folder: str | os.PathLike[str], **overrides: Any) -> T:
-        """Load a tokenizer from a folder.
+    def from_pretrained(
+        cls: type[T],
+        folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> T:
+        """Load a tokenizer from a folder, or by its name on the Hugging Face hub.
 
         Parameters
         ----------
-        folder : path
+        folder : path or str
             With ``sentencepiece.bpe.model`` and ``vocab.txt``, and if they exist
             ``tokenizer_config.json``, ``special_tokens_map.json`` and ``added_tokens.json``.
+        revision, cache_dir, local_files_only
+            For a name on the hub: branch, tag or commit; where downloads are kept; no network.
         **overrides
             Arguments of the constructor that go before what the files say.
 
@@ -54,7 +66,19 @@ class Saving(SpecialTokens, Limits):
         ValueError
             If a file is damaged.
         """
-        return cls(**{**files.read_folder(folder), **overrides})
+        folder = resolve_folder(
+            folder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            weights=False,
+        )
+        try:
+            return cls(**{**files.read_folder(folder), **overrides})
+        except (TypeError, AttributeError, KeyError) as error:
+            if overrides:
+                raise
+            raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None

@@ -173,7 +173,7 @@ def test_files_of_another_tokenizer_warn(folder, tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
         ErnieMTokenizer.from_pretrained(tmp_path / "nowhere")
 
 

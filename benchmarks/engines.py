@@ -1,0 +1,110 @@
+"""The engines: each loads the model of a folder and gives a function from ids to hidden states.
+
+An engine that is not installed raises ImportError; the benchmark then leaves it out.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Forward = Callable[[np.ndarray], np.ndarray]  # (B, T) int64 -> (B, T, D) float32
+
+
+def ours(folder: Path, backend: str, threads: int) -> Forward:
+    from numpy_erniem import ErnieMModel
+    from numpy_erniem.backend import set_num_threads, use_backend
+
+    use_backend(backend).__enter__()
+    set_num_threads(threads)
+    model = ErnieMModel.from_pretrained(folder)
+    return lambda ids: model(ids).last_hidden_state
+
+
+def native(folder: Path, threads: int) -> Forward:
+    return ours(folder, "native", threads)
+
+
+def plain_numpy(folder: Path, threads: int) -> Forward:
+    return ours(folder, "numpy", threads)  # its threads are those of its BLAS
+
+
+def torch(folder: Path, threads: int) -> Forward:
+    import torch
+    import transformers
+
+    torch.set_num_threads(threads)
+    model = transformers.ErnieMModel.from_pretrained(folder).eval()
+
+    def forward(ids: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model(torch.from_numpy(ids)).last_hidden_state.numpy()
+
+    return forward
+
+
+def onnxruntime(folder: Path, threads: int) -> Forward:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
+    return lambda ids: session.run(None, {"input_ids": ids})[0]
+
+
+def openvino(folder: Path, threads: int) -> Forward:
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    model = openvino.Core().compile_model(folder / "model.onnx", "CPU", settings)
+    return lambda ids: model([ids])[0]
+
+
+ENGINES = {
+    "native": native,
+    "numpy": plain_numpy,
+    "torch": torch,
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+}
+
+
+def make_folder(folder: Path, **sizes: int) -> None:
+    """A random model of the base size in the checkpoint's format, and the same as ONNX."""
+    from numpy_erniem import ErnieMConfig, ErnieMModel
+
+    ErnieMModel(ErnieMConfig(**sizes), seed=1).save_pretrained(folder)
+    try:
+        export_onnx(folder)
+    except ImportError as error:
+        print(f"(no ONNX file, so no ONNX Runtime and no OpenVINO: {error})")
+
+
+def export_onnx(folder: Path) -> None:
+    import onnx  # noqa: F401 (torch's exporter asks for it late)
+    import torch
+    import transformers
+
+    class LastHiddenState(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = transformers.ErnieMModel.from_pretrained(folder).eval()
+
+        def forward(self, input_ids):
+            return self.model(input_ids).last_hidden_state
+
+    torch.onnx.export(
+        LastHiddenState(),
+        (torch.full((2, 7), 5),),
+        folder / "model.onnx",
+        input_names=["input_ids"],
+        output_names=["last_hidden_state"],
+        dynamic_axes={"input_ids": {0: "batch", 1: "tokens"}},
+        dynamo=False,
+    )

@@ -1,0 +1,44 @@
+/* What the C files share: sizes, memory, work for all threads. */
+
+#ifndef ERNIEM_INTERNAL_H
+#define ERNIEM_INTERNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.cdef.h"
+#include "micro.h"
+
+/* The largest number of elements an array may have: products of two checked sizes fit int64. */
+#define ERNIEM_MOST ((int64_t)1 << 40)
+
+static inline int64_t erniem_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t erniem_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t erniem_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Whether a * b * c elements, each size >= 0, are at most ERNIEM_MOST. */
+static inline int erniem_fits(int64_t a, int64_t b, int64_t c)
+{
+    if (a < 0 || b < 0 || c < 0)
+        return 0;
+    if (a == 0 || b == 0 || c == 0)
+        return a <= ERNIEM_MOST && b <= ERNIEM_MOST && c <= ERNIEM_MOST;
+    return a <= ERNIEM_MOST / b && a * b <= ERNIEM_MOST / c;
+}
+
+/* Tasks 0, 1, ..., each taken once, by whichever thread is free. */
+struct erniem_tasks;
+int64_t erniem_take(struct erniem_tasks *tasks); /* the next one, or -1 when there is none */
+
+/* Let up to erniem_get_threads() threads call work(job, tasks), which takes tasks until none is
+   left, or returns early where it finds no memory. 0 once every task is done, ERNIEM_NO_MEMORY if
+   some were left. The caller works too; alone, where the other threads serve another caller. */
+int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
+                    const void *job);
+
+/* Lay the rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr,
+   0 for the other j. rows NULL means row j; nr is a multiple of 4. */
+void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
+                       const int64_t *rows, float *to);
+
+#endif

@@ -1,0 +1,52 @@
+/* What the machine can do at best: the multiply-adds and the memory traffic that kernels are
+   measured against. */
+
+#include "internal.h"
+
+struct limit {
+    const struct erniem_micro *micro;
+    int64_t rounds, n;
+    const float *x;
+    float *sums; /* one per task; what they hold is of no interest, that it is written is */
+};
+
+static void multiply_add_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct limit *p = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;)
+        p->sums[task] = p->micro->peak(p->rounds);
+}
+
+int64_t erniem_multiply_add(int64_t rounds)
+{
+    float sums[64];
+    const int64_t tasks = erniem_min(64, erniem_get_threads());
+    const struct limit job = {erniem_micro(), rounds, 0, NULL, sums};
+    if (erniem_parallel(tasks, multiply_add_some, &job) != 0)
+        return 0;
+    return 2 * tasks * job.micro->mr * job.micro->nr;
+}
+
+enum { CHUNK = 1 << 16 };
+
+static void read_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct limit *p = job;
+    float sums[16] = {0.0f};
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t end = erniem_min(p->n, (task + 1) * CHUNK);
+        for (int64_t i = task * CHUNK; i + 16 <= end; i += 16)
+            for (int j = 0; j < 16; j++)
+                sums[j] += p->x[i + j];
+        p->sums[task % 64] = sums[task % 16];
+    }
+}
+
+float erniem_read(int64_t n, const float *x)
+{
+    float sums[64] = {0.0f};
+    const struct limit job = {erniem_micro(), 0, n, x, sums};
+    if (n <= 0 || erniem_parallel(erniem_ceil_div(n, CHUNK), read_some, &job) != 0)
+        return 0.0f;
+    return sums[0];
+}

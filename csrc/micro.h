@@ -1,0 +1,66 @@
+/* What one instruction set offers: the innermost loops, called by linear.c, attention.c and
+   rowwise.c through this table. isa_*.c fills it in once per instruction set. */
+
+#ifndef ERNIEM_MICRO_H
+#define ERNIEM_MICRO_H
+
+#include <stdint.h>
+
+/* Rows of the left operand lie ERNIEM_STRIDE floats apart: a block of at most ERNIEM_KC columns,
+   and one cache line more, so that the rows of a tile never compete for the same cache set. */
+enum { ERNIEM_KC = 768, ERNIEM_STRIDE = ERNIEM_KC + 16 };
+
+/* Largest nr of any instruction set. */
+enum { ERNIEM_MAX_NR = 32 };
+
+enum erniem_activation {
+    ERNIEM_IDENTITY,
+    ERNIEM_GELU,
+    ERNIEM_GELU_CLIPPED,
+    ERNIEM_GELU_TANH,
+    ERNIEM_LAPLACE,
+    ERNIEM_LEAKY_RELU,
+    ERNIEM_MISH,
+    ERNIEM_QUICK_GELU,
+    ERNIEM_RELU,
+    ERNIEM_RELU_SQUARED,
+    ERNIEM_RELU6,
+    ERNIEM_SIGMOID,
+    ERNIEM_SILU,
+    ERNIEM_TANH,
+    ERNIEM_ACTIVATIONS
+};
+
+struct erniem_micro {
+    const char *name;
+    int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
+
+    /* c[r][j] = (add ? c[r][j] : 0) + sum over k of a[r][k] * b[k][j] + (bias ? bias[j] : 0)
+       for r < rows <= mr and j < cols <= nr; k < kc.
+       a: rows ERNIEM_STRIDE apart; b: a panel, nr floats for each k; c: rows ldc apart; bias: cols.
+       next: kc * nr floats that will be wanted soon, brought nearer; never read. */
+    void (*tile)(int rows, int cols, int64_t kc, const float *a, const float *b, const float *next,
+                 int add, const float *bias, float *c, int64_t ldc);
+
+    /* x[j] = act(x[j]) for j < n. */
+    void (*activate)(int activation, int64_t n, float *x);
+
+    /* x = exp(x - max x) / sum of them, times scale, for j < n; n > 0. */
+    void (*softmax)(int64_t n, float scale, float *x);
+
+    /* y = (v - mean v) / sqrt(variance v + eps) * weight + bias, v = x + (add ? add : 0);
+       d > 0; y may be x or add. */
+    void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
+                 const float *bias, float eps, float *y);
+
+    /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */
+    float (*peak)(int64_t rounds);
+};
+
+extern const struct erniem_micro erniem_micro_generic, erniem_micro_avx2, erniem_micro_avx512,
+    erniem_micro_neon;
+
+/* The table in use; see cpu.c. */
+const struct erniem_micro *erniem_micro(void);
+
+#endif

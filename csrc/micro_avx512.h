@@ -1,0 +1,46 @@
+/* Vectors of AVX-512: 16 floats, 32 registers. The vocabulary that micro_body.h is written in. */
+
+#include <immintrin.h>
+
+#define MICRO(name) name##_avx512
+#define MICRO_NAME "avx512"
+#define MICRO_ROWS(X) \
+    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+enum { VW = 16, MR = 14, NV = 2 }; /* 28 sums, 2 of the panel, 1 of the rows: 31 registers */
+
+typedef __m512 vf;
+
+static inline vf vf_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+static inline __mmask16 vf_first(int64_t n) { return (__mmask16)((1u << n) - 1); }
+static inline vf vf_load_part(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(vf_first(n), p);
+}
+static inline void vf_store_part(float *p, vf x, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, vf_first(n), x);
+}
+static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), no, yes);
+}
+static inline vf vf_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
+static inline float vf_highest(vf a) { return _mm512_reduce_max_ps(a); }
+/* Macros, because gcc drops calls of a function that does nothing but prefetch. */
+#define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

@@ -1,0 +1,83 @@
+/* Vectors in plain C: 4 floats where the compiler knows vector types (gcc, clang), else one.
+   The vocabulary of micro_body.h, and the definition of what each word means. */
+
+#include <math.h>
+#include <string.h>
+
+#define MICRO(name) name##_generic
+#define MICRO_NAME "generic"
+#define MICRO_ROWS(X) X(1) X(2) X(3) X(4)
+
+#if defined(__GNUC__)
+enum { VW = 4, MR = 4, NV = 2 }; /* 8 sums, 2 of the panel, 1 of the rows, 1 product */
+typedef float vf __attribute__((vector_size(16)));
+#define LANE(x, i) ((x)[i])
+#else
+enum { VW = 1, MR = 4, NV = 4 };
+typedef float vf;
+#define LANE(x, i) (x)
+#endif
+
+#define EACH(expression)                       \
+    do {                                       \
+        vf result;                             \
+        for (int i = 0; i < VW; i++)           \
+            LANE(result, i) = (expression);    \
+        return result;                         \
+    } while (0)
+
+static inline vf vf_set1(float x) { EACH(x); }
+static inline vf vf_load(const float *p)
+{
+    vf x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+static inline void vf_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
+/* The first n floats, n < VW; the other lanes are 0. */
+static inline vf vf_load_part(const float *p, int64_t n) { EACH(i < n ? p[i] : 0.0f); }
+static inline void vf_store_part(float *p, vf x, int64_t n)
+{
+    for (int i = 0; i < VW && i < n; i++)
+        p[i] = LANE(x, i);
+}
+static inline vf vf_add(vf a, vf b) { return a + b; }
+static inline vf vf_sub(vf a, vf b) { return a - b; }
+static inline vf vf_mul(vf a, vf b) { return a * b; }
+static inline vf vf_div(vf a, vf b) { return a / b; }
+static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* may round twice */
+/* Where one of the two is not a number, max and min give the second, as x86 does. */
+static inline vf vf_max(vf a, vf b) { EACH(LANE(a, i) > LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
+static inline vf vf_min(vf a, vf b) { EACH(LANE(a, i) < LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
+static inline vf vf_abs(vf a) { EACH(fabsf(LANE(a, i))); }
+static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
+{
+    EACH(LANE(x, i) < LANE(y, i) ? LANE(yes, i) : LANE(no, i));
+}
+/* To the nearest whole number, for |a| < 2^22: after adding 1.5 * 2^23 no fraction is left. */
+static inline vf vf_round(vf a)
+{
+    const vf big = vf_set1(12582912.0f);
+    return (a + big) - big;
+}
+/* a * 2^n for whole n; where n is not a number, a is not either and stays. */
+static inline vf vf_scale(vf a, vf n)
+{
+    EACH(LANE(n, i) == LANE(n, i) ? ldexpf(LANE(a, i), (int)LANE(n, i)) : LANE(a, i));
+}
+static inline float vf_sum(vf a)
+{
+    float sum = 0.0f;
+    for (int i = 0; i < VW; i++)
+        sum += LANE(a, i);
+    return sum;
+}
+static inline float vf_highest(vf a)
+{
+    float highest = LANE(a, 0);
+    for (int i = 1; i < VW; i++)
+        highest = highest > LANE(a, i) ? highest : LANE(a, i);
+    return highest;
+}
+#define vf_prefetch(p) ((void)(p))
+#define vf_prefetch_to_write(p) ((void)(p))

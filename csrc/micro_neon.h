@@ -1,0 +1,58 @@
+/* Vectors of NEON on aarch64: 4 floats, 32 registers. The vocabulary of micro_body.h. */
+
+#include <arm_neon.h>
+
+#define MICRO(name) name##_neon
+#define MICRO_NAME "neon"
+#define MICRO_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+enum { VW = 4, MR = 6, NV = 4 }; /* 24 sums, 4 of the panel, 1 of the rows: 29 registers */
+
+typedef float32x4_t vf;
+
+static inline vf vf_set1(float x) { return vdupq_n_f32(x); }
+static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }
+static inline vf vf_load_part(const float *p, int64_t n)
+{
+    float lanes[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int64_t i = 0; i < n; i++)
+        lanes[i] = p[i];
+    return vld1q_f32(lanes);
+}
+static inline void vf_store_part(float *p, vf x, int64_t n)
+{
+    float lanes[4];
+    vst1q_f32(lanes, x);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = lanes[i];
+}
+static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
+static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static inline vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
+static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
+static inline vf vf_abs(vf a) { return vabsq_f32(a); }
+static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
+{
+    return vbslq_f32(vcltq_f32(x, y), yes, no);
+}
+static inline vf vf_round(vf a) { return vrndnq_f32(a); }
+/* a * 2^n for whole n in [-252, 254], in two steps so that no step leaves the exponent's range. */
+static inline vf vf_scale(vf a, vf n)
+{
+    const int32x4_t whole = vcvtq_s32_f32(n), half = vshrq_n_s32(whole, 1);
+    const int32x4_t rest = vsubq_s32(whole, half), bias = vdupq_n_s32(127);
+    a = vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
+    return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
+}
+static inline float vf_sum(vf a) { return vaddvq_f32(a); }
+static inline float vf_highest(vf a) { return vmaxvq_f32(a); }
+#if defined(_MSC_VER)
+#define vf_prefetch(p) ((void)(p))
+#define vf_prefetch_to_write(p) ((void)(p))
+#else /* macros, because gcc drops calls of a function that does nothing but prefetch */
+#define vf_prefetch(p) __builtin_prefetch(p, 0, 2)
+#define vf_prefetch_to_write(p) __builtin_prefetch(p, 1, 3)
+#endif

@@ -1,0 +1,35 @@
+"""`erniem parity`: our numbers beside upstream's, as a table; exit code 1 past the tolerance."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `erniem parity`."""
+    parser.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="folder or hub name (the bundled one)"
+    )
+    parser.add_argument(
+        "--text", action="append", metavar="TEXT", help="an input; may be given several times"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-4, metavar="X", help="largest |difference| (1e-4)"
+    )
+    parser.add_argument("--save", metavar="FILE", help="write upstream's numbers, an .npz")
+    parser.add_argument(
+        "--against", metavar="FILE", help="compare with such a file; torch is not needed"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print; returns the exit code."""
+    from numpy_erniem.comparison import parity
+
+    report = parity(
+        options.checkpoint,
+        options.text,
+        tolerance=options.tolerance,
+        save=options.save,
+        against=options.against,
+    )
+    print(report)
+    return 0 if report.ok else 1

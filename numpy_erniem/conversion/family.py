@@ -1,0 +1,230 @@
+"""XLM-RoBERTa and its family → the ERNIE-M layout.
+
+The encoders are the same but for names and one sum: BERT adds a token type's vector to every
+token, ERNIE-M has none, so row 0 of that table is folded into every row of the position table.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.conversion.report import Report, architecture_of
+from numpy_erniem.tensors import Computed, Tensor
+
+FAMILY = ("xlm-roberta", "roberta", "camembert", "bert")
+DIFFERS = {
+    "albert": "it shares one layer's weights and has narrow embeddings",
+    "deberta": "its attention has terms between contents and relative positions",
+    "deberta-v2": "its attention has terms between contents and relative positions",
+    "distilbert": "its layers and tokenizer are laid out in another way",
+    "electra": "it projects its embeddings",
+    "ernie": "it adds vectors of tasks to its tokens",
+    "gpt2": "it is a decoder: a token sees only those before it",
+    "llama": "it is a decoder with rotary positions",
+    "modernbert": "it has rotary positions and normalises before each sublayer",
+    "mpnet": "its attention has a bias by relative position",
+    "mt5": "its attention has a bias by relative position, and it has a decoder",
+    "new": "it has rotary positions and gated feed-forward layers",
+    "nomic_bert": "it has rotary positions and gated feed-forward layers",
+    "t5": "its attention has a bias by relative position, and it has a decoder",
+    "xlm-roberta-xl": "it normalises before each sublayer, ERNIE-M after it",
+}
+
+WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+LAYER = {
+    "attention.self.query": "self_attn.self_attn.q_proj",
+    "attention.self.key": "self_attn.self_attn.k_proj",
+    "attention.self.value": "self_attn.self_attn.v_proj",
+    "attention.output.dense": "self_attn.out_proj",
+    "attention.output.LayerNorm": "norm1",
+    "intermediate.dense": "linear1",
+    "output.dense": "linear2",
+    "output.LayerNorm": "norm2",
+}
+OUTSIDE = {"embeddings.LayerNorm": "embeddings.layer_norm", "pooler.dense": "pooler.dense"}
+PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+HEADS = {
+    "classifier.dense": "ernie_m.pooler.dense",
+    "classifier.out_proj": "classifier",
+    "classifier": "classifier",
+    "qa_outputs": "qa_outputs",
+    "lm_head": "lm_head",
+    "lm_head.dense": "lm_head.dense",
+    "lm_head.layer_norm": "lm_head.layer_norm",
+}
+HEAD_PREFIXES = ("classifier.", "qa_outputs.", "lm_head.")
+TASKS = (
+    *("SequenceClassification", "MultipleChoice", "TokenClassification", "QuestionAnswering"),
+    "MaskedLM",
+)
+KEPT = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
+    *("intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob"),
+    *("initializer_range", "pad_token_id", "layer_norm_eps", "classifier_dropout"),
+    *("id2label", "label2id", "problem_type", "_name_or_path"),
+)
+
+
+def from_family(
+    config: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
+    """Translate the checkpoint of a BERT or XLM-RoBERTa model; nothing is read yet.
+
+    Raises
+    ------
+    ValueError
+        The architecture differs; the message says in what.
+    """
+    model_type = config.get("model_type")
+    _check_architecture(model_type, config)
+    found = [name for name in tensors if name.endswith(WORDS)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} tensors are named {WORDS}; one is needed")
+    prefix = found[0].removesuffix(WORDS)
+    report = Report(model_type)
+    ours: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        new, reason = _our_name(name, prefix)
+        if reason:
+            report.dropped[name] = reason
+        elif new in ours:
+            raise ValueError(f"{name} and another tensor would both become {new}")
+        else:
+            ours[new] = tensor
+            if new != name:
+                report.renamed[name] = new
+    _fold_types(ours, tensors.get(prefix + TYPES), model_type, config, report)
+    return _finish(ours, config, report)
+
+
+def _check_architecture(model_type: Any, config: dict[str, Any]) -> None:
+    if model_type not in FAMILY:
+        known = DIFFERS.get(model_type) if isinstance(model_type, str) else None
+        raise ValueError(
+            f"model_type {model_type!r} is not of the ERNIE-M architecture"
+            + (f": {known}" if known else "")
+            + f"; what can be converted: ernie_m, {', '.join(FAMILY)}"
+        )
+    kind = config.get("position_embedding_type", "absolute")
+    if kind != "absolute":
+        raise ValueError(f"position_embedding_type {kind!r}; only absolute can be converted")
+    for key in ("is_decoder", "add_cross_attention"):
+        if config.get(key):
+            raise ValueError(f"{key} is true: a decoder, ERNIE-M is an encoder")
+
+
+def _our_name(name: str, prefix: str) -> tuple[str, str]:
+    """Our name of a tensor, or the reason to drop it."""
+    stem, _, parameter = name.rpartition(".")
+    if name.startswith(prefix):
+        stem = stem[len(prefix) :]
+        short = f"{stem}.{parameter}"
+        if short in (WORDS, POSITIONS):
+            return short, ""
+        if short == TYPES:
+            return "", "its row 0 is folded into the positions"
+        if parameter in ("position_ids", "token_type_ids"):
+            return "", "a buffer, not a weight"
+        layer = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+)", stem)
+        part = LAYER.get(layer[2]) if layer else OUTSIDE.get(stem)
+        if part and parameter in PARAMETERS:
+            where = f"encoder.layers.{layer[1]}." if layer else ""
+            return f"{where}{part}.{PARAMETERS[parameter]}", ""
+        if stem.startswith(("encoder.", "embeddings.")):
+            raise ValueError(f"the tensor {name} has no place in ERNIE-M: another architecture")
+    if stem == "lm_head.decoder":
+        return "", "the word embedding and lm_head.bias, which the encoder and the head have"
+    if stem in HEADS and parameter in ("weight", "bias"):
+        return f"{HEADS[stem]}.{parameter}", ""
+    return "", "of a head that ERNIE-M does not have"
+
+
+def _fold_types(
+    ours: dict[str, Tensor],
+    types: Tensor | None,
+    model_type: str,
+    config: dict[str, Any],
+    report: Report,
+) -> None:
+    """Positions as ERNIE-M counts them, from row 2, with token type 0 added to each."""
+    positions = ours.get(POSITIONS)
+    if positions is None or len(positions.shape) != 2:
+        raise ValueError(f"there is no table {POSITIONS}: positions are made in another way")
+    rows, width = positions.shape
+    padding = config.get("pad_token_id", 1)
+    if model_type != "bert" and padding != 1:
+        raise ValueError(f"pad_token_id {padding!r}: positions start after it, 1 is needed")
+    first = 0 if model_type == "bert" else 2
+    if types is not None and (len(types.shape) != 2 or types.shape[1:] != (width,)):
+        raise ValueError(f"{TYPES} has shape {types.shape}, not (types, {width})")
+    ours[POSITIONS] = Computed(
+        "F32", (rows + 2 - first, width), _folded(positions, types, 2 - first)
+    )
+    how = "token type 0 added to every row"
+    report.made[POSITIONS] = how + ("" if first else "; two zero rows in front")
+    if types is not None and types.shape[0] > 1:
+        report.notes.append(
+            "token type 1, which BERT gives the second text of a pair, is gone: "
+            "vectors of single texts are the same, those of pairs are not"
+        )
+
+
+def _folded(positions: Tensor, types: Tensor | None, empty: int) -> Callable[[], np.ndarray]:
+    def make() -> np.ndarray:
+        table = positions.numpy(np.float32)
+        if types is not None:
+            table = table + types.numpy(np.float32)[0]
+        return np.concatenate([np.zeros((empty, table.shape[1]), np.float32), table])
+
+    return make
+
+
+def _finish(
+    ours: dict[str, Tensor], config: dict[str, Any], report: Report
+) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
+    """The config, and the prefix that the encoder's tensors have beside a head."""
+    width = ours[WORDS].shape[1]
+    heads = {n: t for n, t in ours.items() if n.startswith(HEAD_PREFIXES)}
+    named = architecture_of(config)
+    task = next((t for t in TASKS if named.endswith(t)), None)
+    if heads and not task:
+        task = "QuestionAnswering" if "qa_outputs.weight" in heads else None
+        if "ernie_m.pooler.dense.weight" in ours:
+            task = "SequenceClassification"
+    if task == "MaskedLM" and config.get("tie_word_embeddings") is False:
+        task = None
+    if heads and task:
+        if "ernie_m.pooler.dense.weight" in ours:  # the head's own, in place of the encoder's
+            for name in ("pooler.dense.weight", "pooler.dense.bias"):
+                ours.pop(name, None)
+        ours = {_prefixed(name): tensor for name, tensor in ours.items()}
+        report.renamed = {old: _prefixed(new) for old, new in report.renamed.items()}
+    else:
+        for name in heads:
+            report.dropped[name] = "of a head that config.json does not name, or of no known kind"
+            del ours[name]
+        task = None
+        if "pooler.dense.weight" not in ours:
+            ours["pooler.dense.weight"] = Tensor("F32", np.eye(width, dtype=np.float32))
+            ours["pooler.dense.bias"] = Tensor("F32", np.zeros(width, np.float32))
+            report.made["pooler.dense"] = "the identity, as the source has none"
+    new = {key: config[key] for key in KEPT if key in config}
+    new |= {"model_type": "ernie_m", "source_model_type": config["model_type"]}
+    new["architectures"] = [f"ErnieMFor{task}" if task else "ErnieMModel"]
+    new.setdefault("layer_norm_eps", 1e-12)
+    new.setdefault("pad_token_id", 0 if config["model_type"] == "bert" else 1)
+    report.derived["architectures"] = (config.get("architectures"), new["architectures"])
+    words, places = (next(t for n, t in ours.items() if n.endswith(e)) for e in (WORDS, POSITIONS))
+    report.derive(new, "vocab_size", words.shape[0])
+    new["max_position_embeddings"] = config.get("max_position_embeddings")
+    report.derive(new, "max_position_embeddings", places.shape[0])
+    return new, ours, report
+
+
+def _prefixed(name: str) -> str:
+    of_encoder = name.startswith(("embeddings.", "encoder.", "pooler."))
+    return f"ernie_m.{name}" if of_encoder else name

@@ -1,0 +1,71 @@
+"""What a conversion did, for people."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Report:
+    """What became of every tensor, key and file of a source.
+
+    Attributes
+    ----------
+    renamed : dict of str to str
+        Names in the source → names in our file, where they differ.
+    transposed : list of str
+        Our names of weights that the source has as (in, out).
+    dropped : dict of str to str
+        Names in the source → why they have no place here.
+    derived : dict of str to (before, after)
+        Keys of the config that were corrected or added; None before: there was none.
+    made : dict of str to str
+        Our tensors and files that the source does not have as such → how they were made.
+    notes : list of str
+        What a user of the converted checkpoint should know.
+    """
+
+    layout: str = "ERNIE-M"
+    renamed: dict[str, str] = field(default_factory=dict)
+    transposed: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    source: str = ""
+    out: Path | None = None
+    tensors: int = 0
+    parameters: int = 0
+    bytes_written: int = 0
+
+    def derive(self, config: dict[str, Any], key: str, value: Any) -> None:
+        """Set a key of a config, and remember it if that changes anything."""
+        if key not in config or config[key] != value:
+            self.derived[key] = (config.get(key), value)
+        config[key] = value
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.source} ({self.layout}) -> {self.out}",
+            f"{self.tensors} tensors, {self.parameters / 1e6:.1f} M parameters, "
+            f"{self.bytes_written / 1e6:.1f} MB",
+        ]
+        if self.renamed:
+            old, new = next(iter(self.renamed.items()))
+            lines.append(f"renamed {len(self.renamed)} tensors, such as {old} -> {new}")
+        if self.transposed:
+            lines.append(f"transposed {len(self.transposed)} weights, from (in, out) to (out, in)")
+        for reason, count in Counter(self.dropped.values()).items():
+            first = next(name for name, why in self.dropped.items() if why == reason)
+            more = f" and {count - 1} more" if count > 1 else ""
+            lines.append(f"dropped {first}{more}: {reason}")
+        lines += [f"derived {key}: {b!r} -> {a!r}" for key, (b, a) in self.derived.items()]
+        lines += [f"made {name}: {how}" for name, how in self.made.items()]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def architecture_of(config: dict[str, Any]) -> str:
+    """The class that a config names, or nothing."""
+    names = config.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""

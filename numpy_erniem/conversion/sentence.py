@@ -1,0 +1,103 @@
+"""How a checkpoint turns texts into vectors: what sentence-transformers records about it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from numpy_erniem.conversion.report import Report
+from numpy_erniem.sentence_settings import FILE, POOLINGS
+from numpy_erniem.storage import inside, parse_object, read_json
+
+MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean over sqrt(length)",
+    "pooling_mode_weightedmean_tokens": "weighted mean",
+    "pooling_mode_lasttoken": "last token",
+}
+# E5 was trained with prefixes, and its files do not tell
+E5 = re.compile(r"\be5[-_](?:small|base|large)(?!.*instruct)", re.IGNORECASE)
+E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
+
+
+def sentence_settings(source: Path, names: list[str], report: Report) -> dict[str, Any] | None:
+    """Pooling, scaling, prefixes and length of a sentence-transformers folder; None: it is none.
+
+    Parameters
+    ----------
+    source : Path
+    names : list of str
+        What the checkpoint is called, to know E5 by.
+    report : Report
+        Gets a line.
+
+    Raises
+    ------
+    ValueError
+        The folder asks for something that is not possible here.
+    """
+    listing = source / "modules.json"
+    modules = _modules(listing) if listing.is_file() else []
+    settings: dict[str, Any] = {}
+    for module in modules:
+        kind = str(module.get("type")).rpartition(".")[2]
+        if kind == "Pooling":
+            settings["pooling"] = _pooling(source, str(module.get("path")))
+        elif kind == "Normalize":
+            settings["normalize"] = True
+        elif kind != "Transformer":
+            raise ValueError(f"{listing} has a module {kind!r}; only pooling and scaling are known")
+    if settings:
+        settings.setdefault("normalize", False)
+        settings |= _prompts(source) | _max_length(source)
+    if any(E5.search(name) for name in names):
+        settings.setdefault("pooling", "mean")
+        settings.setdefault("normalize", True)
+        if not settings.get("prefixes"):
+            settings |= {"prefixes": E5_PREFIXES, "default_prefix": "query"}
+    if settings:
+        report.made[FILE] = ", ".join(f"{key} {value!r}" for key, value in settings.items())
+    return settings or None
+
+
+def _modules(path: Path) -> list[dict[str, Any]]:
+    """The list in modules.json."""
+    wrapped = b'{"modules":' + path.read_bytes()[:1_000_000] + b"}"
+    modules = parse_object(path, wrapped)["modules"]
+    if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
+        raise ValueError(f"{path} is not a list of modules")
+    return modules
+
+
+def _pooling(source: Path, name: str) -> str:
+    """The one pooling that a module's config.json switches on."""
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or ".." in name:
+        raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder beside it")
+    path = inside(source, f"{name}/config.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{source} lacks {name}/config.json, which modules.json names")
+    values = read_json(path)
+    chosen = [mode for key, mode in MODES.items() if values.get(key)]
+    if not chosen and isinstance(values.get("pooling_mode"), str):
+        chosen = [values["pooling_mode"]]
+    if len(chosen) != 1 or chosen[0] not in POOLINGS:
+        raise ValueError(f"{path} pools by {' and '.join(chosen)}; possible are mean and cls")
+    return chosen[0]
+
+
+def _prompts(source: Path) -> dict[str, Any]:
+    path = source / "config_sentence_transformers.json"
+    values = read_json(inside(source, path.name)) if path.is_file() else {}
+    prompts = values.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
+        raise ValueError(f"{path}: prompts is not a dict from names to texts")
+    prompts = {name: text for name, text in prompts.items() if text}
+    default = values.get("default_prompt_name")
+    return {"prefixes": prompts, "default_prefix": default if default in list(prompts) else None}
+
+
+def _max_length(source: Path) -> dict[str, Any]:
+    path = source / "sentence_bert_config.json"
+    length = read_json(inside(source, path.name)).get("max_seq_length") if path.is_file() else None
+    return {"max_length": length} if type(length) is int and length > 2 else {}

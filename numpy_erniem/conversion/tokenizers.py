@@ -1,0 +1,139 @@
+"""Tokenizer files of a source → ours: sentencepiece.bpe.model, vocab.txt, and two small JSONs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from numpy_erniem.conversion.report import Report
+from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
+from numpy_erniem.storage import inside, read_json
+
+MODEL = "sentencepiece.bpe.model"
+VOCABULARY = "vocab.txt"
+SETTINGS = "tokenizer_config.json"
+SPECIALS = "special_tokens_map.json"
+ADDED = "added_tokens.json"
+FAST = "tokenizer.json"
+OURS = {
+    "cls_token": "[CLS]",
+    "pad_token": "[PAD]",
+    "sep_token": "[SEP]",
+    "unk_token": "[UNK]",
+    "mask_token": "[MASK]",
+}
+LARGEST = 64_000_000  # bytes of a tokenizer file
+
+
+def small_file(folder: Path, name: str) -> bytes | None:
+    """The bytes of a file of a folder, if it is there."""
+    if not (folder / name).is_file():
+        return None
+    path = inside(folder, name)
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{path} has {size} bytes; a tokenizer file has at most {LARGEST}")
+    return path.read_bytes()
+
+
+def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]:
+    """The tokenizer files of an ERNIE-M source; Paddle's rule for a bare "▁" where it applies."""
+    files = {}
+    for name in (MODEL, VOCABULARY, SETTINGS, SPECIALS, ADDED):
+        content = small_file(source, name)
+        if content is not None:
+            files[name] = content
+    if not {MODEL, VOCABULARY} <= files.keys():
+        report.notes.append(f"the source has no {MODEL} or no {VOCABULARY}: no tokenizer")
+    if paddle and MODEL in files:
+        settings = read_json(inside(source, SETTINGS)) if SETTINGS in files else {**OURS}
+        settings |= {"bare_underline": "paddle", "tokenizer_class": "ErnieMTokenizer"}
+        files[SETTINGS] = as_json(settings)
+        report.made[SETTINGS] = 'with bare_underline "paddle", as PaddleNLP trains and serves'
+    return files
+
+
+def from_xlm_roberta(
+    source: Path, config: dict[str, Any], max_length: int, report: Report
+) -> dict[str, bytes]:
+    """Our tokenizer files from XLM-R's; pieces are not cut, as they were not in training.
+
+    Raises
+    ------
+    ValueError
+        The tokenizer is of another kind, or does not fit the model.
+    """
+    model, how = _model(source)
+    texts = _pieces(model, source)
+    vocabulary = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", *texts, "[MASK]"]
+    if len(vocabulary) > config["vocab_size"] + 1:  # some models have no row for the mask
+        raise ValueError(
+            f"the tokenizer has {len(vocabulary)} entries, the model {config['vocab_size']}"
+        )
+    others = _added_tokens(source, len(vocabulary))
+    if others:
+        report.notes.append(f"added tokens are plain text here: {', '.join(map(repr, others[:9]))}")
+    settings = {
+        **OURS,
+        "cut_pieces": False,
+        "do_lower_case": False,
+        "model_max_length": max_length,
+        "tokenizer_class": "ErnieMTokenizer",
+    }
+    report.made |= {MODEL: how, VOCABULARY: f"{how}; <s> <pad> </s> <unk> <mask> are [CLS] ..."}
+    report.made[SETTINGS] = "pieces are not cut (cut_pieces false)"
+    return {
+        MODEL: model,
+        VOCABULARY: ("\n".join(vocabulary) + "\n").encode("utf-8"),
+        SETTINGS: as_json(settings),
+        SPECIALS: as_json(OURS),
+    }
+
+
+def _model(source: Path) -> tuple[bytes, str]:
+    """The SentencePiece model of a source, there or made, and how it came about."""
+    model = small_file(source, MODEL)
+    if model is not None:
+        return model, f"from {MODEL}"
+    remedy = "convert the weights alone with tokenizer=False (--no-tokenizer)"
+    if not (source / FAST).is_file():
+        kind = ": its tokenizer is WordPiece" if (source / VOCABULARY).is_file() else ""
+        raise ValueError(f"{source} has neither {MODEL} nor {FAST}{kind}; {remedy}")
+    try:
+        return sentencepiece_model(*read_unigram(read_json(inside(source, FAST)))), f"from {FAST}"
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}; {remedy}") from None
+
+
+def _added_tokens(source: Path, count: int) -> list[str]:
+    """Tokens that the source knows beside its vocabulary of `count` entries."""
+    found = read_json(inside(source, ADDED)) if (source / ADDED).is_file() else {}
+    listed = []
+    if (source / FAST).is_file():
+        listed = read_json(inside(source, FAST)).get("added_tokens")
+    for token in listed if isinstance(listed, list) else []:
+        if isinstance(token, dict) and isinstance(token.get("content"), str):
+            found[token["content"]] = token.get("id")
+    return [text for text, index in found.items() if type(index) is int and index >= count]
+
+
+def _pieces(model: bytes, source: Path) -> list[str]:
+    """Ordinary pieces in their order; the first three are the special ones."""
+    from sentencepiece import SentencePieceProcessor
+
+    processor = SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model)
+    except Exception as error:  # the library raises RuntimeError, and others for some bytes
+        raise ValueError(f"{source}: {MODEL} is no SentencePiece model: {error}") from None
+    texts = [processor.id_to_piece(n) for n in range(processor.get_piece_size())]
+    if texts[:3] != ["<unk>", "<s>", "</s>"]:
+        raise ValueError(f"{source}: {MODEL} begins with {texts[:3]}, not as XLM-R's does")
+    if any("\n" in text or "\r" in text for text in texts):
+        raise ValueError(f"{source}: {MODEL} has a piece with a line break in it")
+    return texts[3:]
+
+
+def as_json(values: dict[str, Any]) -> bytes:
+    """A JSON file, keys sorted."""
+    text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+    return f"{text}\n".encode()

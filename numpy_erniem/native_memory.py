@@ -1,0 +1,118 @@
+"""What lies between arrays and pointers: layouts C can read, large results, packed weights."""
+
+import mmap
+import weakref
+
+import numpy as np
+
+from numpy_erniem._kernels import ffi, lib
+
+FLOAT = np.dtype(np.float32)
+LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
+
+_packs: dict[int, tuple[weakref.ref, np.ndarray]] = {}  # id of a weight -> itself, its panels
+
+
+class NoMemoryError(MemoryError):
+    """The kernels found no memory for their work."""
+
+
+def readable(array: np.ndarray) -> np.ndarray:
+    """The array itself where C can read it from end to end, else a copy."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned:
+        return array
+    return np.array(array, order="C", copy=True)
+
+
+def floats(array: np.ndarray):
+    """Pointer to a readable float32 array, which must outlive its use."""
+    return ffi.from_buffer("float[]", array)
+
+
+def new_array(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised float32 array; a large one takes over memory that an earlier one left.
+
+    The system hands out large blocks page by page, each cleared at first touch: as slow as
+    computing what is to be written there.
+    """
+    size = 4
+    for n in shape:
+        size *= n
+    if size < LARGE:
+        return np.empty(shape, FLOAT)
+    block = lib.erniem_acquire(size)
+    if block == ffi.NULL:
+        raise NoMemoryError(f"no memory for a result of {size} bytes")
+    owner = ffi.buffer(ffi.gc(block, lib.erniem_release), size)
+    return np.frombuffer(owner, FLOAT).reshape(shape)
+
+
+def panels(weight: np.ndarray) -> np.ndarray:
+    """The (N, K) weight as `erniem_linear` reads it.
+
+    A weight that cannot change is packed once, and its panels live as long as it does. One that
+    can, as in training, is packed for every call.
+    """
+    entry = _packs.get(id(weight))
+    if entry is not None and entry[0]() is weight and not weight.flags.writeable:
+        return entry[1]
+    packed = _pack(weight)
+    if is_frozen(weight):
+        _leave_to_the_file(weight)
+        key = id(weight)
+        forget = weakref.ref(weight, lambda _: _packs.pop(key, None))
+        _packs[key] = forget, packed
+    return packed
+
+
+def is_frozen(array: np.ndarray) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    view = array
+    while isinstance(view, np.ndarray):
+        if view.flags.writeable:
+            return False
+        view = view.base
+    if view is None:
+        return True
+    try:
+        return memoryview(view).readonly
+    except (TypeError, ValueError):  # not a buffer, or a closed one: who knows who writes there
+        return False
+
+
+def _leave_to_the_file(weight: np.ndarray) -> None:
+    """Take the pages of a mapped weight out of memory: from now on its panels are read instead.
+
+    They stay in the file, and come back by themselves should anybody look at the weight again.
+    """
+    owner = weight
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    if not isinstance(owner, mmap.mmap) or not hasattr(owner, "madvise"):
+        return
+    base = np.frombuffer(owner, np.uint8, 1).ctypes.data
+    start = weight.ctypes.data - base
+    end = (start + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    if end > start:
+        owner.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
+def forget_panels() -> None:
+    """Drop every packed weight."""
+    _packs.clear()
+
+
+def _pack(weight: np.ndarray) -> np.ndarray:
+    n, k = weight.shape
+    weight = readable(weight)
+    size = lib.erniem_packed_size(n, k)
+    if size < 0:
+        raise NoMemoryError(f"a weight of {n} times {k} is too large to pack")
+    packed = new_array((size,))
+    if lib.erniem_pack(n, k, floats(weight), floats(packed)) < 0:
+        raise NoMemoryError(f"no memory to pack a weight of {n} times {k}")
+    return packed

@@ -1,0 +1,183 @@
+"""XLM-RoBERTa's family: torch's numbers from the folded weights, the same ids, the settings."""
+
+import json
+
+import numpy as np
+import pytest
+
+import numpy_erniem
+from numpy_erniem import ErnieMModel, convert
+from numpy_erniem.conversion.family import DIFFERS, FAMILY, from_family
+from numpy_erniem.storage import read_folder, write_folder
+
+SIZES = {
+    "vocab_size": 99,
+    "hidden_size": 12,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 2,
+    "intermediate_size": 37,
+    "max_position_embeddings": 30,
+    "layer_norm_eps": 1e-5,
+}
+IDS = np.array([[0, 5, 17, 2, 8, 9, 3], [0, 6, 7, 2, 1, 1, 1]])
+MASK = (IDS != 1).astype(int)
+
+
+@pytest.fixture
+def transformers():
+    pytest.importorskip("torch")
+    return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def make(transformers, tmp_path):
+    """Save a small model of a class, with large random weights, and return model and folder."""
+    import torch
+
+    def make(name, safe=True, **sizes):
+        config_name = "XLMRobertaConfig" if name.startswith("XLM") else "BertConfig"
+        config = getattr(transformers, config_name)(**{**SIZES, **sizes})
+        torch.manual_seed(7)
+        model = getattr(transformers, name)(config).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.3)
+        model.save_pretrained(tmp_path / "source", safe_serialization=safe)
+        return model, tmp_path / "source"
+
+    return make
+
+
+def run(model, **arguments):
+    import torch
+
+    tensors = {name: torch.from_numpy(x) for name, x in arguments.items()}
+    with torch.no_grad():
+        return model(**tensors, output_hidden_states=True)
+
+
+def converted(folder, tmp_path):
+    report = convert(folder, tmp_path / "out", tokenizer=False)
+    return tmp_path / "out", report
+
+
+@pytest.mark.parametrize("name", ["XLMRobertaModel", "BertModel"])
+def test_the_encoder_equals_torchs(name, make, tmp_path, backend):
+    model, source = make(name, pad_token_id=1)
+    out, _ = converted(source, tmp_path)
+    want = run(model, input_ids=IDS, attention_mask=MASK)
+    got = ErnieMModel.from_pretrained(out)(IDS, attention_mask=MASK, output_hidden_states=True)
+    for a, b in zip(got.hidden_states, want.hidden_states, strict=True):
+        np.testing.assert_allclose(a[MASK == 1], b.numpy()[MASK == 1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(got.pooler_output, want.pooler_output.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*tensors not used:UserWarning")
+@pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])
+@pytest.mark.parametrize(
+    "name", ["XLMRobertaForSequenceClassification", "BertForSequenceClassification"]
+)
+def test_the_classifier_equals_torchs(name, safe, make, tmp_path):
+    model, source = make(name, safe, pad_token_id=1, num_labels=5)
+    out, _ = converted(source, tmp_path)
+    w = {n: t.numpy() for n, t in read_folder(out).items()}
+    encoder = ErnieMModel.from_pretrained(out)
+    got = encoder(IDS, attention_mask=MASK).pooler_output @ w["classifier.weight"].T
+    want = run(model, input_ids=IDS, attention_mask=MASK).logits.numpy()
+    np.testing.assert_allclose(got + w["classifier.bias"], want, rtol=0, atol=1e-5)
+    assert encoder.config.architectures == ["ErnieMForSequenceClassification"]
+    assert encoder.config.num_labels == 5
+
+
+HEADED = {
+    "XLMRobertaForTokenClassification": "classifier.weight",
+    "XLMRobertaForQuestionAnswering": "qa_outputs.weight",
+    "XLMRobertaForMultipleChoice": "classifier.weight",
+    "XLMRobertaForMaskedLM": "lm_head.layer_norm.weight",
+    "BertForTokenClassification": "classifier.weight",
+    "BertForQuestionAnswering": "qa_outputs.weight",
+}
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_other_heads_equal_torchs(name, make, tmp_path):
+    model, source = make(name, pad_token_id=1)
+    out, _ = converted(source, tmp_path)
+    assert HEADED[name] in read_folder(out)
+    ours = numpy_erniem.load(out)
+    assert type(ours).__name__ == "ErnieMFor" + name.partition("For")[2]
+    arguments = {"input_ids": IDS, "attention_mask": MASK}
+    if name.endswith("MultipleChoice"):
+        arguments = {key: value[None] for key, value in arguments.items()}
+    want, got = run(model, **arguments), ours(**arguments)
+    for key in ("logits", "start_logits", "end_logits"):
+        if key in want:
+            a, b = got[key], want[key].numpy()
+            seen = MASK == 1 if b.shape[:2] == IDS.shape else slice(None)
+            np.testing.assert_allclose(a[seen], b[seen], rtol=0, atol=2e-5)
+
+
+def test_a_head_that_ernie_m_has_not_is_dropped(make, tmp_path):
+    _, source = make("BertForMaskedLM", pad_token_id=1)
+    out, report = converted(source, tmp_path)
+    assert any(name.startswith("cls.predictions.") for name in report.dropped)
+    assert not any(name.startswith("cls.") for name in read_folder(out))
+
+
+def test_a_missing_pooler_becomes_the_identity(make, tmp_path):
+    _, source = make("BertForMaskedLM", pad_token_id=1)
+    out, report = converted(source, tmp_path)
+    got = ErnieMModel.from_pretrained(out)(IDS)
+    np.testing.assert_allclose(got.pooler_output, np.tanh(got.last_hidden_state[:, 0]), atol=1e-6)
+    assert "pooler.dense" in report.made
+
+
+def test_a_second_token_type_is_noted(make, tmp_path):
+    _, source = make("BertModel", type_vocab_size=2)
+    assert "token type 1" in str(converted(source, tmp_path)[1])
+
+
+def test_half_precision_sources(make, tmp_path):
+    model, source = make("XLMRobertaModel", pad_token_id=1)
+    model.half().save_pretrained(source)
+    out, _ = converted(source, tmp_path)
+    want = run(model.float(), input_ids=IDS, attention_mask=MASK).last_hidden_state.numpy()
+    got = ErnieMModel.from_pretrained(out)(IDS, attention_mask=MASK)[0]
+    np.testing.assert_allclose(got[MASK == 1], want[MASK == 1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(DIFFERS))
+def test_other_architectures_are_refused_by_what_differs(kind):
+    with pytest.raises(ValueError, match="is not of the ERNIE-M architecture") as caught:
+        from_family({"model_type": kind}, {})
+    assert DIFFERS[kind] in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [None, 3, [], "unheard-of"])
+def test_an_unknown_architecture_is_refused(kind):
+    with pytest.raises(ValueError, match=f"can be converted: ernie_m, {FAMILY[0]}"):
+        from_family({"model_type": kind}, {})
+
+
+FEATURES = {
+    "position_embedding_type 'relative_key'": {"position_embedding_type": "relative_key"},
+    "is_decoder is true": {"is_decoder": True},
+    "pad_token_id 3": {"pad_token_id": 3},
+}
+
+
+@pytest.mark.parametrize("message", FEATURES)
+def test_a_feature_that_ernie_m_has_not_is_named(message, make, tmp_path):
+    _, source = make("XLMRobertaModel", **{"pad_token_id": 1})
+    config = json.loads((source / "config.json").read_text()) | FEATURES[message]
+    (source / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        convert(source, tmp_path / "out", tokenizer=False)
+
+
+def test_a_tensor_without_a_place_is_named(make, tmp_path):
+    _, source = make("XLMRobertaModel", pad_token_id=1)
+    tensors = {n: t.numpy() for n, t in read_folder(source).items()}
+    tensors["encoder.layer.0.adapter.weight"] = np.ones(3, np.float32)
+    write_folder(source, tensors)
+    with pytest.raises(ValueError, match=r"encoder\.layer\.0\.adapter\.weight has no place"):
+        convert(source, tmp_path / "out", tokenizer=False)

@@ -1,0 +1,78 @@
+"""Fixtures for the C kernels: they are built, on every instruction set this processor has."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import native_is_built
+
+# Every number of rows or columns that a loop could get wrong: none, one, one beside the tiles of
+# each instruction set (4 × 8, 6 × 16, 14 × 32), primes, more than a block.
+ROWS = (1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29, 139, 141)
+COLUMNS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 97)
+DEPTHS = (1, 2, 17, 64, 767, 768, 769, 1543)
+
+
+def pytest_collection_modifyitems(items):
+    if native_is_built():
+        return
+    for item in items:
+        if "tests/native" in item.path.as_posix():
+            item.add_marker(pytest.mark.skip("the C kernels are not built"))
+
+
+def isas():
+    if not native_is_built():
+        return ["none"]
+    from numpy_erniem import native
+
+    return native.available_isas()
+
+
+@pytest.fixture(params=isas())
+def isa(request):
+    """Run a test once per instruction set."""
+    from numpy_erniem import native
+
+    native.choose_isa(request.param)
+    yield request.param
+    native.choose_isa(native.available_isas()[0])
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads inside a test."""
+    from numpy_erniem import native
+
+    before = native.get_num_threads()
+    yield native.set_num_threads
+    native.set_num_threads(before)
+
+
+@pytest.fixture
+def kernels():
+    """The C interface itself: pointers of arrays, and the functions."""
+    from numpy_erniem import native
+
+    class Kernels:
+        lib = native.lib
+        null = native.ffi.NULL
+
+        @staticmethod
+        def of(array):
+            return native.floats(array)
+
+        @staticmethod
+        def strides(*numbers):
+            return native.ffi.new("int64_t[3]", numbers)
+
+        @staticmethod
+        def bytes(array):
+            return native.ffi.from_buffer("uint8_t[]", array)
+
+    return Kernels
+
+
+@pytest.fixture
+def unset():
+    """Arrays full of NaN: whatever a kernel forgets to write will show."""
+    return lambda *shape: np.full(shape, np.nan, np.float32)

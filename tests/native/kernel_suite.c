@@ -1,0 +1,146 @@
+/* Every kernel beside its reference, as a program of its own, so that sanitizers and emulators can
+   run it: over all edge sizes, instruction sets and a few numbers of threads. Arrays end where
+   their memory ends, and start anywhere a float may. Exit status 0 if all is well. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.cdef.h"
+
+static int failures;
+static uint32_t seed = 1;
+
+static float uniform(void) /* in [-1, 1) */
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(seed >> 8) / 8388608.0f - 1.0f;
+}
+
+static float *numbers(int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x + 1);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = uniform();
+    return x;
+}
+
+static float *unset(int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x + 1);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = NAN;
+    return x;
+}
+
+static void compare(const char *what, int64_t a, int64_t b, int64_t c, int64_t n, const float *got,
+                    const float *want)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float room = 2e-5f * (1.0f + fabsf(want[i]));
+        if (!(fabsf(got[i] - want[i]) <= room)) {
+            fprintf(stderr, "%s, %s (%d, %d, %d): [%d] is %g, not %g\n", erniem_isa(), what, (int)a,
+                    (int)b, (int)c, (int)i, got[i], want[i]);
+            failures++;
+            return;
+        }
+    }
+}
+
+static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
+{
+    float *x = numbers(m * k), *w = numbers(n * k), *bias = numbers(n), *got = unset(m * n);
+    float *want = unset(m * n), *packed = unset(erniem_packed_size(n, k));
+    for (int64_t i = 0; i < n * k; i++)
+        w[i] /= sqrtf((float)k);
+    failures += erniem_pack(n, k, w, packed) != 0;
+    failures += erniem_linear(m, n, k, x, packed, bias, activation, got) != 0;
+    erniem_linear_reference(m, n, k, x, w, bias, activation, want);
+    compare("linear", m, n, k, m * n, got, want);
+    free(x), free(w), free(bias), free(got), free(want), free(packed);
+}
+
+static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
+{
+    enum { B = 2, H = 3 };
+    float *q = numbers(B * T * H * d), *k = numbers(B * S * H * d), *v = numbers(B * H * S * d);
+    float *factor = numbers(H);
+    uint8_t *visible = malloc((size_t)(B * T * S));
+    for (int64_t i = 0; i < B * T * S; i++)
+        visible[i] = uniform() < 0.0f;
+    const int64_t q_stride[3] = {T * H * d, d, H * d}, k_stride[3] = {S * H * d, d, H * d};
+    const int64_t v_stride[3] = {H * S * d, S * d, d}, factor_stride[3] = {0, 1, 0};
+    const int64_t mask_stride[3] = {T * S, 0, mask_rows ? S : 0};
+    float *results[4];
+    for (int i = 0; i < 4; i++)
+        results[i] = unset(i % 2 ? B * H * T * S : B * H * T * d);
+    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, visible,
+                                 mask_stride, factor, factor_stride, results[0], results[1]) != 0;
+    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, visible,
+                               mask_stride, factor, factor_stride, results[2], results[3]);
+    compare("attention", T, S, d, B * H * T * d, results[0], results[2]);
+    compare("probabilities", T, S, d, B * H * T * S, results[1], results[3]);
+    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, NULL, NULL,
+                                 NULL, NULL, results[0], NULL) != 0;
+    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, NULL, NULL,
+                               NULL, NULL, results[2], NULL);
+    compare("attention without mask", T, S, d, B * H * T * d, results[0], results[2]);
+    for (int i = 0; i < 4; i++)
+        free(results[i]);
+    free(q), free(k), free(v), free(factor), free(visible);
+}
+
+static void check_rows(int64_t n, int64_t d)
+{
+    float *x = numbers(n * d), *add = numbers(n * d), *w = numbers(d), *b = numbers(d);
+    float *got = unset(n * d), *want = unset(n * d);
+    int64_t *ids = malloc((size_t)(n + 1) * sizeof *ids);
+    failures += erniem_add_norm(n, d, x, add, w, b, 1e-3f, got) != 0;
+    erniem_add_norm_reference(n, d, x, add, w, b, 1e-3f, want);
+    compare("add_norm", n, d, 0, n * d, got, want);
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = n - 1 - i;
+    failures += n && erniem_embed(n, d, ids, x, ids, n, add, w, b, 1e-3f, got) != 0;
+    for (int64_t i = 0; i < n; i++)
+        compare("embed", n, d, i, d, got + (n - 1 - i) * d, want + i * d);
+    for (int activation = 0; activation < 14; activation++) {
+        memcpy(got, x, (size_t)(n * d) * sizeof *x);
+        memcpy(want, x, (size_t)(n * d) * sizeof *x);
+        erniem_activate(activation, n * d, got);
+        erniem_activate_reference(activation, n * d, want);
+        compare("activate", n, d, activation, n * d, got, want);
+    }
+    free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
+}
+
+static void check_everything(void)
+{
+    const int64_t sizes[] = {1, 3, 5, 7, 13, 15, 17, 31, 33};
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < COUNT; j++) {
+            check_linear(sizes[i], sizes[j], sizes[(i + j) % COUNT], i);
+            check_attention(sizes[i], sizes[j], sizes[(i + j) % COUNT], i % 2);
+            check_rows(sizes[i], sizes[j]);
+        }
+    check_linear(0, 3, 4, 1), check_linear(3, 0, 4, 1), check_linear(3, 4, 0, 1);
+    check_linear(150, 40, 769, 1), check_linear(2, 65, 1543, 0);
+    check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
+    check_rows(70, 300);
+}
+
+int main(void)
+{
+    for (int i = 0; erniem_available_isa(i); i++) {
+        failures += erniem_choose_isa(erniem_available_isa(i)) != 0;
+        for (int threads = 1; threads <= 3; threads += 2) {
+            erniem_set_threads(threads);
+            check_everything();
+        }
+        printf("%s: %s\n", erniem_isa(), failures ? "wrong" : "right");
+    }
+    erniem_forget_memory();
+    return failures != 0;
+}

@@ -1,0 +1,156 @@
+"""act(x Wᵀ + b): the packed kernel beside the triple loop, then the twin beside NumPy."""
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ops
+from numpy_erniem.activations import ACTIVATIONS
+from numpy_erniem.backend import Declined
+from tests.native.conftest import COLUMNS, DEPTHS, ROWS
+
+GELU = 1
+
+
+def both(kernels, unset, x, w, bias, activation=0):
+    """Result of the kernel and of the loops it must equal."""
+    lib, of = kernels.lib, kernels.of
+    (m, k), n = x.shape, len(w)
+    packed = unset(lib.erniem_packed_size(n, k))
+    assert lib.erniem_pack(n, k, of(w), of(packed)) == 0
+    got, want = unset(m, n), unset(m, n)
+    shift = kernels.null if bias is None else of(bias)
+    assert lib.erniem_linear(m, n, k, of(x), of(packed), shift, activation, of(got)) == 0
+    assert lib.erniem_linear_reference(m, n, k, of(x), of(w), shift, activation, of(want)) == 0
+    return got, want
+
+
+def operands(rng, m, n, k):
+    scale = 1 / np.sqrt(max(1, k))
+    return (
+        rng.standard_normal((m, k), np.float32),
+        rng.standard_normal((n, k), np.float32) * np.float32(scale),
+        rng.standard_normal(n, np.float32),
+    )
+
+
+@pytest.mark.parametrize("k", DEPTHS)
+def test_every_depth_and_width(isa, kernels, unset, rng, close, k):
+    for n in COLUMNS:
+        close(*both(kernels, unset, *operands(rng, 5, n, k), GELU), "primitive", f"(5, {n}, {k})")
+
+
+@pytest.mark.parametrize("n", [31, 64])
+def test_every_number_of_rows(isa, kernels, unset, rng, close, n):
+    for m in (*range(1, 31), *ROWS):
+        close(*both(kernels, unset, *operands(rng, m, n, 37)), "primitive", f"({m}, {n}, 37)")
+
+
+def test_sizes_of_nothing(isa, kernels, unset, rng, close):
+    for m, n, k in ((0, 3, 4), (3, 0, 4), (0, 0, 0), (3, 4, 0)):
+        close(*both(kernels, unset, *operands(rng, m, n, k)), "primitive", f"({m}, {n}, {k})")
+
+
+def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close):
+    x, w, bias = operands(rng, 17, 33, 900)
+    without, want = both(kernels, unset, x, w, None)
+    close(without, want, "primitive")
+    assert np.abs(without - both(kernels, unset, x, w, bias)[0]).max() > 0.1
+
+
+def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
+    lib, null = kernels.lib, kernels.null
+    bad = lib.ERNIEM_BAD_SIZE
+    for m, n, k in ((-1, 1, 1), (1, -1, 1), (1, 1, -1), (1 << 40, 1 << 40, 1), (1, 1 << 62, 4)):
+        assert lib.erniem_linear(m, n, k, null, null, null, 0, null) == bad
+    for n, k in ((-1, 1), (1, -1), (1 << 62, 1 << 62)):
+        assert lib.erniem_packed_size(n, k) == bad
+        assert lib.erniem_pack(n, k, null, null) == bad
+    for activation in (-1, 14):
+        assert lib.erniem_linear(1, 1, 1, null, null, null, activation, null) == bad
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_every_activation_equals_the_formula(isa, rng, close, name):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, 9, 45, 64)
+    weights = {"weight": w, "bias": bias}
+    close(native.linear(x, weights, name), ops.linear.body(x, weights, name), "primitive", name)
+
+
+def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, 20, 40, 70)
+    x[3, 5], x[7, 0], x[11, 69] = np.nan, np.inf, -np.inf
+    w[2, 9], bias[38] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        want = ops.linear.body(x, {"weight": w, "bias": bias})
+    got = native.linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
+
+
+def test_denormal_numbers_are_kept(isa):
+    from numpy_erniem import native
+
+    tiny = np.float32(1e-40)
+    w = {"weight": np.eye(33, dtype=np.float32), "bias": np.zeros(33, np.float32)}
+    x = np.full((15, 33), tiny)
+    np.testing.assert_array_equal(native.linear(x, w), x)
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 3, 6), (2, 1, 3, 6)])
+def test_any_number_of_axes(rng, close, shape):
+    from numpy_erniem import native
+
+    x = rng.standard_normal(shape, np.float32)
+    _, w, bias = operands(rng, 1, 5, 6)
+    weights = {"weight": w, "bias": bias}
+    close(native.linear(x, weights), ops.linear.body(x, weights), "primitive")
+
+
+def layouts(x):
+    """The same numbers, lying otherwise."""
+    yield "every second column", np.repeat(x, 2, axis=1)[:, ::2]
+    yield "column by column", np.asfortranarray(x)
+    yield "backwards", x[::-1].copy()[::-1]
+    read_only = x.copy()
+    read_only.setflags(write=False)
+    yield "read-only", read_only
+    shifted = np.frombuffer(b"\0" + x.tobytes(), np.float32, x.size, 1).reshape(x.shape)
+    assert not shifted.flags.aligned
+    yield "misaligned", shifted
+
+
+def test_any_layout(rng, close):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, 7, 12, 10)
+    want = ops.linear.body(x, {"weight": w, "bias": bias})
+    for name, other in layouts(x):
+        close(native.linear(other, {"weight": w, "bias": bias}), want, "primitive", name)
+    for name, other in layouts(w):
+        close(native.linear(x, {"weight": other, "bias": bias}), want, "primitive", name)
+    step = np.repeat(bias, 2)[::2]
+    close(native.linear(x, {"weight": w, "bias": step}), want, "primitive", "bias")
+
+
+def test_what_is_declined(rng):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, 2, 3, 4)
+    declined = [
+        (x.astype(np.float64), w, bias),
+        (x.astype(">f4"), w, bias),
+        (x, w.astype(np.float16), bias),
+        (x, w, bias.astype(">f4")),
+        (x[:, :3], w, bias),
+        (x, w, bias[:2]),
+        (x[:0], w, bias),
+        (x, w[0], bias),
+        (np.float32(1).reshape(()), w, bias),
+    ]
+    for a, b, c in declined:
+        assert isinstance(native.linear(a, {"weight": b, "bias": c}), Declined)
+    assert isinstance(native.linear(x, {"weight": w, "bias": bias}, "maxout"), Declined)

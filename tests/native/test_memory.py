@@ -1,0 +1,167 @@
+"""Packed weights and result memory: right, shared, and given back."""
+
+import gc
+import mmap
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ops
+
+memory = pytest.importorskip("numpy_erniem.native_memory")
+
+
+@pytest.fixture(autouse=True)
+def no_packs():
+    memory.forget_panels()
+    yield
+    memory.forget_panels()
+
+
+def frozen(array):
+    array.setflags(write=False)
+    return array
+
+
+def weights(rng, n=20, k=30, freeze=True):
+    w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.ones(n, np.float32)}
+    return {name: frozen(a) if freeze else a for name, a in w.items()}
+
+
+def test_a_weight_that_cannot_change_is_packed_once(rng):
+    from numpy_erniem import native
+
+    w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
+    native.linear(x, w)
+    ((_, packed),) = memory._packs.values()
+    native.linear(x, w)
+    assert memory.panels(w["weight"]) is packed
+
+
+def test_its_panels_die_with_it(rng):
+    w = weights(rng)
+    memory.panels(w["weight"])
+    assert len(memory._packs) == 1
+    del w
+    gc.collect()
+    assert memory._packs == {}
+
+
+def test_a_weight_that_may_change_is_read_anew(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng, freeze=False), rng.standard_normal((4, 30), np.float32)
+    native.linear(x, w)
+    w["weight"] *= 2
+    close(native.linear(x, w), ops.linear.body(x, w), "primitive")
+    assert memory._packs == {}
+
+
+def test_a_read_only_view_of_a_writable_weight_may_change(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng, freeze=False), rng.standard_normal((4, 30), np.float32)
+    view = {"weight": frozen(w["weight"][:]), "bias": w["bias"]}
+    native.linear(x, view)
+    w["weight"][:] = 0
+    close(native.linear(x, view), np.ones((4, 20), np.float32), "exact")
+
+
+def test_a_weight_that_is_made_writable_again_is_read_anew(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
+    native.linear(x, w)
+    w["weight"].setflags(write=True)
+    w["weight"][:] = 0
+    close(native.linear(x, w), np.ones((4, 20), np.float32), "exact")
+
+
+def test_what_counts_as_frozen(tmp_path):
+    path = tmp_path / "numbers"
+    np.arange(64, dtype=np.float32).tofile(path)
+    assert memory.is_frozen(np.memmap(path, np.float32, "r"))
+    assert not memory.is_frozen(np.memmap(path, np.float32, "r+"))
+    assert memory.is_frozen(np.memmap(path, np.float32, "r")[3:9].reshape(2, 3))
+    with path.open("r+b") as file:
+        for access, expected in ((mmap.ACCESS_READ, True), (mmap.ACCESS_WRITE, False)):
+            array = np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), np.float32)
+            array.setflags(write=False)
+            assert memory.is_frozen(array) is expected
+    assert memory.is_frozen(np.frombuffer(b"abcd", np.float32))
+    assert not memory.is_frozen(frozen(np.frombuffer(bytearray(b"abcd"), np.float32)))
+    assert not memory.is_frozen(np.zeros(3, np.float32))
+
+
+def test_large_results_are_separate_arrays():
+    first, second = memory.new_array((600, 1000)), memory.new_array((600, 1000))
+    first[:], second[:] = 1, 2
+    assert first.flags.writeable
+    assert first.flags.c_contiguous
+    part = first[3:5]
+    del first
+    third = memory.new_array((600, 1000))
+    third[:] = 3
+    assert (part == 1).all()
+    assert (second == 2).all()
+
+
+def test_memory_of_a_large_result_is_used_again():
+    address = memory.new_array((600, 1000)).ctypes.data
+    assert memory.new_array((600, 1000)).ctypes.data == address
+
+
+def test_a_mapped_weight_leaves_its_pages_to_the_file(tmp_path, rng, close):
+    from numpy_erniem import native
+
+    path, smaps = tmp_path / "weight", "/proc/self/smaps"
+    original = rng.standard_normal((1000, 1000), np.float32)
+    original.tofile(path)
+    mapped = np.memmap(path, np.float32, "r", shape=original.shape)
+
+    def resident():
+        with open(smaps) as file:
+            lines = iter(file)
+            for line in lines:
+                if line.rstrip().endswith(str(path)):
+                    return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
+
+    try:
+        assert mapped.sum() == pytest.approx(original.sum(), rel=1e-3)
+        assert resident() > 3000
+    except FileNotFoundError:
+        pytest.skip(f"this system has no {smaps}")
+    x, bias = rng.standard_normal((3, 1000), np.float32), np.zeros(1000, np.float32)
+    got = native.linear(x, {"weight": mapped, "bias": bias})
+    assert resident() < 200
+    np.testing.assert_array_equal(mapped, original)
+    np.testing.assert_allclose(got, x @ original.T, atol=1e-3)
+
+
+def peak_megabytes():
+    resource = pytest.importorskip("resource")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def test_ten_thousand_calls_leak_nothing(rng):
+    from numpy_erniem import native
+
+    w, x = weights(rng, 33, 64), rng.standard_normal((40, 64), np.float32)
+    q = rng.standard_normal((1, 2, 40, 64), np.float32)
+    large = rng.standard_normal((9, 64), np.float32)
+    wide = weights(rng, 40_000, 64)
+
+    def calls(n):
+        for i in range(n):
+            native.linear(x, w, "gelu")
+            native.attention(q, q, q)
+            native.add_norm(x, x, {"weight": x[0], "bias": x[1]}, 1e-5)
+            if i % 50 == 0:  # a result of 1.4 MB, a weight packed and dropped
+                native.linear(large, wide)
+                native.linear(x, weights(rng, 33, 64))
+
+    calls(500)
+    before = peak_megabytes()
+    calls(10_000)
+    assert peak_megabytes() - before < 8
+    assert len(memory._packs) == 2
