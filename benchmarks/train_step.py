@@ -1,0 +1,169 @@
+"""A training step of a masked language model beside torch's, same threads, same batch.
+
+    python benchmarks/train_step.py [--threads 2] [--runs 15]
+
+Two sizes: 3 layers of 128 (the bundled model) with 64 x 44 tokens, and 6 layers of 384 with
+16 x 64; vocabulary 12,000, 20 % of the tokens masked, an attention mask per query as CAMLM has it,
+no dropout. A step is loss, gradients, clipping to norm 1, and AdamW. First the loss and the weights
+after three steps are compared, then steps of both are timed in turn, in one process; memory is the
+growth of the peak of a process that does nothing else. torch computes the scores of masked tokens
+only, too.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
+from numpy_erniem.learn import trainable, value_and_grad
+from numpy_erniem.learn.optimizer import AdamW, clip
+from numpy_erniem.weights import flatten
+
+V, MASKED, RATE = 12_000, 0.2, 1e-3
+SIZES = {  # layers, width, heads, batch, tokens
+    "tiny": (3, 128, 4, 64, 44),
+    "six layers": (6, 384, 6, 16, 64),
+}
+
+
+def setting(size):
+    """A model and a batch."""
+    L, D, H, B, T = SIZES[size]
+    config = ErnieMConfig(
+        vocab_size=V,
+        hidden_size=D,
+        num_hidden_layers=L,
+        num_attention_heads=H,
+        intermediate_size=4 * D,
+    )
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, V, (B, T))
+    labels = np.where(rng.random((B, T)) < MASKED, ids, -100)
+    visible = (rng.random((B, T, T)) < 0.7) | np.eye(T, dtype=bool)
+    batch = {"input_ids": ids, "attention_mask": visible, "labels": labels}
+    return trainable(ErnieMForMaskedLM(config, seed=1)), batch
+
+
+def ours(size, threads):
+    """A function that makes a step and returns its loss, and the weights."""
+    model, batch = setting(size)
+    weights, optimizer = flatten(model.weights), AdamW(RATE)
+
+    def step():
+        loss, gradients = value_and_grad(model, batch, threads=threads)
+        flat, _ = clip(flatten(gradients), 1.0)
+        optimizer.step(weights, flat, threads=threads)
+        return loss
+
+    return step, weights
+
+
+def theirs(size, threads):
+    """The same in torch."""
+    import torch
+    from torch.nn import functional
+
+    from tests.learn import oracle
+
+    torch.set_num_threads(threads)
+    model, batch = setting(size)
+    config, batch = model.config, {k: torch.as_tensor(v) for k, v in batch.items()}
+    flat = {
+        k: torch.nn.Parameter(torch.from_numpy(v.copy())) for k, v in flatten(model.weights).items()
+    }
+    w = {k.removeprefix("ernie_m."): v for k, v in flat.items()}
+    groups = [
+        {"params": [v for v in flat.values() if v.ndim > 1], "weight_decay": 0.01},
+        {"params": [v for v in flat.values() if v.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    chosen = batch["labels"] != -100
+
+    def step():
+        optimizer.zero_grad()
+        x = oracle.encode(w, config, batch["input_ids"], batch["attention_mask"])[chosen]
+        h = functional.gelu(oracle.linear(x, w, "lm_head.dense"))
+        h = oracle.norm(h, w, "lm_head.layer_norm", config.layer_norm_eps)
+        scores = h @ w["embeddings.word_embeddings.weight"].T + w["lm_head.bias"]
+        loss = functional.cross_entropy(scores, batch["labels"][chosen])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(flat.values(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step, flat
+
+
+def verify(size, threads):
+    """Three steps of each: the same losses, nearly the same weights."""
+    (mine, weights), (other, flat) = ours(size, threads), theirs(size, threads)
+    for n in range(3):
+        a, b = mine(), other()
+        assert abs(a - b) < 1e-4 * b, f"{size}: loss {a} and {b} at step {n}"
+    worst = max(
+        np.abs(weights[k] - v.detach().numpy()).max()
+        for k, v in flat.items()
+        if not k.endswith("k_proj.bias")  # its gradient is 0: Adam makes steps of the rounding
+    )
+    assert worst < 3 * RATE, f"{size}: weights differ by {worst}"
+    return worst
+
+
+def peak_memory(size, threads, which):
+    """Megabytes that three steps add to the peak of a fresh process."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
+        f"import train_step as t; print(t.growth(t.{which}, {size!r}, {threads}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def growth(make, size, threads):
+    if make is theirs:
+        import torch  # noqa: F401, its libraries are not the step's memory
+    before = peak()
+    step, _ = make(size, threads)
+    for _ in range(3):
+        step()
+    return (peak() - before) / 1024
+
+
+def peak():
+    """Kilobytes; of the process since its program started, so Linux alone."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=15)
+    options = parser.parse_args()
+    print(f"{options.threads} threads, median and best of {options.runs} steps, milliseconds\n")
+    print("size        ours            torch           speed   peak MB ours, torch   difference")
+    for size in SIZES:
+        worst = verify(size, options.threads)
+        steps = ours(size, options.threads)[0], theirs(size, options.threads)[0]
+        times = [[], []]
+        for _ in range(options.runs):
+            for step, kept in zip(steps, times, strict=True):
+                start = time.perf_counter()
+                step()
+                kept.append(1e3 * (time.perf_counter() - start))
+        (mine, least), (other, best) = ((np.median(t[2:]), min(t)) for t in times)
+        memory = [peak_memory(size, options.threads, which) for which in ("ours", "theirs")]
+        print(
+            f"{size:10}  {mine:6.0f} {least:6.0f}   {other:6.0f} {best:6.0f}   {other / mine:5.2f}x"
+            f"   {memory[0]:6.0f} {memory[1]:6.0f}          {worst:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Every primitive with its gradient: the value, and a function from dy to the other gradients.
+
+    y, backward = linear(x, w)
+    dx, dw = backward(dy)
+
+dy is the gradient of the loss by y, of y's shape; dw is a dict like w. The value comes from `ops`,
+through the seam; beside it stands only what the way back needs. Shapes as in `ops`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem import ops
+from numpy_erniem.learn.slopes import activate, through_activation
+from numpy_erniem.learn.trees import SparseRows
+
+Weights = Mapping[str, Any]
+Backward = Callable[..., Any]
+
+
+def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[Any, Backward]:
+    """act(x Wᵀ + b): dx = dz W, dW = dzᵀ x, db = Σ dz, where dz = dy · act'(z).
+
+    Parameters
+    ----------
+    x : (..., K) array
+    w : dict with "weight" (N, K) and "bias" (N,)
+    activation : name in `SLOPES`, optional
+
+    Returns
+    -------
+    y : (..., N) array
+    backward : from dy (..., N) to dx (..., K) and the gradients of w
+    """
+    z = ops.linear(x, w)  # (..., K) -> (..., N)
+    y = z if activation is None else activate(z, activation)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
+        dz = dy if activation is None else through_activation(dy, z, y, activation)
+        rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, z.shape[-1])  # (M, K), (M, N)
+        dw = {"weight": dz.T @ rows, "bias": column_sums(dz)}  # (N, M)·(M, K) -> (N, K)
+        return (dz @ w["weight"]).reshape(x.shape), dw  # (M, N)·(N, K) -> (M, K)
+
+    return y, backward
+
+
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """Σ over the rows as a product, which BLAS does faster than a sum: (M, N) -> (N,)."""
+    return np.ones(len(x), x.dtype) @ x
+
+
+def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any, Backward]:
+    """Layer norm of v = x + residual: y = n γ + β, where n = (v - mean) / σ.
+
+    The gradient of x and of residual is dv = (g - mean(g) - n mean(g n)) / σ, where g = dy γ;
+    dγ = Σ dy n and dβ = Σ dy. n and σ are computed anew on the way back, which costs less than
+    to keep them.
+
+    Parameters
+    ----------
+    x : (..., D) array
+    residual : (..., D) array or None
+    w : dict with "weight" γ (D,) and "bias" β (D,)
+    eps : float
+
+    Returns
+    -------
+    y : (..., D) array
+    backward : from dy (..., D) to dv (..., D) and the gradients of w
+
+    References
+    ----------
+    Ba, Kiros and Hinton, "Layer Normalization", arXiv:1607.06450, section 3.1.
+    """
+    y = ops.layer_norm(x, w, eps) if residual is None else ops.add_norm(x, residual, w, eps)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
+        D, gamma = x.shape[-1], w["weight"]
+        n = x.reshape(-1, D) if residual is None else (x + residual).reshape(-1, D)  # (M, D)
+        mean = np.full(D, 1 / D, x.dtype)  # v @ mean is the mean of every row
+        n = n - (n @ mean)[:, None]
+        scale = 1 / np.sqrt(np.einsum("md,md->m", n, n) / D + eps)  # 1 / σ (M,)
+        n *= scale[:, None]
+        dy = dy.reshape(-1, D)
+        dv, product = dy * gamma, dy * n  # (M, D)
+        dw = {"weight": column_sums(product), "bias": column_sums(dy)}
+        n *= (product @ (gamma * mean))[:, None]
+        dv -= n
+        dv -= (dy @ (gamma * mean))[:, None]
+        dv *= scale[:, None]
+        return dv.reshape(x.shape), dw
+
+    return y, backward
+
+
+def embed(
+    ids: np.ndarray, rows: np.ndarray, w: Weights, eps: float, padding: int | None
+) -> tuple[Any, Backward]:
+    """Layer norm of word row + position row; the tables' gradients are sparse.
+
+    Parameters
+    ----------
+    ids : (B, T) integer array
+    rows : (B or 1, T) integer array, rows of the position table
+    w : dict of "word_embeddings" (V, D), "position_embeddings" (P, D) and "layer_norm"
+    eps : float
+    padding : int, optional
+        A row of both tables that learns nothing, as in upstream.
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to the gradients of w
+    """
+    y = ops.embed(ids, rows, w, eps)
+
+    def backward(dy: np.ndarray) -> Weights:
+        words, places = (w[f"{n}_embeddings"]["weight"] for n in ("word", "position"))
+        _, norm_back = add_norm(words[ids], places[rows], w["layer_norm"], eps)
+        dv, dnorm = norm_back(dy)  # (B, T, D)
+        return {
+            "word_embeddings": {"weight": looked_up(ids, dv, words.shape, padding)},
+            "position_embeddings": {"weight": looked_up(rows, dv, places.shape, padding)},
+            "layer_norm": dnorm,
+        }
+
+    return y, backward
+
+
+def looked_up(
+    ids: np.ndarray, dy: np.ndarray, shape: tuple[int, ...], padding: int | None
+) -> SparseRows:
+    """The gradient of a table (V, D) whose rows `ids` (B or 1, T) became (B, T, D)."""
+    ids = np.broadcast_to(ids, dy.shape[:2]).reshape(-1)
+    values = dy.reshape(len(ids), -1)  # (B·T, D)
+    if padding is not None and (ids == padding).any():
+        ids, values = ids[ids != padding], values[ids != padding]
+    return SparseRows.gather(ids, values, shape)
+
+
+def dropout(
+    x: np.ndarray, rate: float, rng: np.random.Generator | None
+) -> tuple[np.ndarray, Backward]:
+    """x with a share `rate` of its elements set to 0, the others scaled up by 1 / (1 - rate).
+
+    Without a generator nothing is dropped. backward: from dy to dx.
+
+    References
+    ----------
+    Srivastava et al., "Dropout", JMLR 15, 2014.
+    """
+    if rng is None or rate == 0:
+        return x, lambda dy: dy
+    kept = rng.random(x.shape, np.float32) >= rate
+    scale = 1 / (1 - rate)
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        values = values * kept
+        values *= scale
+        return values
+
+    return scaled(x), scaled
+
+
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    *,
+    visible: np.ndarray | None = None,
+    head_mask: np.ndarray | None = None,
+    query_distance: np.ndarray | None = None,
+    key_distance: np.ndarray | None = None,
+    rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> tuple[np.ndarray, Backward]:
+    """Scaled dot-product attention, c = (P · f) v: P = softmax(s), f the dropout and head mask.
+
+    dv = (P · f)ᵀ dc; dP = f · dc vᵀ; ds = P (dP - Σ P dP), and Σ P dP = Σ dc c over d, which is
+    shorter; dq = ds k / √d, dk = dsᵀ q / √d. A score that the mask replaced has no gradient.
+
+    Parameters
+    ----------
+    q, k, v, visible, head_mask, query_distance, key_distance
+        As of `ops.attention`.
+    rate : float
+        Of the dropout of P.
+    rng : Generator, optional
+        None: no dropout.
+
+    Returns
+    -------
+    context : (B, T, H, d) array
+    backward : from dc (B, T, H, d) to dq (B, H, T, d), dk, dv (B, H, S, d) and a dict of
+        dquery_distance, dkey_distance, (T + S - 1, d) each, where they were given
+    """
+    distances = {"query_distance": query_distance, "key_distance": key_distance}
+    context, P = ops.attention(q, k, v, visible=visible, keep_probabilities=True, **distances)
+    root = 1 / math.sqrt(q.shape[-1])
+    Pf, dropped = dropout(P, rate, rng)
+    if head_mask is not None:
+        Pf = Pf * head_mask
+    if Pf is not P:
+        context = np.empty_like(context)
+        np.matmul(Pf, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
+
+    def backward(dc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
+        by_head = dc.swapaxes(1, 2)  # (B, H, T, d), a view
+        dv = Pf.swapaxes(2, 3) @ by_head  # (B,H,S,T)·(B,H,T,d)
+        ds = by_head @ v.swapaxes(2, 3)  # (B,H,T,d)·(B,H,d,S): the gradient of P · f
+        if head_mask is not None:
+            ds *= head_mask
+        ds = dropped(ds)
+        ds -= np.einsum("bthd,bthd->bht", dc, context)[..., None]
+        ds *= P
+        if visible is not None and not visible.any(axis=-1).all():
+            ds *= visible  # rows that see nothing are uniform whatever their scores are
+        ds *= root
+        dq, dk = ds @ k, ds.swapaxes(2, 3) @ q
+        by_distance = {}
+        if query_distance is not None:
+            more, by_distance["query_distance"] = through_distance(ds, q, query_distance)
+            dq += more
+        if key_distance is not None:
+            turned = through_distance(ds.swapaxes(2, 3), k, key_distance[::-1])
+            dk += turned[0]
+            by_distance["key_distance"] = turned[1][::-1]
+        return dq, dk, dv, by_distance
+
+    return context, backward
+
+
+def through_distance(
+    ds: np.ndarray, x: np.ndarray, distance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The gradients of x and of the table in `ops.distance_scores`, x_i · e_(i - j).
+
+    ds (B, H, n, m), x (B, H, n, d), distance (n + m - 1, d) -> of x's and distance's shapes.
+    """
+    n, m = ds.shape[2:]
+    i, j = np.arange(n)[:, None], np.arange(m)[None, :]
+    every = np.zeros((*ds.shape[:3], n + m - 1), ds.dtype)
+    every[:, :, i, i - j + m - 1] = ds  # each pair has a place of its own
+    dx = every @ distance  # (B,H,n,n+m-1)·(n+m-1,d)
+    flat = every.reshape(-1, n + m - 1), x.reshape(-1, x.shape[-1])  # rows B·H·n
+    return dx, flat[0].T @ flat[1]

@@ -1,0 +1,247 @@
+"""The layers of `numpy_erniem.layers` with their gradients: the same primitives in the same order.
+
+    y, backward = encoder_layer(x, w, config, how, rng)
+    dx, dw = backward(dy)
+
+A generator `rng` drops out what the config says; None, as in inference, nothing.
+Shapes: B batch, T tokens, D hidden, H heads, d = D/H, F feed-forward.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.inputs import Inputs
+from numpy_erniem.layers import FIRST_POSITION, Attending, distance_vectors, split_heads
+from numpy_erniem.learn.gradients import (
+    Backward,
+    add_norm,
+    attention,
+    dropout,
+    embed,
+    linear,
+    looked_up,
+)
+from numpy_erniem.learn.threads import cut, in_threads
+from numpy_erniem.learn.trees import Gradients, total
+
+Weights = Mapping[str, Any]
+Random = np.random.Generator | None
+
+
+def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.ndarray, Backward]:
+    """Word row + position row, normed: (B, T) ids, or (B, T, D) vectors -> (B, T, D)."""
+    rows, eps = inputs.position_ids + FIRST_POSITION, config.layer_norm_eps  # (B or 1, T)
+    padding = config.pad_token_id
+    if inputs.inputs_embeds is None:
+        return embed(inputs.input_ids, rows, w, eps, padding)
+    table = w["position_embeddings"]["weight"]
+    y, norm_back = add_norm(inputs.inputs_embeds, table[rows], w["layer_norm"], eps)
+
+    def backward(dy: np.ndarray) -> Gradients:
+        dv, dnorm = norm_back(dy)
+        drows = {"weight": looked_up(rows, dv, table.shape, padding)}
+        return {"position_embeddings": drows, "layer_norm": dnorm}
+
+    return y, backward
+
+
+def self_attention(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, rng: Random
+) -> tuple[np.ndarray, Backward]:
+    """Every token collects from the tokens it may see: (B, T, D) -> (B, T, D)."""
+    B, T, _ = x.shape
+    inner, d = w["self_attn"], config.head_dim
+    flat, backs = zip(*(linear(x, inner[f"{n}_proj"]) for n in "qkv"), strict=True)
+    q, k, v = (split_heads(y, d) for y in flat)  # (B, T, D) -> (B, H, T, d)
+    distances = distance_vectors(T, T, inner, config)
+    context, attention_back = attention(
+        q,
+        k,
+        v,
+        visible=how.visible,
+        head_mask=how.head_mask,
+        rate=config.attention_probs_dropout_prob,
+        rng=rng,
+        **distances,
+    )
+    y, out_back = linear(context.reshape(B, T, -1), w["out_proj"])  # (B, T, H, d) -> (B, T, D)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        dcontext, dout = out_back(dy)
+        *dheads, ddistances = attention_back(dcontext.reshape(context.shape))
+        dx, dinner = None, {}
+        for n, back, dhead in zip("qkv", backs, dheads, strict=True):
+            joined = dhead.swapaxes(1, 2).reshape(B, T, -1)  # (B, H, T, d) -> (B, T, H·d)
+            part, dinner[f"{n}_proj"] = back(joined)
+            dx = part if dx is None else np.add(dx, part, out=dx)
+        if ddistances:
+            dtable = np.zeros_like(inner["distance_embedding"]["weight"])
+            zero = config.max_position_embeddings - 1  # the row of distance 0
+            dtable[zero - T + 1 : zero + T] = sum(ddistances.values())
+            dinner["distance_embedding"] = {"weight": dtable}
+        return dx, {"self_attn": dinner, "out_proj": dout}
+
+    return y, backward
+
+
+def feed_forward(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, rng: Random
+) -> tuple[np.ndarray, Backward]:
+    """Two linear maps with an activation between them: (B, T, D) -> (B, T, D)."""
+    wide, wide_back = linear(x, w["linear1"], config.hidden_act)  # (B, T, D) -> (B, T, F)
+    wide, act_back = dropout(wide, config.act_dropout, rng)
+    y, narrow_back = linear(wide, w["linear2"])  # (B, T, F) -> (B, T, D)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        dwide, dlinear2 = narrow_back(dy)
+        dx, dlinear1 = wide_back(act_back(dwide))
+        return dx, {"linear1": dlinear1, "linear2": dlinear2}
+
+    return y, backward
+
+
+def encoder_layer(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, rng: Random
+) -> tuple[np.ndarray, Backward]:
+    """Attention, then feed-forward, each added to its input and normed: (B, T, D) -> (B, T, D)."""
+    eps, rate = config.layer_norm_eps, config.hidden_dropout_prob
+    attended, attended_back = self_attention(x, w["self_attn"], config, how, rng)
+    attended, drop1_back = dropout(attended, rate, rng)
+    middle, norm1_back = add_norm(attended, x, w["norm1"], eps)
+    fed, fed_back = feed_forward(middle, w, config, rng)
+    fed, drop2_back = dropout(fed, rate, rng)
+    y, norm2_back = add_norm(fed, middle, w["norm2"], eps)
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        dmiddle, dnorm2 = norm2_back(dy)
+        through, dfeed = fed_back(drop2_back(dmiddle))
+        dx, dnorm1 = norm1_back(dmiddle + through)
+        through, dattention = attended_back(drop1_back(dx))
+        return dx + through, {"self_attn": dattention, "norm1": dnorm1, **dfeed, "norm2": dnorm2}
+
+    return y, backward
+
+
+def recomputed(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, seed: int | None
+) -> tuple[np.ndarray, Backward]:
+    """`encoder_layer` that keeps its input alone and runs a second time on the way back.
+
+    References
+    ----------
+    Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+    """
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        return encoder_layer(x, w, config, how, _generator(seed))[1](dy)
+
+    return encoder_layer(x, w, config, how, _generator(seed))[0], backward
+
+
+def pooler(x: np.ndarray, w: Weights) -> tuple[np.ndarray, Backward]:
+    """tanh of a linear map of the first token, [CLS]: (B, T, D) -> (B, D)."""
+    y, first_back = linear(x[:, 0], w["dense"], "tanh")
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        dx = np.zeros_like(x)
+        dx[:, 0], ddense = first_back(dy)
+        return dx, {"dense": ddense}
+
+    return y, backward
+
+
+def encode(
+    inputs: Inputs,
+    w: Weights,
+    config: ErnieMConfig,
+    rng: Random = None,
+    *,
+    recompute: bool = False,
+    threads: int = 1,
+) -> tuple[np.ndarray, Backward]:
+    """The forward pass of `numpy_erniem.encoder` up to the pooler: (B, T) ids -> (B, T, D).
+
+    Parameters
+    ----------
+    inputs : Inputs
+        From `prepare_inputs`, without a past.
+    w : dict
+        "embeddings" and "encoder".
+    config : ErnieMConfig
+    rng : Generator, optional
+        For dropout; each layer has a generator of its own, seeded from it.
+    recompute : bool
+        Keep the input of each layer only: less memory, a third more work.
+    threads : int
+        The batch is cut in so many parts, each worked on by its own thread.
+
+    Returns
+    -------
+    x : (B, T, D) array
+    backward : from dx (B, T, D) to {"embeddings": ..., "encoder": ...}
+    """
+    B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
+    parts = []
+    for rows in cut(B, threads):
+        seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attending) + 1)
+        parts.append((_rows(inputs, rows), seeds))
+    done = in_threads(lambda part: _encode(*part, w, config, recompute), parts)
+    if len(done) == 1:
+        return done[0]
+
+    def backward(dx: np.ndarray) -> Gradients:
+        pieces = [(back, dx[rows]) for (_, back), rows in zip(done, cut(B, threads), strict=True)]
+        return total(in_threads(lambda piece: piece[0](piece[1]), pieces))
+
+    return np.concatenate([x for x, _ in done]), backward
+
+
+def _encode(
+    inputs: Inputs, seeds: np.ndarray | None, w: Weights, config: ErnieMConfig, recompute: bool
+) -> tuple[np.ndarray, Backward]:
+    seeds = [None] * (len(inputs.attending) + 1) if seeds is None else seeds
+    x, embedded_back = embeddings(inputs, w["embeddings"], config)
+    x, drop_back = dropout(x, config.hidden_dropout_prob, _generator(seeds[-1]))
+    backs: list[Backward] = []
+    for n, layer in enumerate(w["encoder"]["layers"]):
+        if recompute:
+            x, back = recomputed(x, layer, config, inputs.attending[n], seeds[n])
+        else:
+            x, back = encoder_layer(x, layer, config, inputs.attending[n], _generator(seeds[n]))
+        backs.append(back)
+
+    def backward(dx: np.ndarray) -> Gradients:
+        layers: list[Gradients] = []
+        while backs:  # a layer's record is let go when it was used
+            dx, dlayer = backs.pop()(dx)
+            layers.insert(0, dlayer)
+        return {"embeddings": embedded_back(drop_back(dx)), "encoder": {"layers": layers}}
+
+    return x, backward
+
+
+def _generator(seed: int | None) -> Random:
+    return None if seed is None else np.random.default_rng(seed)
+
+
+def _rows(inputs: Inputs, rows: slice) -> Inputs:
+    """The part of the checked inputs that belongs to these rows of the batch."""
+
+    def part(array: np.ndarray | None) -> np.ndarray | None:
+        return array if array is None or len(array) == 1 else array[rows]
+
+    attending = [
+        replace(how, visible=part(how.visible), head_mask=part(how.head_mask))
+        for how in inputs.attending
+    ]
+    return replace(
+        inputs,
+        input_ids=None if inputs.input_ids is None else inputs.input_ids[rows],
+        inputs_embeds=None if inputs.inputs_embeds is None else inputs.inputs_embeds[rows],
+        position_ids=part(inputs.position_ids),
+        attending=attending,
+    )

@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+
+from numpy_erniem.learn.optimizer import (
+    AdamW,
+    clip,
+    cosine_decay,
+    layer_factors,
+    nonfinite,
+    schedule,
+)
+from numpy_erniem.learn.trees import SparseRows
+
+SHAPES = {"table": (37, 5), "deep.weight": (11, 7), "bias": (13,)}
+
+
+def draw(seed):
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal(shape, np.float32) for name, shape in SHAPES.items()}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("steps", [1, 100])
+@pytest.mark.parametrize("largest", [None, 3.0])
+def test_steps_equal_those_of_torch(steps, largest, threads):
+    torch = pytest.importorskip("torch")
+    weights = draw(0)
+    theirs = {k: torch.nn.Parameter(torch.from_numpy(v.copy())) for k, v in weights.items()}
+    groups = [
+        {"params": [theirs["table"]], "lr": 0.02 * 0.5, "weight_decay": 0.1},
+        {"params": [theirs["deep.weight"]], "lr": 0.02, "weight_decay": 0.1},
+        {"params": [theirs["bias"]], "lr": 0.02, "weight_decay": 0.0},
+    ]
+    reference = torch.optim.AdamW(groups, betas=(0.8, 0.99), eps=1e-6)
+    warmup = torch.optim.lr_scheduler.LambdaLR(reference, lambda n: schedule(n + 1, 120, 10))
+    ours = AdamW(0.02, (0.8, 0.99), 1e-6, 0.1, factors={"table": 0.5})
+    for n in range(steps):
+        gradients = draw(n + 1)
+        for k, p in theirs.items():
+            p.grad = torch.from_numpy(gradients[k].copy())
+        if largest:
+            torch.nn.utils.clip_grad_norm_(theirs.values(), largest)
+        reference.step()
+        warmup.step()
+        clipped, _ = clip(gradients, largest)
+        ours.step(weights, clipped, schedule(n + 1, 120, 10), threads)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(weights[name], value.detach().numpy(), rtol=0, atol=1e-5)
+
+
+def test_rows_that_were_not_looked_up_count_as_zero():
+    rows = SparseRows(np.array([3, 9]), np.ones((2, 5), np.float32), SHAPES["table"])
+    weights = [{"table": draw(0)["table"]} for _ in range(2)]
+    for mine, g in zip(weights, (rows, rows.dense()), strict=True):
+        optimizer = AdamW()
+        for _ in range(3):
+            optimizer.step(mine, {"table": g})
+    np.testing.assert_array_equal(weights[0]["table"], weights[1]["table"])
+
+
+def test_a_row_that_was_looked_up_once_moves_on():
+    table = np.zeros(SHAPES["table"], np.float32)
+    optimizer = AdamW(weight_decay=0)
+    for row in (3, 9):
+        rows = SparseRows(np.array([row]), np.ones((1, 5), np.float32), table.shape)
+        optimizer.step({"table": table}, {"table": rows})
+    assert (table[3] < table[9]).all()
+    assert not table[[0, 1, 2, 4]].any()
+
+
+def test_clipping_leaves_short_gradients_alone():
+    gradients = draw(0)
+    copies = {k: v.copy() for k, v in gradients.items()}
+    norm = math.sqrt(sum((v.astype(float) ** 2).sum() for v in gradients.values()))
+    clipped, told = clip(gradients, norm * 1.01)
+    assert told == pytest.approx(norm, rel=1e-6)
+    for name, value in copies.items():
+        np.testing.assert_array_equal(clipped[name], value)
+
+
+def test_clipping_counts_sparse_rows():
+    rows = SparseRows(np.array([0, 4]), np.full((2, 2), 3, np.float32), (9, 2))
+    clipped, norm = clip({"a": rows, "b": np.full(4, 4, np.float32)}, 1.0)
+    assert norm == pytest.approx(10)
+    assert clipped["a"].values[0, 0] == pytest.approx(0.3, rel=1e-5)
+    assert clipped["b"][0] == pytest.approx(0.4, rel=1e-5)
+
+
+def test_nan_is_named():
+    bad = draw(0)
+    bad["bias"][2] = np.nan
+    assert math.isnan(clip(bad, 1.0)[1])
+    rows = SparseRows(np.array([3]), np.float32([[np.inf]]), (9, 1))
+    assert nonfinite({"fine": np.ones(2), "bias": draw(0)["bias"] * np.nan, "rows": rows}) == [
+        "bias",
+        "rows",
+    ]
+
+
+def test_the_cosine_ends_at_zero():
+    assert [round(cosine_decay(s), 6) for s in (0, 0.5, 1)] == [1, 0.5, 0]
+    assert schedule(50, 50, 5, "cosine") == pytest.approx(0, abs=1e-12)
+    assert schedule(5, 50, 5, "cosine") == 1
+
+
+def test_a_schedule_without_warm_up_starts_at_the_peak():
+    assert schedule(0, 10, 0) == 1
+    assert schedule(7, 10, 0, "constant") == 1
+
+
+def test_embeddings_learn_slowest():
+    names = ["embeddings.word_embeddings.weight", "encoder.layers.0.linear1.bias", "pooler.x"]
+    assert list(layer_factors(names, 3, 0.5).values()) == [0.5**4, 0.5**3, 1]

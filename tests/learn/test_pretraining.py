@@ -1,0 +1,176 @@
+"""Pre-training from files to folders, and the schedule of its objectives."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
+from numpy_erniem.cli import main
+from numpy_erniem.hub import bundled_checkpoint
+from numpy_erniem.learn import objectives
+from numpy_erniem.learn.objectives import Special
+from numpy_erniem.learn.pretraining import (
+    Corpus,
+    Phase,
+    Pretraining,
+    predict,
+    read_corpora,
+    special_tokens,
+)
+from numpy_erniem.storage import read_safetensors
+from tests.models.conftest import SMALL, redrawn
+
+PAIRS = [("de", "Open the file", "Datei öffnen"), ("ru", "Save all", "Сохранить все")] * 20
+SPECIAL = Special(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
+CORPUS = Corpus([((11, 12, 13), (21, 22)), ((31, 32), (41, 42))] * 6, [("en", "de")] * 12)
+MONO = Corpus([((11, 12, 13), None), ((41, 42), None)] * 6, [("en", "en"), ("de", "de")] * 6)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A config, and files of pairs and of sentences."""
+    with_tokenizer = bundled_checkpoint()
+    size = ErnieMConfig.from_pretrained(with_tokenizer).vocab_size
+    ErnieMConfig(
+        vocab_size=size,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=32,
+        initializer_range=0.05,
+    ).save_pretrained(tmp_path)
+    (tmp_path / "pairs.tsv").write_text("".join("\t".join(p) + "\n" for p in PAIRS), "utf-8")
+    mono = "".join(f"{p[0]}\t{p[2]}\n" for p in PAIRS)
+    (tmp_path / "mono.tsv").write_text(mono, "utf-8")
+    return tmp_path
+
+
+def options(folder, *more, out="out"):
+    given = {
+        "--parallel": folder / "pairs.tsv",
+        "--mono": folder / "mono.tsv",
+        "--config": folder / "config.json",
+        "--tokenizer": bundled_checkpoint(),
+        "--out": folder / out,
+    }
+    flat = [str(part) for pair in given.items() for part in pair]
+    return ["pretrain", *flat, "--batch", "4", "--threads", "1", *more]
+
+
+def test_all_objectives_on_the_command_line(folder, capsys):
+    phases = ["--phase", "40:camlm,tlm", "--phase", "40:camlm,tlm,mmlm,btmlm"]
+    assert main([*options(folder), *phases, "--rate", "0.01"]) == 0
+    report = json.loads((folder / "out" / "report.json").read_text())
+    losses = [loss for _, loss in report["history"]]
+    assert len(losses) == 80
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+    ErnieMForMaskedLM.from_pretrained(folder / "out")
+    ErnieMTokenizer.from_pretrained(folder / "out")
+
+
+def test_it_goes_on_from_a_checkpoint(folder, capsys):
+    assert main([*options(folder), "--phase", "3:tlm"]) == 0
+    trained = folder / "out"
+    again = [*options(folder, out="more"), "--phase", "1:tlm", "--rate", "1e-9"]
+    again[again.index("--config") + 1] = str(trained)
+    assert main(again) == 0
+    name = "ernie_m.encoder.layers.0.linear1.weight"
+    first, second = (
+        read_safetensors(path / "model.safetensors")[name].numpy()
+        for path in (trained, folder / "more")
+    )
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--phase", "many:tlm"], "'many:tlm' is not STEPS:OBJECTIVE"),
+        (["--phase", "5:tlm,mlm"], "is not STEPS:OBJECTIVE"),
+        (["--masked", "1.5"], "masked share 1.5"),
+        (["--max-tokens", "400"], "two sentences with four special tokens"),
+        (["--max-tokens", "1"], "no example of 1 to 1 tokens"),
+    ],
+)
+def test_bad_options_are_one_line(folder, more, message, capsys):
+    assert main(options(folder, *more)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_objective_without_its_file(folder, capsys):
+    without = options(folder, "--phase", "5:camlm,btmlm")
+    at = without.index("--mono")
+    assert main(without[:at] + without[at + 2 :]) == 2
+    assert "btmlm needs a file: give --mono" in capsys.readouterr().err
+
+
+def test_what_is_too_long_is_left_out_and_told(folder):
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    lines = (folder / "mono.tsv").read_text("utf-8") + "de\t" + "Datei " * 30 + "\n"
+    (folder / "mono.tsv").write_text(lines, "utf-8")
+    with pytest.warns(UserWarning, match="1 of 41 examples"):
+        _, mono = read_corpora(None, folder / "mono.tsv", tokenizer, 20)
+    assert len(mono.sentences) == 40
+    assert mono.languages[0] == ("de", "de")
+
+
+def task(*phases, **changed):
+    phases = tuple(Phase.parse(text) for text in phases)
+    arguments = {"batch": 4, "seed": 5, **changed}
+    return Pretraining(CORPUS, MONO, SPECIAL, phases, **arguments)
+
+
+def test_phases_follow_each_other():
+    mine = task("100:camlm,tlm", "200:mmlm")
+    names = [mine.objective(n, np.random.default_rng([5, n])) for n in range(300)]
+    assert set(names[:100]) == {"camlm", "tlm"}
+    assert set(names[100:]) == {"mmlm"}
+
+
+def test_an_objective_named_twice_comes_twice_as_often():
+    mine = task("3000:camlm,camlm,tlm")
+    drawn = Counter(mine.objective(n, np.random.default_rng([5, n])) for n in range(3000))
+    assert drawn["camlm"] / 3000 == pytest.approx(2 / 3, abs=0.03)
+
+
+def model():
+    return redrawn(ErnieMForMaskedLM(ErnieMConfig(**SMALL), seed=3))
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_a_step_is_decided_by_seed_and_number(name):
+    one, other = (task(f"9:{name}").masked(model(), 4, np.random.default_rng([5, 4])) for _ in "ab")
+    np.testing.assert_array_equal(one.ids, other.ids)
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_pseudo_tokens_are_what_the_model_says():
+    mine = model()
+    _, given = objectives.placeholders(
+        [(11, 12, 13), (31,)], ["en"] * 2, ["de"] * 2, [2, 3], SPECIAL
+    )
+    scores = mine(given.ids, given.visible).logits
+    words = predict(mine, given, words=SPECIAL.words)
+    want = 4 + scores[..., 4:96].argmax(axis=-1)
+    np.testing.assert_array_equal(words, np.where(given.masked, want, given.ids))
+
+
+def test_btmlm_teaches_words_of_the_sentence_beside_pseudo_tokens():
+    given = task("9:btmlm", share=0.9).masked(model(), 0, np.random.default_rng(1))
+    learned = given.labels[given.labels != -100]
+    assert set(learned) <= {11, 12, 13, 41, 42}
+    assert given.ids.shape[1] == 3 + 3 + 4
+    second = given.ids[:, 6:]
+    assert not np.isin(second, [96, 97, 98]).any()
+
+
+def test_the_special_tokens_of_a_tokenizer():
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    special = special_tokens(tokenizer)
+    assert (special.cls, special.pad, special.sep) == (0, 1, 2)
+    assert special.mask == tokenizer.mask_token_id
+    assert special.words[0] == 4
+    last = tokenizer.convert_ids_to_tokens(special.words[1])
+    assert last.startswith("[MASK")

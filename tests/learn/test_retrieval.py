@@ -1,0 +1,111 @@
+"""Sentences that find their translations: the loss, its gradient, the score."""
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem.learn import trainable, value_and_grad
+from numpy_erniem.learn.retrieval import (
+    contrast,
+    embed,
+    paired_batch,
+    precision_at_1,
+    retrieval_scores,
+)
+from numpy_erniem.weights import flatten
+from tests.learn.conftest import compare_gradients, in_dtype
+from tests.models.conftest import SMALL, redrawn
+
+SOURCES = [[0, 5, 6, 2], [0, 7, 2], [0, 8, 9, 10, 2]]
+TARGETS = [[0, 50, 60, 61, 62, 2], [0, 70, 2], [0, 80, 2]]
+
+
+def model(dtype="float64"):
+    bare = ErnieMModel(ErnieMConfig(**SMALL), add_pooling_layer=False, seed=3)
+    return in_dtype(redrawn(bare), dtype)
+
+
+def test_the_loss_is_symmetric_cross_entropy_of_cosines():
+    mine, batch = model(), paired_batch(SOURCES, TARGETS, 1, 0.3)
+    loss, _ = value_and_grad(mine, batch, head=contrast)
+    a, b = (
+        np.stack([mine([row]).last_hidden_state[0].mean(axis=0) for row in rows])
+        for rows in (SOURCES, TARGETS)
+    )
+    cosines = (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
+    p = np.exp(cosines / 0.3)
+    both = -np.log(p / p.sum(axis=1)[:, None]) - np.log(p / p.sum(axis=0))
+    assert loss == pytest.approx(np.diag(both).mean() / 2, rel=1e-9)
+
+
+def test_gradients_equal_torch(dtype):
+    torch = pytest.importorskip("torch")
+    from tests.learn import oracle
+
+    mine, batch = model(dtype), paired_batch(SOURCES, TARGETS, 1, 0.3)
+    flat = {k: torch.tensor(v, requires_grad=True) for k, v in flatten(mine.weights).items()}
+    real = torch.as_tensor(batch["real"])
+    x = oracle.encode(flat, mine.config, torch.as_tensor(batch["input_ids"]), real)
+    pooled = (x * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+    unit = torch.nn.functional.normalize(pooled)
+    scores, right = unit[:3] @ unit[3:].T / 0.3, torch.arange(3)
+    ce = torch.nn.functional.cross_entropy
+    ((ce(scores, right) + ce(scores.T, right)) / 2).backward()
+    _, got = value_and_grad(mine, batch, head=contrast, threads=2)
+    compare_gradients(got, {k: v.grad.numpy() for k, v in flat.items()})
+
+
+def test_a_repeated_text_is_no_negative():
+    mine = model()
+    twice = paired_batch([*SOURCES, SOURCES[0]], [*TARGETS, [0, 51, 2]], 1)
+    want = np.zeros((4, 4), bool)
+    want[0, 3] = want[3, 0] = True
+    np.testing.assert_array_equal(twice["duplicates"], want)
+    loss, gradients = value_and_grad(mine, twice, head=contrast)
+    counted, _ = value_and_grad(mine, {**twice, "duplicates": None}, head=contrast)
+    assert np.isfinite(loss)
+    assert loss < counted
+    assert all(
+        np.isfinite(getattr(g, "values", g)).all()
+        for g in [gradients["embeddings"]["layer_norm"]["bias"]]
+    )
+
+
+def test_it_can_be_learned():
+    from numpy_erniem.learn.optimizer import AdamW
+
+    mine, batch = trainable(model("float32")), paired_batch(SOURCES, TARGETS, 1)
+    optimizer = AdamW(1e-2)
+    for _ in range(30):
+        _, gradients = value_and_grad(mine, batch, head=contrast)
+        optimizer.step(flatten(mine.weights), flatten(gradients))
+    assert value_and_grad(mine, batch, head=contrast)[0] < 0.1
+    pairs = [("xx", a, b) for a, b in zip(SOURCES, TARGETS, strict=True)]
+    assert retrieval_scores(mine, pairs) == {"P@1": 1.0, "P@1 xx": 1.0}
+
+
+def test_vectors_do_not_depend_on_what_else_is_embedded():
+    mine = model("float32")
+    together = embed(mine, [*SOURCES, *TARGETS])
+    alone = np.concatenate([embed(mine, [row]) for row in [*SOURCES, *TARGETS]])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-6)
+
+
+def test_the_score_counts_both_directions():
+    a = np.eye(4)
+    b = np.array([[1, 0, 0, 0], [0.9, 0.1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    # every a finds its b; b[1] takes a[0] for its own
+    assert precision_at_1(a, b) == (1 + 0.75) / 2
+
+
+def test_the_mean_is_over_languages():
+    mine = model("float32")
+    pairs = [
+        ("xx", [0, 5, 2], [0, 5, 2]),
+        ("yy", [0, 5, 2], [0, 6, 2]),
+        ("yy", [0, 7, 2], [0, 9, 2]),
+    ]
+    scores = retrieval_scores(mine, pairs)
+    assert scores["P@1 xx"] == 1
+    assert scores["P@1"] == pytest.approx((1 + scores["P@1 yy"]) / 2)

@@ -1,0 +1,252 @@
+"""Runs that end, stop, go on and fail: the loop of `learn.training`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ErnieMForTokenClassification
+from numpy_erniem.learn import trainable, value_and_grad
+from numpy_erniem.learn.batches import Batches, pad
+from numpy_erniem.learn.training import Plan, Trainer
+from numpy_erniem.storage import read_safetensors
+from numpy_erniem.weights import flatten
+from tests.learn.conftest import make
+from tests.models.conftest import T, V
+
+RATES = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+
+
+def grade(model, step, rng):
+    """A task that can be learned: the label of a token is its id, modulo 5."""
+    ids = rng.integers(2, V, (8, T))
+    return value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, rng=rng)
+
+
+def accuracy(model):
+    ids = np.arange(2, V - 6).reshape(-1, T)
+    return {"accuracy": float((model(ids).logits.argmax(axis=2) == ids % 5).mean())}
+
+
+def trainer(out, grade=grade, evaluate=None, **plan):
+    plan = Plan(**{"steps": 40, "rate": 3e-3, "threads": 1, "save_every": 10, **plan})
+    model = trainable(make("ErnieMForTokenClassification", **RATES))
+    return Trainer(model, grade, plan, out, evaluate=evaluate)
+
+
+def bits(folder):
+    tensors = read_safetensors(folder / "state.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_it_learns(tmp_path):
+    report = trainer(tmp_path, evaluate=accuracy, steps=120, rate=1e-2, evaluate_every=60).run()
+    losses = [loss for _, loss in report["history"]]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    assert report["best"]["accuracy"] > 0.5
+    assert json.loads((tmp_path / "report.json").read_text())["steps"] == 120
+
+
+def test_the_folder_holds_a_model(tmp_path):
+    mine = trainer(tmp_path)
+    mine.run()
+    loaded = ErnieMForTokenClassification.from_pretrained(tmp_path)
+    for name, value in flatten(loaded.weights).items():
+        np.testing.assert_array_equal(value, mine.weights[name])
+
+
+def test_the_best_checkpoint_is_kept(tmp_path):
+    scores = iter([0.2, 0.9, 0.4])
+    seen = []
+
+    def evaluate(model):
+        seen.append(model.weights["classifier"]["bias"].copy())
+        return {"score": next(scores)}
+
+    report = trainer(tmp_path, evaluate=evaluate, steps=30, evaluate_every=10).run()
+    assert report["best"] == {"step": 20, "score": 0.9}
+    kept = ErnieMForTokenClassification.from_pretrained(tmp_path).weights["classifier"]["bias"]
+    np.testing.assert_array_equal(kept, seen[1])
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 10, 27])
+def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path, stop):
+    trainer(tmp_path / "whole").run()
+
+    def until_stopped(model, step, rng):
+        if step == stop:
+            raise StoppedError
+        return grade(model, step, rng)
+
+    with pytest.raises(StoppedError):
+        trainer(tmp_path / "parts", until_stopped).run()
+    trainer(tmp_path / "parts").run()
+    assert bits(tmp_path / "parts") == bits(tmp_path / "whole")
+    reports = [(tmp_path / name / "report.json").read_bytes() for name in ("parts", "whole")]
+    assert reports[0] == reports[1]
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from tests.learn import test_training
+def slow(*arguments):
+    time.sleep(0.02)
+    return test_training.grade(*arguments)
+test_training.trainer(Path(sys.argv[1]), slow, save_every=3).run()
+"""
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
+    trainer(tmp_path / "whole", save_every=3).run()
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=environment
+    )
+    state, deadline = tmp_path / "killed" / "state.safetensors", time.monotonic() + 60
+    while not state.exists() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(killed.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    killed.wait()
+    assert not (tmp_path / "killed" / "report.json").exists()
+    trainer(tmp_path / "killed", save_every=3).run()
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
+
+
+def test_a_run_with_another_configuration_says_what_differs(tmp_path):
+    trainer(tmp_path).run()
+    with pytest.raises(ValueError, match=r"rate 0\.003 there, 0\.004 here.*another folder"):
+        trainer(tmp_path, rate=4e-3)
+    with pytest.raises(ValueError, match="seed 0 there, 1 here"):
+        trainer(tmp_path, seed=1)
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    report = trainer(tmp_path).run()
+
+    def never(model, step, rng):
+        raise AssertionError("a step was run")
+
+    assert trainer(tmp_path, never).run()["history"] == report["history"]
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path, where):
+    def breaks(model, step, rng):
+        loss, gradients = grade(model, step, rng)
+        if step == 16:
+            loss = float("nan")
+            if where == "gradient":
+                gradients["ernie_m"]["encoder"]["layers"][1]["norm2"]["bias"][3] = np.inf
+        return loss, gradients
+
+    mine = trainer(tmp_path, breaks)
+    name = "gradient of ernie_m.encoder.layers.1.norm2.bias" if where == "gradient" else "none"
+    with pytest.raises(ValueError, match=f"step 17: the loss is nan.*{name}.*kept"):
+        mine.run()
+    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 10
+    assert all(np.isfinite(value).all() for value in mine.weights.values())
+
+
+def test_a_weight_that_is_nan_is_named(tmp_path):
+    mine = trainer(tmp_path)
+    mine.weights["ernie_m.encoder.layers.0.linear1.weight"][0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"step 1: .*weight ernie_m.encoder.layers.0.linear1.weig"):
+        mine.run()
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tests.learn import test_training
+trainer = test_training.trainer(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    trainer.run()
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    pytest.importorskip("resource")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "state.safetensors could not be written after step 10: the disk is full" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
+
+
+def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
+    halves = []
+
+    def half(model, step, rng):
+        ids = np.random.default_rng(step).integers(2, V, (4, T))
+        halves.append(ids)
+        return value_and_grad(model, {"input_ids": ids, "labels": ids % 5})
+
+    def whole(model, step, rng):
+        ids = np.concatenate(halves[2 * step : 2 * step + 2])
+        return value_and_grad(model, {"input_ids": ids, "labels": ids % 5})
+
+    in_two = trainer(tmp_path / "two", half, steps=3, accumulate=2)
+    in_two.run()
+    at_once = trainer(tmp_path / "one", whole, steps=3)
+    at_once.run()
+    for name, value in in_two.weights.items():
+        if name.endswith("k_proj.bias"):  # its gradient is 0, and Adam makes steps of the rounding
+            continue
+        np.testing.assert_allclose(value, at_once.weights[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", 0), ("rate", 0.0), ("warmup", 1.5), ("decay", "wild")]
+)
+def test_a_plan_that_cannot_be(name, value):
+    with pytest.raises(ValueError, match=name):
+        Plan(**{"steps": 5, name: value})
+
+
+def test_every_example_is_in_one_batch_of_an_epoch():
+    lengths = np.random.default_rng(1).integers(3, 40, 53)
+    batches = Batches(lengths, 8, seed=4)
+    for epoch in (0, 3):
+        steps = range(epoch * 7, epoch * 7 + 7)
+        assert sorted(np.concatenate([batches[n] for n in steps]).tolist()) == list(range(53))
+    assert [batches[0].tolist()] != [batches[7].tolist()]
+
+
+def test_batches_hold_examples_of_similar_length():
+    lengths = np.random.default_rng(1).integers(3, 400, 500)
+    batches = Batches(lengths, 10, seed=4)
+    spread = [np.ptp(lengths[batches[n]]) for n in range(50)]
+    assert np.mean(spread) < 40
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    lengths = list(range(5, 60))
+    one, other = Batches(lengths, 4, seed=9), Batches(lengths, 4, seed=9)
+    later = [one[n].tolist() for n in (3, 40, 2)]
+    assert [other[n].tolist() for n in (3, 40, 2)] == later
+    assert Batches(lengths, 4, seed=10)[3].tolist() != later[0]
+
+
+def test_rows_are_filled_up_on_the_right():
+    assert pad([[4], [5, 6, 7]], 1).tolist() == [[4, 1, 1], [5, 6, 7]]
