@@ -1,4 +1,4 @@
-"""Every notebook runs from a clean kernel; its checks refuse wrong answers and accept right ones."""
+"""Every notebook runs from a clean kernel; its checks refuse wrong answers and take right ones."""
 
 import importlib.util
 import json
