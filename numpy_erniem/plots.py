@@ -374,11 +374,10 @@ def roofline(
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
     line = np.geomspace(low, high, 200)
     axes.loglog(line, np.minimum(peak, line * bandwidth), color="black", linewidth=2.5)
-    note = {"fontsize": SMALL, "ha": "right", "va": "bottom", "color": GREY}
-    axes.text(high / 1.1, peak * 1.07, f"arithmetic: {peak:.0f} GFLOP/s", **note)
+    note = {"fontsize": SMALL, "va": "bottom", "color": GREY}
+    axes.text(high / 1.1, peak * 1.07, f"roof: arithmetic, {peak:.0f} GFLOP/s", ha="right", **note)
     axes.axvline(ridge, color=GREY, linestyle=":", linewidth=1)
-    middle = (low * ridge) ** 0.5
-    axes.text(middle / 1.1, middle * bandwidth * 1.1, f"memory: {bandwidth:.0f} GB/s", **note)
+    axes.text(low * 1.1, peak * 1.07, f"slope: memory, {bandwidth:.0f} GB/s", ha="left", **note)
     for n, (name, a, b) in enumerate(zip(points, x, y, strict=True)):
         style = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
         axes.plot(a, b, markersize=11, linestyle="none", label=f"{name}: {b:.3g}", **style)

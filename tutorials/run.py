@@ -135,12 +135,12 @@ def check(path: Path) -> list[str]:
 
 
 def small_picture(data: str) -> str:
-    """A PNG in base64 with a palette of 64 colours, which is enough for a plot."""
+    """A PNG in base64 with a palette of 128 colours, which is enough for a plot."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
     packed = io.BytesIO()
-    picture.quantize(64).save(packed, "PNG", optimize=True)
+    picture.quantize(128).save(packed, "PNG", optimize=True)
     if packed.tell() > PICTURE_BYTES:
         raise ValueError(f"a picture of {packed.tell()} bytes; at most {PICTURE_BYTES} are kept")
     return base64.b64encode(packed.getvalue()).decode()
