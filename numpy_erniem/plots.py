@@ -275,7 +275,8 @@ def similarity(vectors: Any, texts: Sequence[str], *, title: str = "") -> Any:
     for (i, j), value in np.ndenumerate(values if len(texts) <= 12 else values[:0]):
         red, green, blue, _ = image.cmap(image.norm(value))
         ink = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.45 else "black"
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=SMALL)
+        shown = f"{round(value, 2) + 0.0:.2f}"  # never -0.00
+        axes.text(j, i, shown, ha="center", va="center", color=ink, fontsize=SMALL)
     _labels(axes.xaxis, texts, rotation=40, ha="right", rotation_mode="anchor")
     _labels(axes.yaxis, texts)
     _title(axes, title, note.replace("tokens", "texts"))
@@ -284,9 +285,7 @@ def similarity(vectors: Any, texts: Sequence[str], *, title: str = "") -> Any:
     return figure
 
 
-def masks(
-    visible: Mapping[str, Any], tokens: Sequence[str], *, marked: Sequence[int] = ()
-) -> Any:
+def masks(visible: Mapping[str, Any], tokens: Sequence[str], *, marked: Sequence[int] = ()) -> Any:
     """Draw masks side by side: a filled square where the row's token sees the column's.
 
     Parameters
@@ -306,6 +305,8 @@ def masks(
 
     if not visible:
         raise ValueError("no masks; give at least one, by its title")
+    for title, mask in visible.items():
+        _fits(tokens, len(_square(mask, title)), f"rows of {title}")
     part, note = _window(tokens, 0)
     shown = list(tokens)[part]
     across = min(3, len(visible))
@@ -319,9 +320,7 @@ def masks(
     for axes in grid.flat[len(visible) :]:
         axes.set_axis_off()
     for axes, (title, mask) in zip(grid.flat, visible.items(), strict=False):
-        mask = _square(mask, title).astype(bool)
-        _fits(tokens, len(mask), f"rows of {title}")
-        kind = np.where(mask, 1 + of_marked[:, None], 0)[part, part]
+        kind = np.where(np.asarray(mask, bool), 1 + of_marked[:, None], 0)[part, part]
         axes.imshow(kind, cmap=palette, vmin=0, vmax=2)
         axes.set_xticks(np.arange(len(shown) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(shown) + 1) - 0.5, minor=True)
@@ -375,11 +374,10 @@ def roofline(
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
     line = np.geomspace(low, high, 200)
     axes.loglog(line, np.minimum(peak, line * bandwidth), color="black", linewidth=2.5)
-    note = {"fontsize": SMALL, "ha": "right", "va": "bottom", "color": GREY}
-    axes.text(high / 1.1, peak * 1.07, f"arithmetic: {peak:.0f} GFLOP/s", **note)
+    note = {"fontsize": SMALL, "va": "bottom", "color": GREY}
+    axes.text(high / 1.1, peak * 1.07, f"roof: arithmetic, {peak:.0f} GFLOP/s", ha="right", **note)
     axes.axvline(ridge, color=GREY, linestyle=":", linewidth=1)
-    middle = (low * ridge) ** 0.5
-    axes.text(middle / 1.1, middle * bandwidth * 1.1, f"memory: {bandwidth:.0f} GB/s", **note)
+    axes.text(low * 1.1, peak * 1.07, f"slope: memory, {bandwidth:.0f} GB/s", ha="left", **note)
     for n, (name, a, b) in enumerate(zip(points, x, y, strict=True)):
         style = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
         axes.plot(a, b, markersize=11, linestyle="none", label=f"{name}: {b:.3g}", **style)
