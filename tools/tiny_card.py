@@ -31,8 +31,8 @@ vocabulary neither.
 ## Recipe
 
 `python tools/train_tiny.py CORPUS WORK --out numpy_erniem/tiny` makes it again: seed {seed},
-{threads} threads, products by NumPy's BLAS. Another CPU or BLAS rounds otherwise and gives another
-model, as good.
+{threads} threads, with the C kernels. Another CPU, BLAS or compiler rounds otherwise and gives
+another model, as good.
 
 1. Pre-training, steps: {steps}, an objective drawn for each step. {batch} examples of
    similar length, at most {longest} tokens a sentence, {masked:.0%} of the words masked; AdamW with
