@@ -127,7 +127,7 @@ def measure(workers: list[Worker], sizes: list[tuple[int, int]], rounds: int) ->
         print(f"| {B} × {T} |", " | ".join(cells), f"| {rate} | {lead} |", flush=True)
 
 
-def wait_until_quiet(patience: float = 20.0) -> None:
+def wait_until_quiet(patience: float = 3.0) -> None:
     """Wait until the machine does nothing else, or patience (in seconds) is at an end."""
     end = time.perf_counter() + patience
     time.sleep(0.1)  # the threads of whoever ran before fall asleep

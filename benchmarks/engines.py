@@ -3,6 +3,7 @@
 An engine that is not installed raises ImportError; the benchmark then leaves it out.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,9 @@ Forward = Callable[[np.ndarray], np.ndarray]  # (B, T) int64 -> (B, T, D) float3
 
 def ours(folder: Path, backend: str, threads: int) -> Forward:
     from numpy_erniem import ErnieMModel
-    from numpy_erniem.backend import set_num_threads, use_backend
+    from numpy_erniem.backend import set_num_threads
 
-    use_backend(backend).__enter__()
+    os.environ["NUMPY_ERNIEM_BACKEND"] = backend
     set_num_threads(threads)
     model = ErnieMModel.from_pretrained(folder)
     return lambda ids: model(ids).last_hidden_state

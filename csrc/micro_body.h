@@ -99,24 +99,22 @@ INLINE vf vf_exp(vf x)
     return vf_scale(p, n);
 }
 
-/* P(X > a) of the standard normal distribution for a >= 0: `upper_tail` in activations.py. */
+/* P(X > a) of the standard normal distribution for a >= 0: `upper_tail` in activations.py, whose
+   polynomial this is. */
 INLINE vf vf_upper_tail(vf a)
 {
     a = vf_min(vf_set1(6.0f), a);
-    vf p = vf_set1(1.6710827e-10f);
-    p = vf_fma(p, a, vf_set1(-7.416042e-09f));
-    p = vf_fma(p, a, vf_set1(1.4911915e-07f));
-    p = vf_fma(p, a, vf_set1(-1.7919677e-06f));
-    p = vf_fma(p, a, vf_set1(1.419566e-05f));
-    p = vf_fma(p, a, vf_set1(-7.554149e-05f));
-    p = vf_fma(p, a, vf_set1(0.00024192882f));
-    p = vf_fma(p, a, vf_set1(-6.238325e-05f));
-    p = vf_fma(p, a, vf_set1(-0.0047687893f));
-    p = vf_fma(p, a, vf_set1(0.036331855f));
-    p = vf_fma(p, a, vf_set1(0.3183103f));
-    p = vf_fma(p, a, vf_set1(0.7978846f));
-    p = vf_fma(p, a, vf_set1(0.6931472f));
-    return vf_exp(vf_sub(vf_set1(0.0f), p));
+    vf p = vf_set1(1.4803116e-07f);
+    p = vf_fma(p, a, vf_set1(-3.5125092e-06f));
+    p = vf_fma(p, a, vf_set1(3.3155535e-05f));
+    p = vf_fma(p, a, vf_set1(-0.00013811834f));
+    p = vf_fma(p, a, vf_set1(-9.306588e-05f));
+    p = vf_fma(p, a, vf_set1(0.0049064755f));
+    p = vf_fma(p, a, vf_set1(-0.036399305f));
+    p = vf_fma(p, a, vf_set1(-0.31829423f));
+    p = vf_fma(p, a, vf_set1(-0.79788595f));
+    p = vf_fma(p, a, vf_set1(-0.6931472f));
+    return vf_exp(p);
 }
 
 INLINE vf vf_gelu(vf x)

@@ -24,7 +24,9 @@ _PUBLIC = {
     "embed": "tasks.embed",
     "load": "models",
     "parity": "comparison",
+    "get_num_threads": "backend",
     "reset_backend_report": "backend",
+    "set_num_threads": "backend",
     "use_backend": "backend",
 }
 

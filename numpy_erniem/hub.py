@@ -96,12 +96,24 @@ def _download(
         except Exception as error:  # of the hub, of its HTTP library, of the network
             if _answered(error):
                 raise _explained(name, revision, error) from None
+    if files is None:  # no network, or none wanted
+        return _cached(hub, name, options)
     try:
-        if files is None:  # no network, or none wanted
-            return Path(hub.snapshot_download(name, local_files_only=True, **options))
         return Path(hub.snapshot_download(name, allow_patterns=files, **options))
     except Exception as error:
         raise _explained(name, revision, error) from None
+
+
+def _cached(hub: Any, name: str, options: dict[str, Any]) -> Path:
+    """The folder of what was downloaded before."""
+    for file in ("config.json", "model_config.json"):
+        found = hub.try_to_load_from_cache(name, file, **options)
+        if isinstance(found, str):
+            return Path(found).parent
+    raise FileNotFoundError(
+        f"{name} is not in the cache, and the Hugging Face hub was not reached; "
+        "check the network, or give a folder"
+    )
 
 
 def needed_files(available: Iterable[str], family: bool = False, weights: bool = True) -> list[str]:
@@ -140,7 +152,6 @@ def _explained(name: str, revision: str | None, error: Exception) -> Exception:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -152,11 +163,6 @@ def _explained(name: str, revision: str | None, error: Exception) -> Exception:
     if isinstance(error, RepositoryNotFoundError):
         return FileNotFoundError(
             f"{name} is neither a folder here nor a public model on the Hugging Face hub"
-        )
-    if isinstance(error, LocalEntryNotFoundError):
-        return FileNotFoundError(
-            f"{name} is not in the cache, and the Hugging Face hub was not reached; "
-            "check the network, or give a folder"
         )
     line = " ".join(str(error).split())[:300]
     if isinstance(error, HfHubHTTPError):

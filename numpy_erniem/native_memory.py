@@ -8,7 +8,7 @@ import numpy as np
 from numpy_erniem._kernels import ffi, lib
 
 FLOAT = np.dtype(np.float32)
-LARGE = 1 << 20  # bytes from which a result's memory is kept for the next one
+LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
 
 _packs: dict[int, tuple[weakref.ref, np.ndarray]] = {}  # id of a weight -> itself, its panels
 

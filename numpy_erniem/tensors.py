@@ -47,13 +47,19 @@ class Tensor:
 
     def numpy(self, dtype: np.dtype | type | None = None) -> np.ndarray:
         """The values: mapped where the file has `dtype` itself, else converted in memory."""
-        values = self.data
+        values = data = self.data
         if self.kind == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         dtype = values.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
-        values = np.require(values, dtype, ["ALIGNED", "C_CONTIGUOUS"])
-        values.flags.writeable = False
-        return values
+        ready = np.require(values, dtype, ["ALIGNED", "C_CONTIGUOUS"])
+        if not np.may_share_memory(ready, data):
+            _let_go(data)
+        ready.flags.writeable = False
+        return ready
+
+    def let_go(self) -> None:
+        """Say that what was read of the file for this tensor need not stay in memory."""
+        _let_go(self.data)
 
     def stored(self, kind: str | None = None) -> np.ndarray:
         """The bits that a safetensors file has for these values, as `kind` or as they are.
@@ -85,6 +91,9 @@ class Computed(Tensor):
         """The values, made now."""
         return self._make()
 
+    def let_go(self) -> None:
+        """Nothing is mapped; what the values are made of lets go by itself."""
+
 
 def _narrowed(values: np.ndarray, kind: str) -> np.ndarray:
     """Floats as `kind`; ValueError if one becomes infinite that was not."""
@@ -105,6 +114,20 @@ def bfloat16_bits(values: np.ndarray) -> np.ndarray:
     bits = values.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype(np.uint16)
+
+
+def mapping_of(array: np.ndarray) -> mmap.mmap | None:
+    """The mapped file that an array is a view of, if it is one."""
+    owner: Any = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+    return owner
+
+
+def _let_go(array: np.ndarray) -> None:
+    mapped = mapping_of(array)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)  # read again from the file, where it is used again
 
 
 def map_file(path: Path) -> mmap.mmap:
@@ -259,3 +282,4 @@ def write_safetensors(
             except ValueError as error:
                 raise ValueError(f"tensor {name}: {error}") from None
             file.write(values.reshape(-1).view(np.uint8).data)
+            tensors[name].let_go()

@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help=".npy: an array (texts, width); .jsonl: JSON lines"
     )
-    parser.add_argument("--model", metavar="FOLDER", help="checkpoint (the bundled one)")
+    parser.add_argument(
+        "--model", metavar="MODEL", help="checkpoint: folder, or name on the hub (the bundled one)"
+    )
+    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit on the hub")
     parser.add_argument("--pooling", choices=POOLINGS, help="(the checkpoint's, else mean)")
     parser.add_argument(
         "--normalize",
@@ -62,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     texts = options.text or list(read_texts(options.input, options.field))
     if not texts:
         raise ValueError(f"--input {options.input} has no lines")
-    embedder = Embedder.from_pretrained(options.model)
+    embedder = Embedder.from_pretrained(options.model, revision=options.revision)
     if embedder.model.config.to_dict().get("trained") is False:
         print("erniem: this checkpoint is not trained: vectors carry no meaning", file=sys.stderr)
     vectors = embedder(

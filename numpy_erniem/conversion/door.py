@@ -179,6 +179,9 @@ class _Watched(Tensor):
         self._done()
         return values
 
+    def let_go(self) -> None:
+        self._tensor.let_go()
+
 
 def _watched(
     tensors: dict[str, Tensor], kind: str | None, progress: Progress | None

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy_erniem.conversion.report import Report, architecture_of
 from numpy_erniem.storage import read_json
-from numpy_erniem.tensors import Tensor
+from numpy_erniem.tensors import Computed, Tensor
 
 ARCHITECTURES = {"UIEM": "ErnieMForInformationExtraction"}
 QUESTIONS = "ErnieMForQuestionAnswering"
@@ -46,7 +46,7 @@ def from_paddle(
             report.renamed[name] = new
         if LINEAR_WEIGHT.search(name) and len(tensor.shape) == 2:
             report.transposed.append(new)
-            tensor = Tensor(tensor.kind, tensor.data.T)
+            tensor = _transposed(tensor)
         ours[new] = tensor
     if named:
         report.derive(config, "architectures", [ARCHITECTURES.get(named, named)])
@@ -54,6 +54,12 @@ def from_paddle(
     report.derive(config, "attention_mask_convention", "paddle")
     config.setdefault("model_type", "ernie_m")
     return config, ours, report
+
+
+def _transposed(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, Computed):
+        return Computed(tensor.kind, tensor.shape[::-1], lambda: tensor.data.T)
+    return Tensor(tensor.kind, tensor.data.T)
 
 
 def our_name(name: str, question_answering: bool = False) -> str:

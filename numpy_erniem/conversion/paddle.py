@@ -9,7 +9,7 @@ import numpy as np
 
 from numpy_erniem.conversion.allowed import ORDERED_DICT, Allowed, LongText, shape_of
 from numpy_erniem.conversion.unpickle import unpickle
-from numpy_erniem.tensors import Tensor, map_file
+from numpy_erniem.tensors import Computed, Tensor, map_file
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # names inside a Paddle program: no tensors
 SPLIT = "UnpackBigParamInfor@@"  # arrays of a GiB and more, in protocols 2 and 3
@@ -89,25 +89,13 @@ def _tensor(shape: Any, dtype: Any, columns: Any, data: Any) -> Tensor:
         raise ValueError(f"an array of shape {shape} needs {size} bytes of data; it has others")
     order = "F" if columns else "C"
     if isinstance(data, Encoded):
-        return DecodedTensor(dtype.kind, shape, data, dtype.dtype, order)
+        return Computed(
+            dtype.kind,
+            shape,
+            lambda: np.frombuffer(data.decoded(), dtype.dtype).reshape(shape, order=order),
+        )
     values = np.frombuffer(data, dtype.dtype) if size else np.empty(0, dtype.dtype)
     return Tensor(dtype.kind, values.reshape(shape, order=order))
-
-
-class DecodedTensor(Tensor):
-    """A tensor whose bytes are decoded each time they are used."""
-
-    def __init__(
-        self, kind: str, shape: tuple[int, ...], text: Encoded, dtype: np.dtype, order: Any
-    ) -> None:
-        self.kind, self.shape = kind, shape
-        self._text, self._dtype, self._order = text, dtype, order
-
-    @property
-    def data(self) -> np.ndarray:
-        """The stored values, decoded."""
-        flat = np.frombuffer(self._text.decoded(), self._dtype)
-        return flat.reshape(self.shape, order=self._order)
 
 
 def reconstruct(kind: Any, shape: Any, code: Any) -> PickledArray:

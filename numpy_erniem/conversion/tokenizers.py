@@ -62,31 +62,16 @@ def from_xlm_roberta(
     ValueError
         The tokenizer is of another kind, or does not fit the model.
     """
-    model = small_file(source, MODEL)
-    how = f"from {MODEL}"
-    if model is None:
-        fast = small_file(source, FAST)
-        if fast is None:
-            raise ValueError(
-                f"{source} has neither {MODEL} nor {FAST}"
-                + (": its tokenizer is WordPiece" if (source / VOCABULARY).is_file() else "")
-                + "; convert the weights alone with tokenizer=False (--no-tokenizer)"
-            )
-        try:
-            pieces, charsmap = read_unigram(read_json(inside(source, FAST)))
-        except ValueError as error:
-            raise ValueError(
-                f"{source}: {error}; convert the weights alone with tokenizer=False "
-                "(--no-tokenizer)"
-            ) from None
-        model = sentencepiece_model(pieces, charsmap)
-        how = f"from {FAST}"
+    model, how = _model(source)
     texts = _pieces(model, source)
     vocabulary = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", *texts, "[MASK]"]
     if len(vocabulary) > config["vocab_size"] + 1:  # some models have no row for the mask
         raise ValueError(
             f"the tokenizer has {len(vocabulary)} entries, the model {config['vocab_size']}"
         )
+    others = _added_tokens(source, len(vocabulary))
+    if others:
+        report.notes.append(f"added tokens are plain text here: {', '.join(map(repr, others[:9]))}")
     settings = {
         **OURS,
         "cut_pieces": False,
@@ -102,6 +87,33 @@ def from_xlm_roberta(
         SETTINGS: as_json(settings),
         SPECIALS: as_json(OURS),
     }
+
+
+def _model(source: Path) -> tuple[bytes, str]:
+    """The SentencePiece model of a source, there or made, and how it came about."""
+    model = small_file(source, MODEL)
+    if model is not None:
+        return model, f"from {MODEL}"
+    remedy = "convert the weights alone with tokenizer=False (--no-tokenizer)"
+    if not (source / FAST).is_file():
+        kind = ": its tokenizer is WordPiece" if (source / VOCABULARY).is_file() else ""
+        raise ValueError(f"{source} has neither {MODEL} nor {FAST}{kind}; {remedy}")
+    try:
+        return sentencepiece_model(*read_unigram(read_json(inside(source, FAST)))), f"from {FAST}"
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}; {remedy}") from None
+
+
+def _added_tokens(source: Path, count: int) -> list[str]:
+    """Tokens that the source knows beside its vocabulary of `count` entries."""
+    found = read_json(inside(source, ADDED)) if (source / ADDED).is_file() else {}
+    listed = []
+    if (source / FAST).is_file():
+        listed = read_json(inside(source, FAST)).get("added_tokens")
+    for token in listed if isinstance(listed, list) else []:
+        if isinstance(token, dict) and isinstance(token.get("content"), str):
+            found[token["content"]] = token.get("id")
+    return [text for text, index in found.items() if type(index) is int and index >= count]
 
 
 def _pieces(model: bytes, source: Path) -> list[str]:

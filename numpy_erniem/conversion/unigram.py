@@ -18,6 +18,7 @@ SPACES = (
 )
 NORMAL, UNKNOWN, CONTROL = 1, 2, 3
 UNIGRAM = 1
+LARGEST_SCORE = 1e30  # a float32 holds it; logarithms of probabilities are above -100
 
 
 def varint(number: int) -> bytes:
@@ -107,6 +108,7 @@ def _is_piece(entry: Any) -> bool:
         and len(entry) == 2
         and isinstance(entry[0], str)
         and isinstance(entry[1], int | float)
+        and abs(entry[1]) < LARGEST_SCORE  # not for NaN
     )
 
 

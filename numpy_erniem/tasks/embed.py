@@ -74,9 +74,11 @@ class Embedder:
         self.settings = settings or {}
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike | None = None) -> "Embedder":
-        """Load model and tokenizer from a folder; None is the bundled checkpoint."""
-        folder = bundled_checkpoint() if name is None else resolve_folder(name)
+    def from_pretrained(
+        cls, name: str | os.PathLike | None = None, *, revision: str | None = None
+    ) -> "Embedder":
+        """Load model and tokenizer from a folder or hub name; None is the bundled checkpoint."""
+        folder = bundled_checkpoint() if name is None else resolve_folder(name, revision=revision)
         tokenizer = ErnieMTokenizer.from_pretrained(folder)
         return cls(ErnieMModel.from_pretrained(folder), tokenizer, read_settings(folder))
 

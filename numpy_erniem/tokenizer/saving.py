@@ -75,7 +75,7 @@ class Saving(SpecialTokens, Limits):
         )
         try:
             return cls(**{**files.read_folder(folder), **overrides})
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, KeyError) as error:
             if overrides:
                 raise
             raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error

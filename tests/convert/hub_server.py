@@ -59,6 +59,9 @@ class Hub:
         info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path)
         if info:
             return self.send_info(request, info[1], info[2] or "main")
+        tree = re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path)
+        if tree:
+            return self.send_tree(request, tree[1], tree[2])
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if file:
             return self.send_file(request, method, *file.groups())
@@ -76,6 +79,16 @@ class Hub:
         listed = [{"rfilename": file} for file in files]
         body = json.dumps({"id": name, "modelId": name, "sha": COMMIT, "siblings": listed})
         return self.send(request, body.encode(), {"Content-Type": "application/json"})
+
+    def send_tree(self, request, name, revision):
+        """What huggingface_hub 2 asks before it fetches."""
+        files = self.files(name, revision) or {}
+        listed = [
+            {"type": "file", "path": file, "size": len(x), "oid": hashlib.sha1(x).hexdigest()}
+            for file, x in files.items()
+        ]
+        body = json.dumps(listed).encode()
+        return self.send(request, body, {"Content-Type": "application/json"})
 
     def send_file(self, request, method, name, revision, file):
         wanted = request.headers.get("Range")

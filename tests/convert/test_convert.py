@@ -12,7 +12,7 @@ from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
 from numpy_erniem.cli import main
 from numpy_erniem.hub import bundled_checkpoint
 from numpy_erniem.storage import read_folder, write_folder
-from numpy_erniem.tensors import Tensor, bfloat16_bits
+from numpy_erniem.tensors import STRETCH, Tensor, bfloat16_bits
 
 SIZES = {
     "vocab_size": 19,
@@ -240,3 +240,10 @@ def test_a_config_that_asks_for_more_than_memory_holds_is_refused(source):
     change_config(source, num_hidden_layers=2, max_position_embeddings=10**12)
     with pytest.raises(ValueError, match="weights that are not in the file"):
         ErnieMModel.from_pretrained(source)
+
+
+def test_a_tensor_is_converted_in_stretches_without_a_seam(rng):
+    values = rng.standard_normal((3, STRETCH // 2 + 7)).astype(np.float32)
+    np.testing.assert_array_equal(Tensor("F32", values).stored("BF16"), bfloat16_bits(values))
+    half = Tensor("F32", values).stored("F16")
+    np.testing.assert_array_equal(half, values.astype(np.float16))

@@ -248,3 +248,9 @@ def test_an_old_folder_is_loaded_as_the_class_it_names(shared, tmp_path):
     model = numpy_erniem.load(tmp_path)
     assert type(model).__name__ == "ErnieMForInformationExtraction"
     assert model.config.hidden_token_id == 0
+
+
+def test_paddle_reads_no_epsilon_from_its_config():
+    config, _, report = from_paddle({"layer_norm_eps": 1e-12}, {})
+    assert config["layer_norm_eps"] == 1e-5
+    assert report.derived["layer_norm_eps"] == (1e-12, 1e-5)

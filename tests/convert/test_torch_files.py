@@ -11,6 +11,7 @@ import pytest
 
 from numpy_erniem.conversion.torch_files import read_torch
 from numpy_erniem.storage import read_folder, read_tensors
+from numpy_erniem.tensors import mapping_of
 
 from . import pickles
 from .pickles import dict_of, tensor
@@ -287,3 +288,14 @@ def test_a_whole_module_is_refused_by_name(torch, tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "x")
     with pytest.raises(ValueError, match=r"wants torch\.nn\.modules\.linear\.Linear"):
         read_torch(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["plain", "transposed", "offset"])
+def test_what_was_copied_of_a_file_is_let_go(name, torch, tmp_path):
+    torch.save(tricky(torch), tmp_path / "x")
+    tensor = read_torch(tmp_path / "x")[name]
+    assert mapping_of(tensor.data) is not None
+    before = tensor.numpy(np.float64)
+    assert mapping_of(before) is None
+    tensor.let_go()
+    np.testing.assert_array_equal(tensor.numpy(np.float64), before)

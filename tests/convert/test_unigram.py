@@ -92,6 +92,7 @@ OTHER_TOKENIZERS = {
     "BPE": {"model": {"merges": [], "vocab": {}}},
     "falls back to bytes": {"model": {"type": "Unigram", "vocab": [], "byte_fallback": True}},
     "no list of texts": {"model": {"type": "Unigram", "vocab": [["a", "b"]]}},
+    "no list of texts with scores": {"model": {"type": "Unigram", "vocab": [["a", 1e300]]}},
     "begins with": {"model": {"type": "Unigram", "vocab": [["<pad>", 0.0]]}},
     "of no known kind": {"model": []},
     "normalises by Lowercase": {"normalizer": {"type": "Lowercase"}},
@@ -135,3 +136,9 @@ def test_pieces_lose_the_mask_and_the_special_ones():
         "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
     }
     assert read_unigram(content) == ([("▁a", -2.0)], b"\0\0\0")
+
+
+def test_tokens_that_are_lost_are_noted(source, tmp_path):
+    (source / "added_tokens.json").write_text('{"<mask>": 5, "<entity>": 999999}')
+    report = convert(source, tmp_path / "out")
+    assert report.notes == ["added tokens are plain text here: '<entity>'"]

@@ -1,0 +1,111 @@
+"""Every notebook runs from a clean kernel; its checks refuse wrong answers and take right ones."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "tutorials"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+
+if not NOTEBOOKS:
+    pytest.skip("the tutorials are not beside these tests", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The module tutorials/run.py."""
+    for needed in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
+        pytest.importorskip(needed)
+    spec = importlib.util.spec_from_file_location("tutorials_run", FOLDER / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def name_of(path):
+    return path.stem
+
+
+def cells_of(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+@pytest.mark.filterwarnings("default")  # of the notebook machinery, not ours
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebook_runs_and_its_checks_tell_right_from_wrong(run, path):
+    assert run.check(path) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebook_is_stored_so_that_a_diff_can_be_read(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
+    cells = cells_of(path)
+    ids = [cell["id"] for cell in cells]
+    assert len(set(ids)) == len(ids)
+    for cell in cells:
+        tags = cell["metadata"].get("tags", [])
+        assert set(cell["metadata"]) <= {"tags"}
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["execution_count"] is None
+        if "measured" in tags or "raises-exception" in tags:
+            assert cell["outputs"] == []
+        for output in cell["outputs"]:
+            assert output.get("name") != "stderr"
+            assert len(output.get("data", {}).get("image/png", "")) < 90_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebook_has_claim_assertions_exercises_and_what_to_read_next(path):
+    cells = cells_of(path)
+    prose = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    code = "".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    for part in ("**Question.**", "**Claim.**", "## Exercises", "**Read next:**"):
+        assert part in prose
+    assert code.count("assert ") >= 8
+    assert sum(tag.startswith("check-") for c in cells for tag in c["metadata"].get("tags", [])) > 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_outputs_that_teach_are_stored(path):
+    printing = [
+        cell
+        for cell in cells_of(path)
+        if cell["cell_type"] == "code"
+        and "print(" in "".join(cell["source"])
+        and not re.search(r"^(if|def|    )", "".join(cell["source"]).splitlines()[-1])
+        and not cell["metadata"].get("tags")
+    ]
+    assert printing
+    assert all(cell["outputs"] for cell in printing)
+
+
+def test_without_a_compiler_the_ladder_is_explained(run, monkeypatch, tmp_path):
+    for tool in ("env", "uname"):
+        found = shutil.which(tool)
+        if found:
+            (tmp_path / tool).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    (path,) = (p for p in NOTEBOOKS if p.name.startswith("07"))
+    assert run.check(path) == []
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.parametrize("path", sorted((FOLDER / "ladder").glob("*.c")), ids=name_of)
+def test_every_rung_compiles_without_warnings(path, tmp_path):
+    flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    command = ["cc", *flags, str(path), "-o", str(tmp_path / "rung.so"), "-lpthread"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_names_every_notebook():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"]({path.name})" in text for path in NOTEBOOKS)

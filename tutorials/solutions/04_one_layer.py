@@ -1,0 +1,48 @@
+"""Solutions to 04_one_layer.ipynb, and wrong answers that its checks must refuse."""
+
+
+# %% exercise 1
+def gelu_slope(x):
+    below = 0.5 * (1 + math.erf(x / math.sqrt(2)))
+    return below + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+# %% exercise 1, wrong: the first term alone
+def gelu_slope(x):
+    return 0.5 * (1 + math.erf(x / math.sqrt(2)))
+
+
+# %% exercise 2
+def pre_norm_layer(x, w, config, attention, feed_forward):
+    eps = config.layer_norm_eps
+    x = x + attention(norm(x, w["norm1"], eps))
+    return x + feed_forward(norm(x, w["norm2"], eps))
+
+
+# %% exercise 2, wrong: the norm comes after
+def pre_norm_layer(x, w, config, attention, feed_forward):
+    eps = config.layer_norm_eps
+    x = norm(x + attention(x), w["norm1"], eps)
+    return norm(x + feed_forward(x), w["norm2"], eps)
+
+
+# %% exercise 2, wrong: one norm for both
+def pre_norm_layer(x, w, config, attention, feed_forward):
+    eps = config.layer_norm_eps
+    x = x + attention(norm(x, w["norm1"], eps))
+    return x + feed_forward(norm(x, w["norm1"], eps))
+
+
+# %% exercise 3
+def horner2(coefficients, a):
+    return horner(coefficients[0::2], a * a) + a * horner(coefficients[1::2], a * a)
+
+
+# %% exercise 3, wrong: the odd powers lack a factor
+def horner2(coefficients, a):
+    return horner(coefficients[0::2], a * a) + horner(coefficients[1::2], a * a)
+
+
+# %% exercise 3, wrong: one long chain
+def horner2(coefficients, a):
+    return horner(coefficients, a)
