@@ -225,6 +225,8 @@ def ship(work: Path, out: Path, recipe: Recipe) -> None:
     halves = {name: value.astype(np.float16) for name, value in flatten(model.weights).items()}
     write_folder(out, halves)
     model.config.architectures = ["ErnieMModel"]
+    model.config.hidden_dropout_prob = 0.1  # for whoever fine-tunes it on a little data
+    model.config.attention_probs_dropout_prob = 0.1
     model.config.save_pretrained(out)
     for file in (work / "tokenizer").iterdir():
         (out / file.name).write_bytes(file.read_bytes())
