@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -44,8 +45,14 @@ def test_embed_prints_json_lines(run):
     np.testing.assert_array_equal(vectors_in(out), embed(TEXTS))
 
 
-def test_embed_says_that_the_bundled_checkpoint_is_not_trained(run):
-    assert "not trained" in run("embed", "a")[2]
+def test_a_checkpoint_that_is_not_trained_is_told(run, tmp_path):
+    untrained = tmp_path / "untrained"
+    shutil.copytree(bundled_checkpoint(), untrained)
+    config = json.loads((untrained / "config.json").read_text())
+    (untrained / "config.json").write_text(json.dumps({**config, "trained": False}))
+    assert "not trained" in run("embed", "a", "--model", untrained)[2]
+    assert "not trained" in run("info", untrained)[1]
+    assert "not trained" not in run("embed", "a")[2]
 
 
 def test_embed_shows_similarities_on_a_terminal(run, terminal):
@@ -54,12 +61,12 @@ def test_embed_shows_similarities_on_a_terminal(run, terminal):
     unit = embed(TEXTS, normalize=True)
     assert f"{unit[0] @ unit[2]:7.3f}" in out
     assert "1.000" in out
-    assert "96 numbers" in out
+    assert "128 numbers" in out
 
 
 def test_embed_prints_json_lines_of_many_texts_on_a_terminal(run, terminal):
     _, out, _ = run("embed", *["a"] * (command.HANDFUL + 1))
-    assert vectors_in(out).shape == (command.HANDFUL + 1, 96)
+    assert vectors_in(out).shape == (command.HANDFUL + 1, 128)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -161,23 +168,23 @@ def test_info_tells_of_config_tensors_memory_and_backend(run):
     code, out, _ = run("info")
     assert code == 0
     for fact in (
-        "2, 96 wide, 4 heads",
-        "8002 entries",
+        "3, 128 wide, 4 heads",
+        "12012 entries",
         "512 tokens",
-        "38, F16",
-        "1.1 M",
+        "54, F16",
+        "2.2 M",
         "backend",
     ):
         assert fact in out
-    assert "not trained" in out
+    assert "not trained" not in out
     assert "word_embeddings" not in out
-    assert "8002×96  embeddings.word_embeddings.weight" in run("info", "--tensors")[1]
+    assert "12012×128  embeddings.word_embeddings.weight" in run("info", "--tensors")[1]
 
 
 def test_info_as_json(run):
     facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
-    assert facts["config"]["hidden_size"] == 96
-    assert facts["tensors"]["pooler.dense.bias"] == {"dtype": "F16", "shape": [96]}
+    assert facts["config"]["hidden_size"] == 128
+    assert facts["tensors"]["pooler.dense.bias"] == {"dtype": "F16", "shape": [128]}
     assert facts["parameters"] == facts["bytes_converted_to_float32"] // 4
 
 
@@ -211,7 +218,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, run, tmp_path, monkeypatch)
     before = sorted(os.listdir())
     arguments, message = BAD[case]
     code, out, err = run(*arguments)
-    lines = [line for line in err.splitlines() if "not trained" not in line]
+    lines = err.splitlines()
     assert (code, out, len(lines)) == (2, "", 1), err
     assert lines[0].startswith("erniem: ")
     assert message in lines[0]

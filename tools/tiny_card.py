@@ -24,20 +24,23 @@ hidden states, as `erniem embed` does.
 
 ## Data
 
-{pairs:,} pairs of English and a translation, from user interfaces and help pages: {rows}.
+{pairs:,} pairs of English and a translation, from user interfaces and help pages:
+{rows}.
 The monolingual sentences are the two sides of the same pairs. No other text was used, for the
 vocabulary neither.
 
 ## Recipe
 
 `python tools/train_tiny.py CORPUS WORK --out numpy_erniem/tiny` makes it again: seed {seed},
-{threads} threads, products by NumPy's BLAS. Another CPU or BLAS rounds otherwise and gives another
-model, as good.
+{threads} threads, with the C kernels. Another CPU, BLAS or compiler rounds otherwise and gives
+another model.
 
-1. Pre-training, steps: {steps}, an objective drawn for each step. {batch} examples of
-   similar length, at most {longest} tokens a sentence, {masked:.0%} of the words masked; AdamW with
-   a peak rate of {rate:g}, 5 % warm-up, linear decay, no dropout.
-   Loss, a tenth of the steps at a time: {curve}.
+1. Pre-training, steps:
+   {steps};
+   an objective is drawn for each step. {batch} examples of similar length, at most {longest} tokens
+   a sentence, {masked:.0%} of the words masked; AdamW with a peak rate of {rate:g}, 5 % warm-up,
+   linear decay, no dropout. Loss, a tenth of the steps at a time:
+   {curve}.
 2. `retrieve`: {retrieve_steps:,} steps of {retrieve_batch} pairs of at most {retrieve_longest}
    tokens a side, each finding its translation among the batch; temperature {temperature:g}, peak
    rate {retrieve_rate:g}.

@@ -54,31 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pre-train; returns the exit code."""
-    given = Path(options.config)
-    folder = given if given.is_dir() else given.parent
-    config = (ErnieMConfig.from_pretrained if given.is_dir() else ErnieMConfig.from_json_file)(
-        given
-    )
-    tokenizer = ErnieMTokenizer.from_pretrained(options.tokenizer or folder)
-    if 2 * options.max_tokens + 4 > config.max_length:
-        raise ValueError(
-            f"--max-tokens {options.max_tokens}: two sentences with four special tokens are more "
-            f"than the {config.max_length} that the model takes"
-        )
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {len(tokenizer)} tokens, the config a vocab_size of "
-            f"{config.vocab_size}; they do not belong together"
-        )
     phases = tuple(Phase.parse(text) for text in options.phase or PHASES)
     plan = plan_of(options, sum(phase.steps for phase in phases))
+    model, tokenizer = load(Path(options.config), options.tokenizer, options.max_tokens, plan.seed)
     pairs, mono = read_corpora(options.parallel, options.mono, tokenizer, options.max_tokens)
-    is_checkpoint = given.is_dir() and any(given.glob("model*.safetensors*"))
-    model = (
-        ErnieMForMaskedLM.from_pretrained(given, seed=plan.seed)
-        if is_checkpoint
-        else ErnieMForMaskedLM(config, seed=plan.seed)
-    )
     task = Pretraining(
         pairs,
         mono,
@@ -92,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     )
     out = Path(options.out)
     data = data_of([options.parallel, options.mono], phases=options.phase, masked=options.masked)
-    report = Trainer(
+    trainer = Trainer(
         trainable(model),
         task.grade,
         plan,
@@ -100,6 +79,28 @@ def run(options: argparse.Namespace) -> int:
         data=data,
         save=save_all(out, tokenizer),
         report=lambda line: print(line, file=sys.stderr, flush=True),
-    ).run()
-    write_plot(out, report)
+    )
+    write_plot(out, trainer.run())
     return 0
+
+
+def load(
+    given: Path, tokenizer_folder: str | None, longest: int, seed: int
+) -> tuple[ErnieMForMaskedLM, ErnieMTokenizer]:
+    """The model of a config.json, fresh, or of a folder, and a tokenizer that fits it."""
+    read = ErnieMConfig.from_pretrained if given.is_dir() else ErnieMConfig.from_json_file
+    config, folder = read(given), given if given.is_dir() else given.parent
+    tokenizer = ErnieMTokenizer.from_pretrained(tokenizer_folder or folder)
+    if 2 * longest + 4 > config.max_length:
+        raise ValueError(
+            f"--max-tokens {longest}: two sentences with four special tokens are more "
+            f"than the {config.max_length} that the model takes"
+        )
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} tokens, the config a vocab_size of "
+            f"{config.vocab_size}; they do not belong together"
+        )
+    if given.is_dir() and any(given.glob("model*.safetensors*")):
+        return ErnieMForMaskedLM.from_pretrained(given, seed=seed), tokenizer
+    return ErnieMForMaskedLM(config, seed=seed), tokenizer

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.learn.batches import pad
 from numpy_erniem.learn.heads import Graded, cross_entropy_slope, label
+from numpy_erniem.learn.layers import encode
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.weights import PREFIX
 
 TEMPERATURE = 0.05
 BATCH_TOKENS = 4096
@@ -95,10 +98,6 @@ def _equal(rows: Sequence[Ids]) -> np.ndarray:
 
 def embed(model: ErnieMPreTrainedModel, rows: Sequence[Ids]) -> np.ndarray:
     """Mean-pooled last hidden states of framed ids, of length 1: (N, D)."""
-    from numpy_erniem.inputs import prepare_inputs
-    from numpy_erniem.learn.layers import encode
-    from numpy_erniem.weights import PREFIX
-
     padding, order = model.config.pad_token_id, np.argsort([len(r) for r in rows], kind="stable")
     vectors, at = np.empty((len(rows), model.config.hidden_size), model.dtype), 0
     while at < len(order):

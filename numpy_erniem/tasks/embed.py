@@ -60,7 +60,7 @@ class Embedder:
     --------
     >>> embedder = Embedder.from_pretrained()
     >>> embedder(["Open a file", "Eine Datei öffnen"]).shape
-    (2, 96)
+    (2, 128)
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from numpy_erniem.learn.threads import one_thread_each
 from numpy_erniem.learn.trees import SparseRows
 from numpy_erniem.weights import flatten
 from tests.models.conftest import HEADS
@@ -43,6 +44,13 @@ def compare_gradients(got, want):
         scale = max(np.abs(value).max(), floor)
         difference = np.abs(got[name] - value).max()
         assert difference <= RELATIVE[value.dtype] * scale, f"{name}: {difference / scale:.1e}"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Products this small gain nothing from a second thread, and wait for it on a busy machine."""
+    with one_thread_each():
+        yield
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -1,11 +1,15 @@
 """Gradients beside central differences of the loss in float64: needs no torch."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from numpy_erniem.config import POSITION_EMBEDDING_TYPES
+from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.learn import trainable, value_and_grad
 from numpy_erniem.learn.gradients import dropout
+from numpy_erniem.learn.layers import encode
 from numpy_erniem.weights import flatten
 from tests.learn.conftest import compare_gradients, dense, in_dtype, make
 from tests.models.conftest import HEADS, B, L, T, V
@@ -121,6 +125,27 @@ def test_threads_do_not_change_the_result(rng):
     compare_gradients(
         value_and_grad(model, batch, threads=2)[1], dense(value_and_grad(model, batch)[1])
     )
+
+
+def test_recomputation_bounds_memory(rng):
+    sizes = {"num_hidden_layers": 12, "intermediate_size": 96}
+    model = make("ErnieMForTokenClassification", **sizes)
+    ids = rng.integers(2, V, (64, T))
+    peaks = []
+    for recompute in (False, True):
+        tracemalloc.start()
+        value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, recompute=recompute)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 0.5 * peaks[0]
+
+
+def test_the_forward_pass_is_the_model_s(rng, backend):
+    model, batch = make("ErnieMForTokenClassification"), tags(rng)
+    inputs = prepare_inputs(model.config, model.dtype, batch["input_ids"])
+    x, _ = encode(inputs, model.weights["ernie_m"], model.config)
+    want = model(batch["input_ids"], output_hidden_states=True).hidden_states[-1]
+    np.testing.assert_allclose(x, want, rtol=0, atol=2e-6 if backend == "native" else 0)
 
 
 @pytest.mark.parametrize("name", ["past_key_values", "output_attentions", "use_cache"])
