@@ -66,7 +66,7 @@ LOAD = f"print(n.ErnieMModel.from_pretrained({NAME!r}).config.hidden_size)"
 
 
 def test_a_model_is_fetched_with_only_the_files_that_are_needed(hub, ask):
-    assert ask(LOAD) == "96"
+    assert ask(LOAD) == "128"
     assert set(hub.got()) == {
         "config.json",
         "model.safetensors",
@@ -80,22 +80,22 @@ def test_a_model_is_fetched_with_only_the_files_that_are_needed(hub, ask):
 def test_the_second_time_nothing_is_fetched(hub, ask):
     ask(LOAD)
     before = len(hub.got())
-    assert ask(LOAD) == "96"
+    assert ask(LOAD) == "128"
     assert len(hub.got()) == before
 
 
 def test_offline_the_cache_is_used(hub, ask):
     ask(LOAD)
     hub.asked.clear()
-    assert ask(LOAD, HF_HUB_OFFLINE="1") == "96"
+    assert ask(LOAD, HF_HUB_OFFLINE="1") == "128"
     local = LOAD.replace(f"{NAME!r})", f"{NAME!r}, local_files_only=True)")
-    assert ask(local) == "96"
+    assert ask(local) == "128"
     assert hub.asked == []
 
 
 def test_without_a_network_the_cache_is_used(ask):
     ask(LOAD)
-    assert ask(LOAD, HF_ENDPOINT="http://127.0.0.1:9") == "96"
+    assert ask(LOAD, HF_ENDPOINT="http://127.0.0.1:9") == "128"
 
 
 def test_offline_and_not_in_the_cache(ask):
@@ -142,7 +142,7 @@ def test_a_download_that_stays_broken_is_one_line_and_no_checkpoint(hub, ask):
         "ValueError: someone/ernie-m-tiny: the download broke off; run it again"
     )
     hub.breaks = 0
-    assert ask(LOAD) == "96"
+    assert ask(LOAD) == "128"
 
 
 def test_a_file_that_is_cut_in_the_cache_is_refused(ask, tmp_path):
@@ -176,11 +176,11 @@ def test_a_tokenizer_needs_no_weights(hub, ask):
     code = f"print(n.ErnieMTokenizer.from_pretrained({NAME!r})('a')['input_ids'][0])"
     assert ask(code) == "0"
     assert "model.safetensors" not in hub.got()
-    assert ask(LOAD) == "96"
+    assert ask(LOAD) == "128"
 
 
 def test_a_config_needs_no_weights(hub, ask):
-    assert ask(f"print(n.ErnieMConfig.from_pretrained({NAME!r}).hidden_size)") == "96"
+    assert ask(f"print(n.ErnieMConfig.from_pretrained({NAME!r}).hidden_size)") == "128"
     assert "model.safetensors" not in hub.got()
 
 
