@@ -19,7 +19,9 @@ def norm(x, w, name, eps):
 
 
 def attention(x, w, name, config, hidden, head_mask):
-    heads = lambda y: y.unflatten(-1, (config.num_attention_heads, -1)).transpose(1, 2)  # noqa: E731
+    def heads(y):
+        return y.unflatten(-1, (config.num_attention_heads, -1)).transpose(1, 2)
+
     q, k, v = (heads(linear(x, w, f"{name}.self_attn.{p}_proj")) for p in "qkv")
     scores = q @ k.transpose(-1, -2)
     if config.position_embedding_type != "absolute":
