@@ -9,7 +9,8 @@
    the first or second level of cache, and a softmax over whole rows needs no second thoughts
    about its largest score. Keys that a mask hides from every query are left out when the panels
    are laid, and cost nothing; under any other mask a strip computes from the first key that one
-   of its queries may see to the last. */
+   of its queries may see to the last. But 0 times infinity is not 0: where a value is not finite,
+   nothing is left out. */
 
 #include <float.h>
 #include <math.h>
@@ -103,9 +104,8 @@ struct scratch {
     int64_t *keys;   /* the keys that are not left out: (S,) */
     float *k_panels; /* [panel of keys][d][nr] */
     float *v_panels; /* [panel of d][key][nr] */
-    float *queries;  /* (mr, d) */
+    float *queries;  /* (mr, d), where queries cannot be read in place */
     float *scores;   /* (mr, S) */
-    float *block;    /* (mr, ERNIEM_KC), where a row of scores is longer than that */
 };
 
 static int64_t whole_lines(int64_t floats) { return erniem_ceil_div(floats, 16) * 16; }
@@ -116,12 +116,12 @@ static int64_t place(const struct attention *p, float *memory, struct scratch *t
     const int64_t mr = p->micro->mr, nr = p->micro->nr, S = whole_lines(p->S);
     const int64_t key_columns = erniem_ceil_div(p->S, nr) * nr;
     const int64_t value_columns = erniem_ceil_div(p->d, nr) * nr;
-    to->width = erniem_max(ERNIEM_STRIDE, whole_lines(key_columns));
+    to->width = key_columns % 512 ? whole_lines(key_columns) : key_columns + 16;
     const int64_t sizes[] = {2 * S, whole_lines(key_columns * p->d), value_columns * S,
-                             mr * ERNIEM_STRIDE, mr * to->width, mr * ERNIEM_STRIDE};
-    float *parts[6];
+                             mr * ERNIEM_STRIDE, mr * to->width};
+    float *parts[5];
     int64_t at = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 5; i++) {
         parts[i] = memory ? memory + at : NULL;
         at += sizes[i];
     }
@@ -130,20 +130,32 @@ static int64_t place(const struct attention *p, float *memory, struct scratch *t
     to->v_panels = parts[2];
     to->queries = parts[3];
     to->scores = parts[4];
-    to->block = parts[5];
     return at;
 }
 
-/* List the keys to use: all of them, or, where the mask is one row for all queries, those it
-   shows. If it shows none every key counts alike, which the caller brings about. */
+/* Whether all values of a head are finite: none has all bits of its exponent set. */
+static int is_finite(const struct attention *p, int64_t b, int64_t h)
+{
+    const uint32_t exponent = 0x7f800000;
+    uint32_t wrong = 0;
+    for (int64_t s = 0; s < p->S; s++) {
+        const float *v = p->v + offset(p->v_stride, b, h, s);
+        for (int64_t l = 0; l < p->d; l++) {
+            uint32_t bits;
+            memcpy(&bits, v + l, sizeof bits);
+            wrong |= (bits & exponent) == exponent;
+        }
+    }
+    return !wrong;
+}
+
+/* List the keys to use, those that `row` shows; all, where row is NULL. */
 static int64_t list_keys(const struct attention *p, const uint8_t *row, int64_t *keys)
 {
     int64_t count = 0;
     for (int64_t s = 0; s < p->S; s++)
         if (!row || row[s])
             keys[count++] = s;
-    for (int64_t s = 0; count == 0 && s < p->S; s++)
-        keys[s] = s;
     return count;
 }
 
@@ -194,26 +206,36 @@ static void keep_row(const struct attention *p, const struct scratch *from, cons
         out[from->keys[j]] = row[j];
 }
 
+/* The queries t.. as the left side of a product: where they are, or a copy of them. */
+static const float *queries_of(const struct attention *p, int64_t b, int64_t h, int64_t t,
+                               int64_t rows, const struct scratch *s, int64_t *lda)
+{
+    const float *q = p->q + offset(p->q_stride, b, h, t);
+    *lda = p->q_stride[2];
+    if (*lda % 512 != 0)
+        return q;
+    *lda = ERNIEM_STRIDE;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(s->queries + r * ERNIEM_STRIDE, q + r * p->q_stride[2],
+               (size_t)p->d * sizeof(float));
+    return s->queries;
+}
+
 /* mr or fewer queries, from t on: scores, softmax, context. `mask` is NULL where every listed key
-   is visible; `blind` says that none is. */
+   is visible, else one row for each query; `skip` says that hidden keys may be left out. */
 static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, int64_t rows,
-                   int64_t count, const uint8_t *mask, int blind, const struct scratch *s)
+                   int64_t count, const uint8_t *mask, int skip, const struct scratch *s)
 {
     const struct erniem_micro *micro = p->micro;
     const int64_t nr = micro->nr, d = p->d, width = s->width;
-    const float scale = 1.0f / sqrtf((float)d);
-    for (int64_t r = 0; r < rows; r++) {
-        const float *q = p->q + offset(p->q_stride, b, h, t + r);
-        for (int64_t l = 0; l < d; l++)
-            s->queries[r * ERNIEM_STRIDE + l] = blind ? 0.0f : q[l] * scale;
-    }
-
-    int64_t first = 0, end = count;
-    if (mask)
+    int64_t first = 0, end = count, lda;
+    if (mask && skip)
         find_range(p, mask, rows, &first, &end);
+
+    const float *q = queries_of(p, b, h, t, rows, s, &lda);
     for (int64_t j = first; j < end; j += nr) { /* (rows, d).(d, nr) -> (rows, nr) */
         const float *panel = s->k_panels + j * d;
-        micro->tile((int)rows, (int)erniem_min(nr, end - j), d, s->queries, panel, panel, 0, NULL,
+        micro->tile((int)rows, (int)erniem_min(nr, end - j), d, q, lda, panel, panel, 0, 0, NULL,
                     s->scores + j, width);
     }
     for (int64_t r = 0; r < rows; r++) {
@@ -221,27 +243,17 @@ static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, i
         if (mask)
             for (int64_t j = first; j < end; j++)
                 row[j] = mask[r * p->visible_stride[2] + j] ? row[j] : -FLT_MAX;
-        micro->softmax(end - first, factor_of(p, b, h), row + first);
+        micro->softmax(end - first, 1.0f / sqrtf((float)d), factor_of(p, b, h), row + first);
         if (p->probabilities)
             keep_row(p, s, row, first, end,
                      p->probabilities + ((b * p->H + h) * p->T + t + r) * p->S);
     }
 
     float *context = p->context + ((b * p->T + t) * p->H + h) * d;
-    for (int64_t j = first; j < end; j += ERNIEM_KC) { /* (rows, keys).(keys, d) -> (rows, d) */
-        const int64_t keys = erniem_min(ERNIEM_KC, end - j);
-        const float *left = s->scores + j;
-        if (width != ERNIEM_STRIDE) {
-            for (int64_t r = 0; r < rows; r++)
-                memcpy(s->block + r * ERNIEM_STRIDE, left + r * width,
-                       (size_t)keys * sizeof(float));
-            left = s->block;
-        }
-        for (int64_t l = 0; l < d; l += nr) {
-            const float *panel = s->v_panels + l * count + j * nr;
-            micro->tile((int)rows, (int)erniem_min(nr, d - l), keys, left, panel, panel,
-                        j > first, NULL, context + l, p->H * d);
-        }
+    for (int64_t l = 0; l < d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
+        const float *panel = s->v_panels + l * count + first * nr;
+        micro->tile((int)rows, (int)erniem_min(nr, d - l), end - first, s->scores + first, width,
+                    panel, panel, 0, 0, NULL, context + l, p->H * d);
     }
 }
 
@@ -258,18 +270,21 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
         const int64_t part = task % p->parts, head = task / p->parts;
         const int64_t h = head % p->H, b = head / p->H;
         const uint8_t *mask = p->visible ? p->visible + offset(p->visible_stride, b, h, 0) : NULL;
-        const int one_row = mask && p->visible_stride[2] == 0;
-        int64_t count = list_keys(p, one_row ? mask : NULL, s.keys);
-        const int blind = count == 0;
-        if (blind)
-            count = p->S;
+        const int skip = !mask || is_finite(p, b, h);
+        int64_t count = 0;
+        if (skip && mask && p->visible_stride[2] == 0)
+            count = list_keys(p, mask, s.keys);
+        if (count > 0)
+            mask = NULL; /* what is listed is visible */
+        else
+            count = list_keys(p, NULL, s.keys);
         pack_keys_and_values(p, b, h, count, &s);
 
         const int64_t end = erniem_min(p->T, (part + 1) * p->part_rows);
         for (int64_t t = part * p->part_rows; t < end; t += p->micro->mr) {
             const int64_t rows = erniem_min(p->micro->mr, end - t);
-            const uint8_t *rows_mask = mask && !one_row ? mask + t * p->visible_stride[2] : NULL;
-            attend(p, b, h, t, rows, count, rows_mask, blind, &s);
+            const uint8_t *rows_mask = mask ? mask + t * p->visible_stride[2] : NULL;
+            attend(p, b, h, t, rows, count, rows_mask, skip, &s);
         }
     }
     erniem_release(memory);

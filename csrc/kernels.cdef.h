@@ -36,6 +36,10 @@ int erniem_pack(int64_t n, int64_t k, const float *w, float *packed);
    micro.h. */
 int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *packed,
                   const float *bias, int activation, float *y);
+/* The same for several weights (n, k) over one x: y[i] = act(x w[i]T + bias[i]). */
+int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
+                   const float *const *packed, const float *const *bias, int activation,
+                   float *const *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
 

@@ -15,10 +15,11 @@
 #include "internal.h"
 
 /* Rows of x that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less than
-   half of a second-level cache, beside one panel of 98 KB. And the panels of one task: the part of
-   y that they make, at most 140 KB, is still there when the activation goes over it. And how many
-   floats ahead to fetch where there is one tile of rows, and nothing to wait for but memory. */
-enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8, AHEAD = 2048 };
+   half of a second-level cache, beside one panel of 98 KB. The panels of one task: the part of y
+   that they make, at most 140 KB, is still there when the activation goes over it. How many floats
+   ahead to fetch where there is one tile of rows, and nothing to wait for but memory. Up to how
+   many rows memory is what counts, so that a thread had better read on than take turns. */
+enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8, AHEAD = 2048, FEW_ROWS = 32 };
 
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y)
@@ -94,13 +95,18 @@ int erniem_pack(int64_t n, int64_t k, const float *w, float *packed)
 struct linear {
     const struct erniem_micro *micro;
     int64_t m, n, k;
-    const float *x, *packed, *bias;
+    const float *x, *const *packed, *const *bias;
     int activation;
-    float *y;
+    float *const *y;
     int64_t block_rows;           /* rows of a task, at most BLOCK_ROWS */
-    int64_t panels, chunk_panels; /* of the weight, of a task */
-    int64_t chunks;
+    int64_t panels, chunk_panels; /* of a weight, of a task */
+    int64_t chunks, weights;
+    int in_place;                 /* whether tiles read x where it is */
 };
+
+/* Whether tiles may read rows of k floats where they are. Rows a multiple of 2 KB apart compete for
+   so few sets of the first-level cache that they throw each other out. */
+static int fits_in_place(int64_t k) { return k <= ERNIEM_KC && k % 512 != 0; }
 
 /* Copy rows of x to where a tile wants them: [k block][row][ERNIEM_STRIDE]. */
 static void copy_rows(const struct linear *p, int64_t row0, int64_t rows, float *to)
@@ -112,82 +118,112 @@ static void copy_rows(const struct linear *p, int64_t row0, int64_t rows, float 
     }
 }
 
-/* Rows row0.. of y, columns of the panels first..end: for each k block, for each panel, every
-   tile of rows. `a` holds the rows. While the first tile runs, the next panel is fetched; a tile
-   that is alone has no time for that, and fetches what it will read itself. */
-static void multiply(const struct linear *p, int64_t row0, int64_t rows, int64_t first,
-                     int64_t end, const float *a)
+/* Some rows of x, and some panels of a weight. */
+struct piece {
+    int64_t weight, row0, rows, first, end;
+    const float *a; /* the rows, lda floats apart */
+    int64_t lda;
+};
+
+/* For each k block, for each panel, every tile of rows. Meanwhile the panel that comes next is
+   fetched, a share of it by each tile, so that memory works as evenly as the tiles do; a tile that
+   is alone fetches what it will soon read itself. */
+static void multiply(const struct linear *p, const struct piece *t)
 {
     const struct erniem_micro *micro = p->micro;
     const int nr = micro->nr;
-    const int64_t tiles = erniem_ceil_div(rows, micro->mr), height = erniem_ceil_div(rows, tiles);
+    const int64_t tiles = erniem_ceil_div(t->rows, micro->mr);
+    const int64_t height = erniem_ceil_div(t->rows, tiles), pace = erniem_ceil_div(nr, tiles);
 
     for (int64_t block = 0; block == 0 || block * ERNIEM_KC < p->k; block++) {
         const int64_t kc = erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
-        const int is_last = (block + 1) * ERNIEM_KC >= p->k;
-        const float *a_block = a + block * rows * ERNIEM_STRIDE;
+        const int64_t rest = erniem_min(ERNIEM_KC, p->k - (block + 1) * ERNIEM_KC);
+        const float *a = t->a + block * t->rows * t->lda, *packed = p->packed[t->weight];
+        const float *bias = rest <= 0 ? p->bias[t->weight] : NULL;
 
-        for (int64_t panel = first; panel < end; panel++) {
-            const float *b = p->packed + panel_start(block, panel, p->panels, kc, nr);
-            const int64_t ahead = tiles == 1 ? erniem_min(AHEAD, kc * nr) : kc * nr;
-            const float *next = panel + 1 < p->panels ? b + ahead : b;
-            const float *bias = is_last && p->bias ? p->bias + panel * nr : NULL;
+        for (int64_t panel = t->first; panel < t->end; panel++) {
+            const float *b = packed + panel_start(block, panel, p->panels, kc, nr), *next = b;
+            if (tiles == 1)
+                next = b + erniem_min(AHEAD, kc * nr);
+            else if (panel + 1 < t->end)
+                next = b + kc * nr;
+            else if (rest > 0)
+                next = packed + panel_start(block + 1, t->first, p->panels, rest, nr);
             const int columns = (int)erniem_min(nr, p->n - panel * nr);
-            float *y = p->y + row0 * p->n + panel * nr;
+            float *y = p->y[t->weight] + t->row0 * p->n + panel * nr;
 
-            for (int64_t r = 0; r < rows; r += height)
-                micro->tile((int)erniem_min(height, rows - r), columns, kc,
-                            a_block + r * ERNIEM_STRIDE, b, r == 0 ? next : b, block > 0, bias,
+            for (int64_t r = 0; r < t->rows; r += height, next += kc * pace)
+                micro->tile((int)erniem_min(height, t->rows - r), columns, kc, a + r * t->lda,
+                            t->lda, b, next, pace, block > 0, bias ? bias + panel * nr : NULL,
                             y + r * p->n, p->n);
         }
     }
+}
+
+static void activate(const struct linear *p, const struct piece *t)
+{
+    const int64_t column = t->first * p->micro->nr;
+    const int64_t columns = erniem_min(t->end * p->micro->nr, p->n) - column;
+    float *y = p->y[t->weight] + t->row0 * p->n + column;
+    for (int64_t r = 0; r < t->rows; r++)
+        p->micro->activate(p->activation, columns, y + r * p->n);
 }
 
 static void linear_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct linear *p = job;
     const int64_t k_blocks = erniem_max(1, erniem_ceil_div(p->k, ERNIEM_KC));
-    float *a = erniem_acquire(p->block_rows * k_blocks * ERNIEM_STRIDE * (int64_t)sizeof(float));
-    if (!a)
+    const int64_t floats = p->block_rows * k_blocks * ERNIEM_STRIDE;
+    float *copy = p->in_place ? NULL : erniem_acquire(floats * (int64_t)sizeof(float));
+    if (!copy && !p->in_place)
         return;
 
-    int64_t held = -1; /* the rows that `a` holds */
+    int64_t held = -1; /* the rows that `copy` holds */
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t row0 = task / p->chunks * p->block_rows;
-        const int64_t first = task % p->chunks * p->chunk_panels;
-        const int64_t rows = erniem_min(p->block_rows, p->m - row0);
-        const int64_t end = erniem_min(p->panels, first + p->chunk_panels);
-        if (held != row0)
-            copy_rows(p, row0, rows, a);
-        held = row0;
-        multiply(p, row0, rows, first, end, a);
-
-        if (p->activation != ERNIEM_IDENTITY) {
-            const int64_t column = first * p->micro->nr;
-            const int64_t columns = erniem_min(end * p->micro->nr, p->n) - column;
-            for (int64_t r = 0; r < rows; r++)
-                p->micro->activate(p->activation, columns, p->y + (row0 + r) * p->n + column);
-        }
+        struct piece t;
+        const int64_t chunk = task % p->chunks, block = task / p->chunks / p->weights;
+        t.weight = task / p->chunks % p->weights;
+        t.row0 = block * p->block_rows;
+        t.rows = erniem_min(p->block_rows, p->m - t.row0);
+        t.first = chunk * p->chunk_panels;
+        t.end = erniem_min(p->panels, t.first + p->chunk_panels);
+        t.a = p->in_place ? p->x + t.row0 * p->k : copy;
+        t.lda = p->in_place ? p->k : ERNIEM_STRIDE;
+        if (!p->in_place && held != t.row0)
+            copy_rows(p, t.row0, t.rows, copy);
+        held = t.row0;
+        multiply(p, &t);
+        if (p->activation != ERNIEM_IDENTITY)
+            activate(p, &t);
     }
-    erniem_release(a);
+    erniem_release(copy);
 }
 
-int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *packed,
-                  const float *bias, int activation, float *y)
+int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
+                   const float *const *packed, const float *const *bias, int activation,
+                   float *const *y)
 {
-    if (!erniem_fits(m, k, 1) || !erniem_fits(m, n, 1) || erniem_packed_size(n, k) < 0 ||
-        activation < 0 || activation >= ERNIEM_ACTIVATIONS)
+    if (weights < 1 || weights > ERNIEM_MOST || !erniem_fits(m, k, 1) || !erniem_fits(m, n, 1) ||
+        !erniem_fits(weights, n, 1) || erniem_packed_size(n, k) < 0 || activation < 0 ||
+        activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
     if (m == 0 || n == 0)
         return 0;
 
     const struct erniem_micro *micro = erniem_micro();
     const int64_t blocks = erniem_ceil_div(m, BLOCK_ROWS), panels = erniem_ceil_div(n, micro->nr);
-    const int64_t block_rows = erniem_ceil_div(m, blocks);
-    const int64_t chunk_panels =
-        erniem_min(CHUNK_PANELS, erniem_ceil_div(panels, 4 * erniem_get_threads()));
+    const int64_t block_rows = erniem_ceil_div(m, blocks), threads = erniem_get_threads();
+    const int64_t chunk_panels = m <= FEW_ROWS ? erniem_ceil_div(panels, threads)
+                                               : erniem_min(CHUNK_PANELS,
+                                                            erniem_ceil_div(panels, 4 * threads));
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
-    const struct linear job = {micro, m, n, k, x, packed, bias, activation, y,
-                               block_rows, panels, chunk_panels, chunks};
-    return erniem_parallel(erniem_ceil_div(m, block_rows) * chunks, linear_some, &job);
+    const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
+                               chunk_panels, chunks, weights, fits_in_place(k)};
+    return erniem_parallel(erniem_ceil_div(m, block_rows) * weights * chunks, linear_some, &job);
+}
+
+int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *packed,
+                  const float *bias, int activation, float *y)
+{
+    return erniem_linears(1, m, n, k, x, &packed, &bias, activation, &y);
 }

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* Rows of the left operand lie ERNIEM_STRIDE floats apart: a block of at most ERNIEM_KC columns,
-   and one cache line more, so that the rows of a tile never compete for the same cache set. */
+/* A product is cut into blocks of at most ERNIEM_KC k. Rows that are copied lie ERNIEM_STRIDE floats
+   apart: one cache line more, so that the rows of a tile never compete for the same cache set. */
 enum { ERNIEM_KC = 768, ERNIEM_STRIDE = ERNIEM_KC + 16 };
 
 /* Largest nr of any instruction set. */
@@ -37,16 +37,17 @@ struct erniem_micro {
 
     /* c[r][j] = (add ? c[r][j] : 0) + sum over k of a[r][k] * b[k][j] + (bias ? bias[j] : 0)
        for r < rows <= mr and j < cols <= nr; k < kc.
-       a: rows ERNIEM_STRIDE apart; b: a panel, nr floats for each k; c: rows ldc apart; bias: cols.
-       next: kc * nr floats that will be wanted soon, brought nearer; never read. */
-    void (*tile)(int rows, int cols, int64_t kc, const float *a, const float *b, const float *next,
-                 int add, const float *bias, float *c, int64_t ldc);
+       a: rows lda apart; b: a panel, nr floats for each k; c: rows ldc apart; bias: cols.
+       next: kc * pace floats that will be wanted soon, brought nearer; never read. */
+    void (*tile)(int rows, int cols, int64_t kc, const float *a, int64_t lda, const float *b,
+                 const float *next, int64_t pace, int add, const float *bias, float *c,
+                 int64_t ldc);
 
     /* x[j] = act(x[j]) for j < n. */
     void (*activate)(int activation, int64_t n, float *x);
 
-    /* x = exp(x - max x) / sum of them, times scale, for j < n; n > 0. */
-    void (*softmax)(int64_t n, float scale, float *x);
+    /* x = exp(scale * (x - max x)) / sum of them, times factor, for j < n; n > 0, scale > 0. */
+    void (*softmax)(int64_t n, float scale, float factor, float *x);
 
     /* y = (v - mean v) / sqrt(variance v + eps) * weight + bias, v = x + (add ? add : 0);
        d > 0; y may be x or add. */

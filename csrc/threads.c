@@ -45,7 +45,7 @@ int erniem_get_threads(void) { return 1; }
 #include <stdatomic.h>
 #include <time.h>
 
-enum { SPIN_NS = 100000 };
+enum { SPIN_NS = 500000 };
 
 struct erniem_tasks {
     _Atomic int64_t next;

@@ -63,9 +63,17 @@ def _checked(choice: str) -> str:
     return choice
 
 
+@functools.cache
+def _environment_choice() -> str:
+    return _checked(os.environ.get("NUMPY_ERNIEM_BACKEND", "auto"))
+
+
 def backend_choice() -> str:
-    """The backend asked for: by `use_backend`, else by NUMPY_ERNIEM_BACKEND, else "auto"."""
-    return _choice.get() or _checked(os.environ.get("NUMPY_ERNIEM_BACKEND", "auto"))
+    """The backend asked for: by `use_backend`, else by NUMPY_ERNIEM_BACKEND, else "auto".
+
+    The environment is looked at once.
+    """
+    return _choice.get() or _environment_choice()
 
 
 @contextmanager

@@ -62,10 +62,15 @@ def prepare_inputs(
     keep_attentions = flag(output_attentions, "output_attentions")
     visible = _visible(attention_mask, ids, B, T, P, config)
     factors = _head_masks(head_mask, config, dtype)
-    attending = []
-    for n in range(config.num_hidden_layers):
-        seen, factor = (_without_pruned(mask, n, config) for mask in (visible, factors[n]))
-        attending.append(Attending(seen, factor, past[n], keep_attentions))
+    attending = [
+        Attending(
+            _without_pruned(visible, n, config),
+            _without_pruned(factors[n], n, config),
+            past[n],
+            keep_attentions,
+        )
+        for n in range(config.num_hidden_layers)
+    ]
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.ops import add_norm, attention, embed, linear
+from numpy_erniem.ops import add_norm, attention, embed, linear, linears
 
 Weights = Mapping[str, Any]
 KeyValue = tuple[np.ndarray, np.ndarray]  # each (B, H, S, d)
@@ -61,9 +61,8 @@ def self_attention(
     """
     B, T, _ = x.shape
     inner, d = w["self_attn"], config.head_dim
-    q = split_heads(linear(x, inner["q_proj"]), d)  # (B, T, D) -> (B, H, T, d)
-    k = split_heads(linear(x, inner["k_proj"]), d)
-    v = split_heads(linear(x, inner["v_proj"]), d)
+    projections = linears(x, [inner["q_proj"], inner["k_proj"], inner["v_proj"]])
+    q, k, v = (split_heads(y, d) for y in projections)  # (B, T, D) -> (B, H, T, d)
     if how.past is not None:
         k = np.concatenate([how.past[0], k], axis=2)  # (B, H, S, d)
         v = np.concatenate([how.past[1], v], axis=2)

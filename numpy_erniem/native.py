@@ -4,21 +4,19 @@ C never sees an array whose shape, dtype and layout were not checked here; what 
 take, its twin declines.
 """
 
-import os
-
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend import Declined
-from numpy_erniem.native_memory import (
-    FLOAT,
-    NoMemoryError,
-    floats,
-    forget_panels,
-    new_array,
-    panels,
-    readable,
+from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's face
+    available_isas,
+    choose_isa,
+    default_threads,
+    description,
+    get_num_threads,
+    set_num_threads,
 )
+from numpy_erniem.native_memory import FLOAT, NoMemoryError, floats, new_array, panels, readable
 
 # The number of each activation in csrc/micro.h.
 ACTIVATIONS = {
@@ -65,6 +63,33 @@ def linear(x, w, activation=None):
         x.size // k, n, k, floats(x), floats(packed), floats(bias), number, floats(y)
     )
     return _checked(y, status)
+
+
+def linears(x, ws):
+    """Twin of `ops.linears`: one job for all weights, if they have one shape."""
+    shape = ws[0]["weight"].shape if ws else ()
+    if x.dtype != FLOAT or any(w["weight"].dtype != FLOAT or w["bias"].dtype != FLOAT for w in ws):
+        return NOT_FLOAT
+    if len(shape) != 2 or not x.size or 0 in shape or x.shape[-1] != shape[1]:
+        return SIZES
+    if any(w["weight"].shape != shape or w["bias"].shape != shape[:1] for w in ws):
+        return Declined("weights of different shapes")
+    n, k = shape
+    x, biases = readable(x), [readable(w["bias"]) for w in ws]
+    packed = [panels(w["weight"]) for w in ws]
+    ys = [new_array((*x.shape[:-1], n)) for _ in ws]
+    status = lib.erniem_linears(
+        len(ws),
+        x.size // k,
+        n,
+        k,
+        floats(x),
+        [floats(p) for p in packed],
+        [floats(b) for b in biases],
+        0,
+        [floats(y) for y in ys],
+    )
+    return _checked(ys, status)
 
 
 def add_norm(x, residual, w, eps):
@@ -206,13 +231,10 @@ def _rows(x: np.ndarray):
     return x, floats(x)
 
 
-def _strides(x: np.ndarray):
+def _strides(x: np.ndarray) -> list[int]:
     """Elements from one entry to the next along the first three axes; 0 along an axis of one."""
-    item, shape = x.itemsize, x.shape
-    return ffi.new(
-        "int64_t[3]",
-        [s // item if n > 1 else 0 for n, s in zip(shape, x.strides[:3], strict=False)],
-    )
+    (i, j, k, _), (a, b, c, _), item = x.shape, x.strides, x.itemsize
+    return [a // item if i > 1 else 0, b // item if j > 1 else 0, c // item if k > 1 else 0]
 
 
 def _broadcasts(x: np.ndarray, shape: tuple[int, ...], exact: int) -> bool:
@@ -232,7 +254,7 @@ def _indices(array: np.ndarray):
     return ffi.from_buffer("int64_t[]", array)
 
 
-def _checked(result: np.ndarray, status: int):
+def _checked(result, status: int):
     if status == lib.ERNIEM_NO_MEMORY:
         raise NoMemoryError("the C kernels found no memory for their work")
     return result if status == 0 else Declined("a size beyond the C kernel")
@@ -240,67 +262,9 @@ def _checked(result: np.ndarray, status: int):
 
 TWINS = {
     "linear": linear,
+    "linears": linears,
     "add_norm": add_norm,
     "layer_norm": layer_norm,
     "embed": embed,
     "attention": attention,
 }
-
-
-def available_isas() -> list[str]:
-    """The instruction sets of this processor that the kernels are built for, best first."""
-    names = []
-    while (name := lib.erniem_available_isa(len(names))) != ffi.NULL:
-        names.append(ffi.string(name).decode())
-    return names
-
-
-def choose_isa(name: str) -> None:
-    """Use another instruction set from now on; not while a kernel runs.
-
-    Raises
-    ------
-    ValueError
-        Where the processor or the build does not have it.
-    """
-    if lib.erniem_choose_isa(name.encode()) != 0:
-        raise ValueError(
-            f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
-            f"{', '.join(available_isas())}"
-        )
-    forget_panels()
-
-
-def set_num_threads(n: int) -> None:
-    """Let each kernel use n threads, the calling one included."""
-    if lib.erniem_set_threads(n) != 0:
-        raise ValueError(f"{n} threads are not in 1..1024")
-
-
-def get_num_threads() -> int:
-    """How many threads a kernel uses."""
-    return lib.erniem_get_threads()
-
-
-def default_threads() -> int:
-    """NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use."""
-    asked = os.environ.get("NUMPY_ERNIEM_NUM_THREADS")
-    if asked is not None:
-        if not asked.isdecimal() or not 1 <= int(asked) <= 1024:
-            raise ValueError(f"NUMPY_ERNIEM_NUM_THREADS={asked} is not a number in 1..1024")
-        return int(asked)
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if first.isdecimal() and 1 <= int(first) <= 1024:
-        return int(first)
-    if hasattr(os, "sched_getaffinity"):
-        return min(1024, len(os.sched_getaffinity(0)))
-    return min(1024, os.cpu_count() or 1)
-
-
-def description() -> str:
-    """One line on the kernels that are loaded."""
-    return f"C kernels, {ffi.string(lib.erniem_isa()).decode()}"
-
-
-choose_isa(os.environ.get("NUMPY_ERNIEM_ISA") or available_isas()[0])
-set_num_threads(default_threads())

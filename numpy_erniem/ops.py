@@ -7,7 +7,7 @@ never changed. A layer's weights come as the dict that the checkpoint holds for 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,6 +42,12 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarr
         if activation is not None:
             block[...] = ACTIVATIONS[activation](block)
     return y.reshape(*x.shape[:-1], -1)  # (M, N) -> (..., N)
+
+
+@accelerated
+def linears(x: np.ndarray, ws: Sequence[Weights]) -> list[np.ndarray]:
+    """Several affine maps of the same x, [x Wᵀ + b for each]: (..., K) -> each (..., N)."""
+    return [linear.body(x, w) for w in ws]
 
 
 @accelerated

@@ -23,6 +23,7 @@ def twins(monkeypatch):
     monkeypatch.setattr(backend, "_native", lambda: (table, "a test's kernels"))
     reset_backend_report()
     yield table
+    backend._environment_choice.cache_clear()
     reset_backend_report()
 
 
@@ -60,10 +61,12 @@ def test_numpy_backend_never_calls_the_twin(twins):
 def test_the_environment_chooses(twins, monkeypatch):
     twins["double"] = lambda x: "twin"
     monkeypatch.setenv("NUMPY_ERNIEM_BACKEND", "numpy")
+    backend._environment_choice.cache_clear()
     assert double(1) == 2
     with use_backend("auto"):
         assert double(1) == "twin"
     monkeypatch.setenv("NUMPY_ERNIEM_BACKEND", "fortran")
+    backend._environment_choice.cache_clear()  # it is looked at once
     with pytest.raises(ValueError, match="'fortran' is not one of auto, numpy, native"):
         double(1)
 

@@ -10,7 +10,7 @@ import numpy_erniem
 
 PACKAGE = Path(numpy_erniem.__file__).parent
 README = Path(__file__).parent.parent / "README.md"
-SKIPPED = {"__main__", "native", "native_memory", "_kernels"}
+SKIPPED = {"__main__", "native", "native_machine", "native_memory", "_kernels"}
 
 
 def name_of(path):

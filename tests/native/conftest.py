@@ -6,10 +6,11 @@ import pytest
 from tests.conftest import native_is_built
 
 # Every number of rows or columns that a loop could get wrong: none, one, one beside the tiles of
-# each instruction set (4 × 8, 6 × 16, 14 × 32), primes, more than a block.
-ROWS = (1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29, 139, 141)
+# each instruction set (4 × 8, 6 × 16, 14 × 32), primes, few rows and one more, more than a block.
+# Depths that are read in place and that are not.
+ROWS = (1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29, 32, 33, 139, 141)
 COLUMNS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 97)
-DEPTHS = (1, 2, 17, 64, 767, 768, 769, 1543)
+DEPTHS = (1, 2, 17, 64, 512, 767, 768, 769, 1543)
 
 
 def pytest_collection_modifyitems(items):

@@ -59,6 +59,13 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     failures += erniem_linear(m, n, k, x, packed, bias, activation, got) != 0;
     erniem_linear_reference(m, n, k, x, w, bias, activation, want);
     compare("linear", m, n, k, m * n, got, want);
+
+    float *again = unset(m * n), *ys[2] = {got, again};
+    const float *weights[2] = {packed, packed}, *biases[2] = {bias, bias};
+    failures += erniem_linears(2, m, n, k, x, weights, biases, activation, ys) != 0;
+    compare("linears", m, n, k, m * n, got, want);
+    compare("linears", m, n, k, m * n, again, want);
+    free(again);
     free(x), free(w), free(bias), free(got), free(want), free(packed);
 }
 

@@ -5,6 +5,7 @@ import pytest
 
 from numpy_erniem import ops
 from numpy_erniem.backend import Declined
+from tests.conftest import TOLERANCES
 
 
 def heads(rng, B, H, n, d, by_token=True):
@@ -113,15 +114,32 @@ def test_head_masks(isa, rng, close, shape):
     same(close, q, k, v, head_mask=np.zeros(shape, np.float32))
 
 
-def test_hidden_keys_and_values_are_never_read(isa, rng):
+def test_hidden_keys_and_values_change_no_bit(isa, rng):
     from numpy_erniem import native
 
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
     visible = np.ones((1, 1, 1, 50), bool)
     visible[..., 20:31] = False
     want = native.attention(q, k, v, visible=visible)[0]
-    k[:, :, 20:31], v[:, :, 20:31] = np.nan, np.inf
+    k[:, :, 20:31], v[:, :, 20:31] = np.nan, 1e30
     np.testing.assert_array_equal(native.attention(q, k, v, visible=visible)[0], want)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 50), (1, 1, 50, 50), (1, 2, 50, 50)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_counts_where_it_is_hidden_too(isa, rng, shape, value):
+    from numpy_erniem import native
+
+    q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
+    visible = np.ones(shape, bool)
+    visible[..., 40:] = False
+    v[0, 1, 45, 3] = value
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        want = ops.attention.body(q, k, v, visible=visible)[0]
+        got = native.attention(q, k, v, visible=visible)[0]
+    np.testing.assert_allclose(got, want, atol=TOLERANCES["primitive"], rtol=0)
+    assert np.isnan(want[0, :, 1, 3]).all()
+    assert np.isfinite(want[0, :, 0]).all()
 
 
 def test_nan_and_large_scores(isa, rng, close):

@@ -45,6 +45,34 @@ def test_every_number_of_rows(isa, kernels, unset, rng, close, n):
         close(*both(kernels, unset, *operands(rng, m, n, 37)), "primitive", f"({m}, {n}, 37)")
 
 
+@pytest.mark.parametrize("m", [1, 20, 150])
+@pytest.mark.parametrize("k", [48, 512, 800])
+def test_several_weights_at_once_give_what_each_gives_alone(isa, rng, threads, m, k):
+    from numpy_erniem import native
+
+    x = rng.standard_normal((m, k), np.float32)
+    ws = [dict(zip(("weight", "bias"), operands(rng, 1, 97, k)[1:], strict=True)) for _ in "qkv"]
+    want = [native.linear(x, w) for w in ws]
+    for count in (1, 2, 3):
+        threads(count)
+        got = native.linears(x, ws)
+        assert len(got) == 3
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_several_weights_of_different_shapes_are_declined(rng):
+    from numpy_erniem import native
+
+    x = rng.standard_normal((2, 8), np.float32)
+    ws = [{"weight": np.ones((n, 8), np.float32), "bias": np.ones(n, np.float32)} for n in (4, 5)]
+    assert isinstance(native.linears(x, ws), Declined)
+    assert [y.shape for y in ops.linears(x, ws)] == [(2, 4), (2, 5)]
+    assert isinstance(native.linears(x.astype(np.float64), ws), Declined)
+    assert isinstance(native.linears(x, []), Declined)
+    assert ops.linears(x, []) == []
+
+
 def test_sizes_of_nothing(isa, kernels, unset, rng, close):
     for m, n, k in ((0, 3, 4), (3, 0, 4), (0, 0, 0), (3, 4, 0)):
         close(*both(kernels, unset, *operands(rng, m, n, k)), "primitive", f"({m}, {n}, {k})")

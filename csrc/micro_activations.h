@@ -1,0 +1,143 @@
+/* exp and the activations that are made of it. Part of micro_body.h. */
+
+/* e^x: x = n log 2 + r with |r| <= log(2) / 2, e^r as a polynomial of degree 6, times 2^n.
+   Largest error 1.1 ulp; below -104 it is 0, above 88.73 infinite; not-a-number stays. */
+INLINE vf vf_exp(vf x)
+{
+    x = vf_min(vf_set1(89.0f), vf_max(vf_set1(-104.0f), x));
+    const vf n = vf_round(vf_mul(x, vf_set1(1.44269504f)));
+    vf r = vf_fma(n, vf_set1(-0.693359375f), x); /* log 2 in two parts, the first exact times n */
+    r = vf_fma(n, vf_set1(2.12194440e-4f), r);
+    vf p = vf_set1(1.3981999507e-3f);
+    p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
+    p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
+    p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
+    p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
+    p = vf_fma(vf_mul(r, r), p, vf_add(r, vf_set1(1.0f)));
+    return vf_scale(p, n);
+}
+
+/* P(X > a) of the standard normal distribution for a >= 0: `upper_tail` in activations.py, whose
+   polynomial this is. */
+INLINE vf vf_upper_tail(vf a)
+{
+    a = vf_min(vf_set1(6.0f), a);
+    vf p = vf_set1(1.4803116e-07f);
+    p = vf_fma(p, a, vf_set1(-3.5125092e-06f));
+    p = vf_fma(p, a, vf_set1(3.3155535e-05f));
+    p = vf_fma(p, a, vf_set1(-0.00013811834f));
+    p = vf_fma(p, a, vf_set1(-9.306588e-05f));
+    p = vf_fma(p, a, vf_set1(0.0049064755f));
+    p = vf_fma(p, a, vf_set1(-0.036399305f));
+    p = vf_fma(p, a, vf_set1(-0.31829423f));
+    p = vf_fma(p, a, vf_set1(-0.79788595f));
+    p = vf_fma(p, a, vf_set1(-0.6931472f));
+    return vf_exp(p);
+}
+
+INLINE vf vf_gelu(vf x)
+{
+    const vf zero = vf_set1(0.0f), size = vf_min(vf_set1(6.0f), vf_abs(x));
+    return vf_sub(vf_max(zero, x), vf_mul(size, vf_upper_tail(size)));
+}
+
+INLINE vf vf_sigmoid(vf x)
+{
+    const vf one = vf_set1(1.0f);
+    return vf_div(one, vf_add(one, vf_exp(vf_sub(vf_set1(0.0f), x))));
+}
+
+/* tanh x: below 0.625 an odd polynomial (so that a small x keeps all its digits), above it
+   1 - 2 / (e^2x + 1). Largest error 2 ulp. */
+INLINE vf vf_tanh(vf x)
+{
+    const vf one = vf_set1(1.0f), two = vf_set1(2.0f), size = vf_abs(x), square = vf_mul(x, x);
+    vf p = vf_set1(-5.70498872745e-3f);
+    p = vf_fma(p, square, vf_set1(2.06390887954e-2f));
+    p = vf_fma(p, square, vf_set1(-5.37397155531e-2f));
+    p = vf_fma(p, square, vf_set1(1.33314422036e-1f));
+    p = vf_fma(p, square, vf_set1(-3.33332819422e-1f));
+    const vf small = vf_fma(vf_mul(p, square), x, x);
+    const vf e = vf_exp(vf_mul(two, vf_min(vf_set1(10.0f), size)));
+    const vf large = vf_sub(one, vf_div(two, vf_add(e, one)));
+    const vf signed_large = vf_if_less(x, vf_set1(0.0f), vf_sub(vf_set1(0.0f), large), large);
+    return vf_if_less(size, vf_set1(0.625f), small, signed_large);
+}
+
+/* The activations of activations.py, same formulas. `activation` is constant where inlined. */
+INLINE vf vf_activate(const int activation, vf x)
+{
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), six = vf_set1(6.0f);
+    switch (activation) {
+    case ERNIEM_GELU:
+        return vf_gelu(x);
+    case ERNIEM_GELU_CLIPPED:
+        return vf_min(vf_set1(10.0f), vf_max(vf_set1(-10.0f), vf_gelu(x)));
+    case ERNIEM_GELU_TANH: { /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+        const vf cube = vf_mul(vf_mul(vf_mul(vf_set1(0.044715f), x), x), x);
+        const vf t = vf_tanh(vf_mul(vf_set1(0.7978845608f), vf_add(x, cube)));
+        return vf_mul(vf_mul(vf_set1(0.5f), x), vf_add(one, t));
+    }
+    case ERNIEM_LAPLACE: {
+        const vf z = vf_div(vf_sub(x, vf_set1(0.707107f)), vf_set1(0.282095f));
+        const vf tail = vf_upper_tail(vf_abs(z));
+        return vf_if_less(z, zero, tail, vf_sub(one, tail));
+    }
+    case ERNIEM_LEAKY_RELU:
+        return vf_if_less(zero, x, x, vf_mul(vf_set1(0.01f), x));
+    case ERNIEM_MISH: { /* tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), e = e^x */
+        const vf e = vf_exp(vf_min(vf_set1(20.0f), x));
+        const vf n = vf_mul(e, vf_add(e, vf_set1(2.0f)));
+        return vf_mul(x, vf_div(n, vf_add(n, vf_set1(2.0f))));
+    }
+    case ERNIEM_QUICK_GELU:
+        return vf_mul(x, vf_sigmoid(vf_mul(vf_set1(1.702f), x)));
+    case ERNIEM_RELU:
+        return vf_max(zero, x);
+    case ERNIEM_RELU_SQUARED:
+        return vf_mul(vf_max(zero, x), vf_max(zero, x));
+    case ERNIEM_RELU6:
+        return vf_min(six, vf_max(zero, x));
+    case ERNIEM_SIGMOID:
+        return vf_sigmoid(x);
+    case ERNIEM_SILU:
+        return vf_mul(x, vf_sigmoid(x));
+    case ERNIEM_TANH:
+        return vf_tanh(x);
+    default:
+        return x;
+    }
+}
+
+INLINE void activate_with(const int activation, int64_t n, float *x)
+{
+    int64_t j = 0;
+    for (; j + VW <= n; j += VW)
+        vf_store(x + j, vf_activate(activation, vf_load(x + j)));
+    if (j < n)
+        vf_store_part(x + j, vf_activate(activation, vf_load_part(x + j, n - j)), n - j);
+}
+
+static void activate(int activation, int64_t n, float *x)
+{
+    switch (activation) {
+#define CASE(name)                      \
+    case name:                          \
+        activate_with(name, n, x);      \
+        break;
+        CASE(ERNIEM_GELU)
+        CASE(ERNIEM_GELU_CLIPPED)
+        CASE(ERNIEM_GELU_TANH)
+        CASE(ERNIEM_LAPLACE)
+        CASE(ERNIEM_LEAKY_RELU)
+        CASE(ERNIEM_MISH)
+        CASE(ERNIEM_QUICK_GELU)
+        CASE(ERNIEM_RELU)
+        CASE(ERNIEM_RELU_SQUARED)
+        CASE(ERNIEM_RELU6)
+        CASE(ERNIEM_SIGMOID)
+        CASE(ERNIEM_SILU)
+        CASE(ERNIEM_TANH)
+#undef CASE
+    }
+}
