@@ -72,7 +72,7 @@ def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
 
 
 def runs_of(B: int, T: int) -> int:
-    """How often a size is run at a time: 10 times if it is small, once if it takes a second."""
+    """How often a size is run at a time: 10 times if small, once from 0.2 s or so (200 GFLOP/s)."""
     return max(1, min(10, int(60e9 / flops(B, T))))
 
 
