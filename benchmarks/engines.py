@@ -1,9 +1,11 @@
 """The engines: each loads the model of a folder and gives a function from ids to hidden states.
 
-An engine that is not installed raises ImportError; the benchmark then leaves it out.
+An engine that is not installed raises ImportError, or one whose file is not in the folder
+FileNotFoundError; the benchmark then leaves it out.
 """
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,18 @@ def ours(folder: Path, backend: str, threads: int) -> Forward:
 
 def native(folder: Path, threads: int) -> Forward:
     return ours(folder, "native", threads)
+
+
+def native_from_text(folder: Path, threads: int) -> Forward:
+    """Ours with its tokenizer, after the vector of a first text."""
+    from numpy_erniem.backend import set_num_threads
+    from numpy_erniem.tasks.embed import Embedder
+
+    os.environ["NUMPY_ERNIEM_BACKEND"] = "native"
+    set_num_threads(threads)
+    embedder = Embedder.from_pretrained(folder)
+    embedder(["How do I open a file?"])
+    return lambda ids: embedder.model(ids).last_hidden_state
 
 
 def plain_numpy(folder: Path, threads: int) -> Forward:
@@ -69,6 +83,7 @@ def openvino(folder: Path, threads: int) -> Forward:
 
 ENGINES = {
     "native": native,
+    "native, from text": native_from_text,
     "numpy": plain_numpy,
     "torch": torch,
     "onnxruntime": onnxruntime,
@@ -85,6 +100,13 @@ def make_folder(folder: Path, **sizes: int) -> None:
         export_onnx(folder)
     except ImportError as error:
         print(f"(no ONNX file, so no ONNX Runtime and no OpenVINO: {error})")
+
+
+def add_tokenizer(folder: Path, tokenizer: Path) -> None:
+    """Copy a tokenizer's files to where the model is."""
+    for name in ("vocab.txt", "sentencepiece.bpe.model", "tokenizer_config.json"):
+        if (tokenizer / name).exists() and not (folder / name).exists():
+            shutil.copy(tokenizer / name, folder / name)
 
 
 def export_onnx(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """One engine in a process of its own: python -m benchmarks.worker ENGINE FOLDER THREADS.
 
-Reads lines "B T N" and answers with a JSON list of N times in seconds; B texts of T tokens, the
-same ids for every engine. "B T 0" answers with the vectors' file instead, to compare them.
+Its first line says that the first vectors are there, or that the engine is missing. Then it reads
+lines "B T N", runs N times on B texts of T tokens, the same ids for every engine, and answers with
+the times in seconds and the largest memory so far. "B T 0" writes the vectors to a file instead.
 """
 
 import json
@@ -10,45 +11,49 @@ import sys
 import time
 from pathlib import Path
 
+WARMED = 8192  # tokens; of a larger size one pass takes so long that it warms up by itself
+
 
 def peak_kilobytes() -> int:
     """Largest resident memory of this process; getrusage would count the parent's before exec."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+    status = Path("/proc/self/status")
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) if status.exists() else 0
 
 
 def main(engine: str, folder: str, threads: str) -> None:
     os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
-    started = time.perf_counter()
     import numpy as np
 
     from benchmarks.engines import ENGINES
 
-    def answer(value) -> None:
-        print(json.dumps(value), flush=True)
+    def answer(**values) -> None:
+        print(json.dumps(values), flush=True)
 
     try:
         forward = ENGINES[engine](Path(folder), int(threads))
-    except ImportError as error:
-        return answer({"missing": str(error)})
+    except (ImportError, FileNotFoundError) as error:
+        return answer(missing=str(error))
     forward(np.full((1, 8), 5))
-    answer({"seconds": time.perf_counter() - started})
+    answer(peak_kb=peak_kilobytes())
 
+    warm = None
     for line in sys.stdin:
         B, T, n = map(int, line.split())
         ids = np.random.default_rng(B * 1000 + T).integers(3, 20_000, (B, T))
-        result = forward(ids)  # also warms up
         if n == 0:
             path = Path(folder) / f"{engine}.npy"
-            np.save(path, result)
-            answer({"file": str(path), "peak_kb": peak_kilobytes()})
+            np.save(path, forward(ids))
+            answer(file=str(path), peak_kb=peak_kilobytes())
             continue
+        if warm != (B, T) and B * T <= WARMED:
+            forward(ids)
+            warm = B, T
         times = []
         for _ in range(n):
             start = time.perf_counter()
             forward(ids)
             times.append(time.perf_counter() - start)
-        answer(times)
+        answer(times=times, peak_kb=peak_kilobytes())
 
 
 if __name__ == "__main__":

@@ -218,12 +218,24 @@ def load_tensors(
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
         elif found[name].kind in ("F64", "F32", "F16", "BF16"):
-            flat[name] = found[name].numpy(dtype)
+            flat[name] = _vectors_copied(found[name].numpy(dtype))
         else:
             raise ValueError(f"{source}: tensor {name} holds {found[name].kind}, not floats")
     report.warn(source)
     _warn_of_nan(flat, source)
     return flat, report
+
+
+def _vectors_copied(values: np.ndarray) -> np.ndarray:
+    """Matrices as they are; a bias or a norm, which the kernels do not pack, out of the map.
+
+    To read it there, Linux maps up to 2 MB around it: of weights that are used packed, for good.
+    """
+    if values.ndim > 1:
+        return values
+    values = values.copy()
+    values.flags.writeable = False
+    return values
 
 
 def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:

@@ -1,9 +1,19 @@
 """Texts in, vectors out, in Python."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from numpy_erniem import ErnieMModel, ErnieMTokenizer, bundled_checkpoint, embed
+from numpy_erniem import (
+    ErnieMModel,
+    ErnieMTokenizer,
+    backend_report,
+    bundled_checkpoint,
+    embed,
+    reset_backend_report,
+)
+from numpy_erniem.storage import read_folder, write_folder
 from numpy_erniem.tasks import embed as module
 from numpy_erniem.tasks.embed import Embedder, batches_by_length
 
@@ -74,6 +84,35 @@ def test_embed_loads_the_checkpoint_it_is_given(tmp_path, close):
     close(embed(TEXTS, bundled_checkpoint()), embed(TEXTS), "exact")
     with pytest.raises(FileNotFoundError):
         embed(TEXTS, tmp_path / "nowhere")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the bundled checkpoint."""
+    return shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("file", ["sentencepiece.bpe.model", "config.json"])
+def test_a_file_that_either_thread_misses_is_named(file, copy):
+    (copy / file).unlink()
+    with pytest.raises(FileNotFoundError, match=file):
+        Embedder.from_pretrained(copy)
+
+
+def test_a_warning_about_the_weights_comes_through(copy):
+    flat = {name: t.numpy().copy() for name, t in read_folder(copy).items()}
+    flat["embeddings.layer_norm.bias"][3] = np.nan
+    write_folder(copy, flat)
+    with pytest.warns(
+        UserWarning, match=r"NaN or infinite weights in embeddings\.layer_norm\.bias"
+    ):
+        Embedder.from_pretrained(copy)
+
+
+def test_loading_runs_the_model_on_the_backend_that_is_chosen(backend):
+    reset_backend_report()
+    Embedder.from_pretrained()
+    assert ("native" in backend_report()["calls"].get("linear", {})) == (backend == "native")
 
 
 @pytest.mark.parametrize(

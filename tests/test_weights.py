@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
 from numpy_erniem.storage import read_folder, write_folder
+from numpy_erniem.tensors import mapping_of
 from numpy_erniem.weights import (
     WORDS,
     encoder_shapes,
@@ -70,10 +71,11 @@ def test_saved_model_is_equal_when_loaded(folder):
         np.testing.assert_array_equal(flatten(got.weights)[name], values)
 
 
-def test_loaded_float32_weights_are_the_map_of_the_file(folder):
-    words = ErnieMModel.from_pretrained(folder).weights["embeddings"]["word_embeddings"]["weight"]
-    assert not words.flags.owndata
-    assert not words.flags.writeable
+def test_loaded_float32_matrices_are_the_map_of_the_file_and_vectors_copies(folder):
+    for name, values in flatten(ErnieMModel.from_pretrained(folder).weights).items():
+        assert (mapping_of(values) is None) == (values.ndim == 1), name
+        assert not values.flags.writeable, name
+        np.testing.assert_array_equal(values, read_folder(folder)[name].numpy())
 
 
 def test_half_precision_files_become_float32(folder):

@@ -3,6 +3,8 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,13 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.
         start += rows
 
 
+def model_ready_to_run(folder: str | os.PathLike) -> ErnieMModel:
+    """Load a model and run it on one token, in which pass the kernels pack its weights."""
+    model = ErnieMModel.from_pretrained(folder)
+    model([[0]], attention_mask=[[1]])
+    return model
+
+
 class Embedder:
     """A model with its tokenizer, for turning texts into vectors.
 
@@ -79,8 +88,10 @@ class Embedder:
     ) -> "Embedder":
         """Load model and tokenizer from a folder or hub name; None is the bundled checkpoint."""
         folder = bundled_checkpoint() if name is None else resolve_folder(name, revision=revision)
-        tokenizer = ErnieMTokenizer.from_pretrained(folder)
-        return cls(ErnieMModel.from_pretrained(folder), tokenizer, read_settings(folder))
+        with ThreadPoolExecutor(1) as beside:  # SentencePiece loads without holding the GIL
+            model = beside.submit(copy_context().run, model_ready_to_run, folder)
+            tokenizer = ErnieMTokenizer.from_pretrained(folder)
+        return cls(model.result(), tokenizer, read_settings(folder))
 
     def __call__(
         self,

@@ -1,0 +1,120 @@
+"""What is measured, as rows of plain numbers: start and memory, engines by size, growth.
+
+Shapes: B texts of T tokens; 12 layers, D = 768, F = 3072 as in the base model.
+"""
+
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import tables
+from benchmarks.tables import flops
+from benchmarks.workers import Worker, progress, start, wait_until_quiet
+
+Row = dict[str, Any]
+Sizes = list[tuple[int, int]]  # B, T
+
+LARGEST_DIFFERENCE = 1e-4
+TEXT = "native, from text"  # ours with its tokenizer; only its start and its memory are of interest
+
+
+class DifferentError(Exception):
+    """An engine computes something else, so its times mean nothing."""
+
+
+def begin(engines: list[str], folder: Path, threads: int) -> list[Worker]:
+    """Start the engines that are there."""
+    workers = [start(engine, folder, threads) for engine in engines]
+    return [worker for worker in workers if worker is not None]
+
+
+def version_of(engine: str) -> str:
+    """Of a peer's package; nothing for our own engines."""
+    try:
+        return "" if engine.startswith(tables.OURS) else metadata.version(engine)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
+    """Seconds to the first vectors and the largest memory of each engine at 8 × 128.
+
+    Raises
+    ------
+    DifferentError
+        The vectors are not the first engine's.
+    """
+    first = None
+    for worker in workers:
+        progress(f"{worker.engine}: 8 × 128")
+        got = worker.ask(8, 128, 0)
+        if "missing" in got:
+            raise DifferentError(f"{worker.engine} gave no vectors: {got['missing']}")
+        path = Path(got["file"])
+        values = np.load(path)
+        path.unlink()
+        first = values if first is None else first
+        difference = float(np.abs(values - first).max())
+        if not difference <= LARGEST_DIFFERENCE:
+            raise DifferentError(f"{worker.engine} is off by {difference}; nothing was timed")
+        yield {
+            "engine": worker.engine,
+            "version": version_of(worker.engine),
+            "seconds": worker.startup,
+            "peak_kb": got["peak_kb"],
+            "difference": difference,
+        }
+
+
+def runs_of(B: int, T: int) -> int:
+    """How often a size is run at a time: 10 times if small, once from 0.2 s or so (200 GFLOP/s)."""
+    return max(1, min(10, int(60e9 / flops(B, T))))
+
+
+def by_size(workers: list[Worker], sizes: Sizes, rounds: int) -> Iterator[Row]:
+    """Best and median seconds of each engine at each size; they take turns, round by round."""
+    begun, work = time.perf_counter(), sum(flops(*size) for size in sizes)
+    workers, done = list(workers), 0
+    for B, T in sizes:
+        times: dict[str, list[float]] = {worker.engine: [] for worker in workers}
+        for n in range(rounds):
+            share, spent = done / work, time.perf_counter() - begun
+            progress(f"{share:.0%} after {spent:.0f} s; {B} × {T}, round {n + 1} of {rounds}")
+            for worker in list(workers):
+                wait_until_quiet()
+                got = worker.ask(B, T, runs_of(B, T))
+                if "missing" in got:
+                    progress(f"{worker.engine} is left out from here: {got['missing']}")
+                    workers.remove(worker)
+                times[worker.engine] += got.get("times", [])
+            done += flops(B, T) / rounds
+        for engine, seconds in times.items():
+            if seconds:
+                yield {
+                    **{"B": B, "T": T, "engine": engine, "runs": len(seconds)},
+                    **{"best": min(seconds), "median": median(seconds)},
+                }
+
+
+def growth(folder: Path, threads: int, sizes: Sizes) -> Iterator[Row]:
+    """Our kernels' seconds and largest memory at each size, in a fresh process each."""
+    for B, T in sizes:
+        progress(f"growth: {B} × {T}")
+        wait_until_quiet()
+        worker = Worker("native", folder, threads)
+        base = worker.ready.get("peak_kb", 0)
+        got = worker.ask(B, T, runs_of(B, T))
+        worker.end()
+        if "missing" in got:
+            progress(f"{B} × {T} is left out: {got['missing']}")
+            continue
+        times = got["times"]
+        yield {
+            **{"B": B, "T": T, "best": min(times), "median": median(times)},
+            **{"base_kb": base, "peak_kb": got["peak_kb"]},
+        }

@@ -1,0 +1,118 @@
+"""What the benchmarks make of their measurements; nothing is timed here."""
+
+import doctest
+import json
+
+import pytest
+
+tables = pytest.importorskip("benchmarks.tables")
+measuring = pytest.importorskip("benchmarks.measuring")
+workers = pytest.importorskip("benchmarks.workers")
+
+LIMITS = {"machine": "a machine", "peak": 200.0, "bandwidth": 30.0}
+
+
+def row(engine, B, T, best, median):
+    return {"engine": engine, "B": B, "T": T, "runs": 3, "best": best, "median": median}
+
+
+@pytest.fixture
+def engines():
+    """Two sizes; torch did not live to see the second."""
+    rows = [
+        row("native", 1, 8, 0.010, 0.012),
+        row("torch", 1, 8, 0.030, 0.048),
+        row("onnxruntime", 1, 8, 0.020, 0.036),
+        row("native", 8, 128, 1.0, 1.25),
+        row("onnxruntime", 8, 128, 1.5, 1.5),
+    ]
+    return {**LIMITS, "rows": rows}
+
+
+def test_flops_count_every_product_of_the_base_model():
+    T, D, F = 7, 768, 3072
+    linear = 4 * T * D * D + 2 * T * D * F
+    attention = 2 * T * T * D  # q k' and p v, all heads together
+    assert tables.flops(3, T) == 3 * 12 * 2 * (linear + attention)
+
+
+def test_examples_are_right():
+    assert doctest.testmod(tables) == doctest.TestResults(failed=0, attempted=1)
+
+
+def test_lead_is_over_the_fastest_peer_at_the_best_and_at_the_median(engines):
+    text = tables.engines_table(engines)
+    assert "| 1 × 8 | 10.0 (12.0) | 30.0 (48.0) | 20.0 (36.0) | 2.00 (3.00) |" in text
+    assert "| 8 × 128 | 1000.0 (1250.0) | – | 1500.0 (1500.0) | 1.50 (1.20) |" in text
+
+
+def test_rates_stand_beside_the_peak(engines):
+    gigaflops = tables.flops(8, 128) / 1e9
+    assert f"| {gigaflops / 200:.2f} ({gigaflops / 250:.2f}) |" in tables.engines_table(engines)
+
+
+def test_growth_counts_the_memory_above_the_start_per_token():
+    grown = {"B": 2, "T": 64, "best": 0.128, "median": 0.2, "base_kb": 1024, "peak_kb": 2048}
+    text = tables.growth_table({**LIMITS, "rows": [grown]})
+    assert "| 2 × 64 | 128.0 (200.0) | 1000 |" in text
+    assert text.rstrip().endswith("| 2 | 8 |")
+
+
+def test_tables_take_their_places_in_a_document(engines):
+    document = "before\n<!-- engines -->\nold\n<!-- /engines -->\nafter\n"
+    once = tables.filled_in(document, {"engines": engines})
+    assert once.startswith("before\n<!-- engines -->\n")
+    assert once.endswith("<!-- /engines -->\nafter\n")
+    assert "old" not in once
+    assert tables.engines_table(engines) in once
+    assert tables.filled_in(once, {"engines": engines}) == once
+
+
+def test_a_document_without_a_place_is_an_error(engines):
+    with pytest.raises(ValueError, match="no <!-- engines -->"):
+        tables.filled_in("text\n", {"engines": engines})
+
+
+def test_small_sizes_run_often_and_large_ones_once():
+    assert measuring.runs_of(1, 8) == 10
+    assert measuring.runs_of(32, 128) == 1
+
+
+class Silent:
+    """A worker whose process ended after some answers."""
+
+    def __init__(self, engine, answers):
+        self.engine, self.answers = engine, answers
+
+    def ask(self, B, T, n):
+        self.answers -= 1
+        return {"times": [0.1, 0.3]} if self.answers >= 0 else {"missing": "the process ended"}
+
+
+def test_an_engine_that_ends_is_left_out_and_the_others_go_on(monkeypatch):
+    monkeypatch.setattr(measuring, "wait_until_quiet", lambda: None)
+    rows = list(measuring.by_size([Silent("a", 99), Silent("b", 1)], [(1, 8), (2, 8)], rounds=2))
+    counts = [(r["engine"], r["B"], r["runs"]) for r in rows]
+    assert counts == [("a", 1, 4), ("b", 1, 2), ("a", 2, 4)]
+    assert (rows[0]["best"], rows[0]["median"]) == (0.1, 0.2)
+
+
+def test_modules_are_kept_compiled_as_an_installed_package_has_them():
+    environment = {"PATH": "here", "PYTHONDONTWRITEBYTECODE": "1"}
+    assert workers.installed(environment) == {"PATH": "here"}
+
+
+def test_a_picture_is_drawn_of_the_parts_that_are_there(engines, tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks.plot import draw
+
+    grown = [
+        {"B": B, "T": T, "best": 0.1 * B, "median": 0.1 * B, "base_kb": 1024, "peak_kb": 2048}
+        for B, T in ((1, 128), (2, 128), (2, 64))
+    ]
+    results = {"engines": engines, "growth": {**LIMITS, "rows": grown}}
+    for name, parts in (("both", results), ("one", {"growth": results["growth"]})):
+        draw(json.loads(json.dumps(parts)), tmp_path / f"{name}.svg")
+        text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "128 tokens a text" in text
+        assert ("peak of the machine" in text) == (name == "both")
