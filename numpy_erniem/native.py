@@ -57,10 +57,9 @@ def linear(x, w, activation=None):
     n, k = weight.shape
     if shape[-1] != k or bias.shape != (n,):
         return SIZES
-    x, bias, packed = readable(x), readable(bias), panels(weight)
     y = new_array((*shape[:-1], n))
     status = lib.erniem_linear(
-        x.size // k, n, k, floats(x), floats(packed), floats(bias), number, floats(y)
+        x.size // k, n, k, floats(x), panels(weight), floats(bias), number, floats(y)
     )
     return _checked(y, status)
 
@@ -70,13 +69,11 @@ def linears(x, ws):
     shape = ws[0]["weight"].shape if ws else ()
     if x.dtype != FLOAT or any(w["weight"].dtype != FLOAT or w["bias"].dtype != FLOAT for w in ws):
         return NOT_FLOAT
-    if len(shape) != 2 or not x.size or 0 in shape or x.shape[-1] != shape[1]:
+    if len(shape) != 2 or 0 in shape or not x.size or not x.ndim or x.shape[-1] != shape[1]:
         return SIZES
     if any(w["weight"].shape != shape or w["bias"].shape != shape[:1] for w in ws):
         return Declined("weights of different shapes")
     n, k = shape
-    x, biases = readable(x), [readable(w["bias"]) for w in ws]
-    packed = [panels(w["weight"]) for w in ws]
     ys = [new_array((*x.shape[:-1], n)) for _ in ws]
     status = lib.erniem_linears(
         len(ws),
@@ -84,8 +81,8 @@ def linears(x, ws):
         n,
         k,
         floats(x),
-        [floats(p) for p in packed],
-        [floats(b) for b in biases],
+        [panels(w["weight"]) for w in ws],
+        [floats(w["bias"]) for w in ws],
         0,
         [floats(y) for y in ys],
     )
@@ -106,9 +103,7 @@ def add_norm(x, residual, w, eps):
             return NOT_FLOAT
         if residual.shape != x.shape:
             return Declined("a residual that broadcasts")
-        residual = readable(residual)
         added = floats(residual)
-    x, weight, bias = readable(x), readable(weight), readable(bias)
     y = new_array(x.shape)
     status = lib.erniem_add_norm(
         x.size // d, d, floats(x), added, floats(weight), floats(bias), eps, floats(y)
@@ -140,7 +135,6 @@ def embed(ids, rows, w, eps):
     if not (words.flags.c_contiguous and words.flags.aligned):
         return Declined("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
-    places, weight, bias = readable(places), readable(weight), readable(bias)
     y = new_array((*ids.shape, d))
     status = lib.erniem_embed(
         ids.size,

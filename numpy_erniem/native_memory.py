@@ -2,6 +2,7 @@
 
 import mmap
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from numpy_erniem._kernels import ffi, lib
 FLOAT = np.dtype(np.float32)
 LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
 
-_packs: dict[int, tuple[weakref.ref, np.ndarray]] = {}  # id of a weight -> itself, its panels
+FLOATS = ffi.typeof("float[]")
+
+_packs: dict[int, tuple[weakref.ref, Any]] = {}  # id of a weight -> itself, its panels
 
 
 class NoMemoryError(MemoryError):
@@ -25,9 +28,12 @@ def readable(array: np.ndarray) -> np.ndarray:
     return np.array(array, order="C", copy=True)
 
 
-def floats(array: np.ndarray):
-    """Pointer to a readable float32 array, which must outlive its use."""
-    return ffi.from_buffer("float[]", array)
+def floats(array: np.ndarray) -> Any:
+    """Pointer to a float32 array, or to a copy that C can read; it keeps what it points to."""
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
+        array = np.array(array, order="C", copy=True)
+    return ffi.from_buffer(FLOATS, array)
 
 
 def new_array(shape: tuple[int, ...]) -> np.ndarray:
@@ -48,8 +54,8 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(owner, FLOAT).reshape(shape)
 
 
-def panels(weight: np.ndarray) -> np.ndarray:
-    """The (N, K) weight as `erniem_linear` reads it.
+def panels(weight: np.ndarray) -> Any:
+    """Pointer to the (N, K) weight as `erniem_linear` reads it; it keeps what it points to.
 
     A weight that cannot change is packed once, and its panels live as long as it does. One that
     can, as in training, is packed for every call.
@@ -106,13 +112,12 @@ def forget_panels() -> None:
     _packs.clear()
 
 
-def _pack(weight: np.ndarray) -> np.ndarray:
+def _pack(weight: np.ndarray) -> Any:
     n, k = weight.shape
-    weight = readable(weight)
     size = lib.erniem_packed_size(n, k)
     if size < 0:
         raise NoMemoryError(f"a weight of {n} times {k} is too large to pack")
-    packed = new_array((size,))
-    if lib.erniem_pack(n, k, floats(weight), floats(packed)) < 0:
+    packed = floats(new_array((size,)))
+    if lib.erniem_pack(n, k, floats(weight), packed) < 0:
         raise NoMemoryError(f"no memory to pack a weight of {n} times {k}")
     return packed

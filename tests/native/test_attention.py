@@ -111,6 +111,7 @@ def test_head_masks(isa, rng, close, shape):
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     factor = rng.standard_normal(shape, np.float32)
     same(close, q, k, v, head_mask=factor, keep_probabilities=True)
+    same(close, q, k, v, head_mask=np.repeat(factor, 2, axis=1)[:, ::2])
     same(close, q, k, v, head_mask=np.zeros(shape, np.float32))
 
 
