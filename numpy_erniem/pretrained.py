@@ -2,11 +2,12 @@
 
 import copy
 import difflib
+import functools
 import inspect
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -239,11 +240,12 @@ class ErnieMPreTrainedModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput | tuple:
         """Run `forward`; an argument that it does not have is a TypeError that helps."""
-        known = list(inspect.signature(self.forward).parameters)
-        for name in kwargs.keys() - set(known):
+        known = _parameters(type(self).forward)
+        for name in kwargs:
             if name == "token_type_ids":
                 raise TypeError("token_type_ids: ERNIE-M has no token types; leave them out")
-            raise TypeError(f"unknown argument {name!r}{nearest(name, known)}")
+            if name not in known:
+                raise TypeError(f"unknown argument {name!r}{nearest(name, list(known))}")
         return self.forward(*args, **kwargs)
 
     def _encode(self, arguments: Mapping[str, Any]) -> Encoded:
@@ -271,6 +273,12 @@ class ErnieMPreTrainedModel:
         output = kind(**results, **{name: tuple(value) for name, value in kept.items() if value})
         named = self.config.return_dict if return_dict is None else return_dict
         return output if named else output.to_tuple()
+
+
+@functools.cache
+def _parameters(function: Callable) -> tuple[str, ...]:
+    """The names of a method's arguments; to look them up takes as long as a layer of a query."""
+    return tuple(inspect.signature(function).parameters)[1:]  # without self
 
 
 def nearest(name: str, known: list[str]) -> str:
