@@ -67,12 +67,16 @@ def linear(x, w, activation=None):
 def linears(x, ws):
     """Twin of `ops.linears`: one job for all weights, if they have one shape."""
     shape = ws[0]["weight"].shape if ws else ()
-    if x.dtype != FLOAT or any(w["weight"].dtype != FLOAT or w["bias"].dtype != FLOAT for w in ws):
-        return NOT_FLOAT
     if len(shape) != 2 or 0 in shape or not x.size or not x.ndim or x.shape[-1] != shape[1]:
         return SIZES
-    if any(w["weight"].shape != shape or w["bias"].shape != shape[:1] for w in ws):
-        return Declined("weights of different shapes")
+    biases = [w["bias"] for w in ws]
+    weights = [w["weight"] for w in ws]
+    for array in (x, *weights, *biases):
+        if array.dtype != FLOAT:
+            return NOT_FLOAT
+    for weight, bias in zip(weights, biases, strict=True):
+        if weight.shape != shape or bias.shape != shape[:1]:
+            return Declined("weights of different shapes")
     n, k = shape
     ys = [new_array((*x.shape[:-1], n)) for _ in ws]
     status = lib.erniem_linears(
@@ -81,10 +85,10 @@ def linears(x, ws):
         n,
         k,
         floats(x),
-        [panels(w["weight"]) for w in ws],
-        [floats(w["bias"]) for w in ws],
+        list(map(panels, weights)),
+        list(map(floats, biases)),
         0,
-        [floats(y) for y in ys],
+        list(map(floats, ys)),
     )
     return _checked(ys, status)
 
