@@ -15,11 +15,10 @@
 #include "internal.h"
 
 /* Rows of x that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less than
-   half of a second-level cache, beside one panel of 98 KB. The panels of one task: the part of y
-   that they make, at most 140 KB, is still there when the activation goes over it. How many floats
-   ahead to fetch where there is one tile of rows, and nothing to wait for but memory. Up to how
-   many rows memory is what counts, so that a thread had better read on than take turns. */
-enum { BLOCK_ROWS = 140, CHUNK_PANELS = 8, AHEAD = 2048, FEW_ROWS = 32 };
+   half of a second-level cache, beside one panel of 98 KB. Panels of one task, at most. How many
+   floats ahead to fetch where there is one tile of rows, and nothing to wait for but memory. Up to
+   how many rows memory is what counts, so that a thread had better read on than take turns. */
+enum { BLOCK_ROWS = 140, CHUNK_PANELS = 24, AHEAD = 2048, FEW_ROWS = 32 };
 
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y)
@@ -156,17 +155,11 @@ static void multiply(const struct linear *p, const struct piece *t)
                 micro->tile((int)erniem_min(height, t->rows - r), columns, kc, a + r * t->lda,
                             t->lda, b, next, pace, block > 0, bias ? bias + panel * nr : NULL,
                             y + r * p->n, p->n);
+            if (rest <= 0 && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
+                for (int64_t r = 0; r < t->rows; r++)
+                    micro->activate(p->activation, columns, y + r * p->n);
         }
     }
-}
-
-static void activate(const struct linear *p, const struct piece *t)
-{
-    const int64_t column = t->first * p->micro->nr;
-    const int64_t columns = erniem_min(t->end * p->micro->nr, p->n) - column;
-    float *y = p->y[t->weight] + t->row0 * p->n + column;
-    for (int64_t r = 0; r < t->rows; r++)
-        p->micro->activate(p->activation, columns, y + r * p->n);
 }
 
 static void linear_some(const void *job, struct erniem_tasks *tasks)
@@ -193,8 +186,6 @@ static void linear_some(const void *job, struct erniem_tasks *tasks)
             copy_rows(p, t.row0, t.rows, copy);
         held = t.row0;
         multiply(p, &t);
-        if (p->activation != ERNIEM_IDENTITY)
-            activate(p, &t);
     }
     erniem_release(copy);
 }
@@ -213,9 +204,9 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
     const struct erniem_micro *micro = erniem_micro();
     const int64_t blocks = erniem_ceil_div(m, BLOCK_ROWS), panels = erniem_ceil_div(n, micro->nr);
     const int64_t block_rows = erniem_ceil_div(m, blocks), threads = erniem_get_threads();
-    const int64_t chunk_panels = m <= FEW_ROWS ? erniem_ceil_div(panels, threads)
-                                               : erniem_min(CHUNK_PANELS,
-                                                            erniem_ceil_div(panels, 4 * threads));
+    const int64_t chunk_panels =
+        m <= FEW_ROWS ? erniem_ceil_div(panels, threads)
+                      : erniem_min(CHUNK_PANELS, erniem_ceil_div(panels, 2 * threads));
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
                                chunk_panels, chunks, weights, fits_in_place(k)};
