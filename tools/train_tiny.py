@@ -40,10 +40,17 @@ from numpy_erniem.tokenizer.pieces import cut_piece
 from numpy_erniem.weights import flatten
 
 LANGUAGES = ("de", "ru", "el", "ar", "hi", "th", "zh", "ja", "ko")
-LICENCES = {  # of the rows taken, by the beginning of their source
+LICENCES = {  # of the rows taken, by the beginning of their source; none is under the GPL alone
     "libreoffice-": "MPL-2.0",
     "Django": "BSD-3-Clause",
     "CLDR": "Unicode licence",
+    "audacity": "CC-BY-3.0",
+    "debian-handbook": "CC-BY-SA-3.0",
+    "gnome-user-docs": "CC-BY-SA-3.0",
+    "evolution": "LGPL, its help CC-BY-SA-3.0",
+    "libgtk": "LGPL-2.1",
+    "libc-l10n": "LGPL-2.1",
+    "marble": "LGPL-2.1",
 }
 PIECES = 12000
 SPECIALS = ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
@@ -52,7 +59,7 @@ SIZES = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "intermediate_size": 512,
-    "hidden_dropout_prob": 0.0,  # a small model and a short run: it never sees enough to overfit
+    "hidden_dropout_prob": 0.0,  # in pre-training it never sees a sentence often enough to overfit
     "attention_probs_dropout_prob": 0.0,
     "initializer_range": 0.05,
 }
@@ -61,21 +68,40 @@ CUT = "\x02"  # where the tokenizer will cut, so no piece should go across
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of pre-training with a learning rate that rises and falls of its own."""
+
+    phases: tuple[Phase, ...]
+    rate: float
+
+    @property
+    def steps(self) -> int:
+        """Of all its phases."""
+        return sum(phase.steps for phase in self.phases)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The figures of a run; those of the shipped model are the defaults."""
 
-    phases: tuple[Phase, ...] = (
-        Phase(5000, ("camlm", "tlm")),
-        Phase(1000, ("camlm", "camlm", "tlm", "tlm", "mmlm", "btmlm")),
+    stages: tuple[Stage, ...] = (
+        Stage(
+            (
+                Phase(21000, ("camlm", "tlm")),
+                Phase(3000, ("camlm", "camlm", "tlm", "tlm", "mmlm", "btmlm")),
+            ),
+            rate=2e-3,
+        ),
+        Stage((Phase(8000, ("camlm", "tlm")),), rate=1.5e-3),  # aligns anew: see docs/training.md
     )
-    longest: int = 22
+    longest: int = 24
     masked: float = 0.25
     batch: int = 64
-    rate: float = 2e-3
-    retrieve_steps: int = 2000
+    retrieve_steps: int = 3000
     retrieve_batch: int = 128
     retrieve_rate: float = 1e-3
-    retrieve_longest: int = 32
+    retrieve_longest: int = 40
+    retrieve_dropout: float = 0.1  # of hidden states
     temperature: float = 0.05
     seed: int = SEED
     threads: int = 2
@@ -149,37 +175,50 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
-def pretrain(work: Path, tokenizer: ErnieMTokenizer, recipe: Recipe) -> dict:
-    """Run the phases; returns the report of the run."""
+def pretrain(work: Path, tokenizer: ErnieMTokenizer, recipe: Recipe) -> Path:
+    """Run the stages, each from the weights of the one before; returns the last one's folder."""
     pairs, mono = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, recipe.longest)
     config = ErnieMConfig(vocab_size=len(tokenizer), **SIZES)
-    task = Pretraining(
-        pairs,
-        mono,
-        special_tokens(tokenizer),
-        recipe.phases,
-        recipe.batch,
-        recipe.seed,
-        recipe.masked,
-        recipe.threads,
-    )
-    plan = Plan(
-        steps=sum(phase.steps for phase in recipe.phases),
-        batch=recipe.batch,
-        rate=recipe.rate,
-        warmup=0.05,
-        betas=(0.9, 0.98),
-        seed=recipe.seed,
-        threads=recipe.threads,
-        save_every=500,
-    )
-    model = trainable(ErnieMForMaskedLM(config, seed=recipe.seed))
-    out = work / "pretrained"
-    say = lambda line: print(line, flush=True)  # noqa: E731
-    return Trainer(model, task.grade, plan, out, save=save_all(out, tokenizer), report=say).run()
+    model = ErnieMForMaskedLM(config, seed=recipe.seed)
+    for n, stage in enumerate(recipe.stages):
+        out, seed = stage_folder(work, n), recipe.seed + n
+        task = Pretraining(
+            pairs,
+            mono,
+            special_tokens(tokenizer),
+            stage.phases,
+            recipe.batch,
+            seed,
+            recipe.masked,
+            recipe.threads,
+        )
+        plan = Plan(
+            steps=stage.steps,
+            batch=recipe.batch,
+            rate=stage.rate,
+            warmup=0.05,
+            betas=(0.9, 0.98),
+            seed=seed,
+            threads=recipe.threads,
+            save_every=500,
+        )
+        save = save_all(out, tokenizer)
+        Trainer(trainable(model), task.grade, plan, out, save=save, report=say).run()
+        model = ErnieMForMaskedLM.from_pretrained(out)
+    return out
 
 
-def fine_tune(work: Path, recipe: Recipe) -> dict:
+def stage_folder(work: Path, n: int) -> Path:
+    """Where stage n, counted from 0, leaves its checkpoint."""
+    return work / f"stage{n + 1}"
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def fine_tune(work: Path, base: Path, recipe: Recipe) -> dict:
     """`retrieve` on the same pairs; measured at the end alone, so that dev.tsv chooses nothing."""
     plan = Plan(
         steps=recipe.retrieve_steps,
@@ -196,11 +235,12 @@ def fine_tune(work: Path, recipe: Recipe) -> dict:
     task = retrieve(
         *files,
         plan,
-        base=work / "pretrained",
+        base=base,
         longest=recipe.retrieve_longest,
         temperature=recipe.temperature,
     )
-    return task.train(work / "retrieve", report=lambda line: print(line, flush=True))
+    task.model.config.hidden_dropout_prob = recipe.retrieve_dropout
+    return task.train(work / "retrieve", report=say)
 
 
 def measure(folder: Path, work: Path) -> dict[str, float]:
@@ -233,7 +273,7 @@ def ship(work: Path, out: Path, recipe: Recipe) -> None:
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file()) / 1e6
     facts = {**asdict(recipe), **model.config.to_dict(), "size": size, "pieces": PIECES}
     shipped = measure(out, work)["P@1"]
-    text = tiny_card.text(work, LICENCES, LANGUAGES, recipe.phases, {**facts, "shipped": shipped})
+    text = tiny_card.text(work, LICENCES, LANGUAGES, recipe.stages, {**facts, "shipped": shipped})
     (out / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -247,19 +287,19 @@ def main() -> None:
     work, recipe, started = options.work, Recipe(), time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
 
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - started:6.0f} s  {text}", flush=True)
+    def note(text: str) -> None:
+        say(f"{time.monotonic() - started:6.0f} s  {text}")
 
     if not (work / "tokenizer" / "vocab.txt").is_file():
         write_json(work / "rows.json", write_corpus(options.corpus, work))
         train_vocabulary(work)
     tokenizer = ErnieMTokenizer.from_pretrained(work / "tokenizer")
-    say(f"rows {(work / 'rows.json').read_text()}vocabulary of {len(tokenizer)}")
-    pretrain(work, tokenizer, recipe)
-    say("pre-trained")
-    write_json(work / "pretrained.json", measure(work / "pretrained", work))
-    fine_tune(work, recipe)
-    say("fine-tuned")
+    note(f"rows {(work / 'rows.json').read_text()}vocabulary of {len(tokenizer)}")
+    pretrained = pretrain(work, tokenizer, recipe)
+    note("pre-trained")
+    write_json(work / "pretrained.json", measure(pretrained, work))
+    fine_tune(work, pretrained, recipe)
+    note("fine-tuned")
     write_json(work / "retrieve.json", measure(work / "retrieve", work))
     if options.out:
         ship(work, options.out, recipe)
