@@ -3,11 +3,12 @@
     python tools/ablation.py WORK OUT [--steps 1500] [--retrieve-steps 300] [--only NAME ...]
 
 WORK is a folder of train_tiny.py: parallel.tsv, mono.tsv, dev.tsv and tokenizer/ are read, of the
-texts English and three other languages. The runs have the model, the seed and the number of steps
-in common, and differ in the objectives or in the mark of the language. Each is measured on dev.tsv: the loss of hidden words, and retrieval after
-pre-training and after the same few steps of `retrieve`. OUT gets a folder for each run and
-ablation.json. Runs that are done are not repeated, and a stopped one goes on; so processes with
-different --only may work side by side, and a last call prints the tables.
+texts those in English and three other languages. The runs have the model, the seed and the number
+of steps in common, and differ in the objectives or in the mark of the language. Each is measured on
+dev.tsv: the loss of hidden words, and retrieval after pre-training and after the same few steps of
+`retrieve`. OUT gets a folder for each run and ablation.json. Runs that are done are not repeated,
+and a stopped one goes on; so processes with different --only may work side by side, and a last call
+prints the tables.
 """
 
 import argparse
