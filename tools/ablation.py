@@ -1,0 +1,248 @@
+"""What each objective adds, and how CAMLM is best told the language: many short runs.
+
+    python tools/ablation.py WORK OUT [--steps 1500] [--retrieve-steps 300] [--only NAME ...]
+
+WORK is a folder of train_tiny.py: parallel.tsv, mono.tsv, dev.tsv and tokenizer/ are read, of the
+texts those in English and three other languages. The runs have the model, the seed and the number
+of steps in common, and differ in the objectives or in the mark of the language. Each is measured on
+dev.tsv: the loss of hidden words, and retrieval after pre-training and after the same few steps of
+`retrieve`. OUT gets a folder for each run and ablation.json. Runs that are done are not repeated,
+and a stopped one goes on; so processes with different --only may work side by side, and a last call
+prints the tables.
+"""
+
+import argparse
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from language_marks import MARKS, Mark, MarkedPretraining, hidden_words
+from train_tiny import SEED, SIZES, measure, write_json
+
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
+from numpy_erniem.heads import word_scores
+from numpy_erniem.inputs import prepare_inputs
+from numpy_erniem.learn.batches import Batches
+from numpy_erniem.learn.finetuning import retrieve
+from numpy_erniem.learn.layers import encode
+from numpy_erniem.learn.objectives import PARALLEL, Masked, Special
+from numpy_erniem.learn.pretraining import Corpus, Phase, read_corpora, save_all, special_tokens
+from numpy_erniem.learn.training import Plan, Trainer
+from numpy_erniem.learn.value import trainable
+from numpy_erniem.losses import IGNORED, cross_entropy
+from numpy_erniem.storage import write_text
+
+BATCH, RATE, LONGEST, SHARE = 64, 2e-3, 16, 0.25  # short sentences: more steps an hour
+PAIRS, RETRIEVE_RATE, RETRIEVE_LONGEST = 64, 1e-3, 32
+LANGUAGES = ("de", "ru", "zh")  # three scripts; the fewer, the more a short run learns of each
+HELD_OUT = ("mmlm", "tlm", "camlm")  # whose loss is measured
+ROUNDS = 2  # over the held-out pairs, with other words hidden
+
+
+@dataclass(frozen=True)
+class Run:
+    """Objectives, drawn with equal chances, and the mark of the language; none: not trained."""
+
+    objectives: tuple[str, ...]
+    mark: str = "placeholder"
+
+    def phases(self, steps: int) -> tuple[Phase, ...]:
+        """BTMLM joins for the last third alone: CAMLM has to come first."""
+        if "btmlm" not in self.objectives:
+            return (Phase(steps, self.objectives),)
+        first = tuple(name for name in self.objectives if name != "btmlm")
+        return Phase(steps - steps // 3, first), Phase(steps // 3, self.objectives)
+
+
+RUNS = {
+    "none": Run(()),
+    "mmlm": Run(("mmlm",)),
+    "mmlm+tlm": Run(("mmlm", "tlm")),
+    "mmlm+tlm+camlm": Run(("mmlm", "tlm", "camlm")),
+    "mmlm+tlm+camlm+btmlm": Run(("mmlm", "tlm", "camlm", "btmlm")),
+    "camlm+tlm": Run(("camlm", "tlm")),
+    "camlm+tlm-token": Run(("camlm", "tlm"), "token"),
+    "camlm+tlm-none": Run(("camlm", "tlm"), "none"),
+}
+OBJECTIVE_ROWS = {"no pre-training": "none"} | {
+    name.replace("+", " + ").upper(): name for name in list(RUNS)[1:6]
+}
+MARK_ROWS = {
+    "placeholder of the language": "camlm+tlm",
+    "language token": "camlm+tlm-token",
+    "neither": "camlm+tlm-none",
+}
+
+
+def say(line: str) -> None:
+    """Tell at once, although the output may go to a file."""
+    print(line, flush=True)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What all runs read: token ids for pre-training, and where the texts are."""
+
+    work: Path
+    tokenizer: ErnieMTokenizer
+    special: Special
+    pairs: Corpus
+    mono: Corpus
+    dev: Corpus
+    dev_mono: Corpus  # both sides of dev, each sentence alone
+
+    @classmethod
+    def read(cls, work: Path, out: Path) -> "Data":
+        """Token ids of the rows in LANGUAGES, which are put in a folder of their own.
+
+        Sentences of more than LONGEST tokens are left out.
+        """
+        for name in ("parallel.tsv", "mono.tsv", "dev.tsv"):
+            rows = (work / name).read_text("utf-8").splitlines()
+            kept = [row for row in rows if row.split("\t")[0] in ("en", *LANGUAGES)]
+            write_text(out / "data" / name, "\n".join(kept) + "\n")
+        tokenizer = ErnieMTokenizer.from_pretrained(work / "tokenizer")
+        work = out / "data"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*are left out.*")
+            both = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, LONGEST)
+            dev, _ = read_corpora(work / "dev.tsv", None, tokenizer, LONGEST)
+        alone = Corpus(
+            [(ids, None) for pair in dev.sentences for ids in pair],
+            [(name, name) for pair in dev.languages for name in pair],
+        )
+        return cls(work, tokenizer, special_tokens(tokenizer), *both, dev, alone)
+
+    def rows(self, name: str) -> list[list[str]]:
+        """The rows of a file: language, English, translation."""
+        return [line.split("\t") for line in (self.work / name).read_text("utf-8").splitlines()]
+
+
+def pretrain(run: Run, data: Data, out: Path, steps: int, threads: int) -> ErnieMForMaskedLM:
+    """The model after its steps."""
+    model = trainable(
+        ErnieMForMaskedLM(ErnieMConfig(vocab_size=len(data.tokenizer), **SIZES), seed=SEED)
+    )
+    save = save_all(out, data.tokenizer)
+    if not run.objectives:
+        save(model)
+        return model
+    task = MarkedPretraining(
+        data.pairs,
+        data.mono,
+        data.special,
+        run.phases(steps),
+        BATCH,
+        SEED,
+        SHARE,
+        threads,
+        mark=MARKS[run.mark],
+    )
+    plan = Plan(steps, BATCH, RATE, 0.05, betas=(0.9, 0.98), seed=SEED, threads=threads)
+    Trainer(model, task.grade, plan, out, save=save, report=say).run()
+    return model
+
+
+def fine_tune(data: Data, base: Path, out: Path, steps: int, threads: int) -> None:
+    """`retrieve`, the same for all; dev.tsv is looked at after the last step."""
+    plan = Plan(steps, PAIRS, RETRIEVE_RATE, 0.05, seed=SEED, threads=threads)
+    files = data.rows("parallel.tsv"), data.rows("dev.tsv")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*were cut.*")
+        task = retrieve(*files, plan, base=base, longest=RETRIEVE_LONGEST)
+    task.train(out, report=say)
+
+
+def held_out_losses(model: ErnieMForMaskedLM, data: Data, mark: Mark) -> dict[str, float]:
+    """Mean loss of the hidden words of the held-out pairs, by objective."""
+    losses = {}
+    for name in HELD_OUT:
+        corpus = data.dev if name in PARALLEL else data.dev_mono
+        batches = Batches(corpus.lengths(), BATCH, SEED)
+        rng, found, counts = np.random.default_rng(SEED), [], []
+        for step in range(ROUNDS * batches.per_epoch):
+            sentences = [corpus.sentences[n] for n in batches[step]]
+            names = [corpus.languages[n] for n in batches[step]]
+            given = hidden_words(name, mark, sentences, names, data.special, rng, SHARE)
+            found.append(word_loss(model, given))
+            counts.append(given.masked.sum())
+        losses[name] = float(np.average(found, weights=counts))
+    return losses
+
+
+def word_loss(model: ErnieMForMaskedLM, given: Masked) -> float:
+    """Mean cross entropy of the hidden words of a batch, without gradients."""
+    encoder, hidden = model.weights["ernie_m"], given.labels != IGNORED
+    inputs = prepare_inputs(
+        model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
+    )
+    x, _ = encode(inputs, encoder, model.config, recompute=True)
+    table = encoder["embeddings"]["word_embeddings"]["weight"]
+    scores = word_scores(
+        x[hidden], model.weights["lm_head"], table, model.config.layer_norm_eps
+    )  # (N, D) -> (N, V)
+    return float(cross_entropy(scores, given.labels[hidden]))
+
+
+def perform(name: str, data: Data, options: argparse.Namespace) -> None:
+    """Train and measure one run; result.json says that it is done."""
+    folder, run = options.out / name, RUNS[name]
+    say(name)
+    model = pretrain(run, data, folder / "pretrained", options.steps, options.threads)
+    result = {
+        "name": name,
+        "steps": options.steps,
+        "retrieve_steps": options.retrieve_steps,
+        "losses": held_out_losses(model, data, MARKS[run.mark]),
+        "before": measure(folder / "pretrained", data.work),
+    }
+    fine_tune(
+        data, folder / "pretrained", folder / "retrieve", options.retrieve_steps, options.threads
+    )
+    result["after"] = measure(folder / "retrieve", data.work)
+    write_json(folder / "result.json", result)
+
+
+def table(results: dict[str, dict], rows: dict[str, str]) -> str:
+    """Markdown: rows of {what is shown: name of a run}, those that are there."""
+    lines = [
+        "| | loss: own sentence | both | translation alone | P@1 | P@1 after `retrieve` |",
+        "|---|---|---|---|---|---|",
+    ]
+    for shown, name in rows.items():
+        if name in results:
+            r = results[name]
+            losses = " | ".join(f"{r['losses'][n]:.2f}" for n in HELD_OUT)
+            scores = " | ".join(f"{r[when]['P@1']:.3f}" for when in ("before", "after"))
+            lines.append(f"| {shown} | {losses} | {scores} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do the runs that are asked for and missing, and print the tables of all that are there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--retrieve-steps", type=int, default=300)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="*", choices=list(RUNS), default=list(RUNS))
+    options = parser.parse_args(arguments)
+    data = Data.read(options.work, options.out)
+    for name in options.only:
+        if not (options.out / name / "result.json").is_file():
+            perform(name, data, options)
+    results = {}
+    for name in RUNS:
+        path = options.out / name / "result.json"
+        if path.is_file():
+            results[name] = json.loads(path.read_text(encoding="utf-8"))
+    write_json(options.out / "ablation.json", results)
+    print(table(results, OBJECTIVE_ROWS), table(results, MARK_ROWS), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
