@@ -1,6 +1,6 @@
 """What each objective adds, and how CAMLM is best told the language: many short runs.
 
-    python tools/ablation.py WORK OUT [--steps 1500] [--retrieve-steps 300] [--only NAME ...]
+    python tools/ablation.py WORK OUT [--steps 1500] [--seed 2021] [--only NAME ...]
 
 WORK is a folder of train_tiny.py: parallel.tsv, mono.tsv, dev.tsv and tokenizer/ are read, of the
 texts those in English and three other languages. The runs have the model, the seed and the number
@@ -121,34 +121,26 @@ class Data:
         return [line.split("\t") for line in (self.work / name).read_text("utf-8").splitlines()]
 
 
-def pretrain(run: Run, data: Data, out: Path, steps: int, threads: int) -> ErnieMForMaskedLM:
+def pretrain(run: Run, data: Data, out: Path, options: argparse.Namespace) -> ErnieMForMaskedLM:
     """The model after its steps."""
-    model = trainable(
-        ErnieMForMaskedLM(ErnieMConfig(vocab_size=len(data.tokenizer), **SIZES), seed=SEED)
-    )
+    steps, seed, threads = options.steps, options.seed, options.threads
+    config = ErnieMConfig(vocab_size=len(data.tokenizer), **SIZES)
+    model = trainable(ErnieMForMaskedLM(config, seed=seed))
     save = save_all(out, data.tokenizer)
     if not run.objectives:
         save(model)
         return model
-    task = MarkedPretraining(
-        data.pairs,
-        data.mono,
-        data.special,
-        run.phases(steps),
-        BATCH,
-        SEED,
-        SHARE,
-        threads,
-        mark=MARKS[run.mark],
-    )
-    plan = Plan(steps, BATCH, RATE, 0.05, betas=(0.9, 0.98), seed=SEED, threads=threads)
+    corpora, phases = (data.pairs, data.mono, data.special), run.phases(steps)
+    task = MarkedPretraining(*corpora, phases, BATCH, seed, SHARE, threads, mark=MARKS[run.mark])
+    plan = Plan(steps, BATCH, RATE, 0.05, betas=(0.9, 0.98), seed=seed, threads=threads)
     Trainer(model, task.grade, plan, out, save=save, report=say).run()
     return model
 
 
-def fine_tune(data: Data, base: Path, out: Path, steps: int, threads: int) -> None:
+def fine_tune(data: Data, base: Path, out: Path, options: argparse.Namespace) -> None:
     """`retrieve`, the same for all; dev.tsv is looked at after the last step."""
-    plan = Plan(steps, PAIRS, RETRIEVE_RATE, 0.05, seed=SEED, threads=threads)
+    steps, seed, threads = options.retrieve_steps, options.seed, options.threads
+    plan = Plan(steps, PAIRS, RETRIEVE_RATE, 0.05, seed=seed, threads=threads)
     files = data.rows("parallel.tsv"), data.rows("dev.tsv")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*were cut.*")
@@ -191,17 +183,16 @@ def perform(name: str, data: Data, options: argparse.Namespace) -> None:
     """Train and measure one run; result.json says that it is done."""
     folder, run = options.out / name, RUNS[name]
     say(name)
-    model = pretrain(run, data, folder / "pretrained", options.steps, options.threads)
+    model = pretrain(run, data, folder / "pretrained", options)
     result = {
         "name": name,
         "steps": options.steps,
         "retrieve_steps": options.retrieve_steps,
+        "seed": options.seed,
         "losses": held_out_losses(model, data, MARKS[run.mark]),
         "before": measure(folder / "pretrained", data.work),
     }
-    fine_tune(
-        data, folder / "pretrained", folder / "retrieve", options.retrieve_steps, options.threads
-    )
+    fine_tune(data, folder / "pretrained", folder / "retrieve", options)
     result["after"] = measure(folder / "retrieve", data.work)
     write_json(folder / "result.json", result)
 
@@ -228,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--retrieve-steps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=SEED, help="another one, in another OUT")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=list(RUNS), default=list(RUNS))
     options = parser.parse_args(arguments)
