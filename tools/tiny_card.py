@@ -41,9 +41,9 @@ another model.
    a sentence, {masked:.0%} of the words masked; AdamW, 5 % warm-up, linear decay, no dropout.
    Loss, a tenth of the steps at a time:
    {curve}.
-2. `retrieve`: {retrieve_steps:,} steps of {retrieve_batch} pairs of at most {retrieve_longest}
-   tokens a side, each finding its translation among the batch; temperature {temperature:g}, peak
-   rate {retrieve_rate:g}, dropout of hidden states {retrieve_dropout:g}.
+2. `retrieve`, steps: {tuning}; batches of {retrieve_batch} pairs of at most {retrieve_longest}
+   tokens a side, each finding its translation among the batch; temperature {temperature:g}, dropout
+   of hidden states {retrieve_dropout:g}.
 
 ## Scores
 
@@ -89,6 +89,9 @@ def text(
             " then ".join(f"{p.steps:,} of {' + '.join(p.objectives)}" for p in stage.phases)
             + f", peak rate {stage.rate:g}"
             for stage in stages
+        ),
+        tuning=" then ".join(
+            f"{n:,} with a peak rate of {rate:g}" for n, rate in facts["retrieve_stages"]
         ),
         before=before["P@1"],
         after=after["P@1"],

@@ -97,9 +97,8 @@ class Recipe:
     longest: int = 24
     masked: float = 0.25
     batch: int = 64
-    retrieve_steps: int = 3000
+    retrieve_stages: tuple[tuple[int, float], ...] = ((3000, 1e-3), (1500, 5e-4))  # steps, rate
     retrieve_batch: int = 128
-    retrieve_rate: float = 1e-3
     retrieve_longest: int = 40
     retrieve_dropout: float = 0.1  # of hidden states
     temperature: float = 0.05
@@ -218,29 +217,35 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def fine_tune(work: Path, base: Path, recipe: Recipe) -> dict:
-    """`retrieve` on the same pairs; measured at the end alone, so that dev.tsv chooses nothing."""
-    plan = Plan(
-        steps=recipe.retrieve_steps,
-        batch=recipe.retrieve_batch,
-        rate=recipe.retrieve_rate,
-        warmup=0.05,
-        seed=recipe.seed,
-        threads=recipe.threads,
-    )
+def fine_tune(work: Path, folder: Path, recipe: Recipe) -> Path:
+    """`retrieve` on the same pairs, stage by stage; returns the last one's folder.
+
+    Measured at the end of a stage alone, so that dev.tsv chooses no step.
+    """
     files = [
         [line.split("\t") for line in (work / name).read_text("utf-8").splitlines()]
         for name in ("parallel.tsv", "dev.tsv")
     ]
-    task = retrieve(
-        *files,
-        plan,
-        base=base,
-        longest=recipe.retrieve_longest,
-        temperature=recipe.temperature,
-    )
-    task.model.config.hidden_dropout_prob = recipe.retrieve_dropout
-    return task.train(work / "retrieve", report=say)
+    for n, (steps, rate) in enumerate(recipe.retrieve_stages):
+        plan = Plan(
+            steps=steps,
+            batch=recipe.retrieve_batch,
+            rate=rate,
+            warmup=0.05,
+            seed=recipe.seed + n,
+            threads=recipe.threads,
+        )
+        task = retrieve(
+            *files,
+            plan,
+            base=folder,
+            longest=recipe.retrieve_longest,
+            temperature=recipe.temperature,
+        )
+        task.model.config.hidden_dropout_prob = recipe.retrieve_dropout
+        folder = work / f"retrieve{n + 1}"
+        task.train(folder, report=say)
+    return folder
 
 
 def measure(folder: Path, work: Path) -> dict[str, float]:
@@ -257,11 +262,11 @@ def measure(folder: Path, work: Path) -> dict[str, float]:
     return found
 
 
-def ship(work: Path, out: Path, recipe: Recipe) -> None:
+def ship(work: Path, tuned: Path, out: Path, recipe: Recipe) -> None:
     """Put the fine-tuned encoder in its folder, float16 on disk, with a model card."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*drawn at random.*pooler.*")
-        model = ErnieMModel.from_pretrained(work / "retrieve")
+        model = ErnieMModel.from_pretrained(tuned)
     halves = {name: value.astype(np.float16) for name, value in flatten(model.weights).items()}
     write_folder(out, halves)
     model.config.architectures = ["ErnieMModel"]
@@ -298,11 +303,11 @@ def main() -> None:
     pretrained = pretrain(work, tokenizer, recipe)
     note("pre-trained")
     write_json(work / "pretrained.json", measure(pretrained, work))
-    fine_tune(work, pretrained, recipe)
+    tuned = fine_tune(work, pretrained, recipe)
     note("fine-tuned")
-    write_json(work / "retrieve.json", measure(work / "retrieve", work))
+    write_json(work / "retrieve.json", measure(tuned, work))
     if options.out:
-        ship(work, options.out, recipe)
+        ship(work, tuned, options.out, recipe)
 
 
 if __name__ == "__main__":
