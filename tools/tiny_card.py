@@ -41,9 +41,10 @@ another model.
    a sentence, {masked:.0%} of the words masked; AdamW, 5 % warm-up, linear decay, no dropout.
    Loss, a tenth of the steps at a time:
    {curve}.
-2. `retrieve`, steps: {tuning}; batches of {retrieve_batch} pairs of at most {retrieve_longest}
-   tokens a side, each finding its translation among the batch; temperature {temperature:g}, dropout
-   of hidden states {retrieve_dropout:g}.
+2. `retrieve`, steps: {tuning};
+   batches of {retrieve_batch} pairs of at most {retrieve_longest} tokens a side, each finding its
+   translation among the batch; temperature {temperature:g}, dropout of hidden states
+   {retrieve_dropout:g}.
 
 ## Scores
 
@@ -55,8 +56,9 @@ sentences whose most similar one on the other side is the right one, both direct
 {languages}
 | **mean** | **{before:.3f}** | **{after:.3f}** |
 
-As shipped, rounded to float16: {shipped:.3f}. The held-out sentences chose one thing, by a short
-trial: that text beyond MPL-2.0 is used as well. The weights are those of the last step.
+As shipped, rounded to float16: {shipped:.3f}. The held-out sentences chose the recipe in three
+places: that text beyond MPL-2.0 is used, that pre-training has a second stage, and that `retrieve`
+has one. They are in no training text, and the weights are those of the last step.
 
 ## Limits
 
@@ -85,12 +87,12 @@ def text(
         names=", ".join(names),
         pairs=sum(rows.values()),
         rows=", ".join(used),
-        steps="; then ".join(
+        steps=";\n   then ".join(
             " then ".join(f"{p.steps:,} of {' + '.join(p.objectives)}" for p in stage.phases)
             + f", peak rate {stage.rate:g}"
             for stage in stages
         ),
-        tuning=" then ".join(
+        tuning=",\n   then ".join(
             f"{n:,} with a peak rate of {rate:g}" for n, rate in facts["retrieve_stages"]
         ),
         before=before["P@1"],
