@@ -107,27 +107,30 @@ struct linear {
    so few sets of the first-level cache that they throw each other out. */
 static int fits_in_place(int64_t k) { return k <= ERNIEM_KC && k % 512 != 0; }
 
-/* Copy rows of x to where a tile wants them: [k block][row][ERNIEM_STRIDE]. */
-static void copy_rows(const struct linear *p, int64_t row0, int64_t rows, float *to)
-{
-    for (int64_t k0 = 0; k0 < p->k; k0 += ERNIEM_KC) {
-        const size_t bytes = (size_t)erniem_min(ERNIEM_KC, p->k - k0) * sizeof(float);
-        for (int64_t r = 0; r < rows; r++, to += ERNIEM_STRIDE)
-            memcpy(to, p->x + (row0 + r) * p->k + k0, bytes);
-    }
-}
-
 /* Some rows of x, and some panels of a weight. */
 struct piece {
     int64_t weight, row0, rows, first, end;
-    const float *a; /* the rows, lda floats apart */
-    int64_t lda;
 };
+
+/* The rows of a k block as a tile wants them, lda floats apart: where they are, or in `copy`. */
+static const float *rows_of(const struct linear *p, const struct piece *t, int64_t block,
+                            float *copy, int64_t *lda)
+{
+    const int64_t k0 = block * ERNIEM_KC;
+    const float *x = p->x + t->row0 * p->k + k0;
+    *lda = copy ? ERNIEM_STRIDE : p->k;
+    if (!copy)
+        return x;
+    for (int64_t r = 0; r < t->rows; r++)
+        memcpy(copy + r * ERNIEM_STRIDE, x + r * p->k,
+               (size_t)erniem_min(ERNIEM_KC, p->k - k0) * sizeof(float));
+    return copy;
+}
 
 /* For each k block, for each panel, every tile of rows. Meanwhile the panel that comes next is
    fetched, a share of it by each tile, so that memory works as evenly as the tiles do; a tile that
    is alone fetches what it will soon read itself. */
-static void multiply(const struct linear *p, const struct piece *t)
+static void multiply(const struct linear *p, const struct piece *t, float *copy)
 {
     const struct erniem_micro *micro = p->micro;
     const int nr = micro->nr;
@@ -137,8 +140,9 @@ static void multiply(const struct linear *p, const struct piece *t)
     for (int64_t block = 0; block == 0 || block * ERNIEM_KC < p->k; block++) {
         const int64_t kc = erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
         const int64_t rest = erniem_min(ERNIEM_KC, p->k - (block + 1) * ERNIEM_KC);
-        const float *a = t->a + block * t->rows * t->lda, *packed = p->packed[t->weight];
-        const float *bias = rest <= 0 ? p->bias[t->weight] : NULL;
+        const float *packed = p->packed[t->weight], *bias = rest <= 0 ? p->bias[t->weight] : NULL;
+        int64_t lda;
+        const float *a = rows_of(p, t, block, copy, &lda);
 
         for (int64_t panel = t->first; panel < t->end; panel++) {
             const float *b = packed + panel_start(block, panel, p->panels, kc, nr), *next = b;
@@ -152,9 +156,9 @@ static void multiply(const struct linear *p, const struct piece *t)
             float *y = p->y[t->weight] + t->row0 * p->n + panel * nr;
 
             for (int64_t r = 0; r < t->rows; r += height, next += kc * pace)
-                micro->tile((int)erniem_min(height, t->rows - r), columns, kc, a + r * t->lda,
-                            t->lda, b, next, pace, block > 0, bias ? bias + panel * nr : NULL,
-                            y + r * p->n, p->n);
+                micro->tile((int)erniem_min(height, t->rows - r), columns, kc, a + r * lda, lda, b,
+                            next, pace, block > 0, bias ? bias + panel * nr : NULL, y + r * p->n,
+                            p->n);
             if (rest <= 0 && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
                 for (int64_t r = 0; r < t->rows; r++)
                     micro->activate(p->activation, columns, y + r * p->n);
@@ -165,13 +169,12 @@ static void multiply(const struct linear *p, const struct piece *t)
 static void linear_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct linear *p = job;
-    const int64_t k_blocks = erniem_max(1, erniem_ceil_div(p->k, ERNIEM_KC));
-    const int64_t floats = p->block_rows * k_blocks * ERNIEM_STRIDE;
-    float *copy = p->in_place ? NULL : erniem_acquire(floats * (int64_t)sizeof(float));
-    if (!copy && !p->in_place)
-        return;
-
-    int64_t held = -1; /* the rows that `copy` holds */
+    float *copy = NULL;
+    if (!p->in_place) {
+        copy = erniem_acquire(p->block_rows * ERNIEM_STRIDE * (int64_t)sizeof(float));
+        if (!copy)
+            return;
+    }
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         struct piece t;
         const int64_t chunk = task % p->chunks, block = task / p->chunks / p->weights;
@@ -180,12 +183,7 @@ static void linear_some(const void *job, struct erniem_tasks *tasks)
         t.rows = erniem_min(p->block_rows, p->m - t.row0);
         t.first = chunk * p->chunk_panels;
         t.end = erniem_min(p->panels, t.first + p->chunk_panels);
-        t.a = p->in_place ? p->x + t.row0 * p->k : copy;
-        t.lda = p->in_place ? p->k : ERNIEM_STRIDE;
-        if (!p->in_place && held != t.row0)
-            copy_rows(p, t.row0, t.rows, copy);
-        held = t.row0;
-        multiply(p, &t);
+        multiply(p, &t, copy);
     }
     erniem_release(copy);
 }
@@ -206,7 +204,7 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
     const int64_t block_rows = erniem_ceil_div(m, blocks), threads = erniem_get_threads();
     const int64_t chunk_panels =
         m <= FEW_ROWS ? erniem_ceil_div(panels, threads)
-                      : erniem_min(CHUNK_PANELS, erniem_ceil_div(panels, 2 * threads));
+                      : erniem_min(CHUNK_PANELS, erniem_ceil_div(panels, threads));
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
                                chunk_panels, chunks, weights, fits_in_place(k)};

@@ -80,7 +80,7 @@ void *erniem_acquire(int64_t bytes)
     struct header *block = find(bytes);
     UNLOCK;
     if (!block) {
-        const int large = bytes >= 2 * HUGE_PAGE;
+        const int large = bytes >= HUGE_PAGE;
         block = allocate((size_t)bytes + LINE, large ? HUGE_PAGE : LINE);
         if (!block)
             return NULL;
