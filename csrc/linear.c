@@ -160,8 +160,7 @@ static void multiply(const struct linear *p, const struct piece *t, float *copy)
                             next, pace, block > 0, bias ? bias + panel * nr : NULL, y + r * p->n,
                             p->n);
             if (rest <= 0 && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
-                for (int64_t r = 0; r < t->rows; r++)
-                    micro->activate(p->activation, columns, y + r * p->n);
+                micro->activate(p->activation, t->rows, columns, p->n, y);
         }
     }
 }

@@ -43,8 +43,8 @@ struct erniem_micro {
                  const float *next, int64_t pace, int add, const float *bias, float *c,
                  int64_t ldc);
 
-    /* x[j] = act(x[j]) for j < n. */
-    void (*activate)(int activation, int64_t n, float *x);
+    /* x[r][j] = act(x[r][j]) for r < rows, stride apart, and j < n. */
+    void (*activate)(int activation, int64_t rows, int64_t n, int64_t stride, float *x);
 
     /* x = exp(scale * (x - max x)) / sum of them, times factor, for j < n; n > 0, scale > 0. */
     void (*softmax)(int64_t n, float scale, float factor, float *x);

@@ -109,21 +109,23 @@ INLINE vf vf_activate(const int activation, vf x)
     }
 }
 
-INLINE void activate_with(const int activation, int64_t n, float *x)
+INLINE void activate_with(const int activation, int64_t rows, int64_t n, int64_t stride, float *x)
 {
-    int64_t j = 0;
-    for (; j + VW <= n; j += VW)
-        vf_store(x + j, vf_activate(activation, vf_load(x + j)));
-    if (j < n)
-        vf_store_part(x + j, vf_activate(activation, vf_load_part(x + j, n - j)), n - j);
+    for (int64_t r = 0; r < rows; r++, x += stride) {
+        int64_t j = 0;
+        for (; j + VW <= n; j += VW)
+            vf_store(x + j, vf_activate(activation, vf_load(x + j)));
+        if (j < n)
+            vf_store_part(x + j, vf_activate(activation, vf_load_part(x + j, n - j)), n - j);
+    }
 }
 
-static void activate(int activation, int64_t n, float *x)
+static void activate(int activation, int64_t rows, int64_t n, int64_t stride, float *x)
 {
     switch (activation) {
-#define CASE(name)                      \
-    case name:                          \
-        activate_with(name, n, x);      \
+#define CASE(name)                                 \
+    case name:                                     \
+        activate_with(name, rows, n, stride, x);   \
         break;
         CASE(ERNIEM_GELU)
         CASE(ERNIEM_GELU_CLIPPED)

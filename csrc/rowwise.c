@@ -123,6 +123,6 @@ int erniem_activate(int activation, int64_t n, float *x)
 {
     if (n < 0 || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
-    erniem_micro()->activate(activation, n, x);
+    erniem_micro()->activate(activation, 1, n, n, x);
     return 0;
 }
