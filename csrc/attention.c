@@ -33,7 +33,6 @@ struct attention {
     float *context, *probabilities;
     const struct erniem_micro *micro;
     int64_t parts, part_rows; /* of the queries of a head */
-    int64_t strip;            /* queries that go through together, at most mr */
 };
 
 /* Row t of an array whose first three axes have these strides. */
@@ -87,7 +86,7 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
 {
     const struct attention p = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
                                 visible, visible_stride, head_factor, factor_stride,
-                                context, probabilities, NULL, 0, 0, 0};
+                                context, probabilities, NULL, 0, 0};
     float *scores = erniem_acquire(S * (int64_t)sizeof(float));
     if (!scores)
         return ERNIEM_NO_MEMORY;
@@ -282,8 +281,8 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
         pack_keys_and_values(p, b, h, count, &s);
 
         const int64_t end = erniem_min(p->T, (part + 1) * p->part_rows);
-        for (int64_t t = part * p->part_rows; t < end; t += p->strip) {
-            const int64_t rows = erniem_min(p->strip, end - t);
+        for (int64_t t = part * p->part_rows; t < end; t += p->micro->mr) {
+            const int64_t rows = erniem_min(p->micro->mr, end - t);
             const uint8_t *rows_mask = mask ? mask + t * p->visible_stride[2] : NULL;
             attend(p, b, h, t, rows, count, rows_mask, skip, &s);
         }
@@ -309,13 +308,13 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
     /* Parts of 64 queries or more, and only if the heads alone cannot keep the threads busy: each
        part packs the keys and values again. Whole strips, so that a strip has the same queries,
        and its sums the same order, for any number of threads. */
-    const int64_t strip = erniem_ceil_div(T, erniem_ceil_div(T, erniem_micro()->mr));
+    const int mr = erniem_micro()->mr;
     const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), B * H);
     const int64_t parts = erniem_max(1, erniem_min(wanted, T / 64));
-    const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), strip) * strip;
+    const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), mr) * mr;
     const struct attention job = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
                                   visible, visible_stride, head_factor, factor_stride,
                                   context, probabilities, erniem_micro(),
-                                  erniem_ceil_div(T, part_rows), part_rows, strip};
+                                  erniem_ceil_div(T, part_rows), part_rows};
     return erniem_parallel(B * H * job.parts, attend_some, &job);
 }
