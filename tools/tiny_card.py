@@ -41,7 +41,7 @@ another model.
    a sentence, {masked:.0%} of the words masked; AdamW, 5 % warm-up, linear decay, no dropout.
    Loss, a tenth of the steps at a time:
    {curve}.
-2. `retrieve`, steps: {tuning};
+2. `retrieve`: {retrieve_steps:,} steps, peak rate {retrieve_rate:g};
    batches of {retrieve_batch} pairs of at most {retrieve_longest} tokens a side, each finding its
    translation among the batch; temperature {temperature:g}, dropout of hidden states
    {retrieve_dropout:g}.
@@ -57,8 +57,8 @@ sentences whose most similar one on the other side is the right one, both direct
 | **mean** | **{before:.3f}** | **{after:.3f}** |
 
 As shipped, rounded to float16: {shipped:.3f}. The held-out sentences chose the recipe in three
-places: that text beyond MPL-2.0 is used, that pre-training has a second stage, and that `retrieve`
-has one. They are in no training text, and the weights are those of the last step.
+places: that text beyond MPL-2.0 is used, that pre-training goes on after its first stage, and for
+how long. They are in no training text, and the weights are those of the last step.
 
 ## Limits
 
@@ -91,9 +91,6 @@ def text(
             " then ".join(f"{p.steps:,} of {' + '.join(p.objectives)}" for p in stage.phases)
             + f", peak rate {stage.rate:g}"
             for stage in stages
-        ),
-        tuning=",\n   then ".join(
-            f"{n:,} with a peak rate of {rate:g}" for n, rate in facts["retrieve_stages"]
         ),
         before=before["P@1"],
         after=after["P@1"],
