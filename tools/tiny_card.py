@@ -32,8 +32,8 @@ vocabulary neither.
 ## Recipe
 
 `python tools/train_tiny.py CORPUS WORK --out numpy_erniem/tiny` makes it again: seed {seed},
-{threads} threads, with the C kernels. Another CPU, BLAS or compiler rounds otherwise and gives
-another model.
+{threads} threads, with the C kernels. Another CPU, BLAS, compiler or version of the kernels
+rounds otherwise and gives another model.
 
 1. Pre-training, steps:
    {steps};
