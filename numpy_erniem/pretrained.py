@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ALIASES, ErnieMConfig
-from numpy_erniem.encoder import Encoded, encode
+from numpy_erniem.encoder import Encoded
 from numpy_erniem.hub import resolve_folder
 from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.outputs import ModelOutput
+from numpy_erniem.parts import encode_in_parts
 from numpy_erniem.storage import read_checkpoint, read_folder, write_folder
 from numpy_erniem.surgery import also_pruned, rounded_up, with_table, with_words, without_heads
 from numpy_erniem.weights import (
@@ -255,7 +256,7 @@ class ErnieMPreTrainedModel:
         inputs = prepare_inputs(self.config, self.dtype, **chosen)
         if inputs.input_ids is not None:
             warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
-        return encode(inputs, self._encoder_weights, self.config)
+        return encode_in_parts(inputs, self._encoder_weights, self.config)
 
     @property
     def _encoder_weights(self) -> dict[str, Any]:
