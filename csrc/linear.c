@@ -201,8 +201,9 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
     const struct erniem_micro *micro = erniem_micro();
     const int64_t blocks = erniem_ceil_div(m, BLOCK_ROWS), panels = erniem_ceil_div(n, micro->nr);
     const int64_t block_rows = erniem_ceil_div(m, blocks), threads = erniem_get_threads();
-    const int64_t most = m <= FEW_ROWS ? panels : CHUNK_PANELS;
-    const int64_t chunk_panels = erniem_min(most, erniem_ceil_div(panels, threads));
+    /* Threads that can share the blocks evenly copy each block once, and not once each. */
+    const int64_t share = blocks % threads == 0 ? panels : erniem_ceil_div(panels, threads);
+    const int64_t chunk_panels = erniem_min(share, m <= FEW_ROWS ? panels : CHUNK_PANELS);
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
                                chunk_panels, chunks, weights, fits_in_place(k)};
