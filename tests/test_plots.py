@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from numpy_erniem import plots
+from numpy_erniem import fonts, plots
 
 pytest.importorskip("matplotlib").use("Agg")
 
@@ -119,10 +119,10 @@ def test_nothing_is_left_open():
 
 
 def test_a_missing_font_is_told_once_and_its_characters_become_boxes(monkeypatch):
-    monkeypatch.setattr(plots, "FAMILIES", ())
-    monkeypatch.setattr(plots, "_told", set())
+    monkeypatch.setattr(fonts, "FAMILIES", ())
+    monkeypatch.setattr(fonts, "_told", set())
     with pytest.warns(UserWarning, match="fonts-noto-cjk") as said:
-        labels, families = plots.readable(["打开 file"])
+        labels, families = fonts.readable(["打开 file"])
     assert labels == ["□□ file"]
     assert families == ["DejaVu Sans"]
     assert len(said) == 1
@@ -134,10 +134,10 @@ def test_a_missing_font_is_told_once_and_its_characters_become_boxes(monkeypatch
 def test_an_old_matplotlib_says_what_it_cannot_join(monkeypatch):
     from matplotlib import ft2font
 
-    monkeypatch.setattr(plots, "_told", set())
+    monkeypatch.setattr(fonts, "_told", set())
     monkeypatch.delattr(ft2font, "__libraqm_version__", raising=False)
     with pytest.warns(UserWarning, match="Arabic letter by letter"):
-        plots.readable(["افتح"])
+        fonts.readable(["افتح"])
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):

@@ -225,6 +225,7 @@ class SpecialTokens:
         return found
 
     def _tokens_changed(self) -> None:
+        """Forget what was derived from the special tokens; the tokenizer's own (`reading.py`)."""
         raise NotImplementedError
 
 
