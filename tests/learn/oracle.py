@@ -53,7 +53,9 @@ def encode(w, config, ids=None, mask=None, head_mask=None, vectors=None):
 
 
 def head_loss(name, x, w, config, labels):
-    pooled = lambda: torch.tanh(linear(x[:, 0], w, "pooler.dense"))  # noqa: E731
+    def pooled():
+        return torch.tanh(linear(x[:, 0], w, "pooler.dense"))
+
     y = labels.get("labels")
     if name == "ErnieMForSequenceClassification":
         scores = linear(pooled(), w, "classifier")
@@ -74,8 +76,9 @@ def head_loss(name, x, w, config, labels):
     starts, ends = labels["start_positions"], labels["end_positions"]
     if name == "ErnieMForQuestionAnswering":
         both, T = linear(x, w, "qa_outputs"), x.shape[1]
-        loss = lambda s, y: functional.cross_entropy(s, y.clip(0, T), ignore_index=T)  # noqa: E731
-        return (loss(both[..., 0], starts) + loss(both[..., 1], ends)) / 2
+        pairs = ((both[..., 0], starts), (both[..., 1], ends))
+        losses = [functional.cross_entropy(s, y.clip(0, T), ignore_index=T) for s, y in pairs]
+        return sum(losses) / 2
     bce = functional.binary_cross_entropy_with_logits
     first, last = (linear(x, w, f"linear_{which}")[..., 0] for which in ("start", "end"))
     return (bce(first, starts.to(x.dtype)) + bce(last, ends.to(x.dtype))) / 2

@@ -10,7 +10,7 @@ from tests.models.conftest import T, V
 
 torch = pytest.importorskip("torch")
 
-from tests.learn import oracle  # noqa: E402
+from tests.learn import oracle  # noqa: E402, it needs torch
 
 STEPS, BATCH, CLASSES = 120, 32, 5
 
