@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_erniem.json_files import read_json
 from numpy_erniem.tensors import (
     DTYPES,
     Tensor,
     bytes_of,
-    parse_object,
     read_safetensors,
     write_safetensors,
 )
@@ -23,7 +23,6 @@ INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 LONGEST_NAME = 500  # characters; tensors have about 60
 OLD_PADDLE_CONFIG = "model_config.json"
-LARGEST_JSON = 64_000_000  # bytes; indexes and configs have a thousandth of it
 KIND_OF = {np.dtype(code).str: kind for kind, code in DTYPES.items() if kind != "BF16"}
 
 
@@ -103,14 +102,6 @@ def read_config(folder: Path) -> dict[str, Any]:
 
         return old_paddle_config(folder / OLD_PADDLE_CONFIG)
     raise FileNotFoundError(f"{folder} has no {CONFIG}; is it a checkpoint folder?")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of sensible size."""
-    size = path.stat().st_size
-    if size > LARGEST_JSON:
-        raise ValueError(f"{path} has {size} bytes; at most {LARGEST_JSON} are read")
-    return parse_object(path, path.read_bytes())
 
 
 def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:

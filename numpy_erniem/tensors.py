@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.json_files import parse_object
+
 LONGEST_HEADER = 100_000_000  # the format's own limit, in bytes
 
 # bfloat16 is the upper half of a float32; NumPy has no such type, so its bits come as uint16.
@@ -169,24 +171,6 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
         return _tensors(header, mapped, 8 + length)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def parse_object(path: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object without repeated keys."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        if len(keys) < len(pairs):
-            raise ValueError("a name stands there twice")
-        return keys
-
-    try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not good JSON: {error}") from None
-    if not isinstance(parsed, dict):
-        raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
-    return parsed
 
 
 def _tensors(header: dict[str, Any], mapped: mmap.mmap, start: int) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.storage import INDEX, SINGLE, read_checkpoint, read_json
+from numpy_erniem.json_files import read_json
+from numpy_erniem.storage import INDEX, SINGLE, read_checkpoint
 from numpy_erniem.weights import match_prefix
 
 Numbers = dict[str, np.ndarray]

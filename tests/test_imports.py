@@ -29,7 +29,7 @@ ABOVE_MODELS = {
 }
 BESIDE = {
     *("weights", "storage", "tensors", "hub", "tokenizer", "conversion", "sentence_settings"),
-    *("activations", "backend", "fonts", "losses", "surgery"),
+    *("activations", "backend", "fonts", "json_files", "losses", "surgery"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.conversion.report import Report, architecture_of
-from numpy_erniem.storage import read_json
+from numpy_erniem.json_files import read_json
 from numpy_erniem.tensors import Computed, Tensor
 
 ARCHITECTURES = {"UIEM": "ErnieMForInformationExtraction"}

@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
-from numpy_erniem.storage import inside, read_json
+from numpy_erniem.json_files import read_json
+from numpy_erniem.storage import inside
 
 MODEL = "sentencepiece.bpe.model"
 VOCABULARY = "vocab.txt"

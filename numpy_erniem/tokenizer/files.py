@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
+
+from numpy_erniem.json_files import read_json
 
 from .notices import warn
 from .special import SPECIAL_TOKENS
@@ -145,7 +148,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"there is no folder {str(folder)!r}; give the path of a folder that holds {MODEL_FILE}"
             f" and {VOCAB_FILE}"
         )
-    settings = _read_json(folder / CONFIG_FILE)
+    settings = _read_if_there(folder / CONFIG_FILE)
     owner = settings.get("tokenizer_class")
     if owner is not None and not str(owner).startswith("ErnieM"):
         warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
@@ -160,14 +163,14 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
     """Files that say what later versions write into tokenizer_config.json."""
-    for name, token in _read_json(folder / SPECIAL_TOKENS_FILE).items():
+    for name, token in _read_if_there(folder / SPECIAL_TOKENS_FILE).items():
         if name not in SPECIAL_TOKENS:
             continue
         if name == "additional_special_tokens":
             known = settings.get(name) or []
             token = [*known, *(t for t in token if t not in known)]
         settings[name] = token
-    added = _read_json(folder / ADDED_TOKENS_FILE)
+    added = _read_if_there(folder / ADDED_TOKENS_FILE)
     special = set()
     for name in SPECIAL_TOKENS:
         value = settings.get(name) or []
@@ -179,23 +182,11 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    import json  # as in `write_json`: slow to import
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is no JSON ({error}); download it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{str(path)!r} holds a {type(content).__name__}, not an object")
-    return content
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object, keys sorted, as text that can be read."""
-    import json
-
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -15,8 +15,9 @@ from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.conversion.torch_files import read_torch
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.hub import bundled_checkpoint
+from numpy_erniem.json_files import read_json
 from numpy_erniem.sentence_settings import read_settings
-from numpy_erniem.storage import read_folder, read_json
+from numpy_erniem.storage import read_folder
 from numpy_erniem.tensors import read_safetensors
 from numpy_erniem.tokenizer import ErnieMTokenizer
 

@@ -88,6 +88,25 @@ def test_arguments_go_before_what_the_files_say(make, tmp_path):
     assert ErnieMTokenizer.from_pretrained(tmp_path, model_max_length=33).model_max_length == 33
 
 
+@pytest.mark.parametrize("name", [CONFIG, "special_tokens_map.json", "added_tokens.json"])
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        pytest.param(b"{", "not good JSON", id="cut short"),
+        pytest.param(b"\xff", "not good JSON", id="not UTF-8"),
+        pytest.param(b'{"a": ' + b"[" * 50_000, "not good JSON", id="too deep"),
+        pytest.param(b'{"<a>": 1, "<a>": 2}', "a name stands there twice", id="a name twice"),
+        pytest.param(b"[]", "a JSON list, not an object", id="a list"),
+    ],
+)
+def test_damaged_json_is_refused_by_name(folder, tmp_path, name, content, match):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / CONFIG).unlink(missing_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} .*{match}"):
+        ErnieMTokenizer.from_pretrained(tmp_path)
+
+
 def test_special_tokens_map_and_added_tokens_of_older_versions(folder, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     size = len((folder / "vocab.txt").read_text(encoding="utf-8").splitlines())
