@@ -36,6 +36,16 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* the next one, or -1 when the
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
+/* Where a panel of a k block begins, kc floats long, in a weight of so many panels. */
+static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t panels, int64_t kc,
+                                         int nr)
+{
+    return block * ERNIEM_KC * panels * nr + panel * kc * nr;
+}
+
+/* Whether a kernel can take products of these sizes. */
+int erniem_product_fits(int64_t weights, int64_t m, int64_t n, int64_t k, int activation);
+
 /* Lay the rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr,
    0 for the other j. rows NULL means row j; nr is a multiple of 4. */
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,

@@ -62,12 +62,6 @@ struct packing {
     int nr;
 };
 
-/* Where a panel of a k block begins. */
-static int64_t panel_start(int64_t block, int64_t panel, int64_t panels, int64_t kc, int nr)
-{
-    return block * ERNIEM_KC * panels * nr + panel * kc * nr;
-}
-
 static void pack_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct packing *p = job;
@@ -76,7 +70,7 @@ static void pack_some(const void *job, struct erniem_tasks *tasks)
         for (int64_t k0 = 0, block = 0; k0 < p->k; k0 += ERNIEM_KC, block++) {
             const int64_t kc = erniem_min(ERNIEM_KC, p->k - k0);
             erniem_pack_panel(p->nr, columns, kc, p->w + panel * p->nr * p->k + k0, p->k, NULL,
-                              p->packed + panel_start(block, panel, p->panels, kc, p->nr));
+                              p->packed + erniem_panel_start(block, panel, p->panels, kc, p->nr));
         }
     }
 }
@@ -145,13 +139,13 @@ static void multiply(const struct linear *p, const struct piece *t, float *copy)
         const float *a = rows_of(p, t, block, copy, &lda);
 
         for (int64_t panel = t->first; panel < t->end; panel++) {
-            const float *b = packed + panel_start(block, panel, p->panels, kc, nr), *next = b;
+            const float *b = packed + erniem_panel_start(block, panel, p->panels, kc, nr), *next = b;
             if (tiles == 1)
                 next = b + erniem_min(AHEAD, kc * nr);
             else if (panel + 1 < t->end)
                 next = b + kc * nr;
             else if (rest > 0)
-                next = packed + panel_start(block + 1, t->first, p->panels, rest, nr);
+                next = packed + erniem_panel_start(block + 1, t->first, p->panels, rest, nr);
             const int columns = (int)erniem_min(nr, p->n - panel * nr);
             float *y = p->y[t->weight] + t->row0 * p->n + panel * nr;
 
@@ -187,13 +181,18 @@ static void linear_some(const void *job, struct erniem_tasks *tasks)
     erniem_release(copy);
 }
 
+int erniem_product_fits(int64_t weights, int64_t m, int64_t n, int64_t k, int activation)
+{
+    return weights >= 1 && weights <= ERNIEM_MOST && erniem_fits(m, k, 1) && erniem_fits(m, n, 1) &&
+           erniem_fits(weights, n, 1) && erniem_packed_size(n, k) >= 0 && activation >= 0 &&
+           activation < ERNIEM_ACTIVATIONS;
+}
+
 int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
                    const float *const *packed, const float *const *bias, int activation,
                    float *const *y)
 {
-    if (weights < 1 || weights > ERNIEM_MOST || !erniem_fits(m, k, 1) || !erniem_fits(m, n, 1) ||
-        !erniem_fits(weights, n, 1) || erniem_packed_size(n, k) < 0 || activation < 0 ||
-        activation >= ERNIEM_ACTIVATIONS)
+    if (!erniem_product_fits(weights, m, n, k, activation))
         return ERNIEM_BAD_SIZE;
     if (m == 0 || n == 0)
         return 0;

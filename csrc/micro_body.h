@@ -20,6 +20,7 @@
 #include "micro_tile.h"
 #include "micro_activations.h"
 #include "micro_rows.h"
+#include "micro_strassen.h"
 
 static float peak(int64_t rounds)
 {
@@ -40,5 +41,5 @@ static float peak(int64_t rounds)
 }
 
 const struct erniem_micro MICRO(erniem_micro) = {
-    MICRO_NAME, MR, NV * VW, tile, activate, softmax, norm, peak,
+    MICRO_NAME, MR, NV * VW, tile, activate, softmax, norm, spread, gather, peak,
 };

@@ -14,7 +14,9 @@ from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's 
     default_threads,
     description,
     get_num_threads,
+    get_strassen,
     set_num_threads,
+    set_strassen,
 )
 from numpy_erniem.native_memory import FLOAT, NoMemoryError, floats, new_array, panels, readable
 
@@ -58,9 +60,11 @@ def linear(x, w, activation=None):
     if shape[-1] != k or bias.shape != (n,):
         return SIZES
     y = new_array((*shape[:-1], n))
-    status = lib.erniem_linear(
-        x.size // k, n, k, floats(x), panels(weight), floats(bias), number, floats(y)
-    )
+    m, p, b = x.size // k, panels(weight), floats(bias)
+    if _is_large(m, n, k):
+        status = lib.erniem_strassen(1, m, n, k, floats(x), [p], [b], number, [floats(y)])
+    else:
+        status = lib.erniem_linear(m, n, k, floats(x), p, b, number, floats(y))
     return _checked(y, status)
 
 
@@ -77,11 +81,11 @@ def linears(x, ws):
     for weight, bias in zip(weights, biases, strict=True):
         if weight.shape != shape or bias.shape != shape[:1]:
             return Declined("weights of different shapes")
-    n, k = shape
+    m, (n, k) = x.size // shape[1], shape
     ys = [new_array((*x.shape[:-1], n)) for _ in ws]
-    status = lib.erniem_linears(
+    status = (lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears)(
         len(ws),
-        x.size // k,
+        m,
         n,
         k,
         floats(x),
@@ -91,6 +95,11 @@ def linears(x, ws):
         list(map(floats, ys)),
     )
     return _checked(ys, status)
+
+
+def _is_large(m: int, n: int, k: int) -> bool:
+    """Whether Strassen's additions cost less than they save."""
+    return m >= 128 and n >= 512 and k >= 512 and get_strassen()
 
 
 def add_norm(x, residual, w, eps):

@@ -65,6 +65,12 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     failures += erniem_linears(2, m, n, k, x, weights, biases, activation, ys) != 0;
     compare("linears", m, n, k, m * n, got, want);
     compare("linears", m, n, k, m * n, again, want);
+    if (m >= 2 && n > 0 && k > 0) {
+        memset(again, 255, (size_t)(m * n) * sizeof *again); /* not numbers */
+        failures += erniem_strassen(2, m, n, k, x, weights, biases, activation, ys) != 0;
+        compare("strassen", m, n, k, m * n, got, want);
+        compare("strassen", m, n, k, m * n, again, want);
+    }
     free(again);
     free(x), free(w), free(bias), free(got), free(want), free(packed);
 }
@@ -134,6 +140,7 @@ static void check_everything(void)
         }
     check_linear(0, 3, 4, 1), check_linear(3, 0, 4, 1), check_linear(3, 4, 0, 1);
     check_linear(150, 40, 769, 1), check_linear(2, 65, 1543, 0);
+    check_linear(135, 130, 770, 1);
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
 }

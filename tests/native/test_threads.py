@@ -12,7 +12,7 @@ import pytest
 
 from numpy_erniem import backend
 
-SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600))
+SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
 
 
 def everything(seed=1):
@@ -140,6 +140,14 @@ def test_by_default_there_are_as_many_as_usable_cores():
     core = min(os.sched_getaffinity(0))
     assert ask(f"import os; os.sched_setaffinity(0, {{{core}}}); {ASK}").stdout == "1\n"
     assert ask(ASK).stdout == f"{len(os.sched_getaffinity(0))}\n"
+
+
+def test_the_environment_turns_strassen_off():
+    code = "from numpy_erniem import native; print(native.get_strassen())"
+    assert ask(code).stdout == ask(code, NUMPY_ERNIEM_STRASSEN="1").stdout == "True\n"
+    assert ask(code, NUMPY_ERNIEM_STRASSEN="0").stdout == "False\n"
+    wrong = ask(code, NUMPY_ERNIEM_STRASSEN="off")
+    assert "NUMPY_ERNIEM_STRASSEN=off is neither 0 nor 1" in wrong.stderr
 
 
 def test_the_environment_forces_an_instruction_set():

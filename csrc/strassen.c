@@ -1,0 +1,238 @@
+/* y = act(x wT + bias) for many rows, with seven products where the plain way takes eight.
+
+   x is cut into even and odd rows and halves of a k block, w into halves of the block and pairs of
+   neighbouring panels. Volker Strassen ("Gaussian elimination is not optimal", 1969) found that
+
+       y11 y12     x11 x12   w11 w12          p0 = (x11 + x22) (w11 + w22)
+       y21 y22  =  x21 x22 * w21 w22          p1 = (x21 + x22)  w11
+                                              p2 =  x11        (w12 - w22)
+       y11 = p0 + p3 - p4 + p6                p3 =        x22  (w21 - w11)
+       y12 = p2 + p4                          p4 = (x11 + x12)  w22
+       y21 = p1 + p3                          p5 = (x21 - x11) (w11 + w12)
+       y22 = p0 - p1 + p2 + p5                p6 = (x12 - x22) (w21 + w22)
+
+   A task has some rows and some panels. For each k block it computes the left factors of its rows,
+   then for each pair of panels the right ones, and then each tile of rows takes its seven products
+   and gathers four results from them, while they are in the first-level cache.
+
+   Rounding: a number of y meets not only the errors of its own row and column, but those of the
+   neighbours it is computed with. So a tile whose rows differ much in size, or are not finite, is
+   multiplied the plain way, and so is such a pair of panels. */
+
+#include "internal.h"
+
+enum {
+    PRODUCTS = 7,
+    SUMS = 5,             /* of the factors, sums of two parts; the others are parts */
+    ROWS = 512,           /* of a task, at most: its left factors fill 2.9 MB */
+    FEWEST_ROWS = 128,    /* for which the right factors are worth computing */
+    HALF = ERNIEM_KC / 2, /* of a k block */
+    APART = HALF + 16,    /* floats from one row of a left factor to the next; see ERNIEM_STRIDE */
+    SHIFT = 48,           /* between right factors, so that they do not compete for cache sets */
+    AHEAD = 512           /* floats to fetch ahead in a panel */
+};
+
+/* `spread` makes of four parts 0: 11 + 22, 1: 21 + 22, 2: 11 + 12, 3: 21 - 11, 4: 12 - 22 and, if it
+   shall copy them, 5: 11, 6: 22. Which of these are the factors of p0 to p6: */
+static const unsigned char LEFT[PRODUCTS] = {0, 1, 5, 6, 2, 3, 4};
+static const unsigned char RIGHT[PRODUCTS] = {0, 5, 4, 3, 6, 2, 1};
+
+struct strassen {
+    const struct erniem_micro *micro;
+    int64_t m, n, k;
+    const float *x, *const *packed, *const *bias;
+    int activation;
+    float *const *y;
+    int64_t panels, panel_pairs;          /* of a weight; the last pair may be a single panel */
+    int64_t all_panel_pairs, panel_parts; /* of all weights; what they are shared into */
+    int64_t row_parts, rows;              /* rows: of a part, an even number but for the last */
+};
+
+/* Some rows, a k block, a pair of panels, and the factors they have in common. */
+struct piece {
+    int64_t row0, row_pairs, tiles, height; /* height: pairs of rows in a tile, at most */
+    int64_t block, kc, weight, panel;
+    const float *ahead;            /* panels that come next, of which each tile fetches a share, */
+    int64_t share;                 /* so many floats for each k */
+    float *left;                   /* factors: [tile][factor][pair][k] */
+    const float *right[PRODUCTS];  /* factors: panels */
+    float *sums;                   /* those of them that are computed */
+    float *products;               /* of a tile */
+    unsigned char plain[ROWS / 2]; /* [tile]: whether it is multiplied the plain way */
+};
+
+/* Whether sums of absolute values allow adding the numbers to each other: not if they are not
+   finite, and not if the smaller ones would drown. */
+static int comparable(float a, float b)
+{
+    return a <= 1e15f && b <= 1e15f && a <= 16 * b && b <= 16 * a;
+}
+
+static int64_t first_row(const struct piece *t, int64_t tile)
+{
+    return t->row0 + 2 * tile * t->height;
+}
+
+static int64_t tile_pairs(const struct piece *t, int64_t tile)
+{
+    return erniem_min(t->height, t->row_pairs - tile * t->height);
+}
+
+static const float *panel_of(const struct strassen *p, const struct piece *t, int64_t panel)
+{
+    return p->packed[t->weight] +
+           erniem_panel_start(t->block, panel, p->panels, t->kc, p->micro->nr);
+}
+
+static int is_last(const struct strassen *p, const struct piece *t)
+{
+    return t->block * ERNIEM_KC + t->kc == p->k;
+}
+
+/* Some rows times one panel, as in linear.c. */
+static void multiply_plain(const struct strassen *p, const struct piece *t, int64_t panel,
+                           int64_t row0, int64_t rows)
+{
+    const int nr = p->micro->nr, last = is_last(p, t);
+    const int columns = (int)erniem_min(nr, p->n - panel * nr);
+    const float *b = panel_of(p, t, panel), *bias = last ? p->bias[t->weight] : NULL;
+    const float *x = p->x + row0 * p->k + t->block * ERNIEM_KC;
+    float *y = p->y[t->weight] + row0 * p->n + panel * nr;
+    for (int64_t r = 0; r < rows; r += p->micro->mr)
+        p->micro->tile((int)erniem_min(p->micro->mr, rows - r), columns, t->kc, x + r * p->k, p->k,
+                       b, b, 0, t->block > 0, bias ? bias + panel * nr : NULL, y + r * p->n, p->n);
+    if (last && p->activation != ERNIEM_IDENTITY)
+        p->micro->activate(p->activation, rows, columns, p->n, y);
+}
+
+/* The left factors of each tile. */
+static void spread_rows(const struct strassen *p, struct piece *t)
+{
+    const int64_t half = t->kc / 2;
+    for (int64_t tile = 0; tile < t->tiles; tile++) {
+        t->plain[tile] = t->kc % 2 != 0;
+        for (int64_t r = 0; r < tile_pairs(t, tile) && !t->plain[tile]; r++) {
+            const float *even = p->x + (first_row(t, tile) + 2 * r) * p->k + t->block * ERNIEM_KC;
+            const float *odd = even + p->k;
+            float *to = t->left + (tile * PRODUCTS * t->height + r) * APART, sizes[4];
+            p->micro->spread(half, even, even + half, odd, odd + half, 4 * p->k, PRODUCTS, to,
+                             t->height * APART, sizes);
+            t->plain[tile] = !comparable(sizes[0] + sizes[1], sizes[2] + sizes[3]);
+        }
+    }
+}
+
+/* The right factors of a pair of panels; whether there are any. */
+static int spread_panels(const struct strassen *p, struct piece *t)
+{
+    if (t->panel + 1 == p->panels || t->kc % 2 != 0)
+        return 0;
+    const int64_t size = t->kc / 2 * p->micro->nr;
+    const float *first = panel_of(p, t, t->panel), *second = panel_of(p, t, t->panel + 1);
+    float sizes[4];
+    p->micro->spread(size, first, second, first + size, second + size, AHEAD, SUMS, t->sums,
+                     size + SHIFT, sizes);
+    for (int i = 0; i < SUMS; i++)
+        t->right[i] = t->sums + i * (size + SHIFT);
+    t->right[5] = first;
+    t->right[6] = second + size;
+    return comparable(sizes[0] + sizes[2], sizes[1] + sizes[3]);
+}
+
+/* One tile times a pair of panels. During six products it fetches the left factor of the next one,
+   during the last what comes ahead. */
+static void multiply_tile(const struct strassen *p, const struct piece *t, int64_t tile)
+{
+    const int nr = p->micro->nr, last = is_last(p, t), rows = (int)tile_pairs(t, tile);
+    const int64_t half = t->kc / 2, apart = t->height * APART;
+    const float *left = t->left + tile * PRODUCTS * apart;
+    for (int i = 0; i < PRODUCTS; i++) {
+        const int more = i + 1 < PRODUCTS;
+        const float *next = more ? left + LEFT[i + 1] * apart : t->ahead + tile * t->share * half;
+        p->micro->tile(rows, nr, half, left + LEFT[i] * apart, APART, t->right[RIGHT[i]], next,
+                       more ? rows + 1 : t->share, 0, NULL, t->products + i * p->micro->mr * nr,
+                       nr);
+    }
+    const int columns = (int)erniem_min(2 * nr, p->n - t->panel * nr);
+    const float *bias = last ? p->bias[t->weight] : NULL;
+    float *y = p->y[t->weight] + first_row(t, tile) * p->n + t->panel * nr;
+    p->micro->gather(rows, columns, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL,
+                     y, p->n);
+    if (last && p->activation != ERNIEM_IDENTITY)
+        p->micro->activate(p->activation, 2 * rows, columns, p->n, y);
+}
+
+/* The rows of a piece times the panels of pairs first .. end - 1 of all weights. */
+static void multiply(const struct strassen *p, struct piece *t, int64_t rows, int64_t first,
+                     int64_t end)
+{
+    t->row_pairs = rows / 2;
+    t->tiles = erniem_ceil_div(t->row_pairs, p->micro->mr);
+    t->height = erniem_ceil_div(t->row_pairs, t->tiles);
+    t->share = erniem_ceil_div(4 * p->micro->nr, t->tiles);
+    for (t->block = 0; t->block * ERNIEM_KC < p->k; t->block++) {
+        t->kc = erniem_min(ERNIEM_KC, p->k - t->block * ERNIEM_KC);
+        spread_rows(p, t);
+        for (int64_t pair = first; pair < end; pair++) {
+            t->weight = pair / p->panel_pairs;
+            t->panel = pair % p->panel_pairs * 2;
+            t->ahead = panel_of(p, t, t->panel + 3 < p->panels ? t->panel + 2 : t->panel);
+            const int panels = (int)erniem_min(2, p->panels - t->panel);
+            const int spread = spread_panels(p, t);
+            for (int64_t tile = 0; tile < t->tiles; tile++)
+                if (spread && !t->plain[tile])
+                    multiply_tile(p, t, tile);
+                else
+                    for (int i = 0; i < panels; i++)
+                        multiply_plain(p, t, t->panel + i, first_row(t, tile),
+                                       2 * tile_pairs(t, tile));
+            for (int i = 0; i < panels && rows % 2; i++) /* the row without a partner */
+                multiply_plain(p, t, t->panel + i, t->row0 + rows - 1, 1);
+        }
+    }
+}
+
+static void strassen_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct strassen *p = job;
+    const int64_t mr = p->micro->mr, nr = p->micro->nr, bytes = sizeof(float);
+    struct piece t;
+    t.left = erniem_acquire((ROWS / 2 + mr) * PRODUCTS * APART * bytes);
+    t.sums = erniem_acquire(SUMS * (HALF * nr + SHIFT) * bytes);
+    t.products = erniem_acquire(PRODUCTS * mr * nr * bytes);
+    for (int64_t task; t.left && t.sums && t.products && (task = erniem_take(tasks)) >= 0;) {
+        const int64_t part = task % p->panel_parts, row_part = task / p->panel_parts;
+        t.row0 = row_part * p->rows;
+        multiply(p, &t, row_part + 1 < p->row_parts ? p->rows : p->m - t.row0,
+                 p->all_panel_pairs * part / p->panel_parts, p->all_panel_pairs * (part + 1) / p->panel_parts);
+    }
+    erniem_release(t.products);
+    erniem_release(t.sums);
+    erniem_release(t.left);
+}
+
+int erniem_strassen(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
+                    const float *const *packed, const float *const *bias, int activation,
+                    float *const *y)
+{
+    if (!erniem_product_fits(weights, m, n, k, activation) || m < 2 || n < 1 || k < 1)
+        return ERNIEM_BAD_SIZE;
+
+    struct strassen p = {.micro = erniem_micro(), .m = m, .n = n, .k = k, .x = x, .packed = packed,
+                         .bias = bias, .activation = activation, .y = y};
+    p.panels = erniem_ceil_div(n, p.micro->nr);
+    p.panel_pairs = erniem_ceil_div(p.panels, 2);
+    p.all_panel_pairs = weights * p.panel_pairs;
+
+    /* Each task computes its own factors: so as few tasks as give every thread as many. */
+    const int64_t threads = erniem_get_threads();
+    int64_t row_parts = erniem_ceil_div(m, ROWS);
+    while (row_parts * p.all_panel_pairs < 2 * threads && m / row_parts > FEWEST_ROWS)
+        row_parts++;
+    p.rows = 2 * erniem_ceil_div(m / 2, row_parts);
+    p.row_parts = erniem_ceil_div(m / 2, p.rows / 2);
+    p.panel_parts = 1;
+    while (p.row_parts * p.panel_parts % threads != 0 && p.panel_parts < p.all_panel_pairs)
+        p.panel_parts++;
+    return erniem_parallel(p.row_parts * p.panel_parts, strassen_some, &p);
+}

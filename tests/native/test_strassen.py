@@ -1,0 +1,177 @@
+"""Strassen's way: right at every edge, careful with what must not be added, and optional."""
+
+import numpy as np
+import pytest
+
+from numpy_erniem import ops
+from tests.native.test_linear import operands
+
+LARGE = (150, 545, 770)  # a size for which the twin takes this way on every instruction set
+GELU = 1
+
+
+@pytest.fixture
+def strassen():
+    """Set whether Strassen's way is taken, inside a test."""
+    from numpy_erniem import native
+
+    before = native.get_strassen()
+    yield native.set_strassen
+    native.set_strassen(before)
+
+
+def product(kernels, unset, x, w, bias, activation=0):
+    """Result of the kernel, whatever the size, and of the loops it must equal."""
+    lib, of = kernels.lib, kernels.of
+    (m, k), n = x.shape, len(w)
+    packed = unset(lib.erniem_packed_size(n, k))
+    assert lib.erniem_pack(n, k, of(w), of(packed)) == 0
+    got, want = unset(m, n), unset(m, n)
+    shift = kernels.null if bias is None else of(bias)
+    arguments = ([of(packed)], [shift], activation, [of(got)])
+    assert lib.erniem_strassen(1, m, n, k, of(x), *arguments) == 0
+    assert lib.erniem_linear_reference(m, n, k, of(x), of(w), shift, activation, of(want)) == 0
+    return got, want
+
+
+@pytest.mark.parametrize("n", [1, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 97, 128])
+def test_every_width(isa, kernels, unset, rng, close, n):
+    for m, k in ((2, 2), (29, 36)):
+        close(
+            *product(kernels, unset, *operands(rng, m, n, k), GELU), "primitive", f"({m}, {n}, {k})"
+        )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 31, 34, 766, 767, 768, 769, 770, 800, 1536, 1537, 1600])
+def test_every_depth(isa, kernels, unset, rng, close, k):
+    close(*product(kernels, unset, *operands(rng, 31, 70, k), GELU), "primitive", f"(31, 70, {k})")
+
+
+def test_every_number_of_rows(isa, kernels, unset, rng, close):
+    for m in (*range(2, 62), 511, 512, 513, 514, 1023, 1024, 1025, 1537):
+        close(*product(kernels, unset, *operands(rng, m, 67, 38)), "primitive", f"({m}, 67, 38)")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 300])
+def test_however_many_threads_share_the_tasks(kernels, unset, rng, close, threads, count):
+    threads(count)
+    close(*product(kernels, unset, *operands(rng, 700, 200, 80)), "primitive", f"{count}")
+
+
+def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close):
+    x, w, bias = operands(rng, 34, 66, 900)
+    without, want = product(kernels, unset, x, w, None)
+    close(without, want, "primitive")
+    assert np.abs(without - product(kernels, unset, x, w, bias)[0]).max() > 0.1
+
+
+def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
+    lib, null = kernels.lib, kernels.null
+    for weights, m, n, k, activation in (
+        (0, 2, 1, 1, 0),
+        (1, 1, 1, 1, 0),
+        (1, 2, 0, 1, 0),
+        (1, 2, 1, 0, 0),
+        (1, -2, 1, 1, 0),
+        (1, 1 << 40, 1 << 40, 1, 0),
+        (1 << 62, 2, 4, 1, 0),
+        (1, 2, 1, 1, 14),
+    ):
+        status = lib.erniem_strassen(weights, m, n, k, null, null, null, activation, null)
+        assert status == lib.ERNIEM_BAD_SIZE
+
+
+def test_the_twin_takes_it_for_large_products_alone(isa, rng, strassen, close):
+    from numpy_erniem import native
+
+    def both(m, n, k):
+        x, w, bias = operands(rng, m, n, k)
+        results = []
+        for wanted in (True, False):
+            strassen(wanted)
+            single = native.linear(x, {"weight": w, "bias": bias}, "gelu")
+            results.append([single, *native.linears(x, 2 * [{"weight": w, "bias": bias}])])
+        for a, b in zip(*results, strict=True):
+            close(a, b, "primitive")
+        return [np.array_equal(a, b) for a, b in zip(*results, strict=True)]
+
+    assert both(*LARGE) == [False, False, False]
+    assert both(127, 520, 520) == both(128, 511, 520) == both(128, 520, 511) == 3 * [True]
+
+
+def test_the_error_is_about_twice_that_of_the_plain_way(isa, rng, strassen):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, *LARGE)
+    exact = x.astype(np.float64) @ w.astype(np.float64).T + bias
+    errors = []
+    for wanted in (True, False):
+        strassen(wanted)
+        errors.append(
+            np.sqrt(np.mean((native.linear(x, {"weight": w, "bias": bias}) - exact) ** 2))
+        )
+    assert 1.2 * errors[1] < errors[0] < 3 * errors[1]
+
+
+def relative_errors(x, w):
+    """The errors of the twin, relative to the sizes of the row and the column they stand in."""
+    from numpy_erniem import native
+
+    got = native.linear(x, {"weight": w, "bias": np.zeros(len(w), np.float32)})
+    exact = x.astype(np.float64) @ w.astype(np.float64).T
+    sizes = [np.linalg.norm(a.astype(np.float64), axis=1) for a in (x, w)]
+    return np.abs(got - exact) / np.outer(*sizes)
+
+
+def test_a_small_row_beside_a_large_one_is_not_drowned(isa, rng):
+    x, w, _ = operands(rng, *LARGE)
+    x[60:101:3] *= np.float32(1e-6)
+    assert relative_errors(x, w).max() < 1e-6
+
+
+def test_a_small_panel_beside_a_large_one_is_not_drowned(isa, rng):
+    x, w, _ = operands(rng, *LARGE)
+    panel = {"avx512": 32, "avx2": 16, "neon": 16, "generic": 8}[isa]
+    w[4 * panel : 5 * panel] *= np.float32(1e-6)
+    w[7 * panel : 8 * panel] *= np.float32(1e-6)
+    assert relative_errors(x, w).max() < 1e-6
+
+
+def test_rows_of_nothing_give_exactly_the_bias(isa, rng):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, *LARGE)
+    x[7] = x[40:60] = 0
+    got = native.linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_array_equal(got[[7, *range(40, 60)]], np.tile(bias, (21, 1)))
+
+
+def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, *LARGE)
+    x[3, 5], x[70, 0], x[111, 769] = np.nan, np.inf, -np.inf
+    w[2, 9], w[300, 400], bias[38] = np.inf, np.nan, np.nan
+    with np.errstate(invalid="ignore"):
+        want = ops.linear.body(x, {"weight": w, "bias": bias})
+    got = native.linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
+
+
+def test_sums_that_would_overflow_are_not_made(isa, close):
+    from numpy_erniem import native
+
+    m, n, k = LARGE
+    x, w = np.zeros((m, k), np.float32), np.zeros((n, k), np.float32)
+    x[:, [0, 384]], w[:, [0, 384]] = 1e19, 1.5e19  # halves of a block: 2e19 * 3e19 is infinite
+    got = native.linear(x, {"weight": w, "bias": np.zeros(n, np.float32)})
+    close(got / np.float32(3e38), np.ones((m, n), np.float32), "primitive")
+
+
+def test_denormal_numbers_are_kept(isa):
+    from numpy_erniem import native
+
+    w = {"weight": np.eye(520, dtype=np.float32), "bias": np.zeros(520, np.float32)}
+    x = np.full((130, 520), np.float32(1e-40))
+    np.testing.assert_array_equal(native.linear(x, w), x)
