@@ -139,7 +139,8 @@ static void multiply(const struct linear *p, const struct piece *t, float *copy)
         const float *a = rows_of(p, t, block, copy, &lda);
 
         for (int64_t panel = t->first; panel < t->end; panel++) {
-            const float *b = packed + erniem_panel_start(block, panel, p->panels, kc, nr), *next = b;
+            const float *b = packed + erniem_panel_start(block, panel, p->panels, kc, nr);
+            const float *next = b;
             if (tiles == 1)
                 next = b + erniem_min(AHEAD, kc * nr);
             else if (panel + 1 < t->end)

@@ -54,16 +54,16 @@ struct erniem_micro {
     void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
                  const float *bias, float eps, float *y);
 
-    /* The first `count` of x11 + x22, x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, n floats
-       each, to `to`, `apart` from each other. sizes: the sums of absolute values of x11, x12, x21,
-       x22. What lies `ahead` floats behind each of them is brought nearer. */
+    /* The first `count` of x11 + x22, x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, n
+       floats each, to `to`, `apart` from each other. sizes: the sums of absolute values of x11,
+       x12, x21, x22. What lies `ahead` floats behind each of them is brought nearer. */
     void (*spread)(int64_t n, const float *x11, const float *x12, const float *x21,
                    const float *x22, int64_t ahead, int count, float *to, int64_t apart,
                    float *sizes);
 
-    /* Seven products p, mr * nr floats each, to two rows and two panels of c for each row of theirs:
-       p0 + p3 - p4 + p6 and p2 + p4 in row 2r, p1 + p3 and p0 - p1 + p2 + p5 in row 2r + 1; to which
-       c is added, and bias (or NULL). rows <= mr; cols <= 2 nr, of both panels. */
+    /* Of seven products p, mr * nr floats each, row r makes row 2r of c, p0 + p3 - p4 + p6 and
+       p2 + p4, and row 2r + 1, p1 + p3 and p0 - p1 + p2 + p5; if `add`, c is added, and bias, if not
+       NULL. rows <= mr; cols <= 2 nr, of both panels. */
     void (*gather)(int rows, int cols, const float *p, int add, const float *bias, float *c,
                    int64_t ldc);
 

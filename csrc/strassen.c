@@ -32,8 +32,8 @@ enum {
     AHEAD = 512           /* floats to fetch ahead in a panel */
 };
 
-/* `spread` makes of four parts 0: 11 + 22, 1: 21 + 22, 2: 11 + 12, 3: 21 - 11, 4: 12 - 22 and, if it
-   shall copy them, 5: 11, 6: 22. Which of these are the factors of p0 to p6: */
+/* `spread` makes of four parts 0: 11 + 22, 1: 21 + 22, 2: 11 + 12, 3: 21 - 11, 4: 12 - 22 and, if
+   it shall copy them, 5: 11, 6: 22. Which of these are the factors of p0 to p6: */
 static const unsigned char LEFT[PRODUCTS] = {0, 1, 5, 6, 2, 3, 4};
 static const unsigned char RIGHT[PRODUCTS] = {0, 5, 4, 3, 6, 2, 1};
 
@@ -202,9 +202,10 @@ static void strassen_some(const void *job, struct erniem_tasks *tasks)
     t.products = erniem_acquire(PRODUCTS * mr * nr * bytes);
     for (int64_t task; t.left && t.sums && t.products && (task = erniem_take(tasks)) >= 0;) {
         const int64_t part = task % p->panel_parts, row_part = task / p->panel_parts;
+        const int64_t first = p->all_panel_pairs * part / p->panel_parts;
+        const int64_t end = p->all_panel_pairs * (part + 1) / p->panel_parts;
         t.row0 = row_part * p->rows;
-        multiply(p, &t, row_part + 1 < p->row_parts ? p->rows : p->m - t.row0,
-                 p->all_panel_pairs * part / p->panel_parts, p->all_panel_pairs * (part + 1) / p->panel_parts);
+        multiply(p, &t, row_part + 1 < p->row_parts ? p->rows : p->m - t.row0, first, end);
     }
     erniem_release(t.products);
     erniem_release(t.sums);
