@@ -75,12 +75,14 @@ def ladder() -> None:
     thawed = w["weight"].copy()
     y = np.empty((m, n), np.float32)
     flops, threads, rungs = 2 * m * n * k, native.get_num_threads(), {}
+    strassen = native.get_strassen()
 
     def three_loops():
         lib.erniem_linear_reference(m, n, k, of(x), of(w["weight"]), of(w["bias"]), 0, of(y))
 
     rungs["three loops (sums in double)"] = fastest(three_loops, 1)
     native.set_num_threads(1)
+    native.set_strassen(False)
     for isa in reversed(native.available_isas()):
         native.choose_isa(isa)
         native.linear(x, w)
@@ -88,9 +90,12 @@ def ladder() -> None:
     rungs["packed anew for each call"] = fastest(
         lambda: native.linear(x, {**w, "weight": thawed}), 5
     )
+    native.set_strassen(True)
+    rungs["seven products for eight"] = fastest(lambda: native.linear(x, w), 10)
     rungs["with GELU"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
     native.set_num_threads(threads)
     rungs[f"with GELU, {threads} threads"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
+    native.set_strassen(strassen)
     print("| rung | GFLOP/s |\n|---|---|")
     for name, seconds in rungs.items():
         print(f"| {name} | {flops / seconds / 1e9:.1f} |")
