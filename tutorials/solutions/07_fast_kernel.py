@@ -51,3 +51,34 @@ def roof(intensity, peak, bandwidth):
 
 def ridge(peak, bandwidth):
     return peak / bandwidth
+
+
+# %% exercise 4
+def strassen(x, w, product):
+    a, b, c = len(x) // 2, x.shape[1] // 2, w.shape[1] // 2
+    x11, x12, x21, x22 = x[:a, :b], x[:a, b:], x[a:, :b], x[a:, b:]
+    w11, w12, w21, w22 = w[:b, :c], w[:b, c:], w[b:, :c], w[b:, c:]
+    p0 = product(x11 + x22, w11 + w22)
+    p1 = product(x21 + x22, w11)
+    p2 = product(x11, w12 - w22)
+    p3 = product(x22, w21 - w11)
+    p4 = product(x11 + x12, w22)
+    p5 = product(x21 - x11, w11 + w12)
+    p6 = product(x12 - x22, w21 + w22)
+    return np.block([[p0 + p3 - p4 + p6, p2 + p4], [p1 + p3, p0 - p1 + p2 + p5]])
+
+
+# %% exercise 4, wrong: eight products
+def strassen(x, w, product):
+    a, b, c = len(x) // 2, x.shape[1] // 2, w.shape[1] // 2
+    left, right = x[:, :b], x[:, b:]
+    top, bottom = w[:b], w[b:]
+    return np.block(
+        [
+            [
+                product(left[rows], top[:, columns]) + product(right[rows], bottom[:, columns])
+                for columns in (slice(c), slice(c, None))
+            ]
+            for rows in (slice(a), slice(a, None))
+        ]
+    )
