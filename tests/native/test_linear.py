@@ -11,15 +11,19 @@ from tests.native.conftest import COLUMNS, DEPTHS, ROWS
 GELU = 1
 
 
-def both(kernels, unset, x, w, bias, activation=0):
-    """Result of the kernel and of the loops it must equal."""
+def both(kernels, unset, x, w, bias, activation=0, strassen=False):
+    """Result of the plain or of Strassen's kernel, and of the loops it must equal."""
     lib, of = kernels.lib, kernels.of
     (m, k), n = x.shape, len(w)
     packed = unset(lib.erniem_packed_size(n, k))
     assert lib.erniem_pack(n, k, of(w), of(packed)) == 0
     got, want = unset(m, n), unset(m, n)
     shift = kernels.null if bias is None else of(bias)
-    assert lib.erniem_linear(m, n, k, of(x), of(packed), shift, activation, of(got)) == 0
+    if strassen:
+        pointers = of(x), [of(packed)], [shift], activation, [of(got)]
+        assert lib.erniem_strassen(1, m, n, k, *pointers) == 0
+    else:
+        assert lib.erniem_linear(m, n, k, of(x), of(packed), shift, activation, of(got)) == 0
     assert lib.erniem_linear_reference(m, n, k, of(x), of(w), shift, activation, of(want)) == 0
     return got, want
 
@@ -78,11 +82,12 @@ def test_sizes_of_nothing(isa, kernels, unset, rng, close):
         close(*both(kernels, unset, *operands(rng, m, n, k)), "primitive", f"({m}, {n}, {k})")
 
 
-def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close):
-    x, w, bias = operands(rng, 17, 33, 900)
-    without, want = both(kernels, unset, x, w, None)
+@pytest.mark.parametrize("strassen", [False, True])
+def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close, strassen):
+    x, w, bias = operands(rng, 34, 66, 900)
+    without, want = both(kernels, unset, x, w, None, strassen=strassen)
     close(without, want, "primitive")
-    assert np.abs(without - both(kernels, unset, x, w, bias)[0]).max() > 0.1
+    assert np.abs(without - both(kernels, unset, x, w, bias, strassen=strassen)[0]).max() > 0.1
 
 
 def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
