@@ -12,10 +12,12 @@
 enum { VW = 4, MR = 4, NV = 2 }; /* 8 sums, 2 of the panel, 1 of the rows, 1 product */
 typedef float vf __attribute__((vector_size(16)));
 #define LANE(x, i) ((x)[i])
+#define ALL(x) ((vf){x, x, x, x}) /* lane by lane gcc would shuffle four times */
 #else
 enum { VW = 1, MR = 4, NV = 4 };
 typedef float vf;
 #define LANE(x, i) (x)
+#define ALL(x) (x)
 #endif
 
 #define EACH(expression)                       \
@@ -26,7 +28,7 @@ typedef float vf;
         return result;                         \
     } while (0)
 
-static inline vf vf_set1(float x) { EACH(x); }
+static inline vf vf_set1(float x) { return ALL(x); }
 static inline vf vf_load(const float *p)
 {
     vf x;
