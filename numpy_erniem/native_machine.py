@@ -59,7 +59,7 @@ def default_threads() -> int:
 def set_strassen(wanted: bool) -> None:
     """Whether large products take Strassen's way, as they do unless NUMPY_ERNIEM_STRASSEN=0.
 
-    It is faster by a tenth, and its rounding errors are about twice NumPy's.
+    They are faster by about a tenth, and err about twice as much as NumPy's (root mean square).
     """
     global _strassen
     _strassen = wanted

@@ -1,8 +1,8 @@
 """A large batch in parts, a few texts at a time.
 
-Texts do not see each other, so a part's results are those it would have in the whole batch. But
-what lies between two layers stays in the third-level cache, and memory grows with the batch by no
-more than the result.
+Texts do not see each other, so a part's results are those it would have in the whole batch, but
+for the last bits, which in C depend on the number of rows. What lies between two layers stays in
+the third-level cache, and memory grows with the batch by no more than the result.
 """
 
 import math
