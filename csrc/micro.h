@@ -55,17 +55,18 @@ struct erniem_micro {
                  const float *bias, float eps, float *y);
 
     /* The first `count` of x11 + x22, x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, n
-       floats each, to `to`, `apart` from each other. sizes: the sums of absolute values of x11,
-       x12, x21, x22. What lies `ahead` floats behind each of them is brought nearer. */
-    void (*spread)(int64_t n, const float *x11, const float *x12, const float *x21,
-                   const float *x22, int64_t ahead, int count, float *to, int64_t apart,
-                   float *sizes);
+       floats each, to `to`, `apart` from each other. What lies `ahead` floats behind each of them
+       is brought nearer. Returns whether such sums may be used: not if the sums of absolute values
+       of x11, x12 and of x21, x22 or, by column of panels, those of x11, x21 and of x12, x22 are
+       1e15 or more, not a number, or 16 times each other or more. */
+    int (*spread)(int64_t n, const float *x11, const float *x12, const float *x21,
+                  const float *x22, int64_t ahead, int count, int by_column, float *to,
+                  int64_t apart);
 
     /* Of seven products p, mr * nr floats each, row r makes row 2r of c, p0 + p3 - p4 + p6 and
-       p2 + p4, and row 2r + 1, p1 + p3 and p0 - p1 + p2 + p5; if `add`, c is added, and bias, if not
-       NULL. rows <= mr; cols <= 2 nr, of both panels. */
-    void (*gather)(int rows, int cols, const float *p, int add, const float *bias, float *c,
-                   int64_t ldc);
+       p2 + p4, and row 2r + 1, p1 + p3 and p0 - p1 + p2 + p5, 2 nr columns in all; if `add`, c is
+       added, and bias, if not NULL. rows <= mr. */
+    void (*gather)(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc);
 
     /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */
     float (*peak)(int64_t rounds);

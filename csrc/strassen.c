@@ -16,8 +16,8 @@
    and gathers four results from them, while they are in the first-level cache.
 
    Rounding: a number of y meets not only the errors of its own row and column, but those of the
-   neighbours it is computed with. So a tile whose rows differ much in size, or are not finite, is
-   multiplied the plain way, and so is such a pair of panels. */
+   neighbours it is computed with. So a tile of rows that differ much in size, or are not finite,
+   is multiplied the plain way, and so is a pair of panels of such columns. */
 
 #include "internal.h"
 
@@ -60,13 +60,6 @@ struct piece {
     float *products;               /* of a tile */
     unsigned char plain[ROWS / 2]; /* [tile]: whether it is multiplied the plain way */
 };
-
-/* Whether sums of absolute values allow adding the numbers to each other: not if they are not
-   finite, and not if the smaller ones would drown. */
-static int comparable(float a, float b)
-{
-    return a <= 1e15f && b <= 1e15f && a <= 16 * b && b <= 16 * a;
-}
 
 static int64_t first_row(const struct piece *t, int64_t tile)
 {
@@ -114,29 +107,26 @@ static void spread_rows(const struct strassen *p, struct piece *t)
         for (int64_t r = 0; r < tile_pairs(t, tile) && !t->plain[tile]; r++) {
             const float *even = p->x + (first_row(t, tile) + 2 * r) * p->k + t->block * ERNIEM_KC;
             const float *odd = even + p->k;
-            float *to = t->left + (tile * PRODUCTS * t->height + r) * APART, sizes[4];
-            p->micro->spread(half, even, even + half, odd, odd + half, 4 * p->k, PRODUCTS, to,
-                             t->height * APART, sizes);
-            t->plain[tile] = !comparable(sizes[0] + sizes[1], sizes[2] + sizes[3]);
+            float *to = t->left + (tile * PRODUCTS * t->height + r) * APART;
+            t->plain[tile] = !p->micro->spread(half, even, even + half, odd, odd + half, 4 * p->k,
+                                               PRODUCTS, 0, to, t->height * APART);
         }
     }
 }
 
-/* The right factors of a pair of panels; whether there are any. */
+/* The right factors of a pair of whole panels; whether there are any, and they may be used. */
 static int spread_panels(const struct strassen *p, struct piece *t)
 {
-    if (t->panel + 1 == p->panels || t->kc % 2 != 0)
+    const int64_t nr = p->micro->nr, size = t->kc / 2 * nr;
+    if ((t->panel + 2) * nr > p->n || t->kc % 2 != 0)
         return 0;
-    const int64_t size = t->kc / 2 * p->micro->nr;
     const float *first = panel_of(p, t, t->panel), *second = panel_of(p, t, t->panel + 1);
-    float sizes[4];
-    p->micro->spread(size, first, second, first + size, second + size, AHEAD, SUMS, t->sums,
-                     size + SHIFT, sizes);
     for (int i = 0; i < SUMS; i++)
         t->right[i] = t->sums + i * (size + SHIFT);
     t->right[5] = first;
     t->right[6] = second + size;
-    return comparable(sizes[0] + sizes[2], sizes[1] + sizes[3]);
+    return p->micro->spread(size, first, second, first + size, second + size, AHEAD, SUMS, 1,
+                            t->sums, size + SHIFT);
 }
 
 /* One tile times a pair of panels. During six products it fetches the left factor of the next one,
@@ -153,13 +143,11 @@ static void multiply_tile(const struct strassen *p, const struct piece *t, int64
                        more ? rows + 1 : t->share, 0, NULL, t->products + i * p->micro->mr * nr,
                        nr);
     }
-    const int columns = (int)erniem_min(2 * nr, p->n - t->panel * nr);
     const float *bias = last ? p->bias[t->weight] : NULL;
     float *y = p->y[t->weight] + first_row(t, tile) * p->n + t->panel * nr;
-    p->micro->gather(rows, columns, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL,
-                     y, p->n);
+    p->micro->gather(rows, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL, y, p->n);
     if (last && p->activation != ERNIEM_IDENTITY)
-        p->micro->activate(p->activation, 2 * rows, columns, p->n, y);
+        p->micro->activate(p->activation, 2 * rows, 2 * nr, p->n, y);
 }
 
 /* The rows of a piece times the panels of pairs first .. end - 1 of all weights. */

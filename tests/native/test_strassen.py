@@ -120,6 +120,21 @@ def test_a_small_panel_beside_a_large_one_is_not_drowned(isa, rng):
     assert relative_errors(x, w).max() < 1e-6
 
 
+def test_a_small_column_beside_a_large_one_is_not_drowned(isa, rng):
+    x, w, _ = operands(rng, *LARGE)
+    w[[5, 64, 75, 130]] *= np.float32(1e-6)
+    assert relative_errors(x, w).max() < 1e-6
+
+
+def test_columns_of_nothing_give_exactly_the_bias(isa, rng):
+    from numpy_erniem import native
+
+    x, w, bias = operands(rng, *LARGE)
+    w[[7, 300]] = 0
+    got = native.linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_array_equal(got[:, [7, 300]], np.tile(bias[[7, 300]], (len(x), 1)))
+
+
 def test_rows_of_nothing_give_exactly_the_bias(isa, rng):
     from numpy_erniem import native
 
