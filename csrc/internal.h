@@ -36,6 +36,12 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* the next one, or -1 when the
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
+/* ahead.c: a product begins, `weight` is where a second thread starts to read. Returns where one
+   will in the product that is expected next, or NULL. */
+const float *erniem_begins(const float *weight);
+/* Fetch a little of what is expected next. */
+void erniem_fetch_ahead(void);
+
 /* Where a panel of a k block begins, kc floats long, in a weight of so many panels. */
 static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t panels, int64_t kc,
                                          int nr)

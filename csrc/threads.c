@@ -92,7 +92,7 @@ static int64_t nanoseconds(void)
 
 static inline void pause_briefly(void)
 {
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 4; i++) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -110,6 +110,7 @@ static void wait_for_job(uint64_t last)
     do {
         if (is_open(atomic_load(&pool.gate), last))
             return;
+        erniem_fetch_ahead();
         pause_briefly();
     } while (nanoseconds() < end);
 
@@ -150,6 +151,7 @@ static void wait_for_the_others(void)
     do {
         if (!(atomic_load(&pool.gate) & INSIDE))
             return;
+        erniem_fetch_ahead();
         pause_briefly();
     } while (nanoseconds() < end);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.cdef.h"
+#include "internal.h"
 
 static int failures;
 static uint32_t seed = 1;
@@ -128,6 +128,21 @@ static void check_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
 }
 
+/* What is fetched ahead is what followed last time. */
+static void check_ahead(void)
+{
+#if !defined(ERNIEM_SERIAL)
+    static const float a[16], b[16], c[16];
+    erniem_begins(a);
+    erniem_begins(b);
+    failures += erniem_begins(a) != b;
+    erniem_begins(c);
+    failures += erniem_begins(a) != c;
+    failures += erniem_begins(b) != a;
+    erniem_fetch_ahead();
+#endif
+}
+
 static void check_everything(void)
 {
     const int64_t sizes[] = {1, 3, 5, 7, 13, 15, 17, 31, 33};
@@ -155,6 +170,7 @@ int main(void)
         }
         printf("%s: %s\n", erniem_isa(), failures ? "wrong" : "right");
     }
+    check_ahead();
     erniem_forget_memory();
     return failures != 0;
 }
