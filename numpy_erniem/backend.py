@@ -6,6 +6,7 @@ reason, and then the NumPy body runs. Nothing else in the package knows that C e
 """
 
 import functools
+import itertools
 import os
 import threading
 from collections import Counter
@@ -21,8 +22,25 @@ class Declined(str):
     """Why a native twin leaves a call to the NumPy body: `Declined("float64 input")`."""
 
 
+class _Tally:
+    """A count that threads raise at once without a lock: `next` is a single step for them."""
+
+    def __init__(self) -> None:
+        self.add = itertools.count().__next__
+        self._before = 0  # what was counted before a reset, and by looking
+
+    def value(self) -> int:
+        value = self.add() - self._before
+        self._before += 1
+        return value
+
+    def reset(self) -> None:
+        self._before = self.add() + 1
+
+
 _choice: ContextVar[str | None] = ContextVar("numpy_erniem_backend", default=None)
-_calls: Counter[tuple[str, str]] = Counter()
+_native_calls: dict[str, _Tally] = {}
+_declined_calls: Counter[tuple[str, str]] = Counter()
 _lock = threading.Lock()
 
 
@@ -101,19 +119,20 @@ def use_backend(choice: str) -> Iterator[None]:
 def accelerated(body: Callable) -> Callable:
     """Mark a NumPy function as a primitive that a C twin of the same name may replace."""
     name = body.__name__
+    ran_native = _native_calls.setdefault(name, _Tally()).add
 
     @functools.wraps(body)
     def primitive(*args, **kwargs):
-        if backend_choice() == "numpy":
-            return body(*args, **kwargs)
-        twin = _native()[0].get(name)
+        twin = _native()[0].get(name) if (_choice.get() or _environment_choice()) != "numpy" else None
         if twin is None:
             return body(*args, **kwargs)
         result = twin(*args, **kwargs)
-        declined = isinstance(result, Declined)
+        if type(result) is not Declined:
+            ran_native()
+            return result
         with _lock:
-            _calls[name, result if declined else "native"] += 1
-        return body(*args, **kwargs) if declined else result
+            _declined_calls[name, result] += 1
+        return body(*args, **kwargs)
 
     primitive.body = body
     return primitive
@@ -133,8 +152,10 @@ def backend_report() -> dict:
     twins, description = _native()
     with _lock:
         calls: dict[str, dict[str, int]] = {}
-        for (name, where), count in sorted(_calls.items()):
-            calls.setdefault(name, {})[str(where)] = count
+        counts = {(name, "native"): tally.value() for name, tally in _native_calls.items()}
+        for (name, where), count in sorted((counts | _declined_calls).items()):
+            if count:
+                calls.setdefault(name, {})[str(where)] = count
     backend = "native" if twins and backend_choice() != "numpy" else "numpy"
     return {"backend": backend, "native": description, "calls": calls}
 
@@ -142,7 +163,9 @@ def backend_report() -> dict:
 def reset_backend_report() -> None:
     """Set the counts of `backend_report` to zero."""
     with _lock:
-        _calls.clear()
+        _declined_calls.clear()
+        for tally in _native_calls.values():
+            tally.reset()
 
 
 def set_num_threads(n: int) -> None:

@@ -50,6 +50,19 @@ def test_the_formula_runs_where_the_twin_declines(twins):
     assert backend_report()["calls"] == {"double": {"native": 1, "odd": 2}}
 
 
+def test_no_call_of_any_thread_is_lost_or_counted_twice(twins):
+    twins["double"] = lambda x: "twin"
+    double(0)
+    reset_backend_report()
+    threads = [threading.Thread(target=lambda: [double(1) for _ in range(500)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+        backend_report()
+    for thread in threads:
+        thread.join()
+    assert backend_report()["calls"] == {"double": {"native": 4000}}
+
+
 def test_numpy_backend_never_calls_the_twin(twins):
     twins["double"] = lambda x: "twin"
     with use_backend("numpy"):
