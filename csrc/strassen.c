@@ -183,21 +183,24 @@ static void multiply(const struct strassen *p, struct piece *t, int64_t rows, in
 static void strassen_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct strassen *p = job;
-    const int64_t mr = p->micro->mr, nr = p->micro->nr, bytes = sizeof(float);
+    const int64_t mr = p->micro->mr, nr = p->micro->nr;
+    const int64_t left = (ROWS / 2 + mr) * PRODUCTS * APART, sums = SUMS * (HALF * nr + SHIFT);
+    const int64_t products = PRODUCTS * mr * nr;
     struct piece t;
-    t.left = erniem_acquire((ROWS / 2 + mr) * PRODUCTS * APART * bytes);
-    t.sums = erniem_acquire(SUMS * (HALF * nr + SHIFT) * bytes);
-    t.products = erniem_acquire(PRODUCTS * mr * nr * bytes);
-    for (int64_t task; t.left && t.sums && t.products && (task = erniem_take(tasks)) >= 0;) {
+    float *memory = erniem_acquire((left + sums + products) * (int64_t)sizeof(float));
+    if (!memory)
+        return;
+    t.sums = memory; /* what every tile reads comes first, into the same huge page */
+    t.products = memory + sums;
+    t.left = memory + sums + products;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t part = task % p->panel_parts, row_part = task / p->panel_parts;
         const int64_t first = p->all_panel_pairs * part / p->panel_parts;
         const int64_t end = p->all_panel_pairs * (part + 1) / p->panel_parts;
         t.row0 = row_part * p->rows;
         multiply(p, &t, row_part + 1 < p->row_parts ? p->rows : p->m - t.row0, first, end);
     }
-    erniem_release(t.products);
-    erniem_release(t.sums);
-    erniem_release(t.left);
+    erniem_release(memory);
 }
 
 int erniem_strassen(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
