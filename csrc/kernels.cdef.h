@@ -41,7 +41,7 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
                    const float *const *packed, const float *const *bias, int activation,
                    float *const *y);
 /* strassen.c: erniem_linears with an eighth fewer multiplications and about twice the rounding
-   error, for m >= 2 and n, k >= 1. Faster from about 128 rows of 512 numbers on. */
+   error, for m >= 2 and n, k >= 1. Faster from about 96 rows of 512 numbers on. */
 int erniem_strassen(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
                     const float *const *packed, const float *const *bias, int activation,
                     float *const *y);

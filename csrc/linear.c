@@ -52,7 +52,8 @@ int64_t erniem_packed_size(int64_t n, int64_t k)
     const int nr = erniem_micro()->nr;
     if (!erniem_fits(n, k, 1) || !erniem_fits(n + nr, k, 1))
         return ERNIEM_BAD_SIZE;
-    return erniem_ceil_div(n, nr) * nr * k;
+    const int64_t panels = erniem_ceil_div(n, nr), blocks = erniem_ceil_div(k, ERNIEM_KC);
+    return erniem_pair_at(blocks, 0, panels, k, nr);
 }
 
 struct packing {
@@ -62,17 +63,27 @@ struct packing {
     int nr;
 };
 
+/* One k block of panels `first` and, if there is one, the next. */
+static void pack_pair(const struct packing *p, int64_t block, int64_t first)
+{
+    const int64_t k0 = block * ERNIEM_KC, kc = erniem_min(ERNIEM_KC, p->k - k0);
+    float *to = p->packed + erniem_panel_start(block, first, p->panels, kc, p->nr);
+    const int64_t size = kc * p->nr, end = erniem_min(first + 2, p->panels);
+    for (int64_t panel = first; panel < end; panel++)
+        erniem_pack_panel(p->nr, erniem_min(p->nr, p->n - panel * p->nr), kc,
+                          p->w + panel * p->nr * p->k + k0, p->k, NULL,
+                          to + (panel - first) * size);
+    if (end == first + 2)
+        p->packed[erniem_pair_at(block, first / 2, p->panels, p->k, p->nr)] =
+            (float)erniem_may_add(to, to + size, kc, p->nr);
+}
+
 static void pack_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct packing *p = job;
-    for (int64_t panel; (panel = erniem_take(tasks)) >= 0;) {
-        const int64_t columns = erniem_min(p->nr, p->n - panel * p->nr);
-        for (int64_t k0 = 0, block = 0; k0 < p->k; k0 += ERNIEM_KC, block++) {
-            const int64_t kc = erniem_min(ERNIEM_KC, p->k - k0);
-            erniem_pack_panel(p->nr, columns, kc, p->w + panel * p->nr * p->k + k0, p->k, NULL,
-                              p->packed + erniem_panel_start(block, panel, p->panels, kc, p->nr));
-        }
-    }
+    for (int64_t pair; (pair = erniem_take(tasks)) >= 0;)
+        for (int64_t block = 0; block * ERNIEM_KC < p->k; block++)
+            pack_pair(p, block, 2 * pair);
 }
 
 int erniem_pack(int64_t n, int64_t k, const float *w, float *packed)
@@ -82,7 +93,7 @@ int erniem_pack(int64_t n, int64_t k, const float *w, float *packed)
         return ERNIEM_BAD_SIZE;
     const int64_t panels = erniem_ceil_div(n, nr);
     const struct packing job = {n, k, panels, w, packed, nr};
-    return erniem_parallel(panels, pack_some, &job);
+    return erniem_parallel(erniem_ceil_div(panels, 2), pack_some, &job);
 }
 
 struct linear {

@@ -42,7 +42,10 @@ enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 16 };
 
 struct header { /* stands in the cache line before the block */
     int64_t bytes;
+    const char *owner; /* the thread that released it, by the address of its `me` */
 };
+
+static _Thread_local char me;
 
 static struct header *kept[KEPT_BLOCKS + 1]; /* oldest first */
 static int kept_count;
@@ -58,14 +61,18 @@ static struct header *unlist(int i)
     return block;
 }
 
+/* Whether a block is in this thread's cache rather than another's, and should be taken first. */
+static int is_own(const struct header *block) { return block->owner == &me; }
+
 /* The smallest listed block that holds `bytes` without wasting more than half of itself; of equal
-   ones the newest, which is likeliest to be in a cache. */
+   ones the thread's own, and the newest, which are likeliest to be in its cache. */
 static struct header *find(int64_t bytes)
 {
     int best = -1;
     for (int i = 0; i < kept_count; i++) {
-        const int64_t has = kept[i]->bytes;
-        if (has >= bytes && has / 2 <= bytes && (best < 0 || has <= kept[best]->bytes))
+        const int64_t has = kept[i]->bytes, had = best < 0 ? ERNIEM_MOST + 1 : kept[best]->bytes;
+        const int enough = has >= bytes && has / 2 <= bytes;
+        if (enough && (has < had || (has == had && is_own(kept[i]) >= is_own(kept[best]))))
             best = i;
     }
     return best < 0 ? NULL : unlist(best);
@@ -99,6 +106,7 @@ void erniem_release(void *memory)
         return;
     struct header *block = (struct header *)(void *)((char *)memory - LINE), *old[KEPT_BLOCKS + 1];
     int count = 0;
+    block->owner = &me;
     LOCK;
     kept[kept_count++] = block;
     kept_bytes += block->bytes;

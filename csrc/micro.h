@@ -31,6 +31,13 @@ enum erniem_activation {
     ERNIEM_ACTIVATIONS
 };
 
+/* Whether numbers with these sums of absolute values may be added to each other: neither is huge
+   nor NaN, nor 16 times the other. See strassen.c. */
+static inline int erniem_comparable(float a, float b)
+{
+    return a < 1e15f && b < 1e15f && a < 16.0f * b && b < 16.0f * a;
+}
+
 struct erniem_micro {
     const char *name;
     int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
@@ -54,13 +61,16 @@ struct erniem_micro {
     void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
                  const float *bias, float eps, float *y);
 
-    /* The first `count` of x11 + x22, x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, n
-       floats each, to `to`, `apart` from each other. What lies `ahead` floats behind each of them
-       is brought nearer. Returns whether such sums may be used: not if the sums of absolute values
-       of x11, x12 and of x21, x22 or, by column of panels, those of x11, x21 and of x12, x22 are
-       1e15 or more, not a number, or 16 times each other or more. */
-    int (*spread)(int64_t n, const float *x11, const float *x12, const float *x21,
-                  const float *x22, int64_t ahead, int count, int by_column, float *to,
+    /* c[r][j] = sum over k of a[r][k] * s[k][j] for r < rows <= mr and j < nr, c without gaps, where
+       s is b + sign * other, kc * nr floats, and is written to `sums`. */
+    void (*tile_of_sums)(int rows, int64_t kc, const float *a, int64_t lda, const float *b,
+                         const float *other, float sign, float *sums, const float *next,
+                         int64_t pace, float *c);
+
+    /* Of x11, x12, n floats each, side by side in one row, and x21, x22 in another: x11 + x22,
+       x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, to `to`, `apart` from each other. What
+       lies `ahead` floats behind each is brought nearer. Returns erniem_comparable of the rows. */
+    int (*spread)(int64_t n, const float *row1, const float *row2, int64_t ahead, float *to,
                   int64_t apart);
 
     /* Of seven products p, mr * nr floats each, row r makes row 2r of c, p0 + p3 - p4 + p6 and

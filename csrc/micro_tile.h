@@ -1,9 +1,11 @@
 /* A tile: a piece of a product, held in registers. Part of micro_body.h. */
 
-/* `rows` is a constant wherever this is inlined, so `sum` lives in registers. */
+/* `rows` is a constant wherever this is inlined, so `sum` lives in registers. If there is an `other`
+   panel, sign times that is added to b, and the result kept in `sums`. */
 INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, int64_t lda,
-                    const float *b, const float *next, int64_t pace, int add, const float *bias,
-                    float *c, int64_t ldc)
+                    const float *b, const float *other, float sign, float *sums,
+                    const float *next, int64_t pace, int add, const float *bias, float *c,
+                    int64_t ldc)
 {
     vf sum[MR][NV];
     UNROLLED for (int r = 0; r < rows; r++)
@@ -17,6 +19,10 @@ INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, int64_
         vf panel[NV];
         UNROLLED for (int v = 0; v < NV; v++)
             panel[v] = vf_load(b + v * VW);
+        UNROLLED for (int v = 0; v < NV && other; v++) {
+            panel[v] = vf_fma(vf_set1(sign), vf_load(other + v * VW), panel[v]);
+            vf_store(sums + v * VW, panel[v]);
+        }
         UNROLLED for (int line = 0; line < NV * VW; line += 16)
             vf_prefetch(next + line);
         UNROLLED for (int r = 0; r < rows; r++) {
@@ -26,6 +32,10 @@ INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, int64_
         }
         b += NV * VW;
         next += pace;
+        if (other) {
+            other += NV * VW;
+            sums += NV * VW;
+        }
     }
 
     UNROLLED for (int v = 0; v < NV; v++) {
@@ -53,9 +63,24 @@ static void tile(int rows, int cols, int64_t kc, const float *a, int64_t lda, co
                  const float *next, int64_t pace, int add, const float *bias, float *c, int64_t ldc)
 {
     switch (rows) {
-#define ROWS(n)                                                           \
-    case n:                                                               \
-        tile_of(n, cols, kc, a, lda, b, next, pace, add, bias, c, ldc);   \
+#define ROWS(n)                                                                               \
+    case n:                                                                                   \
+        tile_of(n, cols, kc, a, lda, b, NULL, 0, NULL, next, pace, add, bias, c, ldc);        \
+        break;
+        MICRO_ROWS(ROWS)
+#undef ROWS
+    }
+}
+
+static void tile_of_sums(int rows, int64_t kc, const float *a, int64_t lda, const float *b,
+                         const float *other, float sign, float *sums, const float *next,
+                         int64_t pace, float *c)
+{
+    const int nr = NV * VW;
+    switch (rows) {
+#define ROWS(n)                                                                               \
+    case n:                                                                                   \
+        tile_of(n, nr, kc, a, lda, b, other, sign, sums, next, pace, 0, NULL, c, nr);         \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS

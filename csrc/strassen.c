@@ -11,31 +11,38 @@
        y21 = p1 + p3                          p5 = (x21 - x11) (w11 + w12)
        y22 = p0 - p1 + p2 + p5                p6 = (x12 - x22) (w21 + w22)
 
-   A task has some rows and some panels. For each k block it computes the left factors of its rows,
-   then for each pair of panels the right ones, and then each tile of rows takes its seven products
-   and gathers four results from them, while they are in the first-level cache.
+   A task has some rows and some panels. For each k block it computes the left factors of its rows;
+   then, for each pair of panels, each tile of rows takes its seven products and gathers four
+   results from them, while they are in the first-level cache. The first tile adds up the right
+   factors as it goes and leaves them to the others: beside its products that costs nearly nothing.
 
    Rounding: a number of y meets not only the errors of its own row and column, but those of the
    neighbours it is computed with. So a tile of rows that differ much in size, or are not finite,
    is multiplied the plain way, and so is a pair of panels of such columns. */
 
+#include <math.h>
+
 #include "internal.h"
 
 enum {
     PRODUCTS = 7,
-    SUMS = 5,             /* of the factors, sums of two parts; the others are parts */
     ROWS = 512,           /* of a task, at most: its left factors fill 2.9 MB */
     FEWEST_ROWS = 128,    /* for which the right factors are worth computing */
     HALF = ERNIEM_KC / 2, /* of a k block */
     APART = HALF + 16,    /* floats from one row of a left factor to the next; see ERNIEM_STRIDE */
-    SHIFT = 48,           /* between right factors, so that they do not compete for cache sets */
-    AHEAD = 512           /* floats to fetch ahead in a panel */
+    SHIFT = 48            /* between right factors, so that they do not compete for cache sets */
 };
 
-/* `spread` makes of four parts 0: 11 + 22, 1: 21 + 22, 2: 11 + 12, 3: 21 - 11, 4: 12 - 22 and, if
-   it shall copy them, 5: 11, 6: 22. Which of these are the factors of p0 to p6: */
-static const unsigned char LEFT[PRODUCTS] = {0, 1, 5, 6, 2, 3, 4};
-static const unsigned char RIGHT[PRODUCTS] = {0, 5, 4, 3, 6, 2, 1};
+/* What each product multiplies. Left: `spread` makes 0: 11 + 22, 1: 21 + 22, 2: 11 + 12,
+   3: 21 - 11, 4: 12 - 22, 5: 11, 6: 22. Right: a part, + or - another, if sign is not 0. */
+enum { W11, W12, W21, W22 };
+static const struct {
+    int left, part, other;
+    float sign;
+} FACTORS[PRODUCTS] = {
+    {0, W11, W22, 1.0f},  {1, W11, 0, 0.0f}, {5, W12, W22, -1.0f}, {6, W21, W11, -1.0f},
+    {2, W22, 0, 0.0f},    {3, W11, W12, 1.0f}, {4, W21, W22, 1.0f},
+};
 
 struct strassen {
     const struct erniem_micro *micro;
@@ -55,8 +62,9 @@ struct piece {
     const float *ahead;            /* panels that come next, of which each tile fetches a share, */
     int64_t share;                 /* so many floats for each k */
     float *left;                   /* factors: [tile][factor][pair][k] */
-    const float *right[PRODUCTS];  /* factors: panels */
-    float *sums;                   /* those of them that are computed */
+    const float *right[PRODUCTS];  /* factors: panels, */
+    const float *other[PRODUCTS];  /* to which these are still to be added */
+    float *sums;                   /* the result of that */
     float *products;               /* of a tile */
     unsigned char plain[ROWS / 2]; /* [tile]: whether it is multiplied the plain way */
 };
@@ -106,48 +114,72 @@ static void spread_rows(const struct strassen *p, struct piece *t)
         t->plain[tile] = t->kc % 2 != 0;
         for (int64_t r = 0; r < tile_pairs(t, tile) && !t->plain[tile]; r++) {
             const float *even = p->x + (first_row(t, tile) + 2 * r) * p->k + t->block * ERNIEM_KC;
-            const float *odd = even + p->k;
             float *to = t->left + (tile * PRODUCTS * t->height + r) * APART;
-            t->plain[tile] = !p->micro->spread(half, even, even + half, odd, odd + half, 4 * p->k,
-                                               PRODUCTS, 0, to, t->height * APART);
+            t->plain[tile] = !p->micro->spread(half, even, even + p->k, 4 * p->k, to,
+                                               t->height * APART);
         }
     }
 }
 
-/* The right factors of a pair of whole panels; whether there are any, and they may be used. */
-static int spread_panels(const struct strassen *p, struct piece *t)
+int erniem_may_add(const float *first, const float *second, int64_t kc, int nr)
 {
-    const int64_t nr = p->micro->nr, size = t->kc / 2 * nr;
-    if ((t->panel + 2) * nr > p->n || t->kc % 2 != 0)
-        return 0;
-    const float *first = panel_of(p, t, t->panel), *second = panel_of(p, t, t->panel + 1);
-    for (int i = 0; i < SUMS; i++)
-        t->right[i] = t->sums + i * (size + SHIFT);
-    t->right[5] = first;
-    t->right[6] = second + size;
-    return p->micro->spread(size, first, second, first + size, second + size, AHEAD, SUMS, 1,
-                            t->sums, size + SHIFT);
+    float sizes[2][ERNIEM_MAX_NR] = {{0.0f}};
+    for (const float *end = first + kc * nr; first < end; first += nr, second += nr)
+        for (int j = 0; j < nr; j++) {
+            sizes[0][j] += fabsf(first[j]);
+            sizes[1][j] += fabsf(second[j]);
+        }
+    int yes = kc % 2 == 0;
+    for (int j = 0; j < nr; j++)
+        yes &= erniem_comparable(sizes[0][j], sizes[1][j]);
+    return yes;
 }
 
-/* One tile times a pair of panels. During six products it fetches the left factor of the next one,
-   during the last what comes ahead. */
-static void multiply_tile(const struct strassen *p, const struct piece *t, int64_t tile)
+/* Begin with a pair of panels; whether both are whole, and may be added to each other. */
+static int begin_panels(const struct strassen *p, struct piece *t)
 {
-    const int nr = p->micro->nr, last = is_last(p, t), rows = (int)tile_pairs(t, tile);
+    const int nr = p->micro->nr;
+    if ((t->panel + 2) * nr > p->n)
+        return 0;
+    const float *first = panel_of(p, t, t->panel), *second = first + t->kc * nr;
+    const int64_t size = t->kc / 2 * nr;
+    const float *parts[] = {first, second, first + size, second + size};
+    for (int i = 0; i < PRODUCTS; i++) {
+        t->right[i] = parts[FACTORS[i].part];
+        t->other[i] = FACTORS[i].sign != 0.0f ? parts[FACTORS[i].other] : NULL;
+    }
+    return p->packed[t->weight][erniem_pair_at(t->block, t->panel / 2, p->panels, p->k, nr)] > 0;
+}
+
+/* One tile times a pair of panels; the first tile of a pair makes its right factors. During six
+   products it fetches the left factor of the next one, during the last what comes ahead. */
+static void multiply_tile(const struct strassen *p, struct piece *t, int64_t tile)
+{
+    const struct erniem_micro *micro = p->micro;
+    const int nr = micro->nr, last = is_last(p, t), rows = (int)tile_pairs(t, tile);
     const int64_t half = t->kc / 2, apart = t->height * APART;
     const float *left = t->left + tile * PRODUCTS * apart;
     for (int i = 0; i < PRODUCTS; i++) {
+        const float *a = left + FACTORS[i].left * apart;
+        float *sum = t->sums + i * (half * nr + SHIFT), *product = t->products + i * micro->mr * nr;
         const int more = i + 1 < PRODUCTS;
-        const float *next = more ? left + LEFT[i + 1] * apart : t->ahead + tile * t->share * half;
-        p->micro->tile(rows, nr, half, left + LEFT[i] * apart, APART, t->right[RIGHT[i]], next,
-                       more ? rows + 1 : t->share, 0, NULL, t->products + i * p->micro->mr * nr,
-                       nr);
+        const float *next = more ? left + FACTORS[i + 1].left * apart
+                                 : t->ahead + tile * t->share * half;
+        const int64_t pace = more ? rows + 1 : t->share;
+        if (t->other[i]) {
+            micro->tile_of_sums(rows, half, a, APART, t->right[i], t->other[i], FACTORS[i].sign,
+                                sum, next, pace, product);
+            t->right[i] = sum;
+            t->other[i] = NULL;
+        } else {
+            micro->tile(rows, nr, half, a, APART, t->right[i], next, pace, 0, NULL, product, nr);
+        }
     }
     const float *bias = last ? p->bias[t->weight] : NULL;
     float *y = p->y[t->weight] + first_row(t, tile) * p->n + t->panel * nr;
-    p->micro->gather(rows, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL, y, p->n);
+    micro->gather(rows, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL, y, p->n);
     if (last && p->activation != ERNIEM_IDENTITY)
-        p->micro->activate(p->activation, 2 * rows, 2 * nr, p->n, y);
+        micro->activate(p->activation, 2 * rows, 2 * nr, p->n, y);
 }
 
 /* The rows of a piece times the panels of pairs first .. end - 1 of all weights. */
@@ -166,9 +198,9 @@ static void multiply(const struct strassen *p, struct piece *t, int64_t rows, in
             t->panel = pair % p->panel_pairs * 2;
             t->ahead = panel_of(p, t, t->panel + 3 < p->panels ? t->panel + 2 : t->panel);
             const int panels = (int)erniem_min(2, p->panels - t->panel);
-            const int spread = spread_panels(p, t);
+            const int whole = begin_panels(p, t);
             for (int64_t tile = 0; tile < t->tiles; tile++)
-                if (spread && !t->plain[tile])
+                if (whole && !t->plain[tile])
                     multiply_tile(p, t, tile);
                 else
                     for (int i = 0; i < panels; i++)
@@ -184,7 +216,7 @@ static void strassen_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct strassen *p = job;
     const int64_t mr = p->micro->mr, nr = p->micro->nr;
-    const int64_t left = (ROWS / 2 + mr) * PRODUCTS * APART, sums = SUMS * (HALF * nr + SHIFT);
+    const int64_t left = (ROWS / 2 + mr) * PRODUCTS * APART, sums = PRODUCTS * (HALF * nr + SHIFT);
     const int64_t products = PRODUCTS * mr * nr;
     struct piece t;
     float *memory = erniem_acquire((left + sums + products) * (int64_t)sizeof(float));

@@ -99,7 +99,7 @@ def linears(x, ws):
 
 def _is_large(m: int, n: int, k: int) -> bool:
     """Whether Strassen's additions cost less than they save."""
-    return m >= 128 and n >= 512 and k >= 512 and get_strassen()
+    return m >= 96 and n >= 512 and k >= 512 and get_strassen()
 
 
 def add_norm(x, residual, w, eps):
