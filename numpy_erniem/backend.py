@@ -123,7 +123,8 @@ def accelerated(body: Callable) -> Callable:
 
     @functools.wraps(body)
     def primitive(*args, **kwargs):
-        twin = _native()[0].get(name) if (_choice.get() or _environment_choice()) != "numpy" else None
+        choice = _choice.get() or _environment_choice()
+        twin = _native()[0].get(name) if choice != "numpy" else None
         if twin is None:
             return body(*args, **kwargs)
         result = twin(*args, **kwargs)
