@@ -2,6 +2,7 @@
 
 import gc
 import mmap
+import threading
 
 import numpy as np
 import pytest
@@ -141,6 +142,28 @@ def test_a_mapped_weight_leaves_its_pages_to_the_file(tmp_path, rng, close):
 def peak_megabytes():
     resource = pytest.importorskip("resource")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def test_a_thread_gets_its_own_block_back():
+    lib = memory.lib
+    size = 12_345_678
+    mine, both_have_one = lib.erniem_acquire(size), threading.Barrier(2, timeout=60)
+
+    def other():
+        block = lib.erniem_acquire(size)
+        both_have_one.wait()
+        both_have_one.wait()
+        lib.erniem_release(block)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    both_have_one.wait()
+    lib.erniem_release(mine)
+    both_have_one.wait()
+    thread.join()  # its block was released last
+    again = lib.erniem_acquire(size)
+    lib.erniem_release(again)
+    assert again == mine
 
 
 def test_ten_thousand_calls_leak_nothing(rng):
