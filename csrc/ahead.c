@@ -21,8 +21,8 @@ void erniem_fetch_ahead(void) {}
 
 #include <stdatomic.h>
 
-/* Notes that are kept, as a power of 2; bytes fetched at a time, of more the processor would drop
-   some; bytes fetched for one product: half of a second-level cache. */
+/* How many notes are kept, as a power of 2. How many bytes are fetched at a time: processors drop
+   prefetches that come too fast. How many for one product: half of a second-level cache. */
 enum { NOTE_BITS = 10, PIECE = 1024, MOST = 1 << 19, LINE = 64 };
 
 /* A product is known by the place in its weight where a second thread begins: that is what a

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
+from numpy_erniem.backend import Declined
 
 memory = pytest.importorskip("numpy_erniem.native_memory")
 
@@ -66,6 +67,22 @@ def test_a_read_only_view_of_a_writable_weight_may_change(rng, close):
     native.linear(x, view)
     w["weight"][:] = 0
     close(native.linear(x, view), np.ones((4, 20), np.float32), "exact")
+
+
+def test_a_bias_may_change_beside_a_weight_that_cannot(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
+    steps = np.zeros(40, np.float32)
+    for bias in (w["bias"], np.zeros(20, np.float32), steps[::2]):
+        layer = {"weight": w["weight"], "bias": bias}
+        native.linear(x, layer)
+        if bias.flags.writeable:
+            bias += 5
+        close(native.linear(x, layer), ops.linear.body(x, layer), "primitive")
+        close(native.linears(x, [layer])[0], ops.linear.body(x, layer), "primitive")
+    assert isinstance(native.linear(x, {**w, "bias": np.ones(19, np.float32)}), Declined)
+    assert isinstance(native.linear(x, {**w, "bias": np.ones(20)}), Declined)
 
 
 def test_a_weight_that_is_made_writable_again_is_read_anew(rng, close):
