@@ -17,17 +17,19 @@
    factors as it goes and leaves them to the others: beside its products that costs nearly nothing.
 
    Rounding: a number of y meets not only the errors of its own row and column, but those of the
-   neighbours it is computed with. So a tile of rows that differ much in size, or are not finite,
-   is multiplied the plain way, and so is a pair of panels of such columns. */
+   neighbours it is computed with. So a pair of rows that differ much in size, or are not finite,
+   is multiplied the plain way, and so is a pair of panels of such columns. (A pair and not a tile:
+   what belongs to a tile depends on the number of threads, and results must not.) */
 
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
 enum {
     PRODUCTS = 7,
     ROWS = 512,           /* of a task, at most: its left factors fill 2.9 MB */
-    FEWEST_ROWS = 128,    /* for which the right factors are worth computing */
+    FEWEST_ROWS = 128,    /* of a task whose rows are not all: each reads the whole weight */
     HALF = ERNIEM_KC / 2, /* of a k block */
     APART = HALF + 16,    /* floats from one row of a left factor to the next; see ERNIEM_STRIDE */
     SHIFT = 48            /* between right factors, so that they do not compete for cache sets */
@@ -66,7 +68,7 @@ struct piece {
     const float *other[PRODUCTS];  /* to which these are still to be added */
     float *sums;                   /* the result of that */
     float *products;               /* of a tile */
-    unsigned char plain[ROWS / 2]; /* [tile]: whether it is multiplied the plain way */
+    unsigned char plain[ROWS / 2]; /* [pair]: whether it is multiplied the plain way */
 };
 
 static int64_t first_row(const struct piece *t, int64_t tile)
@@ -106,18 +108,16 @@ static void multiply_plain(const struct strassen *p, const struct piece *t, int6
         p->micro->activate(p->activation, rows, columns, p->n, y);
 }
 
-/* The left factors of each tile. */
+/* The left factors of each pair of rows, or that it shall have none. */
 static void spread_rows(const struct strassen *p, struct piece *t)
 {
     const int64_t half = t->kc / 2;
-    for (int64_t tile = 0; tile < t->tiles; tile++) {
-        t->plain[tile] = t->kc % 2 != 0;
-        for (int64_t r = 0; r < tile_pairs(t, tile) && !t->plain[tile]; r++) {
-            const float *even = p->x + (first_row(t, tile) + 2 * r) * p->k + t->block * ERNIEM_KC;
-            float *to = t->left + (tile * PRODUCTS * t->height + r) * APART;
-            t->plain[tile] = !p->micro->spread(half, even, even + p->k, 4 * p->k, to,
-                                               t->height * APART);
-        }
+    for (int64_t pair = 0; pair < t->row_pairs; pair++) {
+        const float *even = p->x + (t->row0 + 2 * pair) * p->k + t->block * ERNIEM_KC;
+        const int64_t tile = pair / t->height, r = pair % t->height;
+        float *to = t->left + (tile * PRODUCTS * t->height + r) * APART;
+        t->plain[pair] = t->kc % 2 != 0 || !p->micro->spread(half, even, even + p->k, 4 * p->k, to,
+                                                             t->height * APART);
     }
 }
 
@@ -151,12 +151,13 @@ static int begin_panels(const struct strassen *p, struct piece *t)
     return p->packed[t->weight][erniem_pair_at(t->block, t->panel / 2, p->panels, p->k, nr)] > 0;
 }
 
-/* One tile times a pair of panels; the first tile of a pair makes its right factors. During six
-   products it fetches the left factor of the next one, during the last what comes ahead. */
+/* The seven products of one tile and a pair of panels; the first tile that comes here makes the
+   right factors. During six products it fetches the left factor of the next one, during the last
+   what comes ahead. */
 static void multiply_tile(const struct strassen *p, struct piece *t, int64_t tile)
 {
     const struct erniem_micro *micro = p->micro;
-    const int nr = micro->nr, last = is_last(p, t), rows = (int)tile_pairs(t, tile);
+    const int nr = micro->nr, rows = (int)tile_pairs(t, tile);
     const int64_t half = t->kc / 2, apart = t->height * APART;
     const float *left = t->left + tile * PRODUCTS * apart;
     for (int i = 0; i < PRODUCTS; i++) {
@@ -175,11 +176,37 @@ static void multiply_tile(const struct strassen *p, struct piece *t, int64_t til
             micro->tile(rows, nr, half, a, APART, t->right[i], next, pace, 0, NULL, product, nr);
         }
     }
+}
+
+/* What the products of pairs r .. end - 1 of a tile make of y. */
+static void gather_rows(const struct strassen *p, const struct piece *t, int64_t tile, int64_t r,
+                        int64_t end)
+{
+    const int nr = p->micro->nr, last = is_last(p, t), rows = (int)(end - r);
     const float *bias = last ? p->bias[t->weight] : NULL;
-    float *y = p->y[t->weight] + first_row(t, tile) * p->n + t->panel * nr;
-    micro->gather(rows, t->products, t->block > 0, bias ? bias + t->panel * nr : NULL, y, p->n);
+    float *y = p->y[t->weight] + (first_row(t, tile) + 2 * r) * p->n + t->panel * nr;
+    p->micro->gather(rows, t->products + r * nr, t->block > 0, bias ? bias + t->panel * nr : NULL,
+                     y, p->n);
     if (last && p->activation != ERNIEM_IDENTITY)
-        micro->activate(p->activation, 2 * rows, 2 * nr, p->n, y);
+        p->micro->activate(p->activation, 2 * rows, 2 * nr, p->n, y);
+}
+
+/* One tile times a pair of panels: Strassen's way, if they are `whole`, but for its plain rows. */
+static void finish_tile(const struct strassen *p, struct piece *t, int64_t tile, int whole)
+{
+    const unsigned char *plain = t->plain + tile * t->height;
+    const int64_t rows = tile_pairs(t, tile), panels = erniem_min(2, p->panels - t->panel);
+    if (whole && memchr(plain, 0, (size_t)rows))
+        multiply_tile(p, t, tile);
+    for (int64_t r = 0, end; r < rows; r = end) {
+        for (end = r + 1; end < rows && plain[end] == plain[r];)
+            end++;
+        if (whole && !plain[r])
+            gather_rows(p, t, tile, r, end);
+        else
+            for (int64_t i = 0; i < panels; i++)
+                multiply_plain(p, t, t->panel + i, first_row(t, tile) + 2 * r, 2 * (end - r));
+    }
 }
 
 /* The rows of a piece times the panels of pairs first .. end - 1 of all weights. */
@@ -200,12 +227,7 @@ static void multiply(const struct strassen *p, struct piece *t, int64_t rows, in
             const int panels = (int)erniem_min(2, p->panels - t->panel);
             const int whole = begin_panels(p, t);
             for (int64_t tile = 0; tile < t->tiles; tile++)
-                if (whole && !t->plain[tile])
-                    multiply_tile(p, t, tile);
-                else
-                    for (int i = 0; i < panels; i++)
-                        multiply_plain(p, t, t->panel + i, first_row(t, tile),
-                                       2 * tile_pairs(t, tile));
+                finish_tile(p, t, tile, whole);
             for (int i = 0; i < panels && rows % 2; i++) /* the row without a partner */
                 multiply_plain(p, t, t->panel + i, t->row0 + rows - 1, 1);
         }
@@ -248,10 +270,11 @@ int erniem_strassen(int64_t weights, int64_t m, int64_t n, int64_t k, const floa
     p.panel_pairs = erniem_ceil_div(p.panels, 2);
     p.all_panel_pairs = weights * p.panel_pairs;
 
-    /* Each task computes its own factors: so as few tasks as give every thread as many. */
+    /* As few tasks as give every thread as many, since each computes its own factors; rows are
+       shared first, so that a thread finds them in its cache again. */
     const int64_t threads = erniem_get_threads();
     int64_t row_parts = erniem_ceil_div(m, ROWS);
-    while (row_parts * p.all_panel_pairs < 2 * threads && m / row_parts > FEWEST_ROWS)
+    while (row_parts % threads != 0 && m / (row_parts + 1) >= FEWEST_ROWS)
         row_parts++;
     p.rows = 2 * erniem_ceil_div(m / 2, row_parts);
     p.row_parts = erniem_ceil_div(m / 2, p.rows / 2);

@@ -48,6 +48,19 @@ def test_however_many_threads_share_the_tasks(kernels, unset, rng, close, thread
     close(*product(kernels, unset, operands(rng, 700, 200, 80)), "primitive", f"{count}")
 
 
+def test_threads_change_nothing_where_some_rows_differ_in_size(kernels, unset, rng, threads):
+    x, w, bias = operands(rng, 700, 200, 80)
+    x[[5, 130, 131, 301, 699]] *= np.float32(1e-3)
+    x[400] = np.inf
+    results = []
+    for count in (1, 2, 3, 7, 64):
+        threads(count)
+        with np.errstate(invalid="ignore"):
+            results.append(product(kernels, unset, (x, w, bias))[0])
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
 def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
     lib, null = kernels.lib, kernels.null
     for weights, m, n, k, activation in (
