@@ -49,12 +49,13 @@ static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t p
     return block * ERNIEM_KC * panels * nr + panel * kc * nr;
 }
 
-/* Behind the panels of a weight stands, for each pair of neighbouring ones of each k block, 1 if
-   strassen.c may add them to each other, else 0. */
+/* Where, behind the panels of a weight, stands for a pair of neighbouring ones of a k block whether
+   strassen.c may add them to each other: what erniem_may_add said of them, as 1 or 0. */
 static inline int64_t erniem_pair_at(int64_t block, int64_t pair, int64_t panels, int64_t k, int nr)
 {
     return panels * nr * k + block * (panels / 2) + pair;
 }
+/* Whether two panels of kc k, an even number, have columns of comparable sizes. */
 int erniem_may_add(const float *first, const float *second, int64_t kc, int nr);
 
 /* Whether a kernel can take products of these sizes. */

@@ -154,7 +154,7 @@ static int begin_panels(const struct strassen *p, struct piece *t)
 /* The seven products of one tile and a pair of panels; the first tile that comes here makes the
    right factors. During six products it fetches the left factor of the next one, during the last
    what comes ahead. */
-static void multiply_tile(const struct strassen *p, struct piece *t, int64_t tile)
+static void seven_products(const struct strassen *p, struct piece *t, int64_t tile)
 {
     const struct erniem_micro *micro = p->micro;
     const int nr = micro->nr, rows = (int)tile_pairs(t, tile);
@@ -192,12 +192,12 @@ static void gather_rows(const struct strassen *p, const struct piece *t, int64_t
 }
 
 /* One tile times a pair of panels: Strassen's way, if they are `whole`, but for its plain rows. */
-static void finish_tile(const struct strassen *p, struct piece *t, int64_t tile, int whole)
+static void multiply_tile(const struct strassen *p, struct piece *t, int64_t tile, int whole)
 {
     const unsigned char *plain = t->plain + tile * t->height;
     const int64_t rows = tile_pairs(t, tile), panels = erniem_min(2, p->panels - t->panel);
     if (whole && memchr(plain, 0, (size_t)rows))
-        multiply_tile(p, t, tile);
+        seven_products(p, t, tile);
     for (int64_t r = 0, end; r < rows; r = end) {
         for (end = r + 1; end < rows && plain[end] == plain[r];)
             end++;
@@ -227,7 +227,7 @@ static void multiply(const struct strassen *p, struct piece *t, int64_t rows, in
             const int panels = (int)erniem_min(2, p->panels - t->panel);
             const int whole = begin_panels(p, t);
             for (int64_t tile = 0; tile < t->tiles; tile++)
-                finish_tile(p, t, tile, whole);
+                multiply_tile(p, t, tile, whole);
             for (int i = 0; i < panels && rows % 2; i++) /* the row without a partner */
                 multiply_plain(p, t, t->panel + i, t->row0 + rows - 1, 1);
         }

@@ -5,8 +5,9 @@
    those inside. A thread that wakes too late finds the gate closed and nobody waits for it.
 
    Between jobs a thread looks at the gate for at most SPIN_NS (the kernels of one forward pass
-   follow each other within microseconds), then sleeps on a condition variable. A second caller
-   finds the pool taken and does its tasks alone. After a fork the child starts with no threads. */
+   follow each other within microseconds), fetching weights meanwhile (ahead.c), then sleeps on a
+   condition variable. A second caller finds the pool taken and does its tasks alone. After a fork
+   the child starts with no threads. */
 
 #if !defined(_WIN32)
 #define _GNU_SOURCE /* pthread_sigmask and clock_gettime under -std=c11 */
