@@ -26,13 +26,15 @@ static inline int erniem_fits(int64_t a, int64_t b, int64_t c)
     return a <= ERNIEM_MOST / b && a * b <= ERNIEM_MOST / c;
 }
 
-/* Tasks 0, 1, ..., each taken once, by whichever thread is free. */
+/* Tasks 0, 1, ..., each taken once. A thread has neighbouring ones of its own, which it takes in
+   order; when they are done it takes those of others, from the end. */
 struct erniem_tasks;
-int64_t erniem_take(struct erniem_tasks *tasks); /* the next one, or -1 when there is none */
+int64_t erniem_take(struct erniem_tasks *tasks); /* one of them, or -1 when there is none */
 
 /* Let up to erniem_get_threads() threads call work(job, tasks), which takes tasks until none is
    left, or returns early where it finds no memory. 0 once every task is done, ERNIEM_NO_MEMORY if
-   some were left. The caller works too; alone, where the other threads serve another caller. */
+   some were left, ERNIEM_BAD_SIZE if there are too many. The caller works too; alone, where the
+   other threads serve another caller. */
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 

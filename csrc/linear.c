@@ -14,11 +14,14 @@
 
 #include "internal.h"
 
-/* Rows of x that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less than
-   half of a second-level cache, beside one panel of 98 KB. Panels of one task, at most. How many
-   floats ahead to fetch where there is one tile of rows, and nothing to wait for but memory. Up to
-   how many rows memory is what counts, so that a thread had better read on than take turns. */
-enum { BLOCK_ROWS = 140, CHUNK_PANELS = 24, AHEAD = 2048, FEW_ROWS = 32 };
+enum {
+    BLOCK_ROWS = 140,  /* that one thread keeps at hand: with ERNIEM_KC columns they fill 430 KB, less
+                          than half of a second-level cache, beside one panel of 98 KB */
+    CHUNK_PANELS = 24, /* of a task, at most */
+    FEW_ROWS = 32,     /* up to which memory is what counts, and not every core is as fast at it: */
+    PIECES = 6,        /* a thread's part of a weight has so many tasks, for others to help */
+    AHEAD = 2048       /* floats to fetch ahead where there is one tile of rows, which only waits */
+};
 
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y)
@@ -132,6 +135,23 @@ static const float *rows_of(const struct linear *p, const struct piece *t, int64
     return copy;
 }
 
+/* The panel after one of a k block: the next one, of the next block, or of the next task. */
+static const float *what_follows(const struct linear *p, const struct piece *t, int64_t block,
+                                 int64_t panel)
+{
+    int64_t weight = t->weight;
+    if (++panel == t->end) {
+        panel = t->first;
+        if ((++block) * ERNIEM_KC >= p->k) {
+            block = 0;
+            weight = (weight + 1) % p->weights;
+            panel = weight ? t->first : t->end % p->panels;
+        }
+    }
+    const int64_t kc = erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
+    return p->packed[weight] + erniem_panel_start(block, panel, p->panels, kc, p->micro->nr);
+}
+
 /* For each k block, for each panel, every tile of rows. Meanwhile the panel that comes next is
    fetched, a share of it by each tile, so that memory works as evenly as the tiles do; a tile that
    is alone fetches what it will soon read itself. */
@@ -144,20 +164,15 @@ static void multiply(const struct linear *p, const struct piece *t, float *copy)
 
     for (int64_t block = 0; block == 0 || block * ERNIEM_KC < p->k; block++) {
         const int64_t kc = erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
-        const int64_t rest = erniem_min(ERNIEM_KC, p->k - (block + 1) * ERNIEM_KC);
-        const float *packed = p->packed[t->weight], *bias = rest <= 0 ? p->bias[t->weight] : NULL;
+        const int last = (block + 1) * ERNIEM_KC >= p->k;
+        const float *packed = p->packed[t->weight], *bias = last ? p->bias[t->weight] : NULL;
         int64_t lda;
         const float *a = rows_of(p, t, block, copy, &lda);
 
         for (int64_t panel = t->first; panel < t->end; panel++) {
             const float *b = packed + erniem_panel_start(block, panel, p->panels, kc, nr);
-            const float *next = b;
-            if (tiles == 1)
-                next = b + erniem_min(AHEAD, kc * nr);
-            else if (panel + 1 < t->end)
-                next = b + kc * nr;
-            else if (rest > 0)
-                next = packed + erniem_panel_start(block + 1, t->first, p->panels, rest, nr);
+            const float *next = tiles == 1 ? b + erniem_min(AHEAD, kc * nr)
+                                           : what_follows(p, t, block, panel);
             const int columns = (int)erniem_min(nr, p->n - panel * nr);
             float *y = p->y[t->weight] + t->row0 * p->n + panel * nr;
 
@@ -165,7 +180,7 @@ static void multiply(const struct linear *p, const struct piece *t, float *copy)
                 micro->tile((int)erniem_min(height, t->rows - r), columns, kc, a + r * lda, lda, b,
                             next, pace, block > 0, bias ? bias + panel * nr : NULL, y + r * p->n,
                             p->n);
-            if (rest <= 0 && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
+            if (last && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
                 micro->activate(p->activation, t->rows, columns, p->n, y);
         }
     }
@@ -182,8 +197,9 @@ static void linear_some(const void *job, struct erniem_tasks *tasks)
     }
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         struct piece t;
-        const int64_t chunk = task % p->chunks, block = task / p->chunks / p->weights;
-        t.weight = task / p->chunks % p->weights;
+        const int64_t chunk = task / p->weights % p->chunks;
+        const int64_t block = task / p->weights / p->chunks;
+        t.weight = task % p->weights; /* so threads have the same panels, and heads, of each */
         t.row0 = block * p->block_rows;
         t.rows = erniem_min(p->block_rows, p->m - t.row0);
         t.first = chunk * p->chunk_panels;
@@ -214,11 +230,12 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
     const int64_t block_rows = erniem_ceil_div(m, blocks), threads = erniem_get_threads();
     /* Threads that can share the blocks evenly copy each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? panels : erniem_ceil_div(panels, threads);
-    const int64_t chunk_panels = erniem_min(share, m <= FEW_ROWS ? panels : CHUNK_PANELS);
+    const int64_t chunk_panels =
+        m <= FEW_ROWS ? erniem_ceil_div(share, PIECES) : erniem_min(share, CHUNK_PANELS);
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
                                chunk_panels, chunks, weights, fits_in_place(k)};
-    erniem_begins(packed[0] + chunk_panels * erniem_min(k, ERNIEM_KC) * micro->nr);
+    erniem_begins(packed[0] + share * erniem_min(k, ERNIEM_KC) * micro->nr);
     return erniem_parallel(erniem_ceil_div(m, block_rows) * weights * chunks, linear_some, &job);
 }
 

@@ -4,6 +4,10 @@
    tasks until none is left, and step out; the caller, who works too, closes the gate and waits for
    those inside. A thread that wakes too late finds the gate closed and nobody waits for it.
 
+   Each thread has a share of the tasks. Cores are not equally fast, least of all on a machine that
+   is shared with others: who is done helps who is not, and begins at the far end, so that both go
+   on reading memory in order.
+
    Between jobs a thread looks at the gate for at most SPIN_NS (the kernels of one forward pass
    follow each other within microseconds), fetching weights meanwhile (ahead.c), then sleeps on a
    condition variable. A second caller finds the pool taken and does its tasks alone. After a fork
@@ -48,9 +52,15 @@ int erniem_get_threads(void) { return 1; }
 
 enum { SPIN_NS = 500000 };
 
+/* Tasks next .. end - 1 are not taken yet: next << 32 | end. A cache line of its own. */
+struct share {
+    _Atomic uint64_t left;
+    char padding[56];
+};
+
 struct erniem_tasks {
-    _Atomic int64_t next;
-    int64_t count;
+    struct share *shares;
+    int count, own;
 };
 
 /* gate: job number << 16 | OPEN while it is, plus the number of threads inside. */
@@ -63,10 +73,9 @@ static struct {
     atomic_flag taken;        /* by a caller; guards `started` and the job */
     int started;              /* threads there are, beside callers */
     _Atomic uint64_t gate;
-    _Atomic int limit;        /* how many may be inside */
     void (*work)(const void *job, struct erniem_tasks *tasks);
     const void *job;
-    struct erniem_tasks tasks;
+    _Atomic int shares;       /* of the job: how many threads may work, the caller included */
     pthread_mutex_t lock;     /* for sleeping only */
     pthread_cond_t opened, emptied;
     _Atomic int sleepers, caller_sleeps;
@@ -77,11 +86,45 @@ static struct {
     .opened = PTHREAD_COND_INITIALIZER,
     .emptied = PTHREAD_COND_INITIALIZER,
 };
+static struct share pool_shares[MAX_THREADS];
+
+static int64_t take_from(struct share *share, int at_the_end)
+{
+    uint64_t left = atomic_load_explicit(&share->left, memory_order_relaxed);
+    for (;;) {
+        const uint64_t next = left >> 32, end = left & UINT32_MAX;
+        if (next >= end)
+            return -1;
+        const uint64_t then = at_the_end ? left - 1 : left + ((uint64_t)1 << 32);
+        if (atomic_compare_exchange_weak_explicit(&share->left, &left, then, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return (int64_t)(at_the_end ? end - 1 : next);
+    }
+}
 
 int64_t erniem_take(struct erniem_tasks *tasks)
 {
-    const int64_t task = atomic_fetch_add_explicit(&tasks->next, 1, memory_order_relaxed);
-    return task < tasks->count ? task : -1;
+    int64_t task = take_from(&tasks->shares[tasks->own], 0);
+    for (int i = 1; task < 0 && i < tasks->count; i++)
+        task = take_from(&tasks->shares[(tasks->own + i) % tasks->count], 1);
+    return task;
+}
+
+static void share_out(int64_t tasks, struct share *to, int count)
+{
+    for (int i = 0; i < count; i++)
+        atomic_store(&to[i].left, (uint64_t)(tasks * i / count) << 32 |
+                                      (uint64_t)(tasks * (i + 1) / count));
+}
+
+static int status_of(const struct share *from, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const uint64_t left = atomic_load(&from[i].left);
+        if (left >> 32 < (left & UINT32_MAX))
+            return ERNIEM_NO_MEMORY;
+    }
+    return 0;
 }
 
 static int64_t nanoseconds(void)
@@ -123,16 +166,18 @@ static void wait_for_job(uint64_t last)
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void *serve(void *unused)
+static void *serve(void *number)
 {
-    (void)unused;
     uint64_t last = 0;
     for (;;) {
         wait_for_job(last);
         uint64_t gate = atomic_load(&pool.gate);
-        while (is_open(gate, last) && (int)(gate & INSIDE) < atomic_load(&pool.limit))
+        while (is_open(gate, last) && (int)(gate & INSIDE) + 1 < atomic_load(&pool.shares))
             if (atomic_compare_exchange_weak(&pool.gate, &gate, gate + 1)) {
-                pool.work(pool.job, &pool.tasks);
+                const int count = atomic_load(&pool.shares); /* share 0 is the caller's */
+                const int own = 1 + (int)((intptr_t)number % (count - 1));
+                struct erniem_tasks tasks = {pool_shares, count, own};
+                pool.work(pool.job, &tasks);
                 atomic_fetch_sub(&pool.gate, 1);
                 if (atomic_load(&pool.caller_sleeps)) {
                     pthread_mutex_lock(&pool.lock);
@@ -188,7 +233,7 @@ static void start(int wanted)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (pthread_t thread; pool.started < wanted; pool.started++) {
-        if (pthread_create(&thread, NULL, serve, NULL) != 0)
+        if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)pool.started) != 0)
             break;
         pthread_detach(thread);
     }
@@ -198,38 +243,42 @@ static void start(int wanted)
 static int alone(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                  const void *job)
 {
-    struct erniem_tasks tasks = {.next = 0, .count = count};
+    struct share all;
+    struct erniem_tasks tasks = {&all, 1, 0};
+    share_out(count, &all, 1);
     work(job, &tasks);
-    return atomic_load(&tasks.next) < count ? ERNIEM_NO_MEMORY : 0;
+    return status_of(&all, 1);
 }
 
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job)
 {
-    const int helpers = (int)erniem_min(erniem_get_threads(), count) - 1;
-    if (helpers <= 0 || atomic_flag_test_and_set(&pool.taken))
+    if (count > (int64_t)UINT32_MAX)
+        return ERNIEM_BAD_SIZE;
+    const int shares = (int)erniem_min(erniem_get_threads(), count);
+    if (shares <= 1 || atomic_flag_test_and_set(&pool.taken))
         return alone(count, work, job);
-    if (pool.started < helpers)
-        start(helpers);
+    if (pool.started < shares - 1)
+        start(shares - 1);
 
+    struct erniem_tasks tasks = {pool_shares, shares, 0};
+    share_out(count, pool_shares, shares);
     pool.work = work;
     pool.job = job;
-    pool.tasks.count = count;
-    atomic_store(&pool.tasks.next, 0);
-    atomic_store(&pool.limit, helpers);
+    atomic_store(&pool.shares, shares);
     atomic_store(&pool.gate, (JOB(atomic_load(&pool.gate)) + 1) << 16 | OPEN);
     if (atomic_load(&pool.sleepers)) {
         pthread_mutex_lock(&pool.lock);
         pthread_cond_broadcast(&pool.opened);
         pthread_mutex_unlock(&pool.lock);
     }
-    work(job, &pool.tasks);
+    work(job, &tasks);
     atomic_fetch_and(&pool.gate, ~OPEN);
     wait_for_the_others();
 
-    const int64_t next = atomic_load(&pool.tasks.next);
+    const int status = status_of(pool_shares, shares);
     atomic_flag_clear(&pool.taken);
-    return next < count ? ERNIEM_NO_MEMORY : 0;
+    return status;
 }
 
 int erniem_set_threads(int n)

@@ -7,8 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "internal.h"
+
+#if !defined(ERNIEM_SERIAL)
+#include <stdatomic.h>
+#endif
 
 static int failures;
 static uint32_t seed = 1;
@@ -143,6 +148,48 @@ static void check_ahead(void)
 #endif
 }
 
+/* Of two threads one is kept at the first task, so the other does its own tasks in order, and then
+   those of the first one from the end. */
+#if !defined(ERNIEM_SERIAL)
+enum { TASKS = 40 };
+static _Atomic int done;
+static int in_order[TASKS];
+
+static void wait_at_the_first(const void *job, struct erniem_tasks *tasks)
+{
+    const time_t *deadline = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        while (task == 0 && atomic_load(&done) < TASKS - 1 && time(NULL) < *deadline)
+            ;
+        in_order[atomic_fetch_add(&done, 1)] = (int)task;
+    }
+}
+
+static void check_sharing(void)
+{
+    const time_t deadline = time(NULL) + 60;
+    erniem_set_threads(2);
+    failures += erniem_parallel(TASKS, wait_at_the_first, &deadline) != 0;
+    failures += atomic_load(&done) != TASKS;
+    for (int i = 0; i < TASKS; i++)
+        failures += in_order[i] != (i < TASKS / 2 ? TASKS / 2 + i : TASKS - 1 - i);
+}
+
+static void take_none(const void *job, struct erniem_tasks *tasks) { (void)job, (void)tasks; }
+#endif
+
+static void check_tasks(void)
+{
+#if !defined(ERNIEM_SERIAL)
+    check_sharing();
+    for (int threads = 1; threads <= 2; threads++) {
+        erniem_set_threads(threads);
+        failures += erniem_parallel(TASKS, take_none, NULL) != ERNIEM_NO_MEMORY;
+        failures += erniem_parallel((int64_t)1 << 32, take_none, NULL) != ERNIEM_BAD_SIZE;
+    }
+#endif
+}
+
 static void check_everything(void)
 {
     const int64_t sizes[] = {1, 3, 5, 7, 13, 15, 17, 31, 33};
@@ -171,6 +218,7 @@ int main(void)
         printf("%s: %s\n", erniem_isa(), failures ? "wrong" : "right");
     }
     check_ahead();
+    check_tasks();
     erniem_forget_memory();
     return failures != 0;
 }
