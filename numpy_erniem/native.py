@@ -18,7 +18,16 @@ from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's 
     set_num_threads,
     set_strassen,
 )
-from numpy_erniem.native_memory import FLOAT, NoMemoryError, floats, new_array, panels, readable
+from numpy_erniem.native_memory import (
+    FLOAT,
+    ROWS,
+    NoMemoryError,
+    floats,
+    new_array,
+    panels,
+    readable,
+    rows_were_read,
+)
 
 # The number of each activation in csrc/micro.h.
 ACTIVATIONS = {
@@ -148,20 +157,25 @@ def embed(ids, rows, w, eps):
     if not (words.flags.c_contiguous and words.flags.aligned):
         return Declined("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
-    y = new_array((*ids.shape, d))
-    status = lib.erniem_embed(
-        ids.size,
-        d,
-        _indices(ids),
-        floats(words),
-        _indices(rows),
-        rows.size,
-        floats(places),
-        floats(weight),
-        floats(bias),
-        eps,
-        floats(y),
-    )
+    y, status = new_array((*ids.shape, d)), 0
+    texts = max(1, ROWS // ids.shape[1])
+    for start in range(0, len(ids), texts):
+        some = slice(start, start + texts)
+        places_of = rows[some] if len(rows) > 1 else rows
+        status = status or lib.erniem_embed(
+            ids[some].size,
+            d,
+            _indices(ids[some]),
+            floats(words),
+            _indices(places_of),
+            places_of.size,
+            floats(places),
+            floats(weight),
+            floats(bias),
+            eps,
+            floats(y[some]),
+        )
+        rows_were_read(words, ids[some].size)
     return _checked(y, status)
 
 

@@ -11,8 +11,11 @@ from numpy_erniem._kernels import ffi, lib
 FLOAT = np.dtype(np.float32)
 LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
 
+ROWS = 256  # read from mapped tables, after which their pages are left to the file
+
 FLOATS = ffi.typeof("float[]")
 
+_rows_read = 0
 _packs: dict[int, tuple[weakref.ref, Any]] = {}  # id of a weight -> itself, its panels
 
 
@@ -87,8 +90,18 @@ def is_frozen(array: np.ndarray) -> bool:
         return False
 
 
+def rows_were_read(table: np.ndarray, count: int) -> None:
+    """Keep a mapped table from coming into memory little by little, as ever new rows are read."""
+    global _rows_read
+    _rows_read += count
+    if _rows_read >= ROWS:
+        _rows_read = 0
+        if is_frozen(table):
+            _leave_to_the_file(table)
+
+
 def _leave_to_the_file(weight: np.ndarray) -> None:
-    """Take the pages of a mapped weight out of memory: from now on its panels are read instead.
+    """Take the pages of a mapped weight out of memory; its panels are read instead, if it has any.
 
     They stay in the file, and come back by themselves should anybody look at the weight again.
     """

@@ -24,6 +24,7 @@ from numpy_erniem.surgery import also_pruned, rounded_up, with_table, with_words
 from numpy_erniem.weights import (
     PREFIX,
     Shapes,
+    are_finite,
     encoder_shapes,
     flatten,
     initial_tensor,
@@ -254,9 +255,10 @@ class ErnieMPreTrainedModel:
         chosen = {name: arguments[name] for name in ENCODER_ARGUMENTS if name in arguments}
         chosen.setdefault("use_cache", False)  # a head without this argument returns no cache
         inputs = prepare_inputs(self.config, self.dtype, **chosen)
-        if inputs.input_ids is not None:
+        encoded = encode_in_parts(inputs, self._encoder_weights, self.config)
+        if inputs.input_ids is not None and not are_finite(encoded.last_hidden_state):
             warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
-        return encode_in_parts(inputs, self._encoder_weights, self.config)
+        return encoded
 
     @property
     def _encoder_weights(self) -> dict[str, Any]:

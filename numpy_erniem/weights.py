@@ -244,10 +244,8 @@ def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
     for name, values in flat.items():
         if name.endswith(WORDS) and values.size > CHECKED_AT_LOOKUP:
             continue
-        line = values.reshape(-1)
-        with np.errstate(all="ignore"):  # a sum of squares is quick, and finite for good weights
-            if not np.isfinite(line @ line) and not np.isfinite(line).all():
-                bad.append(name)
+        if not are_finite(values):
+            bad.append(name)
     if bad:
         warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
 
@@ -265,8 +263,17 @@ def _check_drawn(
         )
 
 
+def are_finite(values: np.ndarray) -> bool:
+    """Whether none is NaN or infinite."""
+    with np.errstate(all="ignore"):  # a sum is quick, and finite for all but very large numbers
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
 def warn_of_nan_rows(weights: Mapping[str, Any], ids: np.ndarray) -> None:
-    """Name a looked-up row that holds NaN or infinity, in a word table not read when loaded."""
+    """Name rows that hold NaN or infinity, of those that were looked up in a very large word table.
+
+    Such a table is not read when it is loaded.
+    """
     words = weights["embeddings"]["word_embeddings"]["weight"]
     if words.size <= CHECKED_AT_LOOKUP:
         return

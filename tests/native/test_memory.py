@@ -3,6 +3,7 @@
 import gc
 import mmap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,31 +130,56 @@ def test_memory_of_a_large_result_is_used_again():
     assert memory.new_array((600, 1000)).ctypes.data == address
 
 
-def test_a_mapped_weight_leaves_its_pages_to_the_file(tmp_path, rng, close):
-    from numpy_erniem import native
-
-    path, smaps = tmp_path / "weight", "/proc/self/smaps"
+@pytest.fixture
+def mapped(tmp_path, rng):
+    """A mapped array of 4 MB, and how many KB of it are in this process's memory."""
+    path, smaps = tmp_path / "weight", Path("/proc/self/smaps")
+    if not smaps.exists():
+        pytest.skip(f"this system has no {smaps}")
     original = rng.standard_normal((1000, 1000), np.float32)
     original.tofile(path)
-    mapped = np.memmap(path, np.float32, "r", shape=original.shape)
 
     def resident():
-        with open(smaps) as file:
-            lines = iter(file)
-            for line in lines:
-                if line.rstrip().endswith(str(path)):
-                    return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
+        lines = iter(smaps.read_text().splitlines())
+        for line in lines:
+            if line.endswith(str(path)):
+                return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
 
-    try:
-        assert mapped.sum() == pytest.approx(original.sum(), rel=1e-3)
-        assert resident() > 3000
-    except FileNotFoundError:
-        pytest.skip(f"this system has no {smaps}")
+    return np.memmap(path, np.float32, "r", shape=original.shape), original, resident
+
+
+def test_a_mapped_weight_leaves_its_pages_to_the_file(mapped, rng):
+    from numpy_erniem import native
+
+    weight, original, resident = mapped
+    assert weight.sum() == pytest.approx(original.sum(), rel=1e-3)
+    assert resident() > 3000
     x, bias = rng.standard_normal((3, 1000), np.float32), np.zeros(1000, np.float32)
-    got = native.linear(x, {"weight": mapped, "bias": bias})
+    got = native.linear(x, {"weight": weight, "bias": bias})
     assert resident() < 200
-    np.testing.assert_array_equal(mapped, original)
+    np.testing.assert_array_equal(weight, original)
     np.testing.assert_allclose(got, x @ original.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("texts", [1, 3, 16])  # of a call
+def test_a_mapped_table_does_not_come_into_memory_row_by_row(mapped, close, monkeypatch, texts):
+    from numpy_erniem import native
+
+    table, original, resident = mapped
+    norm = {"weight": np.ones(1000, np.float32), "bias": np.zeros(1000, np.float32)}
+    w = {
+        "word_embeddings": {"weight": table},
+        "position_embeddings": {"weight": original[:64]},
+        "layer_norm": norm,
+    }
+    ids = np.arange(48 * 64).reshape(48, 64) % 1000  # the last ends where pages are let go
+    monkeypatch.setattr(memory, "_rows_read", 0)
+    for some in np.split(ids, 48 // texts):
+        got = native.embed(some, np.arange(64)[None], w, 1e-5)
+        close(got, native.layer_norm(original[some] + original[:64], norm, 1e-5), "primitive")
+    assert resident() < 200
+    table.sum()
+    assert resident() > 3000
 
 
 def peak_megabytes():

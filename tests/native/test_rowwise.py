@@ -103,6 +103,16 @@ def test_embed_equals_the_formula(isa, rng, close, dtype, one_row):
     close(native.embed(strided, rows, w, EPS), ops.embed.body(ids, rows, w, EPS), "primitive")
 
 
+@pytest.mark.parametrize(("B", "T"), [(5, 100), (3, 256), (2, 300)])
+@pytest.mark.parametrize("one_row", [False, True])
+def test_embed_goes_over_many_texts_in_parts(rng, close, B, T, one_row):
+    from numpy_erniem import native
+
+    w = embedding_weights(rng, 8)
+    ids, rows = rng.integers(0, 11, (B, T)), rng.integers(0, 9, (1 if one_row else B, T))
+    close(native.embed(ids, rows, w, EPS), ops.embed.body(ids, rows, w, EPS), "primitive")
+
+
 def test_embed_never_reads_outside_its_tables(rng):
     from numpy_erniem import native
 
