@@ -140,7 +140,7 @@ def arguments() -> argparse.Namespace:
     add("--sizes", default=SIZES, help='batch x tokens; "" for start and memory alone')
     add("--growth-sizes", default=GROWTH)
     add("--threads", type=int, default=native.default_threads())
-    add("--rounds", type=int, default=3)
+    add("--rounds", type=int, default=5)
     add("--json", type=Path, metavar="FILE", help="write the results, keep parts of earlier runs")
     add("--document", type=Path, metavar="FILE", help="put the tables between <!-- marks -->")
     add("--plot", type=Path, metavar="FILE", help="draw the results: .svg or .png")

@@ -72,8 +72,8 @@ def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
 
 
 def runs_of(B: int, T: int) -> int:
-    """How often a size is run at a time: 10 times if small, once from 0.2 s or so (200 GFLOP/s)."""
-    return max(1, min(10, int(60e9 / flops(B, T))))
+    """How often a size is run at a time: for 1.5 s at 200 GFLOP/s, but at most 40 times."""
+    return max(1, min(40, int(300e9 / flops(B, T))))
 
 
 def by_size(workers: list[Worker], sizes: Sizes, rounds: int) -> Iterator[Row]:

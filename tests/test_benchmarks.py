@@ -74,7 +74,8 @@ def test_a_document_without_a_place_is_an_error(engines):
 
 
 def test_small_sizes_run_often_and_large_ones_once():
-    assert measuring.runs_of(1, 8) == 10
+    assert measuring.runs_of(1, 8) == 40
+    assert measuring.runs_of(1, 512) == 3
     assert measuring.runs_of(32, 128) == 1
 
 
