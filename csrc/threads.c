@@ -54,8 +54,7 @@ enum { SPIN_NS = 500000 };
 
 /* Tasks next .. end - 1 are not taken yet: next << 32 | end. A cache line of its own. */
 struct share {
-    _Atomic uint64_t left;
-    char padding[56];
+    _Alignas(64) _Atomic uint64_t left;
 };
 
 struct erniem_tasks {
