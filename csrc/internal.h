@@ -52,13 +52,11 @@ static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t p
 }
 
 /* Where, behind the panels of a weight, stands for a pair of neighbouring ones of a k block whether
-   strassen.c may add them to each other: what erniem_may_add said of them, as 1 or 0. */
+   strassen.c may add them to each other, as 1 or 0. */
 static inline int64_t erniem_pair_at(int64_t block, int64_t pair, int64_t panels, int64_t k, int nr)
 {
     return panels * nr * k + block * (panels / 2) + pair;
 }
-/* Whether two panels of kc k, an even number, have columns of comparable sizes. */
-int erniem_may_add(const float *first, const float *second, int64_t kc, int nr);
 
 /* Whether a kernel can take products of these sizes. */
 int erniem_product_fits(int64_t weights, int64_t m, int64_t n, int64_t k, int activation);

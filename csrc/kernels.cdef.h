@@ -28,11 +28,11 @@ void erniem_release(void *block);
 /* Give the blocks that are kept back to the system. */
 void erniem_forget_memory(void);
 
-/* linear.c: floats in the panels of an (n, k) weight, or ERNIEM_BAD_SIZE. */
+/* pack.c: floats in the panels of an (n, k) weight, or ERNIEM_BAD_SIZE. */
 int64_t erniem_packed_size(int64_t n, int64_t k);
 /* Rearrange a weight w (n, k) into panels. */
 int erniem_pack(int64_t n, int64_t k, const float *w, float *packed);
-/* y (m, n) = act(x (m, k) wT + bias (n)); bias may be NULL; the activations are numbered in
+/* linear.c: y (m, n) = act(x (m, k) wT + bias (n)); bias may be NULL; the activations are numbered in
    micro.h. */
 int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *packed,
                   const float *bias, int activation, float *y);

@@ -22,7 +22,6 @@
    is multiplied the plain way, and so is a pair of panels of such columns. (A pair and not a tile:
    what belongs to a tile depends on the number of threads, and results must not.) */
 
-#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -141,20 +140,6 @@ static void begin_rows(const struct strassen *p, struct piece *t, int64_t row_pa
                 kc % 2 != 0 ||
                 !p->micro->spread(kc / 2, even, even + p->k, 4 * p->k, to, t->height * APART);
         }
-}
-
-int erniem_may_add(const float *first, const float *second, int64_t kc, int nr)
-{
-    float sizes[2][ERNIEM_MAX_NR] = {{0.0f}};
-    for (const float *end = first + kc * nr; first < end; first += nr, second += nr)
-        for (int j = 0; j < nr; j++) {
-            sizes[0][j] += fabsf(first[j]);
-            sizes[1][j] += fabsf(second[j]);
-        }
-    int yes = kc % 2 == 0;
-    for (int j = 0; j < nr; j++)
-        yes &= erniem_comparable(sizes[0][j], sizes[1][j]);
-    return yes;
 }
 
 /* Begin with a pair of panels; whether both are whole, and may be added to each other. */

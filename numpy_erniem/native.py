@@ -139,7 +139,7 @@ def layer_norm(x, w, eps):
 
 
 def embed(ids, rows, w, eps):
-    """Twin of `ops.embed`."""
+    """Twin of `ops.embed`, a few texts at a time: few rows of a mapped table are in memory."""
     words, places = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
     weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
     if any(a.dtype != FLOAT for a in (words, places, weight, bias)):
@@ -161,21 +161,21 @@ def embed(ids, rows, w, eps):
     texts = max(1, ROWS // ids.shape[1])
     for start in range(0, len(ids), texts):
         some = slice(start, start + texts)
-        places_of = rows[some] if len(rows) > 1 else rows
+        its_ids, its_rows = ids[some], rows[some] if len(rows) > 1 else rows
         status = status or lib.erniem_embed(
-            ids[some].size,
+            its_ids.size,
             d,
-            _indices(ids[some]),
+            _indices(its_ids),
             floats(words),
-            _indices(places_of),
-            places_of.size,
+            _indices(its_rows),
+            its_rows.size,
             floats(places),
             floats(weight),
             floats(bias),
             eps,
             floats(y[some]),
         )
-        rows_were_read(words, ids[some].size)
+        rows_were_read(words, its_ids.size)
     return _checked(y, status)
 
 
