@@ -63,14 +63,13 @@ def prepare_inputs(
     visible = _visible(attention_mask, ids, B, T, P, config)
     factors = _head_masks(head_mask, config, dtype)
     attending = [
-        Attending(
-            _without_pruned(visible, n, config),
-            _without_pruned(factors[n], n, config),
-            past[n],
-            keep_attentions,
-        )
-        for n in range(config.num_hidden_layers)
+        Attending(visible, factor, pair, keep_attentions)
+        for factor, pair in zip(factors, past, strict=True)
     ]
+    for n, heads in config.pruned_heads.items():
+        attending[n] = attending[n]._replace(
+            visible=_without(visible, heads), head_mask=_without(factors[n], heads)
+        )
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,
@@ -125,9 +124,8 @@ def _tokens(
 
 
 def _check_range(name: str, values: np.ndarray, end: int, rule: str) -> None:
-    wrong = (values < 0) | (values >= end)
-    if wrong.any():
-        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+    if values.min() < 0 or values.max() >= end:
+        where = tuple(int(i) for i in np.argwhere((values < 0) | (values >= end))[0])
         raise ValueError(f"{name}{list(where)} is {values[where]}, not in 0..{end - 1} ({rule})")
 
 
@@ -153,7 +151,9 @@ def _visible(
     if value is None:
         if ids is None or config.hidden_token_id is None:
             return None
-        mask = np.concatenate([np.ones((B, P), bool), ids != config.hidden_token_id], axis=1)
+        mask = ids != config.hidden_token_id
+        if P:
+            mask = np.concatenate([np.ones((B, P), bool), mask], axis=1)
     else:
         mask = as_array("attention_mask", value, "bif")
         allowed = ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
@@ -194,12 +194,11 @@ def _head_masks(value: Any, config: ErnieMConfig, dtype: np.dtype) -> list[np.nd
     return list(mask)
 
 
-def _without_pruned(mask: np.ndarray | None, n: int, config: ErnieMConfig) -> np.ndarray | None:
-    """A mask (B or 1, H or 1, ...) without the heads that layer n no longer has."""
-    pruned = config.pruned_heads.get(n)
-    if mask is None or not pruned or mask.shape[1] == 1:
+def _without(mask: np.ndarray | None, heads: list[int]) -> np.ndarray | None:
+    """A mask (B or 1, H or 1, ...) without these heads, which a layer no longer has."""
+    if mask is None or mask.shape[1] == 1:
         return mask
-    return np.delete(mask, pruned, axis=1)
+    return np.delete(mask, heads, axis=1)
 
 
 def _past(

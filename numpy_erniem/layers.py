@@ -4,8 +4,7 @@ Shapes: B batch, T tokens, S keys (past + T), D hidden, H heads, d = D/H, F feed
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ KeyValue = tuple[np.ndarray, np.ndarray]  # each (B, H, S, d)
 FIRST_POSITION = 2  # position 0 stands in row 2 of the position table, as in PaddleNLP
 
 
-@dataclass(frozen=True)
-class Attending:
+class Attending(NamedTuple):
     """How the tokens of one layer may attend to each other.
 
     visible is a bool mask and head_mask a factor, both broadcasting to (B, H, T, S); past holds

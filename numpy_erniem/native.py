@@ -20,9 +20,11 @@ from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's 
 )
 from numpy_erniem.native_memory import (
     FLOAT,
+    FLOATS,
     ROWS,
     NoMemoryError,
     floats,
+    layer,
     new_array,
     panels,
     readable,
@@ -59,51 +61,51 @@ SIZES = Declined("sizes that NumPy has the answer or the error message for")
 
 def linear(x, w, activation=None):
     """Twin of `ops.linear`."""
-    weight, bias = w["weight"], w["bias"]
-    if x.dtype != FLOAT or weight.dtype != FLOAT or bias.dtype != FLOAT:
+    if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, number = x.shape, ACTIVATIONS.get(activation)
-    if weight.ndim != 2 or not x.size or not weight.size or not shape or number is None:
+    shape, number, read = x.shape, ACTIVATIONS.get(activation), layer(w, _linear)
+    if type(read) is not tuple:
+        return read
+    n, k, weight, bias = read
+    if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
-    n, k = weight.shape
-    if shape[-1] != k or bias.shape != (n,):
-        return SIZES
-    y = new_array((*shape[:-1], n))
-    m, p, b = x.size // k, panels(weight), floats(bias)
+    m, y = x.size // k, new_array((*shape[:-1], n))
     if _is_large(m, n, k):
-        status = lib.erniem_strassen(1, m, n, k, floats(x), [p], [b], number, [floats(y)])
+        status = lib.erniem_strassen(1, m, n, k, floats(x), [weight], [bias], number, [floats(y)])
     else:
-        status = lib.erniem_linear(m, n, k, floats(x), p, b, number, floats(y))
+        status = lib.erniem_linear(m, n, k, floats(x), weight, bias, number, floats(y))
     return _checked(y, status)
 
 
 def linears(x, ws):
     """Twin of `ops.linears`: one job for all weights, if they have one shape."""
-    shape = ws[0]["weight"].shape if ws else ()
-    if len(shape) != 2 or 0 in shape or not x.size or not x.ndim or x.shape[-1] != shape[1]:
+    if x.dtype != FLOAT:
+        return NOT_FLOAT
+    read = [layer(w, _linear) for w in ws]
+    for why in read:
+        if type(why) is not tuple:
+            return why
+    if not read:
         return SIZES
-    biases = [w["bias"] for w in ws]
-    weights = [w["weight"] for w in ws]
-    for array in (x, *weights, *biases):
-        if array.dtype != FLOAT:
-            return NOT_FLOAT
-    for weight, bias in zip(weights, biases, strict=True):
-        if weight.shape != shape or bias.shape != shape[:1]:
-            return Declined("weights of different shapes")
-    m, (n, k) = x.size // shape[1], shape
-    ys = [new_array((*x.shape[:-1], n)) for _ in ws]
-    status = (lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears)(
-        len(ws),
-        m,
-        n,
-        k,
-        floats(x),
-        list(map(panels, weights)),
-        list(map(floats, biases)),
-        0,
-        list(map(floats, ys)),
-    )
+    shape, (n, k, _, _) = x.shape, read[0]
+    if not shape or shape[-1] != k or not x.size:
+        return SIZES
+    ns, ks, weights, biases = zip(*read, strict=True)
+    if ns.count(n) != len(ws) or ks.count(k) != len(ws):
+        return Declined("weights of different shapes")
+    m, ys = x.size // k, [new_array((*shape[:-1], n)) for _ in ws]
+    run = lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears
+    status = run(len(ws), m, n, k, floats(x), weights, biases, 0, list(map(floats, ys)))
     return _checked(ys, status)
+
+
+def _linear(weight, bias):
+    """N, K, the panels and a copy of the bias of a linear layer."""
+    if weight.dtype != FLOAT or bias.dtype != FLOAT:
+        return NOT_FLOAT
+    if weight.ndim != 2 or not weight.size or bias.shape != weight.shape[:1]:
+        return SIZES
+    return (*weight.shape, panels(weight), floats(bias.copy()))
 
 
 def _is_large(m: int, n: int, k: int) -> bool:
@@ -113,24 +115,33 @@ def _is_large(m: int, n: int, k: int) -> bool:
 
 def add_norm(x, residual, w, eps):
     """Twin of `ops.add_norm`."""
-    weight, bias = w["weight"], w["bias"]
-    if x.dtype != FLOAT or weight.dtype != FLOAT or bias.dtype != FLOAT:
+    if x.dtype != FLOAT:
         return NOT_FLOAT
-    d = x.shape[-1] if x.ndim else 0
-    if not x.size or weight.shape != (d,) or bias.shape != (d,):
+    shape, read = x.shape, layer(w, _norm)
+    if type(read) is not tuple:
+        return read
+    d, scale, shift = read
+    if not shape or shape[-1] != d or not x.size:
         return SIZES
     added = ffi.NULL
     if residual is not None:
         if residual.dtype != FLOAT:
             return NOT_FLOAT
-        if residual.shape != x.shape:
+        if residual.shape != shape:
             return Declined("a residual that broadcasts")
         added = floats(residual)
-    y = new_array(x.shape)
-    status = lib.erniem_add_norm(
-        x.size // d, d, floats(x), added, floats(weight), floats(bias), eps, floats(y)
-    )
+    y = new_array(shape)
+    status = lib.erniem_add_norm(x.size // d, d, floats(x), added, scale, shift, eps, floats(y))
     return _checked(y, status)
+
+
+def _norm(weight, bias):
+    """D, and copies of the factors and terms of a layer norm."""
+    if weight.dtype != FLOAT or bias.dtype != FLOAT:
+        return NOT_FLOAT
+    if weight.ndim != 1 or not weight.size or bias.shape != weight.shape:
+        return SIZES
+    return weight.size, floats(weight.copy()), floats(bias.copy())
 
 
 def layer_norm(x, w, eps):
@@ -212,9 +223,6 @@ def attention(
             return Declined("a head mask that differs between tokens")
         head_mask = readable(head_mask)
         factor, factor_strides = floats(head_mask), _strides(head_mask)
-    q, q_floats = _rows(q)
-    k, k_floats = _rows(k)
-    v, v_floats = _rows(v)
     context = new_array((B, T, H, d))
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
@@ -223,12 +231,9 @@ def attention(
         T,
         S,
         d,
-        q_floats,
-        _strides(q),
-        k_floats,
-        _strides(k),
-        v_floats,
-        _strides(v),
+        *_rows(q),
+        *_rows(k),
+        *_rows(v),
         mask,
         mask_strides,
         factor,
@@ -241,15 +246,16 @@ def attention(
 
 
 def _rows(x: np.ndarray):
-    """A (B, H, T, d) array whose memory is in order, or in the order (B, T, H, d), and its pointer.
+    """Pointer to a (B, H, T, d) array, and elements from one entry to the next along B, H, T.
 
-    Anything else is copied first.
+    Its memory is in this order, or in the order (B, T, H, d); anything else is copied first.
     """
+    _, H, T, d = x.shape
     by_token = x.swapaxes(1, 2)
-    if by_token.flags.c_contiguous and x.flags.aligned:
-        return x, floats(by_token)
-    x = readable(x)
-    return x, floats(x)
+    flags = by_token.flags
+    if flags.c_contiguous and flags.aligned:
+        return ffi.from_buffer(FLOATS, by_token), (T * H * d, d, H * d)
+    return floats(x), (H * T * d, T * d, d)
 
 
 def _strides(x: np.ndarray) -> list[int]:

@@ -1,7 +1,9 @@
 """What lies between arrays and pointers: layouts C can read, large results, packed weights."""
 
+import math
 import mmap
 import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
 ROWS = 256  # read from mapped tables, after which their pages are left to the file
 
 FLOATS = ffi.typeof("float[]")
+IN_ORDER = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED, in `flags.num`
 
 _rows_read = 0
-_packs: dict[int, tuple[weakref.ref, Any]] = {}  # id of a weight -> itself, its panels
+# id of a weight -> itself, its panels; and -> itself, its bias, what C reads of both
+_packs: dict[int, tuple[weakref.ref, Any]] = {}
+_layers: dict[int, tuple[weakref.ref, weakref.ref, tuple]] = {}
 
 
 class NoMemoryError(MemoryError):
@@ -25,16 +30,14 @@ class NoMemoryError(MemoryError):
 
 def readable(array: np.ndarray) -> np.ndarray:
     """The array itself where C can read it from end to end, else a copy."""
-    flags = array.flags
-    if flags.c_contiguous and flags.aligned:
+    if array.flags.num & IN_ORDER == IN_ORDER:
         return array
     return np.array(array, order="C", copy=True)
 
 
 def floats(array: np.ndarray) -> Any:
     """Pointer to a float32 array, or to a copy that C can read; it keeps what it points to."""
-    flags = array.flags
-    if not (flags.c_contiguous and flags.aligned):
+    if array.flags.num & IN_ORDER != IN_ORDER:
         array = np.array(array, order="C", copy=True)
     return ffi.from_buffer(FLOATS, array)
 
@@ -45,9 +48,7 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
     The system hands out large blocks page by page, each cleared at first touch: as slow as
     computing what is to be written there.
     """
-    size = 4
-    for n in shape:
-        size *= n
+    size = 4 * math.prod(shape)
     if size < LARGE:
         return np.empty(shape, FLOAT)
     block = lib.erniem_acquire(size)
@@ -55,6 +56,25 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
         raise NoMemoryError(f"no memory for a result of {size} bytes")
     owner = ffi.buffer(ffi.gc(block, lib.erniem_release), size)
     return np.frombuffer(owner, FLOAT).reshape(shape)
+
+
+def layer(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | str:
+    """`prepare(weight, bias)`: what C reads of a layer, or why it does not.
+
+    It is done once for arrays that cannot change: a look at each array's kind, shape and layout
+    takes longer here, between two kernels, than many a kernel takes for a short text.
+    """
+    weight, bias = w["weight"], w["bias"]
+    entry = _layers.get(id(weight))
+    known = entry and entry[0]() is weight and entry[1]() is bias
+    if known and not (weight.flags.writeable or bias.flags.writeable):
+        return entry[2]
+    prepared = prepare(weight, bias)
+    if type(prepared) is tuple and is_frozen(weight) and is_frozen(bias):
+        key = id(weight)
+        forget = weakref.ref(weight, lambda _: _layers.pop(key, None))
+        _layers[key] = forget, weakref.ref(bias), prepared
+    return prepared
 
 
 def panels(weight: np.ndarray) -> Any:
@@ -123,6 +143,7 @@ def _leave_to_the_file(weight: np.ndarray) -> None:
 def forget_panels() -> None:
     """Drop every packed weight."""
     _packs.clear()
+    _layers.clear()
 
 
 def _pack(weight: np.ndarray) -> Any:

@@ -48,7 +48,7 @@ def _only(inputs: Inputs, texts: slice) -> Inputs:
 def _attending(how: Attending, texts: slice) -> Attending:
     past = None if how.past is None else tuple(array[texts] for array in how.past)
     visible, head_mask = _rows(how.visible, texts), _rows(how.head_mask, texts)
-    return replace(how, visible=visible, head_mask=head_mask, past=past)
+    return how._replace(visible=visible, head_mask=head_mask, past=past)
 
 
 def _rows(array: np.ndarray | None, texts: slice) -> np.ndarray | None:

@@ -235,7 +235,7 @@ def _rows(inputs: Inputs, rows: slice) -> Inputs:
         return array if array is None or len(array) == 1 else array[rows]
 
     attending = [
-        replace(how, visible=part(how.visible), head_mask=part(how.head_mask))
+        how._replace(visible=part(how.visible), head_mask=part(how.head_mask))
         for how in inputs.attending
     ]
     return replace(

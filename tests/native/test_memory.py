@@ -42,12 +42,51 @@ def test_a_weight_that_cannot_change_is_packed_once(rng):
 
 
 def test_its_panels_die_with_it(rng):
-    w = weights(rng)
-    memory.panels(w["weight"])
-    assert len(memory._packs) == 1
+    from numpy_erniem import native
+
+    w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
+    native.linear(x, w)
+    assert len(memory._packs) == len(memory._layers) == 1
     del w
     gc.collect()
-    assert memory._packs == {}
+    assert memory._packs == memory._layers == {}
+
+
+def test_a_norm_whose_bias_is_part_of_its_weight_dies_too(rng):
+    from numpy_erniem import native
+
+    both = frozen(rng.standard_normal(60, np.float32))
+    w = {"weight": both[:30], "bias": both[30:]}
+    native.layer_norm(rng.standard_normal((4, 30), np.float32), w, 1e-5)
+    assert len(memory._layers) == 1
+    del w, both
+    gc.collect()
+    assert memory._layers == {}
+
+
+def test_a_norm_that_may_change_is_read_anew(rng, close):
+    from numpy_erniem import native
+
+    x = rng.standard_normal((4, 30), np.float32)
+
+    def check(w):
+        close(native.layer_norm(x, w, 1e-5), ops.layer_norm.body(x, w, 1e-5), "primitive")
+
+    w = {"weight": np.ones(30, np.float32), "bias": np.zeros(30, np.float32)}
+    check(w)
+    w["weight"] *= 2
+    w["bias"] += 1
+    check(w)
+    for array in w.values():
+        array.setflags(write=False)
+    check(w)
+    check({**w, "bias": frozen(np.full(30, 7, np.float32))})
+    check(w)
+    for array in w.values():
+        array.setflags(write=True)
+        array += 3
+        check(w)
+        array.setflags(write=False)
 
 
 def test_a_weight_that_may_change_is_read_anew(rng, close):
