@@ -21,9 +21,10 @@ void erniem_fetch_ahead(void) {}
 
 #include <stdatomic.h>
 
-/* How many notes are kept, as a power of 2. How many bytes are fetched at a time: processors drop
-   prefetches that come too fast. How many for one product: half of a second-level cache. */
-enum { NOTE_BITS = 10, PIECE = 1024, MOST = 1 << 19, LINE = 64 };
+/* How many notes are kept, as a power of 2. How many bytes are fetched between two pauses: as many
+   as memory delivers, for processors drop prefetches that come faster. How many for one product:
+   what comes while Python goes through a few short kernels. */
+enum { NOTE_BITS = 10, PIECE = 768, MOST = 2 << 20, LINE = 64 };
 
 /* A product is known by the place in its weight where a second thread begins: that is what a
    waiting thread will read. */

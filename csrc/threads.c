@@ -50,7 +50,7 @@ int erniem_get_threads(void) { return 1; }
 #include <stdatomic.h>
 #include <time.h>
 
-enum { SPIN_NS = 500000 };
+enum { SPIN_NS = 500000, LOOKS = 16 }; /* looks at the gate, before one at the clock */
 
 /* Tasks next .. end - 1 are not taken yet: next << 32 | end. A cache line of its own. */
 struct share {
@@ -135,13 +135,11 @@ static int64_t nanoseconds(void)
 
 static inline void pause_briefly(void)
 {
-    for (int i = 0; i < 4; i++) {
 #if defined(__x86_64__)
-        __builtin_ia32_pause();
+    __builtin_ia32_pause();
 #elif defined(__aarch64__)
-        __asm__ volatile("yield");
+    __asm__ volatile("yield");
 #endif
-    }
 }
 
 /* Whether the gate is open for a job other than `last`. */
@@ -150,12 +148,12 @@ static int is_open(uint64_t gate, uint64_t last) { return (gate & OPEN) && JOB(g
 static void wait_for_job(uint64_t last)
 {
     const int64_t end = nanoseconds() + SPIN_NS;
-    do {
+    for (int looks = 1; looks % LOOKS != 0 || nanoseconds() < end; looks++) {
         if (is_open(atomic_load(&pool.gate), last))
             return;
         erniem_fetch_ahead();
         pause_briefly();
-    } while (nanoseconds() < end);
+    }
 
     pthread_mutex_lock(&pool.lock);
     atomic_fetch_add(&pool.sleepers, 1);
@@ -193,12 +191,12 @@ static void *serve(void *number)
 static void wait_for_the_others(void)
 {
     const int64_t end = nanoseconds() + SPIN_NS;
-    do {
+    for (int looks = 1; looks % LOOKS != 0 || nanoseconds() < end; looks++) {
         if (!(atomic_load(&pool.gate) & INSIDE))
             return;
         erniem_fetch_ahead();
         pause_briefly();
-    } while (nanoseconds() < end);
+    }
 
     pthread_mutex_lock(&pool.lock);
     atomic_store(&pool.caller_sleeps, 1);
