@@ -63,10 +63,10 @@ def linear(x, w, activation=None):
     """Twin of `ops.linear`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, number, read = x.shape, ACTIVATIONS.get(activation), layer(w, _linear)
-    if type(read) is not tuple:
-        return read
-    n, k, weight, bias = read
+    shape, number, parts = x.shape, ACTIVATIONS.get(activation), layer(w, _linear)
+    if type(parts) is Declined:
+        return parts
+    n, k, weight, bias = parts
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
     m, y = x.size // k, new_array((*shape[:-1], n))
@@ -81,19 +81,19 @@ def linears(x, ws):
     """Twin of `ops.linears`: one job for all weights, if they have one shape."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    read = [layer(w, _linear) for w in ws]
-    for why in read:
-        if type(why) is not tuple:
-            return why
-    if not read:
+    every = [layer(w, _linear) for w in ws]
+    for parts in every:
+        if type(parts) is Declined:
+            return parts
+    if not every or not x.ndim or not x.size:
         return SIZES
-    shape, (n, k, _, _) = x.shape, read[0]
-    if not shape or shape[-1] != k or not x.size:
+    ns, ks, weights, biases = zip(*every, strict=True)
+    m, n, k, shape = x.size // ks[0], ns[0], ks[0], x.shape
+    if shape[-1] != k:
         return SIZES
-    ns, ks, weights, biases = zip(*read, strict=True)
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
         return Declined("weights of different shapes")
-    m, ys = x.size // k, [new_array((*shape[:-1], n)) for _ in ws]
+    ys = [new_array((*shape[:-1], n)) for _ in ws]
     run = lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears
     status = run(len(ws), m, n, k, floats(x), weights, biases, 0, list(map(floats, ys)))
     return _checked(ys, status)
@@ -117,10 +117,10 @@ def add_norm(x, residual, w, eps):
     """Twin of `ops.add_norm`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, read = x.shape, layer(w, _norm)
-    if type(read) is not tuple:
-        return read
-    d, scale, shift = read
+    shape, parts = x.shape, layer(w, _norm)
+    if type(parts) is Declined:
+        return parts
+    d, scale, shift = parts
     if not shape or shape[-1] != d or not x.size:
         return SIZES
     added = ffi.NULL

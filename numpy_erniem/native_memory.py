@@ -19,9 +19,10 @@ FLOATS = ffi.typeof("float[]")
 IN_ORDER = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED, in `flags.num`
 
 _rows_read = 0
-# id of a weight -> itself, its panels; and -> itself, its bias, what C reads of both
+# id of a weight -> itself, its panels
 _packs: dict[int, tuple[weakref.ref, Any]] = {}
-_layers: dict[int, tuple[weakref.ref, weakref.ref, tuple]] = {}
+# id of a weight -> itself, its bias, the function that prepared them for C, what it returned
+_layers: dict[int, tuple[weakref.ref, weakref.ref, Callable, tuple]] = {}
 
 
 class NoMemoryError(MemoryError):
@@ -59,21 +60,21 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def layer(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | str:
-    """`prepare(weight, bias)`: what C reads of a layer, or why it does not.
+    """`prepare(weight, bias)`: a tuple of what C reads of a layer, or why it does not.
 
-    It is done once for arrays that cannot change: a look at each array's kind, shape and layout
-    takes longer here, between two kernels, than many a kernel takes for a short text.
+    For arrays that cannot change it is made once: to look at their kinds, shapes and layouts takes,
+    between two kernels, as long as some kernels do for a short text.
     """
     weight, bias = w["weight"], w["bias"]
     entry = _layers.get(id(weight))
-    known = entry and entry[0]() is weight and entry[1]() is bias
+    known = entry and entry[0]() is weight and entry[1]() is bias and entry[2] is prepare
     if known and not (weight.flags.writeable or bias.flags.writeable):
-        return entry[2]
+        return entry[3]
     prepared = prepare(weight, bias)
     if type(prepared) is tuple and is_frozen(weight) and is_frozen(bias):
         key = id(weight)
         forget = weakref.ref(weight, lambda _: _layers.pop(key, None))
-        _layers[key] = forget, weakref.ref(bias), prepared
+        _layers[key] = forget, weakref.ref(bias), prepare, prepared
     return prepared
 
 

@@ -64,6 +64,14 @@ def test_a_norm_whose_bias_is_part_of_its_weight_dies_too(rng):
     assert memory._layers == {}
 
 
+def test_a_linear_layer_is_no_norm(rng):
+    from numpy_erniem import native
+
+    w, x = weights(rng, 30, 30), rng.standard_normal((4, 30), np.float32)
+    native.linear(x, w)
+    assert isinstance(native.layer_norm(x, w, 1e-5), Declined)
+
+
 def test_a_norm_that_may_change_is_read_anew(rng, close):
     from numpy_erniem import native
 
