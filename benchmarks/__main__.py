@@ -152,7 +152,10 @@ def arguments() -> argparse.Namespace:
         "ladder": "the rungs of docs/kernels.md",
     }.items():
         add(f"--{name}", dest="only", action="store_const", const=name, help=text)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.document and not options.document.exists():
+        parser.error(f"--document {options.document}: no such file, with marks for the tables")
+    return options
 
 
 def main() -> None:

@@ -73,6 +73,17 @@ def test_a_document_without_a_place_is_an_error(engines):
         tables.filled_in("text\n", {"engines": engines})
 
 
+def test_a_document_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks.__main__ import arguments
+
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--document", str(tmp_path / "none.md")])
+    with pytest.raises(SystemExit) as stopped:
+        arguments()
+    assert stopped.value.code == 2
+    assert "none.md" in capsys.readouterr().err
+
+
 def test_small_sizes_run_often_and_large_ones_once():
     assert measuring.runs_of(1, 8) == 40
     assert measuring.runs_of(1, 512) == 3
