@@ -10,9 +10,10 @@
 
 #if defined(_WIN32) || defined(ERNIEM_SERIAL)
 
-const float *erniem_begins(const float *weight)
+const float *erniem_begins(const float *weight, const float *end)
 {
     (void)weight;
+    (void)end;
     return NULL;
 }
 void erniem_fetch_ahead(void) {}
@@ -29,27 +30,35 @@ enum { NOTE_BITS = 10, PIECE = 768, MOST = 2 << 20, LINE = 64 };
 /* A product is known by the place in its weight where a second thread begins: that is what a
    waiting thread will read. */
 struct note {
-    _Atomic uintptr_t product, next;
+    _Atomic uintptr_t product, end, next;
 };
 
 static struct note notes[1 << NOTE_BITS];
 static struct note *_Atomic latest;
 static _Atomic uintptr_t from, to; /* what is left to fetch */
 
-const float *erniem_begins(const float *weight)
+static struct note *note_of(uintptr_t product)
+{
+    return &notes[(uint32_t)(product / LINE) * 2654435761u >> (32 - NOTE_BITS)];
+}
+
+const float *erniem_begins(const float *weight, const float *end)
 {
     const uintptr_t product = (uintptr_t)weight;
-    struct note *before = atomic_load(&latest);
-    struct note *now = &notes[(uint32_t)(product / LINE) * 2654435761u >> (32 - NOTE_BITS)];
+    struct note *before = atomic_load(&latest), *now = note_of(product);
     if (before)
         atomic_store(&before->next, product);
     if (atomic_load(&now->product) != product) {
         atomic_store(&now->product, product);
         atomic_store(&now->next, 0);
     }
+    atomic_store(&now->end, (uintptr_t)end);
     atomic_store(&latest, now);
+
     const uintptr_t next = atomic_load(&now->next);
-    atomic_store(&to, next ? next + MOST : 0);
+    struct note *then = note_of(next);
+    const uintptr_t its_end = atomic_load(&then->product) == next ? atomic_load(&then->end) : 0;
+    atomic_store(&to, its_end < next + MOST ? its_end : next + MOST);
     atomic_store(&from, next);
     return (const float *)next;
 }

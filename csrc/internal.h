@@ -38,9 +38,9 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* one of them, or -1 when ther
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
-/* ahead.c: a product begins, `weight` is where a second thread starts to read. Returns where one
-   will in the product that is expected next, or NULL. */
-const float *erniem_begins(const float *weight);
+/* ahead.c: a product begins, a second thread starts to read at `weight` and a last one stops at
+   `end`. Returns where a second one will start in the product that is expected next, or NULL. */
+const float *erniem_begins(const float *weight, const float *end);
 /* Fetch a little of what is expected next. */
 void erniem_fetch_ahead(void);
 

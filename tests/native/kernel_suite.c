@@ -138,12 +138,12 @@ static void check_ahead(void)
 {
 #if !defined(ERNIEM_SERIAL)
     static const float a[16], b[16], c[16];
-    erniem_begins(a);
-    erniem_begins(b);
-    failures += erniem_begins(a) != b;
-    erniem_begins(c);
-    failures += erniem_begins(a) != c;
-    failures += erniem_begins(b) != a;
+    erniem_begins(a, a + 16);
+    erniem_begins(b, b + 16);
+    failures += erniem_begins(a, a + 16) != b;
+    erniem_begins(c, c + 16);
+    failures += erniem_begins(a, a + 16) != c;
+    failures += erniem_begins(b, b + 16) != a;
     erniem_fetch_ahead();
 #endif
 }
