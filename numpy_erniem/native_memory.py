@@ -70,11 +70,12 @@ def layer(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | str:
     known = entry and entry[0]() is weight and entry[1]() is bias and entry[2] is prepare
     if known and not (weight.flags.writeable or bias.flags.writeable):
         return entry[3]
-    prepared = prepare(weight, bias)
+    prepared, key = prepare(weight, bias), id(weight)
     if type(prepared) is tuple and is_frozen(weight) and is_frozen(bias):
-        key = id(weight)
         forget = weakref.ref(weight, lambda _: _layers.pop(key, None))
         _layers[key] = forget, weakref.ref(bias), prepare, prepared
+    else:
+        _layers.pop(key, None)  # what was frozen once is out of date
     return prepared
 
 
@@ -87,12 +88,13 @@ def panels(weight: np.ndarray) -> Any:
     entry = _packs.get(id(weight))
     if entry is not None and entry[0]() is weight and not weight.flags.writeable:
         return entry[1]
-    packed = _pack(weight)
+    packed, key = _pack(weight), id(weight)
     if is_frozen(weight):
         _leave_to_the_file(weight)
-        key = id(weight)
         forget = weakref.ref(weight, lambda _: _packs.pop(key, None))
         _packs[key] = forget, packed
+    else:
+        _packs.pop(key, None)
     return packed
 
 
