@@ -20,10 +20,10 @@ from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's 
 )
 from numpy_erniem.native_memory import (
     FLOAT,
-    FLOATS,
     ROWS,
     NoMemoryError,
     floats,
+    is_readable,
     layer,
     new_array,
     panels,
@@ -165,7 +165,7 @@ def embed(ids, rows, w, eps):
         return SIZES
     if not (_inside(ids, len(words)) and _inside(rows, len(places))):
         return Declined("indices that count from the end, or lie outside")
-    if not (words.flags.c_contiguous and words.flags.aligned):
+    if not is_readable(words):
         return Declined("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
     y, status = new_array((*ids.shape, d)), 0
@@ -252,9 +252,8 @@ def _rows(x: np.ndarray):
     """
     _, H, T, d = x.shape
     by_token = x.swapaxes(1, 2)
-    flags = by_token.flags
-    if flags.c_contiguous and flags.aligned:
-        return ffi.from_buffer(FLOATS, by_token), (T * H * d, d, H * d)
+    if is_readable(by_token):
+        return floats(by_token), (T * H * d, d, H * d)
     return floats(x), (H * T * d, T * d, d)
 
 

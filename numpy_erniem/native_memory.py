@@ -29,18 +29,19 @@ class NoMemoryError(MemoryError):
     """The kernels found no memory for their work."""
 
 
+def is_readable(array: np.ndarray) -> bool:
+    """Whether C can read the array from end to end."""
+    return array.flags.num & IN_ORDER == IN_ORDER
+
+
 def readable(array: np.ndarray) -> np.ndarray:
     """The array itself where C can read it from end to end, else a copy."""
-    if array.flags.num & IN_ORDER == IN_ORDER:
-        return array
-    return np.array(array, order="C", copy=True)
+    return array if is_readable(array) else np.array(array, order="C", copy=True)
 
 
 def floats(array: np.ndarray) -> Any:
     """Pointer to a float32 array, or to a copy that C can read; it keeps what it points to."""
-    if array.flags.num & IN_ORDER != IN_ORDER:
-        array = np.array(array, order="C", copy=True)
-    return ffi.from_buffer(FLOATS, array)
+    return ffi.from_buffer(FLOATS, readable(array))
 
 
 def new_array(shape: tuple[int, ...]) -> np.ndarray:
@@ -70,12 +71,9 @@ def layer(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | str:
     known = entry and entry[0]() is weight and entry[1]() is bias and entry[2] is prepare
     if known and not (weight.flags.writeable or bias.flags.writeable):
         return entry[3]
-    prepared, key = prepare(weight, bias), id(weight)
-    if type(prepared) is tuple and is_frozen(weight) and is_frozen(bias):
-        forget = weakref.ref(weight, lambda _: _layers.pop(key, None))
-        _layers[key] = forget, weakref.ref(bias), prepare, prepared
-    else:
-        _layers.pop(key, None)  # what was frozen once is out of date
+    prepared = prepare(weight, bias)
+    frozen = type(prepared) is tuple and is_frozen(weight) and is_frozen(bias)
+    _keep(_layers, weight, (weakref.ref(bias), prepare, prepared) if frozen else None)
     return prepared
 
 
@@ -88,14 +86,20 @@ def panels(weight: np.ndarray) -> Any:
     entry = _packs.get(id(weight))
     if entry is not None and entry[0]() is weight and not weight.flags.writeable:
         return entry[1]
-    packed, key = _pack(weight), id(weight)
-    if is_frozen(weight):
+    packed, frozen = _pack(weight), is_frozen(weight)
+    if frozen:
         _leave_to_the_file(weight)
-        forget = weakref.ref(weight, lambda _: _packs.pop(key, None))
-        _packs[key] = forget, packed
-    else:
-        _packs.pop(key, None)
+    _keep(_packs, weight, (packed,) if frozen else None)
     return packed
+
+
+def _keep(store: dict[int, tuple], weight: np.ndarray, entry: tuple | None) -> None:
+    """Store the weight and its entry as long as it lives; None drops what was stored before."""
+    key = id(weight)
+    if entry is None:
+        store.pop(key, None)
+    else:
+        store[key] = (weakref.ref(weight, lambda _: store.pop(key, None)), *entry)
 
 
 def is_frozen(array: np.ndarray) -> bool:

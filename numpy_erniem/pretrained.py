@@ -255,9 +255,10 @@ class ErnieMPreTrainedModel:
         chosen.setdefault("use_cache", False)  # a head without this argument returns no cache
         inputs = prepare_inputs(self.config, self.dtype, **chosen)
         encoded = encode_in_parts(inputs, self._encoder_weights, self.config)
-        firsts = encoded.last_hidden_state[..., 0].ravel().tolist()  # normed: all NaN, or none
-        if inputs.input_ids is not None and not math.isfinite(sum(firsts)):
-            warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
+        if inputs.input_ids is not None:
+            firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
+            if not math.isfinite(sum(firsts.ravel().tolist())):
+                warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
         return encoded
 
     @property

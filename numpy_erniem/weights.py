@@ -244,7 +244,7 @@ def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
     for name, values in flat.items():
         if name.endswith(WORDS) and values.size > CHECKED_AT_LOOKUP:
             continue
-        if not are_finite(values):
+        if not _are_finite(values):
             bad.append(name)
     if bad:
         warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
@@ -263,7 +263,7 @@ def _check_drawn(
         )
 
 
-def are_finite(values: np.ndarray) -> bool:
+def _are_finite(values: np.ndarray) -> bool:
     """Whether none is NaN or infinite."""
     with np.errstate(all="ignore"):  # a sum is quick, and finite for all but very large numbers
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
