@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from numpy_erniem.declined import Declined
+
 CHOICES = ("auto", "numpy", "native")
-
-
-class Declined(str):
-    """Why a native twin leaves a call to the NumPy body: `Declined("float64 input")`."""
 
 
 class _Tally:

@@ -7,7 +7,7 @@ take, its twin declines.
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend import Declined
+from numpy_erniem.declined import Declined
 from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's face
     available_isas,
     choose_isa,

@@ -29,7 +29,7 @@ ABOVE_MODELS = {
 }
 BESIDE = {
     *("weights", "storage", "tensors", "hub", "tokenizer", "conversion", "sentence_settings"),
-    *("activations", "backend", "fonts", "json_files", "losses", "surgery"),
+    *("activations", "backend", "declined", "fonts", "json_files", "losses", "surgery"),
 }
 
 
@@ -75,6 +75,8 @@ def test_imports_go_one_way(path):
         assert "learn" not in used
     if room not in ("backend", "native"):
         assert "native" not in used, "only the seam knows the C kernels"
+    if room.startswith("native"):
+        assert "backend" not in used, "the C kernels do not know the seam"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

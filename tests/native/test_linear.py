@@ -5,7 +5,7 @@ import pytest
 
 from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.backend import Declined
+from numpy_erniem.declined import Declined
 from tests.native.conftest import COLUMNS, DEPTHS, ROWS
 
 GELU = 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.backend import Declined
+from numpy_erniem.declined import Declined
 
 memory = pytest.importorskip("numpy_erniem.native_memory")
 
