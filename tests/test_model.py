@@ -63,6 +63,18 @@ def test_use_cache_continues_a_text(model, backend, rng, close):
     close(rest.last_hidden_state, want[:, 4:], "primitive")
 
 
+def test_padding_after_a_past_is_hidden_and_the_past_is_seen(model, backend, rng, close):
+    ids = rng.integers(3, 99, (2, 7))
+    ids[1, 5:] = model.config.hidden_token_id
+    past = model(ids[:, :4], use_cache=True).past_key_values
+    mask = np.concatenate([np.ones((2, 4), int), ids[:, 4:] != model.config.hidden_token_id], 1)
+    want = model(ids[:, 4:], past_key_values=past, attention_mask=mask).last_hidden_state
+    close(model(ids[:, 4:], past_key_values=past).last_hidden_state, want, "exact")
+    unseen = np.where(np.arange(7) < 4, 0, mask)
+    other = model(ids[:, 4:], past_key_values=past, attention_mask=unseen).last_hidden_state
+    assert np.abs(other - want).max() > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["relative_key", "relative_key_query"])
 def test_use_cache_continues_relative_positions(kind, backend, rng, close):
     model = our_model(position_embedding_type=kind)

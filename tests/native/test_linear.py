@@ -73,6 +73,10 @@ def test_several_weights_of_different_shapes_are_declined(rng):
     assert isinstance(native.linears(x, ws), Declined)
     assert [y.shape for y in ops.linears(x, ws)] == [(2, 4), (2, 5)]
     assert isinstance(native.linears(x.astype(np.float64), ws), Declined)
+    longer = {"weight": np.ones((4, 9), np.float32), "bias": np.ones(4, np.float32)}
+    assert isinstance(native.linears(x, [ws[0], longer]), Declined)
+    assert isinstance(native.linears(x[:, :7], ws[:1]), Declined)
+    assert isinstance(native.linears(x[:0], ws[:1]), Declined)
     assert isinstance(native.linears(x, []), Declined)
     assert ops.linears(x, []) == []
 

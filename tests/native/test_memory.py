@@ -64,6 +64,31 @@ def test_a_norm_whose_bias_is_part_of_its_weight_dies_too(rng):
     assert memory._layers == {}
 
 
+def test_another_instruction_set_packs_anew(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng, 70, 50), rng.standard_normal((4, 50), np.float32)
+    want = ops.linear.body(x, w)
+    try:
+        for isa in native.available_isas():
+            native.choose_isa(isa)
+            close(native.linear(x, w), want, "primitive", isa)
+            close(native.linears(x, [w])[0], want, "primitive", isa)
+    finally:
+        native.choose_isa(native.available_isas()[0])
+
+
+def test_a_read_only_view_of_a_writable_bias_may_change(rng, close):
+    from numpy_erniem import native
+
+    w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
+    owner = np.zeros(20, np.float32)
+    layer = {"weight": w["weight"], "bias": frozen(owner[:])}
+    native.linear(x, layer)
+    owner += 5
+    close(native.linear(x, layer), ops.linear.body(x, layer), "primitive")
+
+
 def test_a_linear_layer_is_no_norm(rng):
     from numpy_erniem import native
 
