@@ -4,7 +4,7 @@
    with few rows, reading is what a product waits for. What followed a product last time will
    follow it again, as a model's layers do: so that is noted, and then fetched. Prefetching an
    address asks for no promise that anything is there: a note that is out of date, or written by
-   two threads at once, costs a little traffic and nothing else. */
+   two threads at once, costs some traffic and nothing else. */
 
 #include "internal.h"
 
