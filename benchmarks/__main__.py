@@ -192,3 +192,7 @@ if __name__ == "__main__":
         main()
     except measuring.DifferentError as error:
         sys.exit(str(error))
+    except ModuleNotFoundError as error:
+        if error.name != "numpy_erniem._kernels":
+            raise
+        sys.exit("the C kernels are not built in this checkout; run pip install -e . first")

@@ -2,6 +2,8 @@
 
 import doctest
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -82,6 +84,18 @@ def test_a_document_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tm
         arguments()
     assert stopped.value.code == 2
     assert "none.md" in capsys.readouterr().err
+
+
+def test_a_checkout_without_kernels_is_told_how_to_build_them():
+    code = (
+        "import runpy, sys; sys.argv = ['benchmarks']; "
+        "sys.modules['numpy_erniem._kernels'] = None; "
+        "runpy.run_module('benchmarks', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.startswith("the C kernels are not built")
+    assert "Traceback" not in done.stderr
 
 
 def test_small_sizes_run_often_and_large_ones_once():
