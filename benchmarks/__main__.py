@@ -32,7 +32,7 @@ GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 
 def machine(threads: int) -> str:
     """One line on the processor, the software and the day."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -128,7 +128,7 @@ def sizes_of(text: str) -> measuring.Sizes:
 
 
 def arguments() -> argparse.Namespace:
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     add = parser.add_argument
@@ -160,7 +160,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     from benchmarks import limits
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     options = arguments()
     native.set_num_threads(options.threads)

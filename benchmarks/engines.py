@@ -16,7 +16,7 @@ Forward = Callable[[np.ndarray], np.ndarray]  # (B, T) int64 -> (B, T, D) float3
 
 def ours(folder: Path, backend: str, threads: int) -> Forward:
     from numpy_erniem import ErnieMModel
-    from numpy_erniem.backend import set_num_threads
+    from numpy_erniem.backend.dispatch import set_num_threads
 
     os.environ["NUMPY_ERNIEM_BACKEND"] = backend
     set_num_threads(threads)
@@ -30,7 +30,7 @@ def native(folder: Path, threads: int) -> Forward:
 
 def native_from_text(folder: Path, threads: int) -> Forward:
     """Ours with its tokenizer, after the vector of a first text."""
-    from numpy_erniem.backend import set_num_threads
+    from numpy_erniem.backend.dispatch import set_num_threads
     from numpy_erniem.tasks.embed import Embedder
 
     os.environ["NUMPY_ERNIEM_BACKEND"] = "native"

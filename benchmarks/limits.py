@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpy_erniem import native
+from numpy_erniem.backend import native
 
 
 def fastest(run: Callable[[], object], times: int) -> float:

@@ -18,16 +18,16 @@ _PUBLIC = {
     "ErnieMModel": "models",
     "ErnieMPreTrainedModel": "pretrained",
     "ErnieMTokenizer": "tokenizer",
-    "backend_report": "backend",
+    "backend_report": "backend.dispatch",
     "bundled_checkpoint": "hub",
     "convert": "conversion",
     "embed": "tasks.embed",
     "load": "models",
     "parity": "comparison",
-    "get_num_threads": "backend",
-    "reset_backend_report": "backend",
-    "set_num_threads": "backend",
-    "use_backend": "backend",
+    "get_num_threads": "backend.dispatch",
+    "reset_backend_report": "backend.dispatch",
+    "set_num_threads": "backend.dispatch",
+    "use_backend": "backend.dispatch",
 }
 
 __all__ = [*_PUBLIC, "__version__"]

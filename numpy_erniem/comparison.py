@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import numpy_erniem
-from numpy_erniem.backend import backend_report, use_backend
+from numpy_erniem.backend.dispatch import backend_report, use_backend
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.models import ErnieMModel

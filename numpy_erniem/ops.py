@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.backend import accelerated
+from numpy_erniem.backend.dispatch import accelerated
 
 Weights = Mapping[str, np.ndarray]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numpy_erniem.backend import backend_report, use_backend
+from numpy_erniem.backend.dispatch import backend_report, use_backend
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from numpy_erniem import backend
-from numpy_erniem.backend import (
+from numpy_erniem.backend import dispatch
+from numpy_erniem.backend.dispatch import (
     Declined,
     accelerated,
     backend_report,

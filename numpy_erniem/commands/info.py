@@ -5,7 +5,7 @@ import json
 import math
 import sys
 
-from numpy_erniem.backend import backend_report
+from numpy_erniem.backend.dispatch import backend_report
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.storage import read_checkpoint

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.backend import get_num_threads, set_num_threads
+from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
 
 
 def available_cores() -> int:

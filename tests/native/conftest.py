@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 def isas():
     if not native_is_built():
         return ["none"]
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     return native.available_isas()
 
@@ -32,7 +32,7 @@ def isas():
 @pytest.fixture(params=isas())
 def isa(request):
     """Run a test once per instruction set."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     native.choose_isa(request.param)
     yield request.param
@@ -42,7 +42,7 @@ def isa(request):
 @pytest.fixture
 def threads():
     """Set the number of threads inside a test."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     before = native.get_num_threads()
     yield native.set_num_threads
@@ -52,7 +52,7 @@ def threads():
 @pytest.fixture
 def kernels():
     """The C interface itself: pointers of arrays, and the functions."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     class Kernels:
         lib = native.lib

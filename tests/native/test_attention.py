@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.declined import Declined
+from numpy_erniem.backend.unsupported import Declined
 from tests.conftest import TOLERANCES
 
 
@@ -16,7 +16,7 @@ def heads(rng, B, H, n, d, by_token=True):
 
 
 def same(close, q, k, v, **options):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     got = native.attention(q, k, v, **options)
     want = ops.attention.body(q, k, v, **options)
@@ -85,7 +85,7 @@ def test_a_query_that_may_see_no_key_sees_all_alike(isa, rng, close, shape):
     visible[0, 0, 0] = False
     with np.errstate(invalid="ignore"):
         context = ops.attention.body(q, k, v, visible=visible)[0]
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     close(native.attention(q, k, v, visible=visible)[0][0, 0, 0], context[0, 0, 0], "primitive")
 
@@ -116,7 +116,7 @@ def test_head_masks(isa, rng, close, shape):
 
 
 def test_hidden_keys_and_values_change_no_bit(isa, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
     visible = np.ones((1, 1, 1, 50), bool)
@@ -129,7 +129,7 @@ def test_hidden_keys_and_values_change_no_bit(isa, rng):
 @pytest.mark.parametrize("shape", [(1, 1, 1, 50), (1, 1, 50, 50), (1, 2, 50, 50)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_counts_where_it_is_hidden_too(isa, rng, shape, value):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
     visible = np.ones(shape, bool)
@@ -144,7 +144,7 @@ def test_a_value_that_is_not_finite_counts_where_it_is_hidden_too(isa, rng, shap
 
 
 def test_nan_and_large_scores(isa, rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 1, 1, 40, 16) for _ in range(3))
     q[0, 0, 5] *= 1e4
@@ -167,7 +167,7 @@ def test_any_layout(rng, close):
 
 
 def test_what_is_declined(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     table = rng.standard_normal((17, 16), np.float32)

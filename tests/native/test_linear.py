@@ -5,7 +5,7 @@ import pytest
 
 from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.declined import Declined
+from numpy_erniem.backend.unsupported import Declined
 from tests.native.conftest import COLUMNS, DEPTHS, ROWS
 
 GELU = 1
@@ -52,7 +52,7 @@ def test_every_number_of_rows(isa, kernels, unset, rng, close, n):
 @pytest.mark.parametrize("m", [1, 20, 150])
 @pytest.mark.parametrize("k", [48, 512, 800])
 def test_several_weights_at_once_give_what_each_gives_alone(isa, rng, threads, m, k):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x = rng.standard_normal((m, k), np.float32)
     ws = [dict(zip(("weight", "bias"), operands(rng, 1, 97, k)[1:], strict=True)) for _ in "qkv"]
@@ -66,7 +66,7 @@ def test_several_weights_at_once_give_what_each_gives_alone(isa, rng, threads, m
 
 
 def test_several_weights_of_different_shapes_are_declined(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x = rng.standard_normal((2, 8), np.float32)
     ws = [{"weight": np.ones((n, 8), np.float32), "bias": np.ones(n, np.float32)} for n in (4, 5)]
@@ -108,7 +108,7 @@ def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_every_activation_equals_the_formula(isa, rng, close, name):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 9, 45, 64)
     weights = {"weight": w, "bias": bias}
@@ -116,7 +116,7 @@ def test_every_activation_equals_the_formula(isa, rng, close, name):
 
 
 def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 20, 40, 70)
     x[3, 5], x[7, 0], x[11, 69] = np.nan, np.inf, -np.inf
@@ -129,7 +129,7 @@ def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
 
 
 def test_denormal_numbers_are_kept(isa):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     tiny = np.float32(1e-40)
     w = {"weight": np.eye(33, dtype=np.float32), "bias": np.zeros(33, np.float32)}
@@ -139,7 +139,7 @@ def test_denormal_numbers_are_kept(isa):
 
 @pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 3, 6), (2, 1, 3, 6)])
 def test_any_number_of_axes(rng, close, shape):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x = rng.standard_normal(shape, np.float32)
     _, w, bias = operands(rng, 1, 5, 6)
@@ -161,7 +161,7 @@ def layouts(x):
 
 
 def test_any_layout(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 7, 12, 10)
     want = ops.linear.body(x, {"weight": w, "bias": bias})
@@ -174,7 +174,7 @@ def test_any_layout(rng, close):
 
 
 def test_what_is_declined(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 2, 3, 4)
     declined = [

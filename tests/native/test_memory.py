@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.declined import Declined
+from numpy_erniem.backend.unsupported import Declined
 
-memory = pytest.importorskip("numpy_erniem.native_memory")
+memory = pytest.importorskip("numpy_erniem.backend.packing")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def weights(rng, n=20, k=30, freeze=True):
 
 
 def test_a_weight_that_cannot_change_is_packed_once(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
     native.linear(x, w)
@@ -42,7 +42,7 @@ def test_a_weight_that_cannot_change_is_packed_once(rng):
 
 
 def test_its_panels_die_with_it(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
     native.linear(x, w)
@@ -53,7 +53,7 @@ def test_its_panels_die_with_it(rng):
 
 
 def test_a_norm_whose_bias_is_part_of_its_weight_dies_too(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     both = frozen(rng.standard_normal(60, np.float32))
     w = {"weight": both[:30], "bias": both[30:]}
@@ -65,7 +65,7 @@ def test_a_norm_whose_bias_is_part_of_its_weight_dies_too(rng):
 
 
 def test_another_instruction_set_packs_anew(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng, 70, 50), rng.standard_normal((4, 50), np.float32)
     want = ops.linear.body(x, w)
@@ -79,7 +79,7 @@ def test_another_instruction_set_packs_anew(rng, close):
 
 
 def test_a_read_only_view_of_a_writable_bias_may_change(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
     owner = np.zeros(20, np.float32)
@@ -90,7 +90,7 @@ def test_a_read_only_view_of_a_writable_bias_may_change(rng, close):
 
 
 def test_a_linear_layer_is_no_norm(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng, 30, 30), rng.standard_normal((4, 30), np.float32)
     native.linear(x, w)
@@ -98,7 +98,7 @@ def test_a_linear_layer_is_no_norm(rng):
 
 
 def test_a_norm_that_may_change_is_read_anew(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x = rng.standard_normal((4, 30), np.float32)
 
@@ -124,7 +124,7 @@ def test_a_norm_that_may_change_is_read_anew(rng, close):
 
 
 def test_a_weight_that_may_change_is_read_anew(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng, freeze=False), rng.standard_normal((4, 30), np.float32)
     native.linear(x, w)
@@ -134,7 +134,7 @@ def test_a_weight_that_may_change_is_read_anew(rng, close):
 
 
 def test_a_read_only_view_of_a_writable_weight_may_change(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng, freeze=False), rng.standard_normal((4, 30), np.float32)
     view = {"weight": frozen(w["weight"][:]), "bias": w["bias"]}
@@ -144,7 +144,7 @@ def test_a_read_only_view_of_a_writable_weight_may_change(rng, close):
 
 
 def test_a_bias_may_change_beside_a_weight_that_cannot(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
     steps = np.zeros(40, np.float32)
@@ -160,7 +160,7 @@ def test_a_bias_may_change_beside_a_weight_that_cannot(rng, close):
 
 
 def test_a_weight_that_is_made_writable_again_is_read_anew(rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng), rng.standard_normal((4, 30), np.float32)
     native.linear(x, w)
@@ -224,7 +224,7 @@ def mapped(tmp_path, rng):
 
 
 def test_a_mapped_weight_leaves_its_pages_to_the_file(mapped, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     weight, original, resident = mapped
     assert weight.sum() == pytest.approx(original.sum(), rel=1e-3)
@@ -238,7 +238,7 @@ def test_a_mapped_weight_leaves_its_pages_to_the_file(mapped, rng):
 
 @pytest.mark.parametrize("texts", [1, 3, 16])  # of a call
 def test_a_mapped_table_does_not_come_into_memory_row_by_row(mapped, close, monkeypatch, texts):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     table, original, resident = mapped
     norm = {"weight": np.ones(1000, np.float32), "bias": np.zeros(1000, np.float32)}
@@ -285,7 +285,7 @@ def test_a_thread_gets_its_own_block_back():
 
 
 def test_ten_thousand_calls_leak_nothing(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w, x = weights(rng, 33, 64), rng.standard_normal((40, 64), np.float32)
     q = rng.standard_normal((1, 2, 40, 64), np.float32)

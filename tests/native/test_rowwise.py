@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.declined import Declined
+from numpy_erniem.backend.unsupported import Declined
 from tests.native.conftest import COLUMNS
 
 EPS = 1e-5
@@ -50,7 +50,7 @@ def test_add_norm_may_write_over_its_arguments(isa, kernels, rng, close):
 
 
 def test_add_norm_of_many_rows(isa, rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, residual = rng.standard_normal((2, 3, 211, 96), np.float32)
     w = norm_weights(rng, 96)
@@ -60,7 +60,7 @@ def test_add_norm_of_many_rows(isa, rng, close):
 
 
 def test_norm_of_nan_and_infinity(isa, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x = rng.standard_normal((4, 40), np.float32)
     x[1, 3], x[2, 39] = np.nan, np.inf
@@ -71,7 +71,7 @@ def test_norm_of_nan_and_infinity(isa, rng):
 
 
 def test_what_add_norm_declines(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w = rng.standard_normal((3, 4), np.float32), norm_weights(rng, 4)
     assert isinstance(native.add_norm(x.astype(np.float64), None, w, EPS), Declined)
@@ -93,7 +93,7 @@ def embedding_weights(rng, d):
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, ">i8"])
 @pytest.mark.parametrize("one_row", [False, True])
 def test_embed_equals_the_formula(isa, rng, close, dtype, one_row):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w = embedding_weights(rng, 37)
     ids = rng.integers(0, 11, (3, 7)).astype(dtype)
@@ -106,7 +106,7 @@ def test_embed_equals_the_formula(isa, rng, close, dtype, one_row):
 @pytest.mark.parametrize(("B", "T"), [(5, 100), (3, 256), (2, 300)])
 @pytest.mark.parametrize("one_row", [False, True])
 def test_embed_goes_over_many_texts_in_parts(rng, close, B, T, one_row):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w = embedding_weights(rng, 8)
     ids, rows = rng.integers(0, 11, (B, T)), rng.integers(0, 9, (1 if one_row else B, T))
@@ -114,7 +114,7 @@ def test_embed_goes_over_many_texts_in_parts(rng, close, B, T, one_row):
 
 
 def test_embed_never_reads_outside_its_tables(rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w = embedding_weights(rng, 8)
     ids, rows = np.zeros((2, 3), np.int64), np.zeros((1, 3), np.int64)

@@ -13,7 +13,7 @@ GELU = 1
 @pytest.fixture
 def strassen():
     """Set whether Strassen's way is taken, inside a test."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     before = native.get_strassen()
     yield native.set_strassen
@@ -78,7 +78,7 @@ def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
 
 
 def test_the_twin_takes_it_for_large_products_alone(isa, rng, strassen, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     def both(m, n, k):
         x, w, bias = operands(rng, m, n, k)
@@ -96,7 +96,7 @@ def test_the_twin_takes_it_for_large_products_alone(isa, rng, strassen, close):
 
 
 def test_the_error_is_about_twice_that_of_the_plain_way(isa, rng, strassen):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, *LARGE)
     exact = x.astype(np.float64) @ w.astype(np.float64).T + bias
@@ -111,7 +111,7 @@ def test_the_error_is_about_twice_that_of_the_plain_way(isa, rng, strassen):
 
 def relative_errors(x, w):
     """The errors of the twin, relative to the sizes of the row and the column they stand in."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     got = native.linear(x, {"weight": w, "bias": np.zeros(len(w), np.float32)})
     exact = x.astype(np.float64) @ w.astype(np.float64).T
@@ -140,7 +140,7 @@ def test_a_small_column_beside_a_large_one_is_not_drowned(isa, rng):
 
 
 def test_columns_of_nothing_give_exactly_the_bias(isa, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, *LARGE)
     w[[7, 300]] = 0
@@ -149,7 +149,7 @@ def test_columns_of_nothing_give_exactly_the_bias(isa, rng):
 
 
 def test_rows_of_nothing_give_exactly_the_bias(isa, rng, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, *LARGE)
     x[:40] = x[47] = x[80:100] = 0  # so the first tile adds up nothing for the others
@@ -160,7 +160,7 @@ def test_rows_of_nothing_give_exactly_the_bias(isa, rng, close):
 
 
 def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, *LARGE)
     x[3, 5], x[70, 0], x[111, 769] = np.nan, np.inf, -np.inf
@@ -173,7 +173,7 @@ def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
 
 
 def test_sums_that_would_overflow_are_not_made(isa, close):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     m, n, k = LARGE
     x, w = np.zeros((m, k), np.float32), np.zeros((n, k), np.float32)
@@ -183,7 +183,7 @@ def test_sums_that_would_overflow_are_not_made(isa, close):
 
 
 def test_denormal_numbers_are_kept(isa):
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     w = {"weight": np.eye(520, dtype=np.float32), "bias": np.zeros(520, np.float32)}
     x = np.full((130, 520), np.float32(1e-40))

@@ -10,14 +10,14 @@ import threading
 import numpy as np
 import pytest
 
-from numpy_erniem import backend
+from numpy_erniem.backend import dispatch
 
 SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
 
 
 def everything(seed=1):
     """A result of every kernel, of sizes that several threads share."""
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     rng = np.random.default_rng(seed)
     results = []
@@ -116,7 +116,7 @@ def test_the_number_is_checked(threads):
     assert backend.get_num_threads() == 3
 
 
-ASK = "from numpy_erniem.backend import get_num_threads; print(get_num_threads())"
+ASK = "from numpy_erniem.backend.dispatch import get_num_threads; print(get_num_threads())"
 
 
 def ask(code, **variables):
@@ -152,7 +152,7 @@ def test_the_environment_turns_strassen_off():
 
 def test_the_environment_forces_an_instruction_set():
     code = "from numpy_erniem import backend; print(backend.backend_report()['native'])"
-    from numpy_erniem import native
+    from numpy_erniem.backend import native
 
     for name in native.available_isas():
         assert ask(code, NUMPY_ERNIEM_ISA=name).stdout == f"C kernels, {name}\n"

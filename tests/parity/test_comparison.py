@@ -7,7 +7,7 @@ import pytest
 
 import numpy_erniem
 from numpy_erniem import ErnieMConfig, ErnieMModel, parity
-from numpy_erniem.backend import use_backend
+from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.cli import main
 from numpy_erniem.comparison import Difference, read_golden
 from numpy_erniem.hub import bundled_checkpoint

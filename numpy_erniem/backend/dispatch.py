@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from numpy_erniem.declined import Declined
+from numpy_erniem.backend.unsupported import Declined
 
 CHOICES = ("auto", "numpy", "native")
 
@@ -46,7 +46,7 @@ _lock = threading.Lock()
 def _module() -> Any:
     """The module with the twins, or the reason why it cannot be imported."""
     try:
-        from numpy_erniem import native
+        from numpy_erniem.backend import native
     except ImportError as error:
         return f"the C kernels are not built ({error})"
     return native

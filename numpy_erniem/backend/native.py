@@ -7,18 +7,7 @@ take, its twin declines.
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.declined import Declined
-from numpy_erniem.native_machine import (  # noqa: F401, parts of this module's face
-    available_isas,
-    choose_isa,
-    default_threads,
-    description,
-    get_num_threads,
-    get_strassen,
-    set_num_threads,
-    set_strassen,
-)
-from numpy_erniem.native_memory import (
+from numpy_erniem.backend.packing import (
     FLOAT,
     ROWS,
     NoMemoryError,
@@ -30,6 +19,17 @@ from numpy_erniem.native_memory import (
     readable,
     rows_were_read,
 )
+from numpy_erniem.backend.settings import (  # noqa: F401, parts of this module's face
+    available_isas,
+    choose_isa,
+    default_threads,
+    description,
+    get_num_threads,
+    get_strassen,
+    set_num_threads,
+    set_strassen,
+)
+from numpy_erniem.backend.unsupported import Declined
 
 # The number of each activation in csrc/micro.h.
 ACTIVATIONS = {

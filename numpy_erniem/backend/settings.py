@@ -3,7 +3,7 @@
 import os
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.native_memory import forget_panels
+from numpy_erniem.backend.packing import forget_panels
 
 
 def available_isas() -> list[str]:

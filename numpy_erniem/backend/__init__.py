@@ -1,0 +1,1 @@
+"""Dispatch between the NumPy functions and the C kernels."""
