@@ -19,7 +19,7 @@ _PUBLIC = {
     "ErnieMPreTrainedModel": "pretrained",
     "ErnieMTokenizer": "tokenizer",
     "backend_report": "backend.dispatch",
-    "bundled_checkpoint": "hub",
+    "bundled_checkpoint": "checkpoint.hub",
     "convert": "conversion",
     "embed": "tasks.embed",
     "load": "models",

@@ -11,10 +11,10 @@ import numpy as np
 
 import numpy_erniem
 from numpy_erniem.backend.dispatch import backend_report, use_backend
+from numpy_erniem.checkpoint.folder import read_checkpoint
+from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.storage import read_checkpoint
 from numpy_erniem.upstream import Numbers, arranged, named, upstream_numbers, upstream_versions
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.storage import read_config, write_text
+from numpy_erniem.checkpoint.folder import read_config, write_text
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -286,7 +286,7 @@ class ErnieMConfig:
         cls, name: str | os.PathLike, *, revision: str | None = None, **overrides: Any
     ) -> "ErnieMConfig":
         """Read the config of a folder, or of a name on the hub; `overrides` win."""
-        from numpy_erniem.hub import resolve_folder
+        from numpy_erniem.checkpoint.hub import resolve_folder
 
         path = resolve_folder(name, revision=revision, weights=False) / FILE_NAME
         if path.is_file():

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.folder import Tensor
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.storage import Tensor
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -13,7 +13,7 @@ from numpy_erniem import (
     embed,
     reset_backend_report,
 )
-from numpy_erniem.storage import read_folder, write_folder
+from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.tasks import embed as module
 from numpy_erniem.tasks.embed import Embedder, batches_by_length
 

@@ -7,8 +7,8 @@ import stat
 import numpy as np
 import pytest
 
-from numpy_erniem import storage
-from numpy_erniem.storage import read_folder, read_safetensors, write_folder
+from numpy_erniem.checkpoint import folder
+from numpy_erniem.checkpoint.folder import read_folder, read_safetensors, write_folder
 
 
 def file_of(path, header, data=b""):

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
-from numpy_erniem.storage import read_folder, write_folder
-from numpy_erniem.tensors import mapping_of
+from numpy_erniem.checkpoint.folder import read_folder, write_folder
+from numpy_erniem.checkpoint.safetensors_file import mapping_of
 from numpy_erniem.weights import (
     WORDS,
     encoder_shapes,

@@ -24,6 +24,7 @@ import sentencepiece
 import tiny_card
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTokenizer
+from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.learn.finetuning import retrieve
 from numpy_erniem.learn.pretraining import (
     Phase,
@@ -35,7 +36,6 @@ from numpy_erniem.learn.pretraining import (
 from numpy_erniem.learn.retrieval import retrieval_scores
 from numpy_erniem.learn.training import Plan, Trainer
 from numpy_erniem.learn.value import trainable
-from numpy_erniem.storage import write_folder
 from numpy_erniem.tokenizer.pieces import cut_piece
 from numpy_erniem.weights import flatten
 

@@ -6,9 +6,9 @@ import math
 import sys
 
 from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.checkpoint.folder import read_checkpoint
+from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.hub import bundled_checkpoint, resolve_folder
-from numpy_erniem.storage import read_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

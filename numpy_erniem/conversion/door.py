@@ -6,16 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.folder import (
+    inside,
+    is_paddle,
+    read_config,
+    read_tensors,
+    write_folder,
+)
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.paddle_names import from_paddle
+from numpy_erniem.checkpoint.safetensors_file import FLOATS, Tensor, bytes_of
+from numpy_erniem.checkpoint.sentence_settings import FILE, read_settings
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family import from_family
-from numpy_erniem.conversion.names import from_paddle
 from numpy_erniem.conversion.report import Report, architecture_of
 from numpy_erniem.conversion.sentence import sentence_settings
-from numpy_erniem.hub import resolve_folder
-from numpy_erniem.sentence_settings import FILE, read_settings
-from numpy_erniem.storage import inside, is_paddle, read_config, read_tensors, write_folder
-from numpy_erniem.tensors import FLOATS, Tensor, bytes_of
 from numpy_erniem.weights import PREFIX, encoder_shapes
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.folder import inside
+from numpy_erniem.checkpoint.json_files import parse_object, read_json
+from numpy_erniem.checkpoint.sentence_settings import FILE, POOLINGS
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.json_files import parse_object, read_json
-from numpy_erniem.sentence_settings import FILE, POOLINGS
-from numpy_erniem.storage import inside
 
 MODES = {
     "pooling_mode_cls_token": "cls",

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.folder import inside
+from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
-from numpy_erniem.json_files import read_json
-from numpy_erniem.storage import inside
 
 MODEL = "sentencepiece.bpe.model"
 VOCABULARY = "vocab.txt"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.learn.batches import Batches, pad
 from numpy_erniem.learn.files import read_labelled, read_pairs, read_tagged
 from numpy_erniem.learn.retrieval import TEMPERATURE, contrast, paired_batch, retrieval_scores

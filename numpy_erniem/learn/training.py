@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.learn.checkpoints import (
     REPORT,
     load_state,
@@ -21,7 +22,6 @@ from numpy_erniem.learn.optimizer import DECAYS, AdamW, clip, layer_factors, non
 from numpy_erniem.learn.threads import available_cores
 from numpy_erniem.learn.trees import Gradients, add
 from numpy_erniem.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.storage import write_text
 from numpy_erniem.weights import flatten
 
 # (model, micro-step, generator) -> loss and gradients

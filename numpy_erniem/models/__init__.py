@@ -9,14 +9,14 @@ left out of the labels of spans, or cannot be a label, is an error.
 import os
 from typing import Any
 
+from numpy_erniem.checkpoint.folder import read_checkpoint
+from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.hub import resolve_folder
 from numpy_erniem.models.base import ErnieMModel
 from numpy_erniem.models.spans import ErnieMForInformationExtraction, ErnieMForQuestionAnswering
 from numpy_erniem.models.texts import ErnieMForMultipleChoice, ErnieMForSequenceClassification
 from numpy_erniem.models.tokens import ErnieMForMaskedLM, ErnieMForTokenClassification
 from numpy_erniem.pretrained import ErnieMPreTrainedModel, nearest
-from numpy_erniem.storage import read_checkpoint
 
 MODELS = (
     ErnieMModel,

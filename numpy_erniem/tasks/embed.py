@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.hub import bundled_checkpoint, resolve_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
+from numpy_erniem.checkpoint.sentence_settings import read_settings
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.sentence_settings import read_settings
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 POOLINGS = ("mean", "cls", "pooler")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.json_files import read_json
+from numpy_erniem.checkpoint.json_files import read_json
 
 from .notices import warn
 from .special import SPECIAL_TOKENS

@@ -6,7 +6,7 @@ import copy
 import os
 from typing import Any, TypeVar
 
-from numpy_erniem.hub import resolve_folder
+from numpy_erniem.checkpoint.hub import resolve_folder
 
 from . import files
 from .limits import Limits

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from numpy_erniem.hub import bundled_checkpoint
-from numpy_erniem.storage import write_folder
+from numpy_erniem.checkpoint.folder import write_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 
 SIZES = {
     "vocab_size": 99,

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from numpy_erniem.conversion.paddle import read_pdparams
-from numpy_erniem.conversion.torch_files import read_torch
+from numpy_erniem.checkpoint.paddle_files import read_pdparams
+from numpy_erniem.checkpoint.torch_files import read_torch
 
 from . import pickles
 from .pickles import array, call, dict_of, name, number, program, storage, tensor, text, tuple_of

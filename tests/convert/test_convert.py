@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
+from numpy_erniem.checkpoint.folder import read_folder, write_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.safetensors_file import STRETCH, Tensor, bfloat16_bits
 from numpy_erniem.cli import main
-from numpy_erniem.hub import bundled_checkpoint
-from numpy_erniem.storage import read_folder, write_folder
-from numpy_erniem.tensors import STRETCH, Tensor, bfloat16_bits
 
 SIZES = {
     "vocab_size": 19,
@@ -175,7 +175,7 @@ def test_a_crash_leaves_nothing(source, tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("numpy_erniem.storage._flush", full)
+    monkeypatch.setattr("numpy_erniem.checkpoint.folder._flush", full)
     with pytest.raises(OSError, match="no space"):
         convert(source, tmp_path / "out")
     assert os.listdir(tmp_path) == ["source"]

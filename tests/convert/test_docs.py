@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from numpy_erniem.conversion.names import our_name
-from numpy_erniem.tensors import read_safetensors
+from numpy_erniem.checkpoint.paddle_names import our_name
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "weights.md"
 

@@ -10,11 +10,11 @@ import pytest
 
 import numpy_erniem
 from numpy_erniem import ErnieMModel, convert
+from numpy_erniem.checkpoint.folder import read_folder
+from numpy_erniem.checkpoint.paddle_files import read_pdparams
+from numpy_erniem.checkpoint.paddle_names import from_paddle, old_paddle_config
+from numpy_erniem.checkpoint.safetensors_file import Tensor
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.conversion.names import from_paddle, old_paddle_config
-from numpy_erniem.conversion.paddle import read_pdparams
-from numpy_erniem.storage import read_folder
-from numpy_erniem.tensors import Tensor
 
 SAMPLES = ["ErnieMModel", "ErnieMForSequenceClassification", "UIEM"]
 WRONG_SIZE = "ignore:config.json says intermediate_size:UserWarning"

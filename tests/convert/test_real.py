@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMModel, convert
-from numpy_erniem.sentence_settings import read_settings
+from numpy_erniem.checkpoint.sentence_settings import read_settings
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import convert
-from numpy_erniem.sentence_settings import read_settings
+from numpy_erniem.checkpoint.sentence_settings import read_settings
 from numpy_erniem.tasks.embed import Embedder
 
 

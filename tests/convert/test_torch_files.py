@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from numpy_erniem.conversion.torch_files import read_torch
-from numpy_erniem.storage import read_folder, read_tensors
-from numpy_erniem.tensors import mapping_of
+from numpy_erniem.checkpoint.folder import read_folder, read_tensors
+from numpy_erniem.checkpoint.safetensors_file import mapping_of
+from numpy_erniem.checkpoint.torch_files import read_torch
 
 from . import pickles
 from .pickles import dict_of, tensor

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMTokenizer, convert
+from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model, varint
-from numpy_erniem.storage import read_folder, write_folder
 
 
 @pytest.fixture

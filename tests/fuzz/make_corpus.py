@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy_erniem.storage import write_folder
+from numpy_erniem.checkpoint.folder import write_folder
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem.checkpoint.folder import read_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.paddle_files import read_pdparams
+from numpy_erniem.checkpoint.paddle_names import old_paddle_config
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
+from numpy_erniem.checkpoint.sentence_settings import read_settings
+from numpy_erniem.checkpoint.torch_files import read_torch
 from numpy_erniem.comparison import read_golden
-from numpy_erniem.conversion.names import old_paddle_config
-from numpy_erniem.conversion.paddle import read_pdparams
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence import sentence_settings
-from numpy_erniem.conversion.torch_files import read_torch
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
-from numpy_erniem.hub import bundled_checkpoint
-from numpy_erniem.json_files import read_json
-from numpy_erniem.sentence_settings import read_settings
-from numpy_erniem.storage import read_folder
-from numpy_erniem.tensors import read_safetensors
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 CORPUS = Path(__file__).parent / "corpus"

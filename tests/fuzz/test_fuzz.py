@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from numpy_erniem.conversion.paddle import read_pdparams
-from numpy_erniem.conversion.torch_files import read_torch
-from numpy_erniem.tensors import read_safetensors
+from numpy_erniem.checkpoint.paddle_files import read_pdparams
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
+from numpy_erniem.checkpoint.torch_files import read_torch
 
 from .mutate import mutate
 from .run import attempt, fuzz

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
+from numpy_erniem.checkpoint.folder import read_safetensors
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli import main
-from numpy_erniem.hub import bundled_checkpoint
 from numpy_erniem.learn import objectives
 from numpy_erniem.learn.objectives import Special
 from numpy_erniem.learn.pretraining import (
@@ -19,7 +20,6 @@ from numpy_erniem.learn.pretraining import (
     read_corpora,
     special_tokens,
 )
-from numpy_erniem.storage import read_safetensors
 from tests.models.conftest import SMALL, redrawn
 
 PAIRS = [("de", "Open the file", "Datei öffnen"), ("ru", "Save all", "Сохранить все")] * 20

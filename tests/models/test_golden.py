@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numpy_erniem
-from numpy_erniem.storage import write_folder
+from numpy_erniem.checkpoint.folder import write_folder
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.npz"))
 

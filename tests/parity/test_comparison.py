@@ -8,10 +8,10 @@ import pytest
 import numpy_erniem
 from numpy_erniem import ErnieMConfig, ErnieMModel, parity
 from numpy_erniem.backend.dispatch import use_backend
+from numpy_erniem.checkpoint.folder import read_folder, write_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli import main
 from numpy_erniem.comparison import Difference, read_golden
-from numpy_erniem.hub import bundled_checkpoint
-from numpy_erniem.storage import read_folder, write_folder
 
 SIZES = {
     "vocab_size": 99,

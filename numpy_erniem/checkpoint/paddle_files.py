@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.conversion.allowed import ORDERED_DICT, Allowed, LongText, shape_of
-from numpy_erniem.conversion.unpickle import unpickle
-from numpy_erniem.tensors import Computed, Tensor, map_file
+from numpy_erniem.checkpoint.allowed import ORDERED_DICT, Allowed, LongText, shape_of
+from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor, map_file
+from numpy_erniem.checkpoint.unpickle import unpickle
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # names inside a Paddle program: no tensors
 SPLIT = "UnpackBigParamInfor@@"  # arrays of a GiB and more, in protocols 2 and 3

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.storage import FORMATS
+from numpy_erniem.checkpoint.folder import FORMATS
 
 BUNDLED = Path(__file__).resolve().parent / "tiny"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.conversion.allowed import ORDERED_DICT, Allowed, natural, shape_of
-from numpy_erniem.conversion.unpickle import unpickle
-from numpy_erniem.tensors import DTYPES, Tensor, map_file
+from numpy_erniem.checkpoint.allowed import ORDERED_DICT, Allowed, natural, shape_of
+from numpy_erniem.checkpoint.safetensors_file import DTYPES, Tensor, map_file
+from numpy_erniem.checkpoint.unpickle import unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
 VERSION = 1001

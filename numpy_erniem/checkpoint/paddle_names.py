@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor
 from numpy_erniem.conversion.report import Report, architecture_of
-from numpy_erniem.json_files import read_json
-from numpy_erniem.tensors import Computed, Tensor
 
 ARCHITECTURES = {"UIEM": "ErnieMForInformationExtraction"}
 QUESTIONS = "ErnieMForQuestionAnswering"

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from numpy_erniem.conversion.allowed import ADVICE, Allowed, AllowList, LongText
+from numpy_erniem.checkpoint.allowed import ADVICE, Allowed, AllowList, LongText
 
 LONGEST_TEXT = 1 << 16  # a longer string is tensor data in disguise, and stays in the file
 OPCODES_AT_LEAST = 100_000  # what any file may have; more only where it has the bytes of tensors

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.json_files import parse_object
+from numpy_erniem.checkpoint.json_files import parse_object
 
 LONGEST_HEADER = 100_000_000  # the format's own limit, in bytes
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.json_files import read_json
+from numpy_erniem.checkpoint.json_files import read_json
 
 FILE = "sentence_embedding.json"
 POOLINGS = ("mean", "cls")

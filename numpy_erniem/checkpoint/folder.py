@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpy_erniem.json_files import read_json
-from numpy_erniem.tensors import (
+from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.safetensors_file import (
     DTYPES,
     Tensor,
     bytes_of,
@@ -27,13 +27,13 @@ KIND_OF = {np.dtype(code).str: kind for kind, code in DTYPES.items() if kind != 
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    from numpy_erniem.conversion.torch_files import read_torch
+    from numpy_erniem.checkpoint.torch_files import read_torch
 
     return read_torch(path)
 
 
 def _read_pdparams(path: Path) -> dict[str, Tensor]:
-    from numpy_erniem.conversion.paddle import read_pdparams
+    from numpy_erniem.checkpoint.paddle_files import read_pdparams
 
     return read_pdparams(path)
 
@@ -83,7 +83,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _paddle(
     config: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from numpy_erniem.conversion.names import from_paddle
+    from numpy_erniem.checkpoint.paddle_names import from_paddle
 
     return from_paddle(config, tensors)[:2]
 
@@ -98,7 +98,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if (folder / CONFIG).is_file():
         return read_json(folder / CONFIG)
     if (folder / OLD_PADDLE_CONFIG).is_file():
-        from numpy_erniem.conversion.names import old_paddle_config
+        from numpy_erniem.checkpoint.paddle_names import old_paddle_config
 
         return old_paddle_config(folder / OLD_PADDLE_CONFIG)
     raise FileNotFoundError(f"{folder} has no {CONFIG}; is it a checkpoint folder?")

@@ -1,0 +1,1 @@
+"""Checkpoint files: names to tensors."""
