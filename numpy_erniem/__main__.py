@@ -2,6 +2,6 @@
 
 import sys
 
-from numpy_erniem.cli import main
+from numpy_erniem.cli.main import main
 
 sys.exit(main())

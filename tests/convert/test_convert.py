@@ -12,7 +12,7 @@ from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.safetensors_file import STRETCH, Tensor, bfloat16_bits
-from numpy_erniem.cli import main
+from numpy_erniem.cli.main import main
 
 SIZES = {
     "vocab_size": 19,

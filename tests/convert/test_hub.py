@@ -215,7 +215,7 @@ def test_one_format_is_needed_the_first_that_is_there():
 
 
 def test_the_command_takes_a_name(hub, ask):
-    code = f"from numpy_erniem.cli import main; main(['embed', 'a', '--model', {NAME!r}])"
+    code = f"from numpy_erniem.cli.main import main; main(['embed', 'a', '--model', {NAME!r}])"
     assert json.loads(ask(code))["text"] == "a"
     code = code.replace("main([", "raise SystemExit(main([").replace("])", "]))")
     assert "no revision 'v9'" in ask(code.replace("'a', ", "'a', '--revision', 'v9', "), good=False)

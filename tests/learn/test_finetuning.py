@@ -10,7 +10,7 @@ from numpy_erniem import (
     ErnieMModel,
     ErnieMTokenizer,
 )
-from numpy_erniem.cli import main
+from numpy_erniem.cli.main import main
 from numpy_erniem.learn.finetuning import classify, retrieve, tag
 from numpy_erniem.learn.training import Plan
 

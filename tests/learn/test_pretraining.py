@@ -9,7 +9,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
-from numpy_erniem.cli import main
+from numpy_erniem.cli.main import main
 from numpy_erniem.learn import objectives
 from numpy_erniem.learn.objectives import Special
 from numpy_erniem.learn.pretraining import (

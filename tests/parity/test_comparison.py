@@ -10,7 +10,7 @@ from numpy_erniem import ErnieMConfig, ErnieMModel, parity
 from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
-from numpy_erniem.cli import main
+from numpy_erniem.cli.main import main
 from numpy_erniem.comparison import Difference, read_golden
 
 SIZES = {

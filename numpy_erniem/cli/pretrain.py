@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from numpy_erniem.commands.finetune import PLAN, add_plan, data_of, plan_of, write_plot
+from numpy_erniem.cli.finetune import PLAN, add_plan, data_of, plan_of, write_plot
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.learn.objectives import MASKED_SHARE
 from numpy_erniem.learn.pretraining import (

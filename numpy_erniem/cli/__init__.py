@@ -1,0 +1,1 @@
+"""The command `erniem`: one module per command."""
