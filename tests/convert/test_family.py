@@ -8,7 +8,7 @@ import pytest
 import numpy_erniem
 from numpy_erniem import ErnieMModel, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from numpy_erniem.conversion.family import DIFFERS, FAMILY, from_family
+from numpy_erniem.conversion.xlm_roberta import DIFFERS, FAMILY, from_family
 
 SIZES = {
     "vocab_size": 99,

@@ -19,9 +19,9 @@ from numpy_erniem.checkpoint.safetensors_file import FLOATS, Tensor, bytes_of
 from numpy_erniem.checkpoint.sentence_settings import FILE, read_settings
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
-from numpy_erniem.conversion.family import from_family
 from numpy_erniem.conversion.report import Report, architecture_of
 from numpy_erniem.conversion.sentence import sentence_settings
+from numpy_erniem.conversion.xlm_roberta import from_family
 from numpy_erniem.weights import PREFIX, encoder_shapes
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
