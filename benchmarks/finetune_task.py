@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from numpy_erniem import set_num_threads
 from numpy_erniem.learn import Plan, classify, schedule
 from numpy_erniem.learn.batches import Batches, pad
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 
 PROGRAMS = (
     "calibre",

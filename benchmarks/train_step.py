@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
 from numpy_erniem.learn import trainable, value_and_grad
 from numpy_erniem.learn.optimizer import AdamW, clip
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 
 V, MASKED, RATE = 12_000, 0.2, 1e-3
 SIZES = {  # layers, width, heads, batch, tokens

@@ -16,7 +16,7 @@ _PUBLIC = {
     "ErnieMForSequenceClassification": "models",
     "ErnieMForTokenClassification": "models",
     "ErnieMModel": "models",
-    "ErnieMPreTrainedModel": "pretrained",
+    "ErnieMPreTrainedModel": "models.pretrained",
     "ErnieMTokenizer": "tokenizer",
     "backend_report": "backend.dispatch",
     "bundled_checkpoint": "checkpoint.hub",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.inputs import Inputs
 from numpy_erniem.layers import KeyValue, embeddings, encoder_layer, pooler
+from numpy_erniem.models.inputs import Inputs
 
 
 @dataclass

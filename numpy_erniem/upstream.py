@@ -10,7 +10,7 @@ import numpy as np
 from numpy_erniem.checkpoint.folder import INDEX, SINGLE, read_checkpoint
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.weights import match_prefix
+from numpy_erniem.models.weights import match_prefix
 
 Numbers = dict[str, np.ndarray]
 

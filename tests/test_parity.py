@@ -165,7 +165,7 @@ def test_base_size_equals_upstream(pair, backend, rng, close):
 @pytest.mark.parametrize("kind", POSITION_TYPES)
 def test_our_torch_reference_agrees(kind, backend, rng, close):
     torch = pytest.importorskip("torch")
-    from numpy_erniem.weights import flatten
+    from numpy_erniem.models.weights import flatten
     from tests.reference import forward
 
     config = ErnieMConfig(**{**SMALL, "position_embedding_type": kind})

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from numpy_erniem import ErnieMConfig, ErnieMModel
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.safetensors_file import mapping_of
-from numpy_erniem.weights import (
+from numpy_erniem.models.weights import (
     WORDS,
     encoder_shapes,
     flatten,
@@ -169,7 +169,7 @@ def test_nan_in_a_word_row_of_a_large_table_is_named_when_looked_up(folder, monk
         flat[WORDS][5, 2] = np.nan
 
     rewrite(folder, spoil)
-    monkeypatch.setattr("numpy_erniem.weights.CHECKED_AT_LOOKUP", 10)
+    monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = ErnieMModel.from_pretrained(folder)

@@ -25,7 +25,6 @@ from train_tiny import SEED, SIZES, measure, write_json
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.heads import word_scores
-from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.learn.batches import Batches
 from numpy_erniem.learn.finetuning import retrieve
 from numpy_erniem.learn.layers import encode
@@ -34,6 +33,7 @@ from numpy_erniem.learn.pretraining import Corpus, Phase, read_corpora, save_all
 from numpy_erniem.learn.training import Plan, Trainer
 from numpy_erniem.learn.value import trainable
 from numpy_erniem.losses import IGNORED, cross_entropy
+from numpy_erniem.models.inputs import prepare_inputs
 
 BATCH, RATE, LONGEST, SHARE = 64, 2e-3, 16, 0.25  # short sentences: more steps an hour
 PAIRS, RETRIEVE_RATE, RETRIEVE_LONGEST = 64, 1e-3, 32

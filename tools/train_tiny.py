@@ -36,8 +36,8 @@ from numpy_erniem.learn.pretraining import (
 from numpy_erniem.learn.retrieval import retrieval_scores
 from numpy_erniem.learn.training import Plan, Trainer
 from numpy_erniem.learn.value import trainable
+from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer.pieces import cut_piece
-from numpy_erniem.weights import flatten
 
 LANGUAGES = ("de", "ru", "el", "ar", "hi", "th", "zh", "ja", "ko")
 LICENCES = {  # of the rows taken, by the beginning of their source; none is under the GPL alone

@@ -28,7 +28,7 @@ from numpy_erniem.models import (
     ErnieMForTokenClassification,
     ErnieMModel,
 )
-from numpy_erniem.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 Labelled = Sequence[tuple[str, str | None, str]]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy_erniem import heads
 from numpy_erniem.activations import sigmoid
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.inputs import as_array
 from numpy_erniem.learn.gradients import dropout, linear
 from numpy_erniem.learn.layers import pooler
 from numpy_erniem.learn.trees import Gradients
@@ -27,8 +26,9 @@ from numpy_erniem.models import (
     ErnieMForSequenceClassification,
     ErnieMForTokenClassification,
 )
+from numpy_erniem.models.inputs import as_array
+from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.ops import softmax
-from numpy_erniem.weights import PREFIX
 
 Weights = Mapping[str, Any]
 Graded = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.inputs import Inputs
 from numpy_erniem.layers import FIRST_POSITION, Attending, distance_vectors, split_heads
 from numpy_erniem.learn.gradients import (
     Backward,
@@ -27,6 +26,7 @@ from numpy_erniem.learn.gradients import (
 )
 from numpy_erniem.learn.threads import cut, in_threads
 from numpy_erniem.learn.trees import Gradients, total
+from numpy_erniem.models.inputs import Inputs
 
 Weights = Mapping[str, Any]
 Random = np.random.Generator | None

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem import heads
-from numpy_erniem.inputs import prepare_inputs
 from numpy_erniem.learn import objectives
 from numpy_erniem.learn.batches import Batches
 from numpy_erniem.learn.files import read_monolingual, read_pairs
@@ -19,8 +18,9 @@ from numpy_erniem.learn.objectives import OBJECTIVES, PARALLEL, Masked, Sentence
 from numpy_erniem.learn.trees import Gradients
 from numpy_erniem.learn.value import value_and_grad
 from numpy_erniem.models import ErnieMForMaskedLM
+from numpy_erniem.models.inputs import prepare_inputs
+from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.weights import PREFIX
 
 ENGLISH = "en"
 

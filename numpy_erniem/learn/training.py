@@ -21,8 +21,8 @@ from numpy_erniem.learn.checkpoints import (
 from numpy_erniem.learn.optimizer import DECAYS, AdamW, clip, layer_factors, nonfinite, schedule
 from numpy_erniem.learn.threads import available_cores
 from numpy_erniem.learn.trees import Gradients, add
-from numpy_erniem.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.weights import flatten
 
 # (model, micro-step, generator) -> loss and gradients
 Grade = Callable[[ErnieMPreTrainedModel, int, np.random.Generator], tuple[float, Gradients]]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.inputs import as_array
 from numpy_erniem.learn.gradients import add_norm, column_sums, linear
 from numpy_erniem.learn.threads import cut, in_threads
 from numpy_erniem.learn.trees import Gradients
 from numpy_erniem.losses import IGNORED, cross_entropy
+from numpy_erniem.models.inputs import as_array
 from numpy_erniem.ops import CACHE_BLOCK
 
 Weights = Mapping[str, Any]

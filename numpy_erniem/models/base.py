@@ -3,8 +3,8 @@
 from typing import Any
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.outputs import BaseModelOutput
-from numpy_erniem.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.outputs import BaseModelOutput
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 
 
 class ErnieMModel(ErnieMPreTrainedModel):

@@ -5,9 +5,9 @@ from typing import Any
 from numpy_erniem import heads
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import cross_entropy
-from numpy_erniem.outputs import MaskedLMOutput, TokenClassifierOutput
-from numpy_erniem.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.weights import Shapes, linear_shapes, norm_shapes
+from numpy_erniem.models.outputs import MaskedLMOutput, TokenClassifierOutput
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.weights import Shapes, linear_shapes, norm_shapes
 
 
 class ErnieMForTokenClassification(ErnieMPreTrainedModel):

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.reference import attention, linear, norm
 
 FUNCTIONS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem.learn import AdamW, clip, schedule, trainable, value_and_grad
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.learn.conftest import make
 from tests.models.conftest import T, V
 

@@ -12,7 +12,7 @@ from numpy_erniem.learn.retrieval import (
     precision_at_1,
     retrieval_scores,
 )
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.learn.conftest import compare_gradients, in_dtype
 from tests.models.conftest import SMALL, redrawn
 

@@ -16,7 +16,7 @@ from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.learn import trainable, value_and_grad
 from numpy_erniem.learn.batches import Batches, pad
 from numpy_erniem.learn.training import Plan, Trainer
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.learn.conftest import make
 from tests.models.conftest import T, V
 

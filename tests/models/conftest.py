@@ -8,7 +8,7 @@ import pytest
 
 import numpy_erniem
 from numpy_erniem import ErnieMConfig
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 
 B, C, T, D, H, F, V, L = 2, 4, 7, 12, 3, 37, 99, 2
 

@@ -13,7 +13,7 @@ from numpy_erniem import (
     ErnieMForSequenceClassification,
     ErnieMModel,
 )
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.models.conftest import HEADS, NAMES, SMALL, D, L, same_weights
 
 BY_NAME = dict(zip(NAMES, HEADS, strict=True))

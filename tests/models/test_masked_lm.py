@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.models.conftest import HEADS, SMALL, B, D, H, L, T, V
 
 HEAD = HEADS[-1]

@@ -8,7 +8,7 @@ from numpy_erniem import (
     ErnieMForSequenceClassification,
     ErnieMModel,
 )
-from numpy_erniem.weights import flatten
+from numpy_erniem.models.weights import flatten
 from tests.models.conftest import HEADS, NAMES, SMALL, B, D, F, H, L, T, V, same_weights
 
 BY_NAME = dict(zip(NAMES, HEADS, strict=True))

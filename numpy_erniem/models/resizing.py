@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.weights import PREFIX, WORDS
+from numpy_erniem.models.weights import PREFIX, WORDS
 
 LM_BIAS = "lm_head.bias"  # the only tensor but the embedding that has a row per word
 

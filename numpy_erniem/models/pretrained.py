@@ -17,11 +17,17 @@ from numpy_erniem.checkpoint.folder import read_checkpoint, read_folder, write_f
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.config import ALIASES, ErnieMConfig
 from numpy_erniem.encoder import Encoded
-from numpy_erniem.inputs import prepare_inputs
-from numpy_erniem.outputs import ModelOutput
-from numpy_erniem.parts import encode_in_parts
-from numpy_erniem.surgery import also_pruned, rounded_up, with_table, with_words, without_heads
-from numpy_erniem.weights import (
+from numpy_erniem.models.chunking import encode_in_parts
+from numpy_erniem.models.inputs import prepare_inputs
+from numpy_erniem.models.outputs import ModelOutput
+from numpy_erniem.models.resizing import (
+    also_pruned,
+    rounded_up,
+    with_table,
+    with_words,
+    without_heads,
+)
+from numpy_erniem.models.weights import (
     PREFIX,
     Shapes,
     encoder_shapes,
