@@ -23,7 +23,7 @@ _PUBLIC = {
     "convert": "conversion",
     "embed": "tasks.embed",
     "load": "models",
-    "parity": "comparison",
+    "parity": "parity.compare",
     "get_num_threads": "backend.dispatch",
     "reset_backend_report": "backend.dispatch",
     "set_num_threads": "backend.dispatch",

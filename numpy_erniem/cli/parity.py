@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
-    from numpy_erniem.comparison import parity
+    from numpy_erniem.parity.compare import parity
 
     report = parity(
         options.checkpoint,

@@ -15,10 +15,10 @@ from numpy_erniem.checkpoint.paddle_names import old_paddle_config
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.checkpoint.sentence_settings import read_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
-from numpy_erniem.comparison import read_golden
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
+from numpy_erniem.parity.compare import read_golden
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 CORPUS = Path(__file__).parent / "corpus"

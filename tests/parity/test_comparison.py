@@ -11,7 +11,7 @@ from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
-from numpy_erniem.comparison import Difference, read_golden
+from numpy_erniem.parity.compare import Difference, read_golden
 
 SIZES = {
     "vocab_size": 99,

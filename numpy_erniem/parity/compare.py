@@ -15,7 +15,13 @@ from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.upstream import Numbers, arranged, named, upstream_numbers, upstream_versions
+from numpy_erniem.parity.upstream import (
+    Numbers,
+    arranged,
+    named,
+    upstream_numbers,
+    upstream_versions,
+)
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
 TEXTS = (

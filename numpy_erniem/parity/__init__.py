@@ -1,0 +1,1 @@
+"""Our numbers against upstream's."""
