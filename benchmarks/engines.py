@@ -31,7 +31,7 @@ def native(folder: Path, threads: int) -> Forward:
 def native_from_text(folder: Path, threads: int) -> Forward:
     """Ours with its tokenizer, after the vector of a first text."""
     from numpy_erniem.backend.dispatch import set_num_threads
-    from numpy_erniem.tasks.embed import Embedder
+    from numpy_erniem.pipelines.embed import Embedder
 
     os.environ["NUMPY_ERNIEM_BACKEND"] = "native"
     set_num_threads(threads)

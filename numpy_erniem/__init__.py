@@ -21,7 +21,7 @@ _PUBLIC = {
     "backend_report": "backend.dispatch",
     "bundled_checkpoint": "checkpoint.hub",
     "convert": "conversion",
-    "embed": "tasks.embed",
+    "embed": "pipelines.embed",
     "load": "models",
     "parity": "parity.compare",
     "get_num_threads": "backend.dispatch",

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from numpy_erniem.tasks import embed as module
 
 from numpy_erniem import (
     ErnieMModel,
@@ -14,8 +15,7 @@ from numpy_erniem import (
     reset_backend_report,
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from numpy_erniem.tasks import embed as module
-from numpy_erniem.tasks.embed import Embedder, batches_by_length
+from numpy_erniem.pipelines.embed import Embedder, batches_by_length
 
 TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]
 

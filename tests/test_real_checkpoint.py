@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMModel, ErnieMTokenizer
-from numpy_erniem.tasks.embed import Embedder
+from numpy_erniem.pipelines.embed import Embedder
 
 ENGLISH = [
     "Where is the nearest train station?",

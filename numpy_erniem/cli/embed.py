@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from numpy_erniem.tasks.embed import BATCH_TOKENS, POOLINGS, Embedder, normalize_rows
+from numpy_erniem.pipelines.embed import BATCH_TOKENS, POOLINGS, Embedder, normalize_rows
 
 HANDFUL = 12  # texts whose similarities fit on a screen
 

@@ -7,7 +7,7 @@ import pytest
 
 from numpy_erniem import convert
 from numpy_erniem.checkpoint.sentence_settings import read_settings
-from numpy_erniem.tasks.embed import Embedder
+from numpy_erniem.pipelines.embed import Embedder
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Texts in, results out: one module per task."""
