@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.fonts import readable
+from numpy_erniem.plots.fonts import readable
 
 INSTALL = "pictures need matplotlib: pip install 'numpy-erniem[plot]'"
 LARGE, SMALL = 14, 11  # font sizes
