@@ -24,9 +24,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from numpy_erniem import set_num_threads
-from numpy_erniem.learn import Plan, classify, schedule
-from numpy_erniem.learn.batches import Batches, pad
 from numpy_erniem.models.weights import flatten
+from numpy_erniem.training import Plan, classify, schedule
+from numpy_erniem.training.batches import Batches, pad
 
 PROGRAMS = (
     "calibre",
@@ -104,7 +104,7 @@ def theirs(weights, config, plan, data, padding):
     import torch
     from torch.nn import functional
 
-    from tests.learn import oracle
+    from tests.training import oracle
 
     torch.set_num_threads(plan.threads)
     flat = {k: torch.nn.Parameter(torch.from_numpy(v)) for k, v in weights.items()}

@@ -21,9 +21,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
-from numpy_erniem.learn import trainable, value_and_grad
-from numpy_erniem.learn.optimizer import AdamW, clip
 from numpy_erniem.models.weights import flatten
+from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.optimizer import AdamW, clip
 
 V, MASKED, RATE = 12_000, 0.2, 1e-3
 SIZES = {  # layers, width, heads, batch, tokens
@@ -69,7 +69,7 @@ def theirs(size, threads):
     import torch
     from torch.nn import functional
 
-    from tests.learn import oracle
+    from tests.training import oracle
 
     torch.set_num_threads(threads)
     model, batch = setting(size)

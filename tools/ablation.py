@@ -25,15 +25,15 @@ from train_tiny import SEED, SIZES, measure, write_json
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.heads import word_scores
-from numpy_erniem.learn.batches import Batches
-from numpy_erniem.learn.finetuning import retrieve
-from numpy_erniem.learn.layers import encode
-from numpy_erniem.learn.objectives import PARALLEL, Masked, Special
-from numpy_erniem.learn.pretraining import Corpus, Phase, read_corpora, save_all, special_tokens
-from numpy_erniem.learn.training import Plan, Trainer
-from numpy_erniem.learn.value import trainable
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.models.inputs import prepare_inputs
+from numpy_erniem.training.batches import Batches
+from numpy_erniem.training.finetuning import retrieve
+from numpy_erniem.training.layers import encode
+from numpy_erniem.training.objectives import PARALLEL, Masked, Special
+from numpy_erniem.training.pretraining import Corpus, Phase, read_corpora, save_all, special_tokens
+from numpy_erniem.training.training import Plan, Trainer
+from numpy_erniem.training.value import trainable
 
 BATCH, RATE, LONGEST, SHARE = 64, 2e-3, 16, 0.25  # short sentences: more steps an hour
 PAIRS, RETRIEVE_RATE, RETRIEVE_LONGEST = 64, 1e-3, 32

@@ -13,10 +13,6 @@ import numpy as np
 from numpy_erniem import heads
 from numpy_erniem.activations import sigmoid
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.learn.gradients import dropout, linear
-from numpy_erniem.learn.layers import pooler
-from numpy_erniem.learn.trees import Gradients
-from numpy_erniem.learn.words import word_loss
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.models import (
     ErnieMForInformationExtraction,
@@ -29,6 +25,10 @@ from numpy_erniem.models import (
 from numpy_erniem.models.inputs import as_array
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.ops import softmax
+from numpy_erniem.training.gradients import dropout, linear
+from numpy_erniem.training.layers import pooler
+from numpy_erniem.training.trees import Gradients
+from numpy_erniem.training.words import word_loss
 
 Weights = Mapping[str, Any]
 Graded = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights

@@ -5,13 +5,13 @@ import pytest
 
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.config import POSITION_EMBEDDING_TYPES
-from numpy_erniem.learn import value_and_grad
-from tests.learn.conftest import RELATIVE, compare_gradients, in_dtype, make
+from numpy_erniem.training import value_and_grad
 from tests.models.conftest import HEADS, B, D, H, L, T, V
+from tests.training.conftest import RELATIVE, compare_gradients, in_dtype, make
 
 pytest.importorskip("torch")
 
-from tests.learn import oracle
+from tests.training import oracle
 
 TAGS = np.array([[-100, 1, 0, 4, 3, 2, -100], [-100, 2, 2, 0, -100, -100, -100]])
 
@@ -97,7 +97,7 @@ def test_every_problem_of_classification(problem, labels, dtype, rng):
 
 
 def test_a_vocabulary_in_several_blocks(dtype, rng, monkeypatch):
-    monkeypatch.setattr("numpy_erniem.learn.words.LARGEST_SCORES", 2 * V)
+    monkeypatch.setattr("numpy_erniem.training.words.LARGEST_SCORES", 2 * V)
     labels = np.where(rng.random((B, T)) < 0.7, rng.integers(0, V, (B, T)), -100)
     model = make("ErnieMForMaskedLM", dtype)
     check(model, {"input_ids": rng.integers(2, V, (B, T)), "labels": labels})

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from numpy_erniem.learn.optimizer import (
+from numpy_erniem.training.optimizer import (
     AdamW,
     clip,
     cosine_decay,
@@ -11,7 +11,7 @@ from numpy_erniem.learn.optimizer import (
     nonfinite,
     schedule,
 )
-from numpy_erniem.learn.trees import SparseRows
+from numpy_erniem.training.trees import SparseRows
 
 SHAPES = {"table": (37, 5), "deep.weight": (11, 7), "bias": (13,)}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from numpy_erniem.config import POSITION_EMBEDDING_TYPES
-from numpy_erniem.learn import trainable, value_and_grad
-from numpy_erniem.learn.gradients import dropout
-from numpy_erniem.learn.layers import encode
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.weights import flatten
-from tests.learn.conftest import compare_gradients, dense, in_dtype, make
+from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.gradients import dropout
+from numpy_erniem.training.layers import encode
 from tests.models.conftest import HEADS, B, L, T, V
+from tests.training.conftest import compare_gradients, dense, in_dtype, make
 
 STEP = 1e-5
 DROPOUT = {

@@ -15,7 +15,8 @@ import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.layers import FIRST_POSITION, Attending, distance_vectors, split_heads
-from numpy_erniem.learn.gradients import (
+from numpy_erniem.models.inputs import Inputs
+from numpy_erniem.training.gradients import (
     Backward,
     add_norm,
     attention,
@@ -24,9 +25,8 @@ from numpy_erniem.learn.gradients import (
     linear,
     looked_up,
 )
-from numpy_erniem.learn.threads import cut, in_threads
-from numpy_erniem.learn.trees import Gradients, total
-from numpy_erniem.models.inputs import Inputs
+from numpy_erniem.training.threads import cut, in_threads
+from numpy_erniem.training.trees import Gradients, total
 
 Weights = Mapping[str, Any]
 Random = np.random.Generator | None

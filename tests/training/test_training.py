@@ -13,12 +13,12 @@ import pytest
 
 from numpy_erniem import ErnieMForTokenClassification
 from numpy_erniem.checkpoint.folder import read_safetensors
-from numpy_erniem.learn import trainable, value_and_grad
-from numpy_erniem.learn.batches import Batches, pad
-from numpy_erniem.learn.training import Plan, Trainer
 from numpy_erniem.models.weights import flatten
-from tests.learn.conftest import make
+from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.batches import Batches, pad
+from numpy_erniem.training.training import Plan, Trainer
 from tests.models.conftest import T, V
+from tests.training.conftest import make
 
 RATES = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 
@@ -99,7 +99,7 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path, stop):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from tests.learn import test_training
+from tests.training import test_training
 def slow(*arguments):
     time.sleep(0.02)
     return test_training.grade(*arguments)
@@ -169,7 +169,7 @@ def test_a_weight_that_is_nan_is_named(tmp_path):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from tests.learn import test_training
+from tests.training import test_training
 trainer = test_training.trainer(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.learn.batches import pad
-from numpy_erniem.learn.heads import Graded, cross_entropy_slope, label
-from numpy_erniem.learn.layers import encode
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import PREFIX
+from numpy_erniem.training.batches import pad
+from numpy_erniem.training.heads import Graded, cross_entropy_slope, label
+from numpy_erniem.training.layers import encode
 
 TEMPERATURE = 0.05
 BATCH_TOKENS = 4096

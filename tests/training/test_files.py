@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from numpy_erniem.learn import files
+from numpy_erniem.training import files
 
 
 @pytest.fixture

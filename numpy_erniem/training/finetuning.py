@@ -17,11 +17,6 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
-from numpy_erniem.learn.batches import Batches, pad
-from numpy_erniem.learn.files import read_labelled, read_pairs, read_tagged
-from numpy_erniem.learn.retrieval import TEMPERATURE, contrast, paired_batch, retrieval_scores
-from numpy_erniem.learn.training import Evaluate, Grade, Plan, Trainer
-from numpy_erniem.learn.value import trainable, value_and_grad
 from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import (
     ErnieMForSequenceClassification,
@@ -30,6 +25,11 @@ from numpy_erniem.models import (
 )
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
+from numpy_erniem.training.batches import Batches, pad
+from numpy_erniem.training.files import read_labelled, read_pairs, read_tagged
+from numpy_erniem.training.retrieval import TEMPERATURE, contrast, paired_batch, retrieval_scores
+from numpy_erniem.training.training import Evaluate, Grade, Plan, Trainer
+from numpy_erniem.training.value import trainable, value_and_grad
 
 Labelled = Sequence[tuple[str, str | None, str]]
 Tagged = Sequence[tuple[list[str], list[str]]]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.heads import fold_choices
-from numpy_erniem.learn.heads import HEADS, Head
-from numpy_erniem.learn.layers import encode
-from numpy_erniem.learn.trees import Gradients, add
 from numpy_erniem.models import ErnieMForMultipleChoice
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ENCODER_ARGUMENTS, ErnieMPreTrainedModel
 from numpy_erniem.models.weights import PREFIX, flatten, nest
+from numpy_erniem.training.heads import HEADS, Head
+from numpy_erniem.training.layers import encode
+from numpy_erniem.training.trees import Gradients, add
 
 NOT_FOR_TRAINING = (
     "past_key_values",

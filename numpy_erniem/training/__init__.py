@@ -8,12 +8,12 @@ training    the loop; batches, checkpoints, files
 finetuning  classify, tag, retrieve; pretraining, retrieval
 """
 
-from numpy_erniem.learn.finetuning import classify, retrieve, tag
-from numpy_erniem.learn.objectives import OBJECTIVES
-from numpy_erniem.learn.optimizer import AdamW, clip, layer_factors, schedule
-from numpy_erniem.learn.pretraining import Phase, Pretraining
-from numpy_erniem.learn.training import Plan, Trainer
-from numpy_erniem.learn.value import trainable, value_and_grad
+from numpy_erniem.training.finetuning import classify, retrieve, tag
+from numpy_erniem.training.objectives import OBJECTIVES
+from numpy_erniem.training.optimizer import AdamW, clip, layer_factors, schedule
+from numpy_erniem.training.pretraining import Phase, Pretraining
+from numpy_erniem.training.training import Plan, Trainer
+from numpy_erniem.training.value import trainable, value_and_grad
 
 __all__ = [
     "OBJECTIVES",

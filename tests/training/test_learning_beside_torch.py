@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from numpy_erniem.learn import AdamW, clip, schedule, trainable, value_and_grad
 from numpy_erniem.models.weights import flatten
-from tests.learn.conftest import make
+from numpy_erniem.training import AdamW, clip, schedule, trainable, value_and_grad
 from tests.models.conftest import T, V
+from tests.training.conftest import make
 
 torch = pytest.importorskip("torch")
 
-from tests.learn import oracle  # noqa: E402, it needs torch
+from tests.training import oracle  # noqa: E402, it needs torch
 
 STEPS, BATCH, CLASSES = 120, 32, 5
 

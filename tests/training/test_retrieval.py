@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
-from numpy_erniem.learn import trainable, value_and_grad
-from numpy_erniem.learn.retrieval import (
+from numpy_erniem.models.weights import flatten
+from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.retrieval import (
     contrast,
     embed,
     paired_batch,
     precision_at_1,
     retrieval_scores,
 )
-from numpy_erniem.models.weights import flatten
-from tests.learn.conftest import compare_gradients, in_dtype
 from tests.models.conftest import SMALL, redrawn
+from tests.training.conftest import compare_gradients, in_dtype
 
 SOURCES = [[0, 5, 6, 2], [0, 7, 2], [0, 8, 9, 10, 2]]
 TARGETS = [[0, 50, 60, 61, 62, 2], [0, 70, 2], [0, 80, 2]]
@@ -40,7 +40,7 @@ def test_the_loss_is_symmetric_cross_entropy_of_cosines():
 
 def test_gradients_equal_torch(dtype):
     torch = pytest.importorskip("torch")
-    from tests.learn import oracle
+    from tests.training import oracle
 
     mine, batch = model(dtype), paired_batch(SOURCES, TARGETS, 1, 0.3)
     flat = {k: torch.tensor(v, requires_grad=True) for k, v in flatten(mine.weights).items()}
@@ -72,7 +72,7 @@ def test_a_repeated_text_is_no_negative():
 
 
 def test_it_can_be_learned():
-    from numpy_erniem.learn.optimizer import AdamW
+    from numpy_erniem.training.optimizer import AdamW
 
     mine, batch = trainable(model("float32")), paired_batch(SOURCES, TARGETS, 1)
     optimizer = AdamW(1e-2)

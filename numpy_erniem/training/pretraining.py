@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem import heads
-from numpy_erniem.learn import objectives
-from numpy_erniem.learn.batches import Batches
-from numpy_erniem.learn.files import read_monolingual, read_pairs
-from numpy_erniem.learn.layers import encode
-from numpy_erniem.learn.objectives import OBJECTIVES, PARALLEL, Masked, Sentences, Special
-from numpy_erniem.learn.trees import Gradients
-from numpy_erniem.learn.value import value_and_grad
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.tokenizer import ErnieMTokenizer
+from numpy_erniem.training import objectives
+from numpy_erniem.training.batches import Batches
+from numpy_erniem.training.files import read_monolingual, read_pairs
+from numpy_erniem.training.layers import encode
+from numpy_erniem.training.objectives import OBJECTIVES, PARALLEL, Masked, Sentences, Special
+from numpy_erniem.training.trees import Gradients
+from numpy_erniem.training.value import value_and_grad
 
 ENGLISH = "en"
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.folder import read_safetensors, write_text
-from numpy_erniem.learn.optimizer import AdamW
+from numpy_erniem.training.optimizer import AdamW
 
 RUN, STATE, REPORT = "run.json", "state.safetensors", "report.json"
 
