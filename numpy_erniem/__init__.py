@@ -23,7 +23,7 @@ _PUBLIC = {
     "convert": "conversion",
     "embed": "pipelines.embed",
     "load": "models",
-    "parity": "parity.compare",
+    "check_parity": "parity.compare",
     "get_num_threads": "backend.dispatch",
     "reset_backend_report": "backend.dispatch",
     "set_num_threads": "backend.dispatch",

@@ -13,8 +13,20 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.layers import KeyValue, embeddings, encoder_layer, pooler
-from numpy_erniem.models.inputs import Inputs
+from numpy_erniem.layers import Attending, KeyValue, embeddings, encoder_layer, pooler
+
+
+@dataclass
+class Inputs:
+    """Checked arguments of a forward pass. T tokens come after P past ones; S = P + T."""
+
+    input_ids: np.ndarray | None  # (B, T) int64
+    inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
+    position_ids: np.ndarray  # (B or 1, T) int64
+    attending: list[Attending]  # per layer: masks, and the past
+    keep_key_values: bool = False
+    keep_hidden_states: bool = False
+    keep_attentions: bool = False
 
 
 @dataclass

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import bce_with_logits, cross_entropy, mse
-from numpy_erniem.models.inputs import as_array
 from numpy_erniem.ops import layer_norm, linear
 
 Weights = Mapping[str, Any]

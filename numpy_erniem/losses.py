@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.models.inputs import as_array
+from numpy_erniem.checks import as_array
 
 IGNORED = -100  # a label that cross entropy leaves out, as in torch
 

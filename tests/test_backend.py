@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from numpy_erniem.backend import dispatch
+from numpy_erniem.backend import dispatch as backend
 from numpy_erniem.backend.dispatch import (
     Declined,
     accelerated,

@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from numpy_erniem.commands import embed as command
 
 from numpy_erniem import bundled_checkpoint, embed
+from numpy_erniem.cli import embed as command
 from numpy_erniem.cli.main import main
 
 TEXTS = ["Open a file", "打开文件", "Datei öffnen"]

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from numpy_erniem.tasks import embed as module
 
 from numpy_erniem import (
     ErnieMModel,
@@ -15,6 +14,7 @@ from numpy_erniem import (
     reset_backend_report,
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
+from numpy_erniem.pipelines import embed as module
 from numpy_erniem.pipelines.embed import Embedder, batches_by_length
 
 TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]

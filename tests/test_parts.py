@@ -9,9 +9,9 @@ from numpy_erniem import (
     ErnieMConfig,
     ErnieMForSequenceClassification,
     ErnieMModel,
-    parts,
     use_backend,
 )
+from numpy_erniem.models import chunking as parts
 
 B, T, H, L = 5, 6, 3, 2
 SIZES = {"hidden_size": 12, "num_attention_heads": H, "num_hidden_layers": L}

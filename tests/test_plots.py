@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from numpy_erniem import fonts, plots
+from numpy_erniem import plots
+from numpy_erniem.plots import fonts
 
 pytest.importorskip("matplotlib").use("Agg")
 

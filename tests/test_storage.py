@@ -7,7 +7,7 @@ import stat
 import numpy as np
 import pytest
 
-from numpy_erniem.checkpoint import folder
+from numpy_erniem.checkpoint import folder as storage
 from numpy_erniem.checkpoint.folder import read_folder, read_safetensors, write_folder
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import FORMATS
 
-BUNDLED = Path(__file__).resolve().parent / "tiny"
+BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 SMALL_FILES = (

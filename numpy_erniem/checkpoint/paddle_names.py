@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.report import Report, architecture_of
 from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor
-from numpy_erniem.conversion.report import Report, architecture_of
 
 ARCHITECTURES = {"UIEM": "ErnieMForInformationExtraction"}
 QUESTIONS = "ErnieMForQuestionAnswering"

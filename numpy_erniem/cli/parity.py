@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; returns the exit code."""
-    from numpy_erniem.parity.compare import parity
+    from numpy_erniem.parity.compare import check_parity
 
-    report = parity(
+    report = check_parity(
         options.checkpoint,
         options.text,
         tolerance=options.tolerance,

@@ -15,11 +15,11 @@ from numpy_erniem.checkpoint.folder import (
 )
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.paddle_names import from_paddle
+from numpy_erniem.checkpoint.report import Report, architecture_of
 from numpy_erniem.checkpoint.safetensors_file import FLOATS, Tensor, bytes_of
 from numpy_erniem.checkpoint.sentence_settings import FILE, read_settings
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
-from numpy_erniem.conversion.report import Report, architecture_of
 from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.conversion.xlm_roberta import from_family
 from numpy_erniem.models.weights import PREFIX, encoder_shapes

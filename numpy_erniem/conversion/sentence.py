@@ -6,8 +6,8 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import parse_object, read_json
+from numpy_erniem.checkpoint.report import Report
 from numpy_erniem.checkpoint.sentence_settings import FILE, POOLINGS
-from numpy_erniem.conversion.report import Report
 
 MODES = {
     "pooling_mode_cls_token": "cls",

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.conversion.report import Report
+from numpy_erniem.checkpoint.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 
 MODEL = "sentencepiece.bpe.model"

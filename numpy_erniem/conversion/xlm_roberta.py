@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.report import Report, architecture_of
 from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor
-from numpy_erniem.conversion.report import Report, architecture_of
 
 FAMILY = ("xlm-roberta", "roberta", "camembert", "bert")
 DIFFERS = {

@@ -11,9 +11,10 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checks import nearest
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.base import ErnieMModel
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel, nearest
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.spans import ErnieMForInformationExtraction, ErnieMForQuestionAnswering
 from numpy_erniem.models.texts import ErnieMForMultipleChoice, ErnieMForSequenceClassification
 from numpy_erniem.models.tokens import ErnieMForMaskedLM, ErnieMForTokenClassification

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.encoder import Encoded, encode
+from numpy_erniem.encoder import Encoded, Inputs, encode
 from numpy_erniem.layers import Attending
-from numpy_erniem.models.inputs import Inputs
 
 WIDEST = 3 << 20  # numbers between two feed-forward maps: 12 MB, 1,024 tokens of the base model
 

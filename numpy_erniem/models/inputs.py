@@ -1,26 +1,14 @@
 """What may enter a forward pass: defaults filled in, everything checked, errors that help."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import Attending, KeyValue
-
-
-@dataclass
-class Inputs:
-    """Checked arguments of a forward pass. T tokens come after P past ones; S = P + T."""
-
-    input_ids: np.ndarray | None  # (B, T) int64
-    inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
-    position_ids: np.ndarray  # (B or 1, T) int64
-    attending: list[Attending]  # per layer: masks, and the past
-    keep_key_values: bool = False
-    keep_hidden_states: bool = False
-    keep_attentions: bool = False
 
 
 def prepare_inputs(
@@ -79,22 +67,6 @@ def prepare_inputs(
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
         keep_attentions=keep_attentions,
     )
-
-
-def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
-    """An array of one of the numpy dtype kinds in `kinds` ("b" bool, "i" int, "f" float)."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"{name} is not an array: its rows differ in length; tokenize with padding=True"
-        ) from None
-    if array.dtype.kind == "u":
-        array = array.astype(np.int64)
-    if array.dtype.kind not in kinds:
-        names = " or ".join({"b": "bool", "i": "integer", "f": "float"}[k] for k in kinds)
-        raise ValueError(f"{name} must hold {names} numbers, not {array.dtype}")
-    return array
 
 
 def _tokens(

@@ -1,7 +1,6 @@
 """What all models share: config + weights, and how they come from and go to a folder."""
 
 import copy
-import difflib
 import functools
 import inspect
 import math
@@ -15,6 +14,7 @@ import numpy as np
 
 from numpy_erniem.checkpoint.folder import read_checkpoint, read_folder, write_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checks import nearest
 from numpy_erniem.config import ALIASES, ErnieMConfig
 from numpy_erniem.encoder import Encoded
 from numpy_erniem.models.chunking import encode_in_parts
@@ -289,12 +289,6 @@ class ErnieMPreTrainedModel:
 def _parameters(function: Callable) -> tuple[str, ...]:
     """The names of a method's arguments; to look them up takes as long as a layer of a query."""
     return tuple(inspect.signature(function).parameters)[1:]  # without self
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """End of an error message: the known name that is near, else all known names."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 
 def _checked_dtype(dtype: Any) -> np.dtype:

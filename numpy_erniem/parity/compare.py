@@ -1,4 +1,4 @@
-"""parity(): our numbers beside upstream's on the same inputs, layer by layer."""
+"""check_parity(): our numbers beside upstream's on the same inputs, layer by layer."""
 
 import os
 import zipfile
@@ -100,7 +100,7 @@ class ParityReport:
         return "\n".join(lines)
 
 
-def parity(
+def check_parity(
     checkpoint: str | os.PathLike | None = None,
     texts: Sequence[str] | None = None,
     *,

@@ -12,6 +12,7 @@ import numpy as np
 
 from numpy_erniem import heads
 from numpy_erniem.activations import sigmoid
+from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.models import (
@@ -22,7 +23,6 @@ from numpy_erniem.models import (
     ErnieMForSequenceClassification,
     ErnieMForTokenClassification,
 )
-from numpy_erniem.models.inputs import as_array
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.ops import softmax
 from numpy_erniem.training.gradients import dropout, linear

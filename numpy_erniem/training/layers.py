@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import FIRST_POSITION, Attending, distance_vectors, split_heads
-from numpy_erniem.models.inputs import Inputs
 from numpy_erniem.training.gradients import (
     Backward,
     add_norm,

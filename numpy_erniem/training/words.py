@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checks import as_array
 from numpy_erniem.losses import IGNORED, cross_entropy
-from numpy_erniem.models.inputs import as_array
 from numpy_erniem.ops import CACHE_BLOCK
 from numpy_erniem.training.gradients import add_norm, column_sums, linear
 from numpy_erniem.training.threads import cut, in_threads

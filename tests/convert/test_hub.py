@@ -104,7 +104,7 @@ def test_offline_and_not_in_the_cache(ask):
 
 
 def test_a_revision(hub, ask):
-    code = f"print(n.hub.resolve_folder({NAME!r}, revision='v2'))"
+    code = f"print(n.checkpoint.hub.resolve_folder({NAME!r}, revision='v2'))"
     ask(f"import numpy_erniem.checkpoint.hub\n{code}")
     hub.asked.clear()
     assert "snapshots" in ask(f"import numpy_erniem.checkpoint.hub\n{code}", HF_HUB_OFFLINE="1")
@@ -125,7 +125,7 @@ def test_a_download_that_breaks_goes_on_where_it_was(hub, ask):
     content = bytes(range(256)) * 100_000  # huggingface_hub writes stretches of 10 MiB
     hub.models["someone/large", "main"] = {"config.json": b"{}", "model.safetensors": content}
     hub.breaks = 1
-    code = "import numpy_erniem.checkpoint.hub\nprint(n.hub.resolve_folder('someone/large'))"
+    code = "from numpy_erniem.checkpoint import hub\nprint(hub.resolve_folder('someone/large'))"
     try:
         folder = ask(code)
     except AssertionError:  # some versions of huggingface_hub go on when they are asked again

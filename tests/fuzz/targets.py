@@ -12,10 +12,10 @@ from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.paddle_files import read_pdparams
 from numpy_erniem.checkpoint.paddle_names import old_paddle_config
+from numpy_erniem.checkpoint.report import Report
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.checkpoint.sentence_settings import read_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
-from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.parity.compare import read_golden

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from numpy_erniem.backend import dispatch
+from numpy_erniem.backend import dispatch as backend
 
 SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
 
@@ -143,7 +143,7 @@ def test_by_default_there_are_as_many_as_usable_cores():
 
 
 def test_the_environment_turns_strassen_off():
-    code = "from numpy_erniem import native; print(native.get_strassen())"
+    code = "from numpy_erniem.backend import native; print(native.get_strassen())"
     assert ask(code).stdout == ask(code, NUMPY_ERNIEM_STRASSEN="1").stdout == "True\n"
     assert ask(code, NUMPY_ERNIEM_STRASSEN="0").stdout == "False\n"
     wrong = ask(code, NUMPY_ERNIEM_STRASSEN="off")
@@ -151,7 +151,7 @@ def test_the_environment_turns_strassen_off():
 
 
 def test_the_environment_forces_an_instruction_set():
-    code = "from numpy_erniem import backend; print(backend.backend_report()['native'])"
+    code = "import numpy_erniem; print(numpy_erniem.backend_report()['native'])"
     from numpy_erniem.backend import native
 
     for name in native.available_isas():

@@ -1,4 +1,4 @@
-"""parity(): equal models pass, one changed weight is found in its layer, golden files travel."""
+"""check_parity(): equal models pass, a changed weight is found in its layer, golden files work."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import numpy_erniem
-from numpy_erniem import ErnieMConfig, ErnieMModel, parity
+from numpy_erniem import ErnieMConfig, ErnieMModel, check_parity
 from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
@@ -41,7 +41,7 @@ def folder(tmp_path):
 @pytest.fixture
 def golden(folder, tmp_path, upstream):
     """Numbers of `folder`, from upstream."""
-    parity(folder, save=tmp_path / "golden.npz")
+    check_parity(folder, save=tmp_path / "golden.npz")
     return tmp_path / "golden.npz"
 
 
@@ -52,7 +52,7 @@ def scale(folder, name, factor):
 
 
 def test_every_layer_of_equal_models_agrees(folder, upstream):
-    report = parity(folder)
+    report = check_parity(folder)
     names = ["embeddings", "layer 1", "layer 2", "layer 3", "pooler_output"]
     assert list(report.rows["numpy"]) == names
     assert report.ok
@@ -65,11 +65,11 @@ def test_both_backends_are_compared(folder, upstream):
             pass
     except ValueError:
         pytest.skip("the C kernels are not built")
-    assert list(parity(folder).rows) == ["numpy", "native"]
+    assert list(check_parity(folder).rows) == ["numpy", "native"]
 
 
 def test_texts_are_the_inputs(upstream, tmp_path):
-    parity(texts=["a", "b c"], save=tmp_path / "g.npz")
+    check_parity(texts=["a", "b c"], save=tmp_path / "g.npz")
     inputs, _, _ = read_golden(tmp_path / "g.npz")
     assert inputs["input_ids"].shape[0] == 2
     assert inputs["attention_mask"].sum(axis=1).tolist()[0] < inputs["input_ids"].shape[1] + 1
@@ -82,12 +82,12 @@ def test_upstream_reads_torch_files_by_itself(zipped, folder, upstream):
     tensors = {n: torch.from_numpy(t.numpy().copy()) for n, t in read_folder(folder).items()}
     torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
     (folder / "model.safetensors").unlink()
-    assert parity(folder).ok
+    assert check_parity(folder).ok
 
 
 @pytest.mark.filterwarnings("ignore:config.json says intermediate_size:UserWarning")
 def test_paddles_folder_as_it_is(shared, upstream):
-    assert parity(shared / "data/paddle/ErnieMModel").ok
+    assert check_parity(shared / "data/paddle/ErnieMModel").ok
 
 
 HEADS = {
@@ -103,7 +103,7 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_compared(name, upstream, tmp_path):
     getattr(numpy_erniem, name)(ErnieMConfig(**SIZES), seed=1).save_pretrained(tmp_path)
-    report = parity(tmp_path)
+    report = check_parity(tmp_path)
     assert HEADS[name] in report.rows["numpy"]
     assert report.ok
 
@@ -112,16 +112,16 @@ def test_a_golden_file_needs_no_torch(golden, folder, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    report = parity(folder, against=golden)
+    report = check_parity(folder, against=golden)
     assert report.ok
     assert "transformers" in report.reference
     with pytest.raises(ValueError, match=r"or compare with a file .*against=golden\.npz"):
-        parity(folder)
+        check_parity(folder)
 
 
 def test_the_first_layer_that_differs_is_named(golden, folder):
     scale(folder, "encoder.layers.1.linear1.weight", 1.5)
-    report = parity(folder, against=golden)
+    report = check_parity(folder, against=golden)
     assert report.first_outside("numpy") == "layer 2"
     assert not report.ok
     assert "out of tolerance from: layer 2" in str(report)
@@ -131,13 +131,13 @@ def test_the_first_layer_that_differs_is_named(golden, folder):
 def test_a_nan_is_out_of_tolerance(golden, folder):
     scale(folder, "pooler.dense.bias", np.nan)
     with pytest.warns(UserWarning, match="NaN"):
-        assert parity(folder, against=golden).first_outside("numpy") == "pooler_output"
+        assert check_parity(folder, against=golden).first_outside("numpy") == "pooler_output"
 
 
 def test_the_tolerance_counts(golden, folder):
     scale(folder, "pooler.dense.weight", 1.001)
-    assert not parity(folder, against=golden, tolerance=1e-6).ok
-    assert parity(folder, against=golden, tolerance=0.1).ok
+    assert not check_parity(folder, against=golden, tolerance=1e-6).ok
+    assert check_parity(folder, against=golden, tolerance=0.1).ok
 
 
 def test_the_exit_code(golden, folder, capsys):
@@ -151,36 +151,36 @@ def test_the_exit_code(golden, folder, capsys):
 
 def test_the_numbers_of_another_model_are_refused(golden):
     with pytest.raises(ValueError, match="of the same checkpoint"):
-        parity(bundled_checkpoint(), against=golden)
+        check_parity(bundled_checkpoint(), against=golden)
 
 
 def test_what_is_no_golden_file_is_refused(folder, tmp_path):
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04hello")
     with pytest.raises(ValueError, match="that parity saved"):
-        parity(folder, against=tmp_path / "x.npz")
+        check_parity(folder, against=tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", a=np.ones(3))
     with pytest.raises(ValueError, match="it holds a"):
-        parity(folder, against=tmp_path / "y.npz")
+        check_parity(folder, against=tmp_path / "y.npz")
     np.savez(tmp_path / "z.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="that parity saved"):
-        parity(folder, against=tmp_path / "z.npz")
+        check_parity(folder, against=tmp_path / "z.npz")
     with pytest.raises(FileNotFoundError, match="no file"):
-        parity(folder, against=tmp_path / "nothing.npz")
+        check_parity(folder, against=tmp_path / "nothing.npz")
 
 
 def test_against_brings_its_own_texts(folder, tmp_path):
     with pytest.raises(ValueError, match="leave out texts and save"):
-        parity(folder, ["x"], against=tmp_path / "g.npz")
+        check_parity(folder, ["x"], against=tmp_path / "g.npz")
 
 
 def test_texts_need_a_tokenizer(folder, upstream):
     with pytest.raises(ValueError, match="has no tokenizer"):
-        parity(folder, ["x"])
+        check_parity(folder, ["x"])
 
 
 def test_a_golden_file_must_be_named_npz(folder, upstream, tmp_path):
     with pytest.raises(ValueError, match="does not end in"):
-        parity(folder, save=tmp_path / "golden.txt")
+        check_parity(folder, save=tmp_path / "golden.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
@@ -192,5 +192,5 @@ def test_differences_of_known_numbers():
 
 def test_the_bundled_checkpoint_is_the_default(upstream, tmp_path):
     copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
-    a, b = parity().rows["numpy"], parity(copy).rows["numpy"]
+    a, b = check_parity().rows["numpy"], check_parity(copy).rows["numpy"]
     assert {n: d.largest for n, d in a.items()} == {n: d.largest for n, d in b.items()}

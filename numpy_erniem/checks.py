@@ -1,0 +1,29 @@
+"""Small checks that every room uses."""
+
+from typing import Any
+
+import numpy as np
+
+
+def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
+    """An array of one of the numpy dtype kinds in `kinds` ("b" bool, "i" int, "f" float)."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} is not an array: its rows differ in length; tokenize with padding=True"
+        ) from None
+    if array.dtype.kind == "u":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in kinds:
+        names = " or ".join({"b": "bool", "i": "integer", "f": "float"}[k] for k in kinds)
+        raise ValueError(f"{name} must hold {names} numbers, not {array.dtype}")
+    return array
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """End of an error message: the known name that is near, else all known names."""
+    import difflib  # slow to import, and seldom needed
+
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
