@@ -14,8 +14,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 MODULE = "numpy_erniem._kernels"
 DECLARATIONS = "csrc/kernels.cdef.h"
-SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.c"))
-HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob("*.h"))
+SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.c"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.h"))
 
 if sys.platform == "win32":  # no pthreads: serial kernels
     FLAGS, LINK = ["/O2", "/std:c11"], []

@@ -45,8 +45,8 @@ def setting(size):
     rng = np.random.default_rng(0)
     ids = rng.integers(5, V, (B, T))
     labels = np.where(rng.random((B, T)) < MASKED, ids, -100)
-    visible = (rng.random((B, T, T)) < 0.7) | np.eye(T, dtype=bool)
-    batch = {"input_ids": ids, "attention_mask": visible, "labels": labels}
+    mask = (rng.random((B, T, T)) < 0.7) | np.eye(T, dtype=bool)
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
     return trainable(ErnieMForMaskedLM(config, seed=1)), batch
 
 

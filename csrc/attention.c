@@ -1,4 +1,4 @@
-/* softmax(q kT / sqrt(d), hidden keys at the lowest finite score) * head_factor * v.
+/* softmax(q kT / sqrt(d), hidden keys at the lowest finite score) * head_mask * v.
 
    One task is one head of one sequence (or a part of its queries). Its keys are laid into panels
    like the columns of a weight, its values likewise, and then mr queries at a time go through:
@@ -26,10 +26,10 @@ struct attention {
     const int64_t *k_stride;
     const float *v;
     const int64_t *v_stride;
-    const uint8_t *visible;
-    const int64_t *visible_stride;
-    const float *head_factor;
-    const int64_t *factor_stride;
+    const uint8_t *mask;
+    const int64_t *mask_stride;
+    const float *head_mask;
+    const int64_t *head_mask_stride;
     float *context, *probabilities;
     const struct erniem_micro *micro;
     int64_t parts, part_rows; /* of the queries of a head */
@@ -43,7 +43,7 @@ static int64_t offset(const int64_t *stride, int64_t b, int64_t h, int64_t t)
 
 static float factor_of(const struct attention *p, int64_t b, int64_t h)
 {
-    return p->head_factor ? p->head_factor[offset(p->factor_stride, b, h, 0)] : 1.0f;
+    return p->head_mask ? p->head_mask[offset(p->head_mask_stride, b, h, 0)] : 1.0f;
 }
 
 /* One query as plain loops; `scores` holds S numbers. */
@@ -51,7 +51,7 @@ static void attend_reference(const struct attention *p, int64_t b, int64_t h, in
                              float *scores)
 {
     const float *q = p->q + offset(p->q_stride, b, h, t);
-    const uint8_t *visible = p->visible ? p->visible + offset(p->visible_stride, b, h, t) : NULL;
+    const uint8_t *mask = p->mask ? p->mask + offset(p->mask_stride, b, h, t) : NULL;
     float *context = p->context + ((b * p->T + t) * p->H + h) * p->d;
     double highest = -INFINITY, sum = 0.0;
     for (int64_t s = 0; s < p->S; s++) {
@@ -59,7 +59,7 @@ static void attend_reference(const struct attention *p, int64_t b, int64_t h, in
         double score = 0.0;
         for (int64_t l = 0; l < p->d; l++)
             score += (double)q[l] * k[l] / sqrt((double)p->d);
-        scores[s] = visible && !visible[s] ? -FLT_MAX : (float)score;
+        scores[s] = mask && !mask[s] ? -FLT_MAX : (float)score;
         highest = scores[s] > highest ? scores[s] : highest;
     }
     for (int64_t s = 0; s < p->S; s++)
@@ -80,12 +80,12 @@ static void attend_reference(const struct attention *p, int64_t b, int64_t h, in
 int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
-                               const uint8_t *visible, const int64_t *visible_stride,
-                               const float *head_factor, const int64_t *factor_stride,
+                               const uint8_t *mask, const int64_t *mask_stride,
+                               const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities)
 {
     const struct attention p = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
-                                visible, visible_stride, head_factor, factor_stride,
+                                mask, mask_stride, head_mask, head_mask_stride,
                                 context, probabilities, NULL, 0, 0};
     float *scores = erniem_acquire(S * (int64_t)sizeof(float));
     if (!scores)
@@ -178,13 +178,13 @@ static void pack_keys_and_values(const struct attention *p, int64_t b, int64_t h
 }
 
 /* The keys first..end that any of the rows may see; all, where a row sees none. */
-static void find_range(const struct attention *p, const uint8_t *visible, int64_t rows,
+static void find_range(const struct attention *p, const uint8_t *mask, int64_t rows,
                        int64_t *first, int64_t *end)
 {
     const int64_t S = p->S, nr = p->micro->nr;
     int64_t low = S, high = 0;
     for (int64_t r = 0; r < rows; r++) {
-        const uint8_t *row = visible + r * p->visible_stride[2];
+        const uint8_t *row = mask + r * p->mask_stride[2];
         int64_t a = 0, z = S;
         while (a < S && !row[a])
             a++;
@@ -222,7 +222,7 @@ static const float *queries_of(const struct attention *p, int64_t b, int64_t h, 
 }
 
 /* mr or fewer queries, from t on: scores, softmax, context. `mask` is NULL where every listed key
-   is visible, else one row for each query; `skip` says that hidden keys may be left out. */
+   is mask, else one row for each query; `skip` says that hidden keys may be left out. */
 static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, int64_t rows,
                    int64_t count, const uint8_t *mask, int skip, const struct scratch *s)
 {
@@ -242,7 +242,7 @@ static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, i
         float *row = s->scores + r * width;
         if (mask)
             for (int64_t j = first; j < end; j++)
-                row[j] = mask[r * p->visible_stride[2] + j] ? row[j] : -FLT_MAX;
+                row[j] = mask[r * p->mask_stride[2] + j] ? row[j] : -FLT_MAX;
         micro->softmax(end - first, 1.0f / sqrtf((float)d), factor_of(p, b, h), row + first);
         if (p->probabilities)
             keep_row(p, s, row, first, end,
@@ -269,13 +269,13 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t part = task % p->parts, head = task / p->parts;
         const int64_t h = head % p->H, b = head / p->H;
-        const uint8_t *mask = p->visible ? p->visible + offset(p->visible_stride, b, h, 0) : NULL;
+        const uint8_t *mask = p->mask ? p->mask + offset(p->mask_stride, b, h, 0) : NULL;
         const int skip = !mask || is_finite(p, b, h);
         int64_t count = 0;
-        if (skip && mask && p->visible_stride[2] == 0)
+        if (skip && mask && p->mask_stride[2] == 0)
             count = list_keys(p, mask, s.keys);
         if (count > 0)
-            mask = NULL; /* what is listed is visible */
+            mask = NULL; /* every listed key may be attended to */
         else
             count = list_keys(p, NULL, s.keys);
         pack_keys_and_values(p, b, h, count, &s);
@@ -283,7 +283,7 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
         const int64_t end = erniem_min(p->T, (part + 1) * p->part_rows);
         for (int64_t t = part * p->part_rows; t < end; t += p->micro->mr) {
             const int64_t rows = erniem_min(p->micro->mr, end - t);
-            const uint8_t *rows_mask = mask ? mask + t * p->visible_stride[2] : NULL;
+            const uint8_t *rows_mask = mask ? mask + t * p->mask_stride[2] : NULL;
             attend(p, b, h, t, rows, count, rows_mask, skip, &s);
         }
     }
@@ -293,8 +293,8 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
 int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
-                     const uint8_t *visible, const int64_t *visible_stride,
-                     const float *head_factor, const int64_t *factor_stride,
+                     const uint8_t *mask, const int64_t *mask_stride,
+                     const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities)
 {
     if (d < 1 || d > ERNIEM_KC || S < 1 || !erniem_fits(B, H, erniem_max(T, 1)) ||
@@ -313,7 +313,7 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
     const int64_t parts = erniem_max(1, erniem_min(wanted, T / 64));
     const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), mr) * mr;
     const struct attention job = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
-                                  visible, visible_stride, head_factor, factor_stride,
+                                  mask, mask_stride, head_mask, head_mask_stride,
                                   context, probabilities, erniem_micro(),
                                   erniem_ceil_div(T, part_rows), part_rows};
     return erniem_parallel(B * H * job.parts, attend_some, &job);

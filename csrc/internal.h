@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "kernels.cdef.h"
-#include "micro.h"
+#include "micro/micro.h"
 
 /* The largest number of elements an array may have: products of two checked sizes fit int64. */
 #define ERNIEM_MOST ((int64_t)1 << 40)
@@ -38,7 +38,7 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* one of them, or -1 when ther
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
-/* ahead.c: a product begins, a second thread starts to read at `weight` and a last one stops at
+/* prefetch.c: a product begins, a second thread starts to read at `weight` and a last one stops at
    `end`. Returns where a second one will start in the product that is expected next, or NULL. */
 const float *erniem_begins(const float *weight, const float *end);
 /* Fetch a little of what is expected next. */

@@ -17,7 +17,7 @@ const char *erniem_available_isa(int i);
 /* Use that one from now on; weights must be packed anew. -1 where it is not available. */
 int erniem_choose_isa(const char *name);
 
-/* threads.c: threads per kernel, the calling one included; -1 unless 1 <= n <= 1024. */
+/* threads_pool.c: threads per kernel, the calling one included; -1 unless 1 <= n <= 1024. */
 int erniem_set_threads(int n);
 int erniem_get_threads(void);
 
@@ -49,20 +49,20 @@ int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, con
                             const float *bias, int activation, float *y);
 
 /* attention.c: context (B, T, H, d) = softmax(q kT / sqrt(d), hidden keys at the lowest finite
-   score) * head_factor * v. q (B, H, T, d), k and v (B, H, S, d) with strides of their first three
-   axes. visible (B, H, T, S) bytes, 0 hides, strides of the first three axes; may be NULL.
-   head_factor (B, H) with strides; may be NULL. probabilities (B, H, T, S), may be NULL. */
+   score) * head_mask * v. q (B, H, T, d), k and v (B, H, S, d) with strides of their first three
+   axes. mask (B, H, T, S) bytes, 0 hides, strides of the first three axes; may be NULL.
+   head_mask (B, H) with strides; may be NULL. probabilities (B, H, T, S), may be NULL. */
 int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
-                     const uint8_t *visible, const int64_t *visible_stride,
-                     const float *head_factor, const int64_t *factor_stride,
+                     const uint8_t *mask, const int64_t *mask_stride,
+                     const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities);
 int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
-                               const uint8_t *visible, const int64_t *visible_stride,
-                               const float *head_factor, const int64_t *factor_stride,
+                               const uint8_t *mask, const int64_t *mask_stride,
+                               const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities);
 
 /* rowwise.c: y = (x + residual - mean) / sqrt(variance + eps) * weight + bias, for each of n rows

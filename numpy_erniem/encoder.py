@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.layers import Attending, KeyValue, embeddings, encoder_layer, pooler
+from numpy_erniem.layers import AttentionOptions, KeyValue, embeddings, encoder_layer, pooler
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Inputs:
     input_ids: np.ndarray | None  # (B, T) int64
     inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
     position_ids: np.ndarray  # (B or 1, T) int64
-    attending: list[Attending]  # per layer: masks, and the past
+    attention: list[AttentionOptions]  # per layer: masks, and the past
     keep_key_values: bool = False
     keep_hidden_states: bool = False
     keep_attentions: bool = False
@@ -68,7 +68,7 @@ def encode(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encode
         if inputs.keep_hidden_states:
             result.hidden_states.append(x)
         x, probabilities, key_value = encoder_layer(
-            x, layer, config, inputs.attending[n]
+            x, layer, config, inputs.attention[n]
         )  # (B, T, D) -> (B, T, D)
         if inputs.keep_attentions:
             result.attentions.append(probabilities)

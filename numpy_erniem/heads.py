@@ -50,7 +50,7 @@ def extraction_scores(x: np.ndarray, w: Weights) -> Spans:
     return linear(x, w["linear_start"])[..., 0], linear(x, w["linear_end"])[..., 0]
 
 
-def word_scores(x: np.ndarray, w: Weights, words: np.ndarray, eps: float) -> np.ndarray:
+def lm_logits(x: np.ndarray, w: Weights, words: np.ndarray, eps: float) -> np.ndarray:
     """One score per word of the vocabulary: norm(gelu(x Wᵀ + b)) Eᵀ + b', (B, T, D) -> (B, T, V).
 
     E is the word embedding (V, D) itself: the head has only a bias b' of its own.

@@ -17,14 +17,14 @@ KeyValue = tuple[np.ndarray, np.ndarray]  # each (B, H, S, d)
 FIRST_POSITION = 2  # position 0 stands in row 2 of the position table, as in PaddleNLP
 
 
-class Attending(NamedTuple):
+class AttentionOptions(NamedTuple):
     """How the tokens of one layer may attend to each other.
 
-    visible is a bool mask and head_mask a factor, both broadcasting to (B, H, T, S); past holds
+    mask is a bool mask and head_mask a factor, both broadcasting to (B, H, T, S); past holds
     the keys and values of earlier tokens, (B, H, S - T, d) each.
     """
 
-    visible: np.ndarray | None = None
+    mask: np.ndarray | None = None
     head_mask: np.ndarray | None = None
     past: KeyValue | None = None
     keep_probabilities: bool = False
@@ -51,7 +51,7 @@ def split_heads(x: np.ndarray, d: int) -> np.ndarray:
 
 
 def self_attention(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
 ) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
     """Every token collects from the tokens it may see: (B, T, D) -> (B, T, D).
 
@@ -61,16 +61,16 @@ def self_attention(
     inner, d = w["self_attn"], config.head_dim
     projections = linears(x, [inner["q_proj"], inner["k_proj"], inner["v_proj"]])
     q, k, v = (split_heads(y, d) for y in projections)  # (B, T, D) -> (B, H, T, d)
-    if how.past is not None:
-        k = np.concatenate([how.past[0], k], axis=2)  # (B, H, S, d)
-        v = np.concatenate([how.past[1], v], axis=2)
+    if options.past is not None:
+        k = np.concatenate([options.past[0], k], axis=2)  # (B, H, S, d)
+        v = np.concatenate([options.past[1], v], axis=2)
     context, probabilities = attention(
         q,
         k,
         v,
-        visible=how.visible,
-        head_mask=how.head_mask,
-        keep_probabilities=how.keep_probabilities,
+        mask=options.mask,
+        head_mask=options.head_mask,
+        keep_probabilities=options.keep_probabilities,
         **distance_vectors(T, k.shape[2], inner, config),
     )
     context = context.reshape(B, T, -1)  # (B, T, H, d) -> (B, T, H·d)
@@ -95,14 +95,14 @@ def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
 
 
 def encoder_layer(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
 ) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
     """Attention, then feed-forward, each added to its input and normed: (B, T, D) -> (B, T, D).
 
     Also returns the probabilities (B, H, T, S), or None, and the keys and values (B, H, S, d).
     """
     eps = config.layer_norm_eps
-    attended, probabilities, key_value = self_attention(x, w["self_attn"], config, how)
+    attended, probabilities, key_value = self_attention(x, w["self_attn"], config, options)
     x = add_norm(attended, x, w["norm1"], eps)
     x = add_norm(feed_forward(x, w, config), x, w["norm2"], eps)
     return x, probabilities, key_value

@@ -120,7 +120,7 @@ def attention(
     k: np.ndarray,
     v: np.ndarray,
     *,
-    visible: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
     key_distance: np.ndarray | None = None,
@@ -132,7 +132,7 @@ def attention(
     ----------
     q : (B, H, T, d) array
     k, v : (B, H, S, d) arrays
-    visible : bool array that broadcasts to (B, H, T, S), optional
+    mask : bool array that broadcasts to (B, H, T, S), optional
         False hides a key from a query: its score becomes the lowest finite number.
     head_mask : array that broadcasts to (B, H, T, S), optional
         Multiplies the probabilities.
@@ -161,8 +161,8 @@ def attention(
         if key_distance is not None:
             by_key = distance_scores(k[b], key_distance[::-1], T)  # (b, H, S, T)
             scores += by_key.swapaxes(2, 3) / math.sqrt(d)
-        if visible is not None:
-            np.copyto(scores, np.finfo(scores.dtype).min, where=~_rows(visible, b))
+        if mask is not None:
+            np.copyto(scores, np.finfo(scores.dtype).min, where=~_rows(mask, b))
         softmax(scores, out=scores)
         if head_mask is not None:
             scores *= _rows(head_mask, b)

@@ -8,7 +8,7 @@ import pytest
 
 from numpy_erniem.backend import dispatch as backend
 from numpy_erniem.backend.dispatch import (
-    Declined,
+    Unsupported,
     accelerated,
     backend_report,
     reset_backend_report,
@@ -45,7 +45,7 @@ def test_the_formula_runs_without_a_twin(twins):
 
 
 def test_the_formula_runs_where_the_twin_declines(twins):
-    twins["double"] = lambda x: Declined("odd") if x % 2 else "twin"
+    twins["double"] = lambda x: Unsupported("odd") if x % 2 else "twin"
     assert [double(1), double(2), double(3)] == [2, "twin", 6]
     assert backend_report()["calls"] == {"double": {"native": 1, "odd": 2}}
 

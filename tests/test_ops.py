@@ -10,7 +10,7 @@ from numpy_erniem import ops
 B, H, T, S, D_HEAD = 2, 3, 5, 7, 4
 
 
-def naive_attention(q, k, v, visible=None, head_mask=None, bias=None):
+def naive_attention(q, k, v, mask=None, head_mask=None, bias=None):
     """softmax(q kᵀ / √d + mask) v, one query at a time, in float64."""
     b, h, t, d = q.shape
     s = k.shape[2]
@@ -19,8 +19,8 @@ def naive_attention(q, k, v, visible=None, head_mask=None, bias=None):
         scores = [float(q[n, m, i] @ k[n, m, j]) / math.sqrt(d) for j in range(s)]
         if bias is not None:
             scores = [score + bias[n, m, i, j] for j, score in enumerate(scores)]
-        if visible is not None:
-            seen = np.broadcast_to(visible, (b, h, t, s))[n, m, i]
+        if mask is not None:
+            seen = np.broadcast_to(mask, (b, h, t, s))[n, m, i]
             if seen.any():
                 scores = [x if see else -math.inf for x, see in zip(scores, seen, strict=True)]
             else:  # nothing to see: every key counts the same
@@ -107,18 +107,18 @@ def test_attention_returns_probabilities_only_when_kept(backend, qkv):
 
 @pytest.mark.parametrize("shape", [(B, 1, 1, S), (B, 1, T, S), (B, H, T, S), (1, 1, T, S)])
 def test_attention_hides_keys(shape, backend, qkv, rng, close):
-    visible = rng.random(shape) < 0.5
-    visible[..., 0] = True
-    want = naive_attention(*qkv, visible=visible)
-    got = ops.attention(*qkv, visible=visible, keep_probabilities=True)
+    mask = rng.random(shape) < 0.5
+    mask[..., 0] = True
+    want = naive_attention(*qkv, mask=mask)
+    got = ops.attention(*qkv, mask=mask, keep_probabilities=True)
     close(got[0], want[0], "primitive", "context")
     close(got[1], want[1], "primitive", "probabilities")
 
 
 def test_attention_of_a_query_that_sees_nothing_is_uniform(backend, qkv, close):
-    visible = np.ones((B, 1, T, S), bool)
-    visible[1, 0, 2] = False
-    context, probabilities = ops.attention(*qkv, visible=visible, keep_probabilities=True)
+    mask = np.ones((B, 1, T, S), bool)
+    mask[1, 0, 2] = False
+    context, probabilities = ops.attention(*qkv, mask=mask, keep_probabilities=True)
     close(probabilities[1, :, 2], np.full((H, S), 1 / S, np.float32), "primitive")
     close(context[1, 2], qkv[2][1].mean(axis=1), "primitive")
 
@@ -160,13 +160,13 @@ def test_float64_stays_float64(backend, qkv, rng):
 
 def test_primitives_do_not_change_their_arguments(backend, qkv, rng):
     q, k, v = qkv
-    visible = rng.random((B, 1, T, S)) < 0.7
+    mask = rng.random((B, 1, T, S)) < 0.7
     factor = rng.random((1, H, 1, 1), np.float32)
     w = {"weight": rng.standard_normal((4, 4), np.float32), "bias": np.ones(4, np.float32)}
     norm = {"weight": np.ones(4, np.float32), "bias": np.ones(4, np.float32)}
-    arguments = [q, k, v, visible, factor, *w.values(), *norm.values()]
+    arguments = [q, k, v, mask, factor, *w.values(), *norm.values()]
     before = [a.copy() for a in arguments]
-    ops.attention(q, k, v, visible=visible, head_mask=factor)
+    ops.attention(q, k, v, mask=mask, head_mask=factor)
     ops.linear(q, w, "gelu")
     ops.add_norm(q, q, norm, 1e-5)
     for now, then in zip(arguments, before, strict=True):

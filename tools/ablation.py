@@ -24,7 +24,7 @@ from train_tiny import SEED, SIZES, measure, write_json
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import write_text
-from numpy_erniem.heads import word_scores
+from numpy_erniem.heads import lm_logits
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.training.batches import Batches
@@ -173,7 +173,7 @@ def word_loss(model: ErnieMForMaskedLM, given: Masked) -> float:
     )
     x, _ = encode(inputs, encoder, model.config, recompute=True)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
-    scores = word_scores(
+    scores = lm_logits(
         x[hidden], model.weights["lm_head"], table, model.config.layer_norm_eps
     )  # (N, D) -> (N, V)
     return float(cross_entropy(scores, given.labels[hidden]))

@@ -1,8 +1,8 @@
-"""The seam: which twin of a primitive runs, NumPy's or C's.
+"""Dispatch: choose the NumPy or the C implementation of each primitive.
 
 A primitive is a NumPy function marked `@accelerated`. Where the native backend is on and has a
-twin of that name, the twin is called first; it either returns the result or a `Declined` with its
-reason, and then the NumPy body runs. Nothing else in the package knows that C exists.
+kernel of that name, the kernel is called first; it returns either the result or an `Unsupported`
+with its reason, and then the NumPy body runs. Nothing else in the package knows that C exists.
 """
 
 import functools
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from numpy_erniem.backend.unsupported import Declined
+from numpy_erniem.backend.unsupported import Unsupported
 
 CHOICES = ("auto", "numpy", "native")
 
@@ -56,7 +56,7 @@ def _module() -> Any:
 def _native() -> tuple[dict[str, Callable], str]:
     """Twins by the name of their primitive, and where they come from or why there are none."""
     module = _module()
-    return ({}, module) if isinstance(module, str) else (module.TWINS, module.description())
+    return ({}, module) if isinstance(module, str) else (module.KERNELS, module.description())
 
 
 def _fresh_lock() -> None:
@@ -126,7 +126,7 @@ def accelerated(body: Callable) -> Callable:
         if twin is None:
             return body(*args, **kwargs)
         result = twin(*args, **kwargs)
-        if type(result) is not Declined:
+        if type(result) is not Unsupported:
             ran_native()
             return result
         with _lock:

@@ -29,9 +29,9 @@ from numpy_erniem.backend.settings import (  # noqa: F401, parts of this module'
     set_num_threads,
     set_strassen,
 )
-from numpy_erniem.backend.unsupported import Declined
+from numpy_erniem.backend.unsupported import Unsupported
 
-# The number of each activation in csrc/micro.h.
+# The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
     None: 0,
     "linear": 0,
@@ -55,8 +55,8 @@ ACTIVATIONS = {
     "tanh": 13,
 }
 
-NOT_FLOAT = Declined("not float32")
-SIZES = Declined("sizes that NumPy has the answer or the error message for")
+NOT_FLOAT = Unsupported("not float32")
+SIZES = Unsupported("sizes that NumPy has the answer or the error message for")
 
 
 def linear(x, w, activation=None):
@@ -64,7 +64,7 @@ def linear(x, w, activation=None):
     if x.dtype != FLOAT:
         return NOT_FLOAT
     shape, number, parts = x.shape, ACTIVATIONS.get(activation), layer(w, _linear)
-    if type(parts) is Declined:
+    if type(parts) is Unsupported:
         return parts
     n, k, weight, bias = parts
     if number is None or not shape or shape[-1] != k or not x.size:
@@ -83,7 +83,7 @@ def linears(x, ws):
         return NOT_FLOAT
     every = [layer(w, _linear) for w in ws]
     for parts in every:
-        if type(parts) is Declined:
+        if type(parts) is Unsupported:
             return parts
     if not every or not x.ndim or not x.size:
         return SIZES
@@ -92,7 +92,7 @@ def linears(x, ws):
     if shape[-1] != k:
         return SIZES
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
-        return Declined("weights of different shapes")
+        return Unsupported("weights of different shapes")
     ys = [new_array((*shape[:-1], n)) for _ in ws]
     run = lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears
     status = run(len(ws), m, n, k, floats(x), weights, biases, 0, list(map(floats, ys)))
@@ -118,7 +118,7 @@ def add_norm(x, residual, w, eps):
     if x.dtype != FLOAT:
         return NOT_FLOAT
     shape, parts = x.shape, layer(w, _norm)
-    if type(parts) is Declined:
+    if type(parts) is Unsupported:
         return parts
     d, scale, shift = parts
     if not shape or shape[-1] != d or not x.size:
@@ -128,7 +128,7 @@ def add_norm(x, residual, w, eps):
         if residual.dtype != FLOAT:
             return NOT_FLOAT
         if residual.shape != shape:
-            return Declined("a residual that broadcasts")
+            return Unsupported("a residual that broadcasts")
         added = floats(residual)
     y = new_array(shape)
     status = lib.erniem_add_norm(x.size // d, d, floats(x), added, scale, shift, eps, floats(y))
@@ -156,7 +156,7 @@ def embed(ids, rows, w, eps):
     if any(a.dtype != FLOAT for a in (words, places, weight, bias)):
         return NOT_FLOAT
     if ids.dtype.kind != "i" or rows.dtype.kind != "i":
-        return Declined("indices that are not integers")
+        return Unsupported("indices that are not integers")
     if ids.ndim != 2 or not ids.size or rows.shape not in (ids.shape, (1, ids.shape[1])):
         return SIZES
     d = weight.shape[0] if weight.ndim == 1 else 0
@@ -164,9 +164,9 @@ def embed(ids, rows, w, eps):
     if not d or not tables or bias.shape != (d,):
         return SIZES
     if not (_inside(ids, len(words)) and _inside(rows, len(places))):
-        return Declined("indices that count from the end, or lie outside")
+        return Unsupported("indices that count from the end, or lie outside")
     if not is_readable(words):
-        return Declined("a word table that would have to be copied")
+        return Unsupported("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
     y, status = new_array((*ids.shape, d)), 0
     texts = max(1, ROWS // ids.shape[1])
@@ -195,7 +195,7 @@ def attention(
     k,
     v,
     *,
-    visible=None,
+    mask=None,
     head_mask=None,
     query_distance=None,
     key_distance=None,
@@ -205,24 +205,24 @@ def attention(
     if q.dtype != FLOAT or k.dtype != FLOAT or v.dtype != FLOAT:
         return NOT_FLOAT
     if query_distance is not None or key_distance is not None:
-        return Declined("relative positions")
+        return Unsupported("relative positions")
     if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
         return SIZES
     B, H, T, d = q.shape
     S = k.shape[2]
     if k.shape != (B, H, S, d) or v.shape != k.shape:
         return SIZES
-    mask = mask_strides = factor = factor_strides = ffi.NULL
-    if visible is not None:
-        if visible.dtype != bool or not _broadcasts(visible, (B, H, T, S), exact=3):
-            return Declined("a mask that is not bool, or whose last axis broadcasts")
-        visible = readable(visible)
-        mask, mask_strides = ffi.from_buffer("uint8_t[]", visible), _strides(visible)
+    mask_bytes = mask_stride = factor = factor_stride = ffi.NULL
+    if mask is not None:
+        if mask.dtype != bool or not _broadcasts(mask, (B, H, T, S), exact=3):
+            return Unsupported("a mask that is not bool, or whose last axis broadcasts")
+        mask = readable(mask)
+        mask_bytes, mask_stride = ffi.from_buffer("uint8_t[]", mask), _strides(mask)
     if head_mask is not None:
         if head_mask.dtype != FLOAT or not _broadcasts(head_mask, (B, H, 1, 1), exact=2):
-            return Declined("a head mask that differs between tokens")
+            return Unsupported("a head mask that differs between tokens")
         head_mask = readable(head_mask)
-        factor, factor_strides = floats(head_mask), _strides(head_mask)
+        factor, factor_stride = floats(head_mask), _strides(head_mask)
     context = new_array((B, T, H, d))
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
@@ -234,10 +234,10 @@ def attention(
         *_rows(q),
         *_rows(k),
         *_rows(v),
-        mask,
-        mask_strides,
+        mask_bytes,
+        mask_stride,
         factor,
-        factor_strides,
+        factor_stride,
         floats(context),
         ffi.NULL if probabilities is None else floats(probabilities),
     )
@@ -283,10 +283,10 @@ def _indices(array: np.ndarray):
 def _checked(result, status: int):
     if status == lib.ERNIEM_NO_MEMORY:
         raise NoMemoryError("the C kernels found no memory for their work")
-    return result if status == 0 else Declined("a size beyond the C kernel")
+    return result if status == 0 else Unsupported("a size beyond the C kernel")
 
 
-TWINS = {
+KERNELS = {
     "linear": linear,
     "linears": linears,
     "add_norm": add_norm,

@@ -1,5 +1,5 @@
-"""The word between the seam and the C kernels: what a twin returns where it has no result."""
+"""What a native kernel returns where it does not support its arguments; NumPy then runs."""
 
 
-class Declined(str):
-    """Why a native twin leaves a call to the NumPy body: `Declined("float64 input")`."""
+class Unsupported(str):
+    """Why a native kernel leaves a call to the NumPy body: `Unsupported("float64 input")`."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded, Inputs, encode
-from numpy_erniem.layers import Attending
+from numpy_erniem.layers import AttentionOptions
 
 WIDEST = 3 << 20  # numbers between two feed-forward maps: 12 MB, 1,024 tokens of the base model
 
 
-def encode_in_parts(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encoded:
+def encode_chunked(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encoded:
     """`encode`, part by part; in one part where something of each layer is kept."""
     B, T = (inputs.inputs_embeds if inputs.input_ids is None else inputs.input_ids).shape[:2]
     most = max(1, WIDEST // (config.intermediate_size * T))  # texts of a part
@@ -40,14 +40,14 @@ def _only(inputs: Inputs, texts: slice) -> Inputs:
         input_ids=_rows(inputs.input_ids, texts),
         inputs_embeds=_rows(inputs.inputs_embeds, texts),
         position_ids=_rows(inputs.position_ids, texts),
-        attending=[_attending(how, texts) for how in inputs.attending],
+        attention=[_rows_of(options, texts) for options in inputs.attention],
     )
 
 
-def _attending(how: Attending, texts: slice) -> Attending:
-    past = None if how.past is None else tuple(array[texts] for array in how.past)
-    visible, head_mask = _rows(how.visible, texts), _rows(how.head_mask, texts)
-    return how._replace(visible=visible, head_mask=head_mask, past=past)
+def _rows_of(options: AttentionOptions, texts: slice) -> AttentionOptions:
+    past = None if options.past is None else tuple(array[texts] for array in options.past)
+    mask, head_mask = _rows(options.mask, texts), _rows(options.head_mask, texts)
+    return options._replace(mask=mask, head_mask=head_mask, past=past)
 
 
 def _rows(array: np.ndarray | None, texts: slice) -> np.ndarray | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
-from numpy_erniem.layers import Attending, KeyValue
+from numpy_erniem.layers import AttentionOptions, KeyValue
 
 
 def prepare_inputs(
@@ -48,21 +48,21 @@ def prepare_inputs(
         return bool(getattr(config, name) if given is None else given)
 
     keep_attentions = flag(output_attentions, "output_attentions")
-    visible = _visible(attention_mask, ids, B, T, P, config)
+    mask = _attention_mask(attention_mask, ids, B, T, P, config)
     factors = _head_masks(head_mask, config, dtype)
-    attending = [
-        Attending(visible, factor, pair, keep_attentions)
+    attention = [
+        AttentionOptions(mask, factor, pair, keep_attentions)
         for factor, pair in zip(factors, past, strict=True)
     ]
     for n, heads in config.pruned_heads.items():
-        attending[n] = attending[n]._replace(
-            visible=_without(visible, heads), head_mask=_without(factors[n], heads)
+        attention[n] = attention[n]._replace(
+            mask=_without(mask, heads), head_mask=_without(factors[n], heads)
         )
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,
         position_ids=_positions(position_ids, B, T, P, config),
-        attending=attending,
+        attention=attention,
         keep_key_values=flag(use_cache, "use_cache"),
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
         keep_attentions=keep_attentions,
@@ -115,7 +115,7 @@ def _positions(value: Any, B: int, T: int, P: int, config: ErnieMConfig) -> np.n
     return positions
 
 
-def _visible(
+def _attention_mask(
     value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
 ) -> np.ndarray | None:
     """Bool mask that broadcasts to (B, H, T, S), or None where nothing is hidden."""

@@ -17,7 +17,7 @@ from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checks import nearest
 from numpy_erniem.config import ALIASES, ErnieMConfig
 from numpy_erniem.encoder import Encoded
-from numpy_erniem.models.chunking import encode_in_parts
+from numpy_erniem.models.chunking import encode_chunked
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.outputs import ModelOutput
 from numpy_erniem.models.resizing import (
@@ -260,7 +260,7 @@ class ErnieMPreTrainedModel:
         chosen = {name: arguments[name] for name in ENCODER_ARGUMENTS if name in arguments}
         chosen.setdefault("use_cache", False)  # a head without this argument returns no cache
         inputs = prepare_inputs(self.config, self.dtype, **chosen)
-        encoded = encode_in_parts(inputs, self._encoder_weights, self.config)
+        encoded = encode_chunked(inputs, self._encoder_weights, self.config)
         if inputs.input_ids is not None:
             firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
             if not math.isfinite(sum(firsts.ravel().tolist())):

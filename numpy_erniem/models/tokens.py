@@ -115,7 +115,7 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel):
         """
         encoded = self._encode(locals())
         words, eps = self.get_input_embeddings(), self.config.layer_norm_eps
-        logits = heads.word_scores(
+        logits = heads.lm_logits(
             encoded.last_hidden_state, self.weights["lm_head"], words, eps
         )  # (B, T, D) -> (B, T, V)
         loss = None if labels is None else cross_entropy(logits, labels)

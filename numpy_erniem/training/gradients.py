@@ -170,7 +170,7 @@ def attention(
     k: np.ndarray,
     v: np.ndarray,
     *,
-    visible: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
     key_distance: np.ndarray | None = None,
@@ -184,7 +184,7 @@ def attention(
 
     Parameters
     ----------
-    q, k, v, visible, head_mask, query_distance, key_distance
+    q, k, v, mask, head_mask, query_distance, key_distance
         As of `ops.attention`.
     rate : float
         Of the dropout of P.
@@ -198,7 +198,7 @@ def attention(
         dquery_distance, dkey_distance, (T + S - 1, d) each, where they were given
     """
     distances = {"query_distance": query_distance, "key_distance": key_distance}
-    context, P = ops.attention(q, k, v, visible=visible, keep_probabilities=True, **distances)
+    context, P = ops.attention(q, k, v, mask=mask, keep_probabilities=True, **distances)
     root = 1 / math.sqrt(q.shape[-1])
     Pf, dropped = dropout(P, rate, rng)
     if head_mask is not None:
@@ -216,8 +216,8 @@ def attention(
         ds = dropped(ds)
         ds -= np.einsum("bthd,bthd->bht", dc, context)[..., None]
         ds *= P
-        if visible is not None and not visible.any(axis=-1).all():
-            ds *= visible  # rows that see nothing are uniform whatever their scores are
+        if mask is not None and not mask.any(axis=-1).all():
+            ds *= mask  # rows that see nothing are uniform whatever their scores are
         ds *= root
         dq, dk = ds @ k, ds.swapaxes(2, 3) @ q
         by_distance = {}

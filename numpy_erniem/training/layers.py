@@ -1,6 +1,6 @@
 """The layers of `numpy_erniem.layers` with their gradients: the same primitives in the same order.
 
-    y, backward = encoder_layer(x, w, config, how, rng)
+    y, backward = encoder_layer(x, w, config, options, rng)
     dx, dw = backward(dy)
 
 A generator `rng` drops out what the config says; None, as in inference, nothing.
@@ -15,7 +15,7 @@ import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
-from numpy_erniem.layers import FIRST_POSITION, Attending, distance_vectors, split_heads
+from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vectors, split_heads
 from numpy_erniem.training.gradients import (
     Backward,
     add_norm,
@@ -50,7 +50,7 @@ def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.nda
 
 
 def self_attention(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, rng: Random
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, rng: Random
 ) -> tuple[np.ndarray, Backward]:
     """Every token collects from the tokens it may see: (B, T, D) -> (B, T, D)."""
     B, T, _ = x.shape
@@ -62,8 +62,8 @@ def self_attention(
         q,
         k,
         v,
-        visible=how.visible,
-        head_mask=how.head_mask,
+        mask=options.mask,
+        head_mask=options.head_mask,
         rate=config.attention_probs_dropout_prob,
         rng=rng,
         **distances,
@@ -105,11 +105,11 @@ def feed_forward(
 
 
 def encoder_layer(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, rng: Random
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, rng: Random
 ) -> tuple[np.ndarray, Backward]:
     """Attention, then feed-forward, each added to its input and normed: (B, T, D) -> (B, T, D)."""
     eps, rate = config.layer_norm_eps, config.hidden_dropout_prob
-    attended, attended_back = self_attention(x, w["self_attn"], config, how, rng)
+    attended, attended_back = self_attention(x, w["self_attn"], config, options, rng)
     attended, drop1_back = dropout(attended, rate, rng)
     middle, norm1_back = add_norm(attended, x, w["norm1"], eps)
     fed, fed_back = feed_forward(middle, w, config, rng)
@@ -127,7 +127,7 @@ def encoder_layer(
 
 
 def recomputed(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, how: Attending, seed: int | None
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, seed: int | None
 ) -> tuple[np.ndarray, Backward]:
     """`encoder_layer` that keeps its input alone and runs a second time on the way back.
 
@@ -137,9 +137,9 @@ def recomputed(
     """
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
-        return encoder_layer(x, w, config, how, _generator(seed))[1](dy)
+        return encoder_layer(x, w, config, options, _generator(seed))[1](dy)
 
-    return encoder_layer(x, w, config, how, _generator(seed))[0], backward
+    return encoder_layer(x, w, config, options, _generator(seed))[0], backward
 
 
 def pooler(x: np.ndarray, w: Weights) -> tuple[np.ndarray, Backward]:
@@ -187,7 +187,7 @@ def encode(
     B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
     parts = []
     for rows in cut(B, threads):
-        seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attending) + 1)
+        seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attention) + 1)
         parts.append((_rows(inputs, rows), seeds))
     done = in_threads(lambda part: _encode(*part, w, config, recompute), parts)
     if len(done) == 1:
@@ -203,15 +203,15 @@ def encode(
 def _encode(
     inputs: Inputs, seeds: np.ndarray | None, w: Weights, config: ErnieMConfig, recompute: bool
 ) -> tuple[np.ndarray, Backward]:
-    seeds = [None] * (len(inputs.attending) + 1) if seeds is None else seeds
+    seeds = [None] * (len(inputs.attention) + 1) if seeds is None else seeds
     x, embedded_back = embeddings(inputs, w["embeddings"], config)
     x, drop_back = dropout(x, config.hidden_dropout_prob, _generator(seeds[-1]))
     backs: list[Backward] = []
     for n, layer in enumerate(w["encoder"]["layers"]):
         if recompute:
-            x, back = recomputed(x, layer, config, inputs.attending[n], seeds[n])
+            x, back = recomputed(x, layer, config, inputs.attention[n], seeds[n])
         else:
-            x, back = encoder_layer(x, layer, config, inputs.attending[n], _generator(seeds[n]))
+            x, back = encoder_layer(x, layer, config, inputs.attention[n], _generator(seeds[n]))
         backs.append(back)
 
     def backward(dx: np.ndarray) -> Gradients:
@@ -234,14 +234,14 @@ def _rows(inputs: Inputs, rows: slice) -> Inputs:
     def part(array: np.ndarray | None) -> np.ndarray | None:
         return array if array is None or len(array) == 1 else array[rows]
 
-    attending = [
-        how._replace(visible=part(how.visible), head_mask=part(how.head_mask))
-        for how in inputs.attending
+    attention = [
+        options._replace(mask=part(options.mask), head_mask=part(options.head_mask))
+        for options in inputs.attention
     ]
     return replace(
         inputs,
         input_ids=None if inputs.input_ids is None else inputs.input_ids[rows],
         inputs_embeds=None if inputs.inputs_embeds is None else inputs.inputs_embeds[rows],
         position_ids=part(inputs.position_ids),
-        attending=attending,
+        attention=attention,
     )

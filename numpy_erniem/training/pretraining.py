@@ -228,7 +228,7 @@ def predict(
     encoder = model.weights[PREFIX[:-1]]
     x, _ = encode(inputs, encoder, model.config, recompute=True, threads=threads)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
-    scores = heads.word_scores(
+    scores = heads.lm_logits(
         x[given.masked], model.weights["lm_head"], table, model.config.layer_norm_eps
     )  # (N, D) -> (N, V)
     filled = given.ids.copy()

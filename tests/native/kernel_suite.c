@@ -85,19 +85,19 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
     enum { B = 2, H = 3 };
     float *q = numbers(B * T * H * d), *k = numbers(B * S * H * d), *v = numbers(B * H * S * d);
     float *factor = numbers(H);
-    uint8_t *visible = malloc((size_t)(B * T * S));
+    uint8_t *mask = malloc((size_t)(B * T * S));
     for (int64_t i = 0; i < B * T * S; i++)
-        visible[i] = uniform() < 0.0f;
+        mask[i] = uniform() < 0.0f;
     const int64_t q_stride[3] = {T * H * d, d, H * d}, k_stride[3] = {S * H * d, d, H * d};
-    const int64_t v_stride[3] = {H * S * d, S * d, d}, factor_stride[3] = {0, 1, 0};
+    const int64_t v_stride[3] = {H * S * d, S * d, d}, head_mask_stride[3] = {0, 1, 0};
     const int64_t mask_stride[3] = {T * S, 0, mask_rows ? S : 0};
     float *results[4];
     for (int i = 0; i < 4; i++)
         results[i] = unset(i % 2 ? B * H * T * S : B * H * T * d);
-    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, visible,
-                                 mask_stride, factor, factor_stride, results[0], results[1]) != 0;
-    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, visible,
-                               mask_stride, factor, factor_stride, results[2], results[3]);
+    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, mask,
+                                 mask_stride, factor, head_mask_stride, results[0], results[1]) != 0;
+    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, mask,
+                               mask_stride, factor, head_mask_stride, results[2], results[3]);
     compare("attention", T, S, d, B * H * T * d, results[0], results[2]);
     compare("probabilities", T, S, d, B * H * T * S, results[1], results[3]);
     failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, NULL, NULL,
@@ -107,7 +107,7 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
     compare("attention without mask", T, S, d, B * H * T * d, results[0], results[2]);
     for (int i = 0; i < 4; i++)
         free(results[i]);
-    free(q), free(k), free(v), free(factor), free(visible);
+    free(q), free(k), free(v), free(factor), free(mask);
 }
 
 static void check_rows(int64_t n, int64_t d)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.backend.unsupported import Declined
+from numpy_erniem.backend.unsupported import Unsupported
 from tests.conftest import TOLERANCES
 
 
@@ -20,7 +20,7 @@ def same(close, q, k, v, **options):
 
     got = native.attention(q, k, v, **options)
     want = ops.attention.body(q, k, v, **options)
-    assert not isinstance(got, Declined), got
+    assert not isinstance(got, Unsupported), got
     close(got[0], want[0], "primitive", "context")
     if want[1] is None:
         assert got[1] is None
@@ -72,38 +72,38 @@ MASKS = {
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.05])
 def test_every_mask(isa, rng, close, shape, share):
     q, k, v = heads(rng, 2, 3, 23, 16), heads(rng, 2, 3, 40, 16), heads(rng, 2, 3, 40, 16)
-    visible = rng.random(shape) < share
-    same(close, q, k, v, visible=visible, keep_probabilities=True)
-    same(close, q, k, v, visible=np.repeat(visible, 2, axis=3)[..., ::2])
+    mask = rng.random(shape) < share
+    same(close, q, k, v, mask=mask, keep_probabilities=True)
+    same(close, q, k, v, mask=np.repeat(mask, 2, axis=3)[..., ::2])
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 1, 40), (1, 1, 23, 40)])
 def test_a_query_that_may_see_no_key_sees_all_alike(isa, rng, close, shape):
     q, k, v = heads(rng, 2, 3, 23, 16), heads(rng, 2, 3, 40, 16), heads(rng, 2, 3, 40, 16)
     q[0, 0, 0, 0] = np.inf  # whatever its scores would have been
-    visible = rng.random(shape) < 0.5
-    visible[0, 0, 0] = False
+    mask = rng.random(shape) < 0.5
+    mask[0, 0, 0] = False
     with np.errstate(invalid="ignore"):
-        context = ops.attention.body(q, k, v, visible=visible)[0]
+        context = ops.attention.body(q, k, v, mask=mask)[0]
     from numpy_erniem.backend import native
 
-    close(native.attention(q, k, v, visible=visible)[0][0, 0, 0], context[0, 0, 0], "primitive")
+    close(native.attention(q, k, v, mask=mask)[0][0, 0, 0], context[0, 0, 0], "primitive")
 
 
 def test_causal_masks_with_past_keys(isa, rng, close):
     T, P = 130, 41
     q, k, v = heads(rng, 2, 2, T, 24), *(heads(rng, 2, 2, P + T, 24, False) for _ in range(2))
     causal = np.tril(np.ones((T, P + T), bool), P)[None, None]
-    same(close, q, k, v, visible=causal, keep_probabilities=True)
+    same(close, q, k, v, mask=causal, keep_probabilities=True)
     window = causal & ~np.tril(np.ones((T, P + T), bool), P - 50)[None, None]
-    same(close, q, k, v, visible=window, keep_probabilities=True)
+    same(close, q, k, v, mask=window, keep_probabilities=True)
 
 
 def test_long_masks_by_query(isa, rng, close):
     q, k, v = heads(rng, 1, 2, 15, 8), heads(rng, 1, 2, 900, 8), heads(rng, 1, 2, 900, 8)
-    visible = rng.random((1, 1, 15, 900)) < 0.5
-    visible[..., :100] = visible[..., 850:] = False
-    same(close, q, k, v, visible=visible, keep_probabilities=True)
+    mask = rng.random((1, 1, 15, 900)) < 0.5
+    mask[..., :100] = mask[..., 850:] = False
+    same(close, q, k, v, mask=mask, keep_probabilities=True)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 1), (1, 3, 1, 1), (1, 1, 1, 1)])
@@ -119,11 +119,11 @@ def test_hidden_keys_and_values_change_no_bit(isa, rng):
     from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
-    visible = np.ones((1, 1, 1, 50), bool)
-    visible[..., 20:31] = False
-    want = native.attention(q, k, v, visible=visible)[0]
+    mask = np.ones((1, 1, 1, 50), bool)
+    mask[..., 20:31] = False
+    want = native.attention(q, k, v, mask=mask)[0]
     k[:, :, 20:31], v[:, :, 20:31] = np.nan, 1e30
-    np.testing.assert_array_equal(native.attention(q, k, v, visible=visible)[0], want)
+    np.testing.assert_array_equal(native.attention(q, k, v, mask=mask)[0], want)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 50), (1, 1, 50, 50), (1, 2, 50, 50)])
@@ -132,12 +132,12 @@ def test_a_value_that_is_not_finite_counts_where_it_is_hidden_too(isa, rng, shap
     from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
-    visible = np.ones(shape, bool)
-    visible[..., 40:] = False
+    mask = np.ones(shape, bool)
+    mask[..., 40:] = False
     v[0, 1, 45, 3] = value
     with np.errstate(invalid="ignore"):  # 0 times infinity
-        want = ops.attention.body(q, k, v, visible=visible)[0]
-        got = native.attention(q, k, v, visible=visible)[0]
+        want = ops.attention.body(q, k, v, mask=mask)[0]
+        got = native.attention(q, k, v, mask=mask)[0]
     np.testing.assert_allclose(got, want, atol=TOLERANCES["primitive"], rtol=0)
     assert np.isnan(want[0, :, 1, 3]).all()
     assert np.isfinite(want[0, :, 0]).all()
@@ -180,13 +180,13 @@ def test_what_is_declined(rng):
         native.attention(q, k[:, :, :0], v[:, :, :0]),
         native.attention(q[0], k[0], v[0]),
         native.attention(q, k, v, query_distance=table),
-        native.attention(q, k, v, visible=np.ones((2, 1, 1, 9), np.int64)),
-        native.attention(q, k, v, visible=np.ones((2, 1, 9, 1), bool)),
-        native.attention(q, k, v, visible=np.ones((9,), bool)),
-        native.attention(q, k, v, visible=np.ones((2, 2, 1, 9), bool)),
+        native.attention(q, k, v, mask=np.ones((2, 1, 1, 9), np.int64)),
+        native.attention(q, k, v, mask=np.ones((2, 1, 9, 1), bool)),
+        native.attention(q, k, v, mask=np.ones((9,), bool)),
+        native.attention(q, k, v, mask=np.ones((2, 2, 1, 9), bool)),
         native.attention(q, k, v, head_mask=np.ones((1, 3, 9, 1), np.float32)),
         native.attention(q, k, v, head_mask=np.ones((1, 3, 1, 1))),
     ]
-    assert all(isinstance(result, Declined) for result in declined)
+    assert all(isinstance(result, Unsupported) for result in declined)
     wide = heads(rng, 1, 1, 3, 769)
-    assert isinstance(native.attention(wide, wide, wide), Declined)
+    assert isinstance(native.attention(wide, wide, wide), Unsupported)

@@ -22,7 +22,7 @@ def build(folder, compiler, *flags):
     probe.write_text("int main(void) { return 0; }")
     if subprocess.run([compiler, *flags, probe, "-o", program], capture_output=True).returncode:
         pytest.skip(f"{compiler} cannot build with {' '.join(flags)}")
-    sources = [SUITE, *sorted((REPOSITORY / "csrc").glob("*.c"))]
+    sources = [SUITE, *sorted((REPOSITORY / "csrc").rglob("*.c"))]
     command = [compiler, *STRICT, *flags, *sources, "-o", program, "-lm"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ def everything(seed=1):
         w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.ones(n, np.float32)}
         results.append(native.linear(rng.standard_normal((m, k), np.float32), w, "gelu"))
     q, k, v = rng.standard_normal((3, 1, 2, 200, 32), np.float32)
-    results.append(native.attention(q, k, v, visible=rng.random((1, 1, 200, 200)) < 0.5)[0])
+    results.append(native.attention(q, k, v, mask=rng.random((1, 1, 200, 200)) < 0.5)[0])
     w = {"weight": np.ones(512, np.float32), "bias": np.ones(512, np.float32)}
     results.append(native.layer_norm(rng.standard_normal((200, 512), np.float32), w, 1e-5))
     return [hashlib.sha256(result).hexdigest() for result in results]

@@ -1,5 +1,5 @@
 /* Rung 7: threads. Each takes an equal share of the panels. No two write to the same number, so
-   nothing has to be locked. Threads are started for every call, which csrc/threads.c avoids. */
+   nothing has to be locked. Threads are started for every call, which csrc/runtime/threads_pool.c avoids. */
 
 #include <pthread.h>
 

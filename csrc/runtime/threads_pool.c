@@ -9,7 +9,7 @@
    on reading memory in order.
 
    Between jobs a thread looks at the gate for at most SPIN_NS (the kernels of one forward pass
-   follow each other within microseconds), fetching weights meanwhile (ahead.c), then sleeps on a
+   follow each other within microseconds), fetching weights meanwhile (prefetch.c), then sleeps on a
    condition variable. A second caller finds the pool taken and does its tasks alone. After a fork
    the child starts with no threads. */
 
