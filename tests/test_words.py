@@ -6,8 +6,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-# Regular expressions, any case; a space also stands for the end of a line. The brackets keep this
-# table from finding itself.
+# Regular expressions, any case; a space also stands for the end of a line. The brackets keep a
+# plain search for such a word from ending in this table.
 INSTEAD = {
     r"\btwins?\b": "native kernel",
     r"\bseam\b": "dispatch",
