@@ -155,6 +155,12 @@ def test_a_checkout_without_kernels_is_told_how_to_build_them():
     assert "Traceback" not in done.stderr
 
 
+def test_scripts_can_be_run_by_their_path():
+    """Then their folder comes first in sys.path, before the standard library."""
+    names = {path.stem for path in (REPOSITORY / "benchmarks").glob("*.py")}
+    assert not names & set(sys.stdlib_module_names)
+
+
 def test_small_sizes_run_often_and_large_ones_once():
     assert measuring.runs_of(1, 8) == 40
     assert measuring.runs_of(1, 512) == 3

@@ -39,5 +39,6 @@ def test_modules_and_functions_are_short(path):
     assert not too_long
 
 
-def test_no_exception_is_listed_in_vain():
+@pytest.mark.skipif(not (REPOSITORY / "csrc").is_dir(), reason="not in a checkout")
+def test_every_listed_exception_is_a_file():
     assert {name.split(":")[0] for name in LONGER} <= set(FILES)
