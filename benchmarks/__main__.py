@@ -141,25 +141,23 @@ def parse_sizes(text: str) -> measuring.Sizes:
     return [tuple(map(int, size.split("x"))) for size in text.split(",")]
 
 
-def arguments() -> argparse.Namespace:
-    """Parse the command line."""
+WHAT = {
+    "growth": "time and memory of our kernels by batch and length, alone",
+    "no-growth": "start and engines alone",
+    "linear": "single products beside the limits of the machine, alone",
+    "ladder": "the steps of docs/kernels.md, alone",
+    "redraw": "nothing: tables and picture are made from the results in --json",
+}
+
+
+def add_what_and_how(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose what is measured, and with which model, engines and sizes."""
     from numpy_erniem.backend import native
 
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Measure start, memory and speed of our kernels and of every engine that is "
-        "installed, on a random model of the base size. Outputs are compared first.",
-    )
-    shared = os.environ.get("NUMPY_ERNIEM_SHARED")
     what = parser.add_argument_group("what is measured (default: start, engines and growth)")
-    for name, text in {
-        "growth": "time and memory of our kernels by batch and length, alone",
-        "no-growth": "start and engines alone",
-        "linear": "single products beside the limits of the machine, alone",
-        "ladder": "the steps of docs/kernels.md, alone",
-        "redraw": "nothing: tables and picture are made from the results in --json",
-    }.items():
+    for name, text in WHAT.items():
         what.add_argument(f"--{name}", dest="only", action="store_const", const=name, help=text)
+    shared = os.environ.get("NUMPY_ERNIEM_SHARED")
     add = parser.add_argument_group("how").add_argument
     add("--folder", type=Path, help="keep the random model in this folder and use it again")
     add(
@@ -177,6 +175,16 @@ def arguments() -> argparse.Namespace:
     add("--growth-sizes", default=GROWTH, help="the same for growth (default: %(default)s)")
     add("--threads", type=int, default=native.default_threads(), help="default: %(default)s")
     add("--rounds", type=int, default=5, help="turns of each engine (default: %(default)s)")
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure start, memory and speed of our kernels and of every engine that is "
+        "installed, on a random model of the base size. Outputs are compared first.",
+    )
+    add_what_and_how(parser)
     add = parser.add_argument_group("where results are written, besides the screen").add_argument
     add("--json", type=Path, metavar="FILE", help="all results; other parts of the file are kept")
     add(
@@ -189,6 +197,8 @@ def arguments() -> argparse.Namespace:
     )
     add("--plot", type=Path, metavar="FILE", help="a picture of the results: .svg or .png")
     options = parser.parse_args()
+    if options.only == "redraw" and not (options.json and options.json.exists()):
+        parser.error("--redraw needs --json FILE with results of an earlier run")
     for document in options.document:
         if not document.exists():
             parser.error(f"--document {document}: no such file, with marks for the tables")

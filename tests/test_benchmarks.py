@@ -143,6 +143,16 @@ def test_a_document_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tm
     assert "none.md" in capsys.readouterr().err
 
 
+def test_a_redraw_without_results_is_refused(monkeypatch, capsys):
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks.__main__ import arguments
+
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--redraw"])
+    with pytest.raises(SystemExit):
+        arguments()
+    assert "--redraw needs --json" in capsys.readouterr().err
+
+
 def test_a_checkout_without_kernels_is_told_how_to_build_them():
     code = (
         "import runpy, sys; sys.argv = ['benchmarks']; "
