@@ -1,12 +1,11 @@
-"""python -m benchmarks: this machine's tables, ours beside every peer that is installed.
+"""python -m benchmarks: measure this machine, our engines and every peer that is installed.
 
-    python -m benchmarks [--folder F] [--tokenizer F] [--engines native,torch,...] [--threads N]
-                         [--sizes 1x8,8x128,...] [--rounds N] [--growth-sizes 1x128,...]
-                         [--growth | --no-growth | --redraw | --linear | --ladder]
-                         [--json FILE] [--document FILE.md] [--plot FILE.svg]
+    python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
+    python -m benchmarks --growth | --linear | --ladder
+    python -m benchmarks --redraw --json FILE --document FILE.md
 
-Each engine runs in a process of its own; they take turns, round by round, so that whatever else
-the machine does meets all alike. Before anything is timed their outputs are compared.
+Each engine runs in a process of its own. They take turns, round by round, so that other work on
+the machine slows all of them alike. Their outputs are compared before anything is timed.
 """
 
 import argparse
@@ -31,7 +30,8 @@ GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 
 
 def machine(threads: int) -> str:
-    """One line on the processor, the software and the day."""
+    """One line on the processor, the software, the kernels, the threads and the day."""
+    from numpy_erniem import backend_report
     from numpy_erniem.backend import native
 
     cpu = platform.processor() or platform.machine()
@@ -39,20 +39,34 @@ def machine(threads: int) -> str:
     if info.exists():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = f"{len(lines)} × {lines[0].split(':')[1].strip()}" if lines else cpu
-    software = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return (
-        f"{cpu}; {platform.system()}, {software}; {threads} threads; {native.description()}; "
-        f"{time.strftime('%Y-%m-%d')}"
+    threading = backend_report().get("threading")
+    return "; ".join(
+        [
+            cpu,
+            f"{platform.system()}, Python {platform.python_version()}, {numpy_and_blas()}",
+            f"{threads} threads" + (f" ({threading})" if threading else ""),
+            native.description(),
+            time.strftime("%Y-%m-%d"),
+        ]
     )
 
 
+def numpy_and_blas() -> str:
+    """NumPy's version, with the library behind its products where NumPy names it."""
+    try:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"NumPy {np.__version__} ({blas['name']} {blas['version']})"
+    except (KeyError, TypeError):
+        return f"NumPy {np.__version__}"
+
+
 class Results:
-    """Parts that were measured, on the screen as they come and in a file as soon as they are there.
+    """The parts that were measured; each is printed and written to a file when it is complete.
 
     Parameters
     ----------
     path : Path, optional
-        JSON; parts that stand there and are not measured now are kept.
+        A JSON file. Parts in it that are not measured again are kept.
     threads : int
     """
 
@@ -64,7 +78,7 @@ class Results:
             self.parts = json.loads(path.read_text(encoding="utf-8"))
 
     def measure(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Take rows as they are measured, beside the machine's limits before and after."""
+        """Collect the rows of a part, and measure the machine's limits before and after."""
         from benchmarks import limits
 
         part = {
@@ -76,7 +90,7 @@ class Results:
         try:
             for row in rows:
                 part["rows"].append(row)
-        finally:  # also what was measured before an interruption
+        finally:  # rows that were measured before an interruption are kept
             if part["rows"]:
                 part["peak"] = max(part["peak"], limits.multiply_add_peak())
                 self.parts[name] = part
@@ -90,24 +104,24 @@ class Results:
             self.path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
-def prepared(folder: Path, tokenizer: Path | None) -> None:
-    """Make the model in a folder that has none, and bring a tokenizer to it."""
+def prepare_folder(folder: Path, tokenizer: Path | None) -> None:
+    """Make a random model where the folder has none, and copy a tokenizer's files into it."""
     from benchmarks import engines
 
     folder.mkdir(exist_ok=True)
     if not (folder / "config.json").exists():
-        progress("the random model is made, and exported to ONNX")
+        progress("making a random model and exporting it to ONNX")
         engines.make_folder(folder)
     if tokenizer is not None:
         engines.add_tokenizer(folder, tokenizer)
 
 
 def measure_engines(folder: Path, options: argparse.Namespace, results: Results) -> None:
-    """Start, memory and equal outputs, then times at every size."""
+    """Measure start and memory and compare the outputs, then measure times at every size."""
     names = options.engines.split(",")
     if "native" in names:
         names.insert(names.index("native") + 1, measuring.TEXT)
-    workers = measuring.begin(names, folder, options.threads)
+    workers = measuring.start_workers(names, folder, options.threads)
     try:
         results.measure("start", measuring.start_and_memory(workers))
         timed = [worker for worker in workers if worker.engine != measuring.TEXT]
@@ -115,72 +129,112 @@ def measure_engines(folder: Path, options: argparse.Namespace, results: Results)
             if worker not in timed:
                 worker.end()
         if options.sizes:
-            rows = measuring.by_size(timed, sizes_of(options.sizes), options.rounds)
+            rows = measuring.time_by_size(timed, parse_sizes(options.sizes), options.rounds)
             results.measure("engines", rows)
     finally:
         for worker in workers:
             worker.end()
 
 
-def sizes_of(text: str) -> measuring.Sizes:
-    """[(1, 8), (8, 128)] of "1x8,8x128"."""
+def parse_sizes(text: str) -> measuring.Sizes:
+    """Texts and tokens: "1x8,8x128" → [(1, 8), (8, 128)]."""
     return [tuple(map(int, size.split("x"))) for size in text.split(",")]
 
 
-def arguments() -> argparse.Namespace:
+WHAT = {
+    "growth": "time and memory of our kernels by batch and length, alone",
+    "no-growth": "start and engines alone",
+    "linear": "single products beside the limits of the machine, alone",
+    "ladder": "the steps of docs/kernels.md, alone",
+    "redraw": "nothing: tables and picture are made from the results in --json",
+}
+
+
+def add_what_and_how(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose what is measured, and with which model, engines and sizes."""
     from numpy_erniem.backend import native
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    add = parser.add_argument
-    add("--folder", type=Path, help="keep the random model here for the next time")
+    what = parser.add_argument_group("what is measured (default: start, engines and growth)")
+    for name, text in WHAT.items():
+        what.add_argument(f"--{name}", dest="only", action="store_const", const=name, help=text)
     shared = os.environ.get("NUMPY_ERNIEM_SHARED")
-    place = Path(shared, "data", "tokenizer") if shared else None
-    add("--tokenizer", type=Path, default=place, help="folder of a tokenizer: start from text")
-    add("--engines", default="native,numpy,torch,onnxruntime,openvino")
-    add("--sizes", default=SIZES, help='batch x tokens; "" for start and memory alone')
-    add("--growth-sizes", default=GROWTH)
-    add("--threads", type=int, default=native.default_threads())
-    add("--rounds", type=int, default=5)
-    add("--json", type=Path, metavar="FILE", help="write the results, keep parts of earlier runs")
-    add("--document", type=Path, metavar="FILE", help="put the tables between <!-- marks -->")
-    add("--plot", type=Path, metavar="FILE", help="draw the results: .svg or .png")
-    for name, text in {
-        "growth": "time and memory of our kernels by batch and length, nothing else",
-        "no-growth": "everything but that",
-        "redraw": "measure nothing: tables and picture of the results in --json",
-        "linear": "products alone, beside the limits of the machine",
-        "ladder": "the rungs of docs/kernels.md",
-    }.items():
-        add(f"--{name}", dest="only", action="store_const", const=name, help=text)
+    add = parser.add_argument_group("how").add_argument
+    add("--folder", type=Path, help="keep the random model in this folder and use it again")
+    add(
+        "--tokenizer",
+        type=Path,
+        default=Path(shared, "data", "tokenizer") if shared else None,
+        help="folder with vocab.txt and sentencepiece.bpe.model: also measure the start from text",
+    )
+    add(
+        "--engines",
+        default="native,numpy,torch,onnxruntime,openvino",
+        help="engines to run, separated by commas (default: %(default)s)",
+    )
+    add("--sizes", default=SIZES, help='texts x tokens; "" for none (default: %(default)s)')
+    add("--growth-sizes", default=GROWTH, help="the same for growth (default: %(default)s)")
+    add("--threads", type=int, default=native.default_threads(), help="default: %(default)s")
+    add("--rounds", type=int, default=5, help="turns of each engine (default: %(default)s)")
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure start, memory and speed of our kernels and of every engine that is "
+        "installed, on a random model of the base size. Outputs are compared first.",
+    )
+    add_what_and_how(parser)
+    add = parser.add_argument_group("where results are written, besides the screen").add_argument
+    add("--json", type=Path, metavar="FILE", help="all results; other parts of the file are kept")
+    add(
+        "--document",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="Markdown with <!-- marks --> between which tables are put; may be given again",
+    )
+    add("--plot", type=Path, metavar="FILE", help="a picture of the results: .svg or .png")
     options = parser.parse_args()
-    if options.document and not options.document.exists():
-        parser.error(f"--document {options.document}: no such file, with marks for the tables")
+    if options.only == "redraw" and not (options.json and options.json.exists()):
+        parser.error("--redraw needs --json FILE with results of an earlier run")
+    for document in options.document:
+        if not document.exists():
+            parser.error(f"--document {document}: no such file, with marks for the tables")
     return options
 
 
-def main() -> None:
+def measure(options: argparse.Namespace, results: Results) -> None:
+    """Measure what was asked for."""
     from benchmarks import limits
+
+    if options.only in ("linear", "ladder"):
+        rows = limits.linear_rows() if options.only == "linear" else limits.ladder_rows()
+        results.measure(options.only, rows)
+        return
+    with contextlib.ExitStack() as stack:
+        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        prepare_folder(folder, options.tokenizer)
+        if options.only != "growth":
+            measure_engines(folder, options, results)
+        if options.only != "no-growth":
+            sizes = parse_sizes(options.growth_sizes)
+            results.measure("growth", measuring.growth(folder, options.threads, sizes))
+
+
+def main() -> None:
+    """Measure, then write documents and picture."""
     from numpy_erniem.backend import native
 
     options = arguments()
     native.set_num_threads(options.threads)
-    if options.only in ("linear", "ladder"):
-        print(f"{machine(options.threads)}\n", flush=True)
-        limits.linear_alone() if options.only == "linear" else limits.ladder()
-        return
     results = Results(options.json, options.threads)
-    with contextlib.ExitStack() as stack:
-        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if options.only != "redraw":
-            prepared(folder, options.tokenizer)
-        if options.only in (None, "no-growth"):
-            measure_engines(folder, options, results)
-        if options.only in (None, "growth"):
-            sizes = sizes_of(options.growth_sizes)
-            results.measure("growth", measuring.growth(folder, options.threads, sizes))
-    if options.document:
-        text = options.document.read_text(encoding="utf-8")
-        options.document.write_text(tables.filled_in(text, results.parts), encoding="utf-8")
+    if options.only != "redraw":
+        measure(options, results)
+    for document in options.document:
+        text = document.read_text(encoding="utf-8")
+        document.write_text(tables.fill_in(text, results.parts), encoding="utf-8")
     if options.plot:
         from benchmarks.plot import draw
 

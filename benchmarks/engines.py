@@ -1,7 +1,7 @@
-"""The engines: each loads the model of a folder and gives a function from ids to hidden states.
+"""The engines: each loads the model of a folder and returns a function from ids to hidden states.
 
-An engine that is not installed raises ImportError, or one whose file is not in the folder
-FileNotFoundError; the benchmark then leaves it out.
+An engine raises ImportError if it is not installed, and FileNotFoundError if the folder does not
+have its file. The benchmark then leaves it out.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 Forward = Callable[[np.ndarray], np.ndarray]  # (B, T) int64 -> (B, T, D) float32
 
 
-def ours(folder: Path, backend: str, threads: int) -> Forward:
+def our_model(folder: Path, backend: str, threads: int) -> Forward:
     from numpy_erniem import ErnieMModel
     from numpy_erniem.backend.dispatch import set_num_threads
 
@@ -25,11 +25,11 @@ def ours(folder: Path, backend: str, threads: int) -> Forward:
 
 
 def native(folder: Path, threads: int) -> Forward:
-    return ours(folder, "native", threads)
+    return our_model(folder, "native", threads)
 
 
 def native_from_text(folder: Path, threads: int) -> Forward:
-    """Ours with its tokenizer, after the vector of a first text."""
+    """Our kernels with a tokenizer; returns after the vector of a first text."""
     from numpy_erniem.backend.dispatch import set_num_threads
     from numpy_erniem.pipelines.embed import Embedder
 
@@ -41,7 +41,7 @@ def native_from_text(folder: Path, threads: int) -> Forward:
 
 
 def plain_numpy(folder: Path, threads: int) -> Forward:
-    return ours(folder, "numpy", threads)  # its threads are those of its BLAS
+    return our_model(folder, "numpy", threads)  # NumPy's BLAS has threads of its own
 
 
 def torch(folder: Path, threads: int) -> Forward:
@@ -92,25 +92,25 @@ ENGINES = {
 
 
 def make_folder(folder: Path, **sizes: int) -> None:
-    """A random model of the base size in the checkpoint's format, and the same as ONNX."""
+    """Write a random model of the base size, as a checkpoint and as ONNX."""
     from numpy_erniem import ErnieMConfig, ErnieMModel
 
     ErnieMModel(ErnieMConfig(**sizes), seed=1).save_pretrained(folder)
     try:
         export_onnx(folder)
     except ImportError as error:
-        print(f"(no ONNX file, so no ONNX Runtime and no OpenVINO: {error})")
+        print(f"(ONNX Runtime and OpenVINO are left out, because ONNX export failed: {error})")
 
 
 def add_tokenizer(folder: Path, tokenizer: Path) -> None:
-    """Copy a tokenizer's files to where the model is."""
+    """Copy a tokenizer's files into the folder of the model."""
     for name in ("vocab.txt", "sentencepiece.bpe.model", "tokenizer_config.json"):
         if (tokenizer / name).exists() and not (folder / name).exists():
             shutil.copy(tokenizer / name, folder / name)
 
 
 def export_onnx(folder: Path) -> None:
-    import onnx  # noqa: F401 (torch's exporter asks for it late)
+    import onnx  # noqa: F401 (checked here, because torch's exporter imports it late)
     import torch
     import transformers
 

@@ -1,9 +1,9 @@
 """Fit the polynomial behind the float32 GELU and print its coefficients and largest error.
 
-log P(X > a) of a normal X is smooth and nearly quadratic in a, so a polynomial reaches it, and exp
-undoes the logarithm. An error e of the exponent becomes an error P(X > a) · e of the probability:
-the fit is minimax with that weight (Lawson's iteration of weighted least squares), and no less
-than FLOOR, so that the far tail keeps four digits.
+For a normal variable X, log P(X > a) is smooth and nearly quadratic in a, so a polynomial fits it;
+exp then gives the probability. An error e of the exponent becomes an error P(X > a) · e of the
+probability, so the fit is minimax with the weight P(X > a), found by Lawson's iteration of weighted
+least squares. The weight is at least FLOOR, so that the far tail keeps four digits.
 """
 
 import math

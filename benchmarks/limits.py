@@ -1,11 +1,14 @@
 """What this machine can do at best, and how near a single product comes to it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from numpy_erniem.backend import native
+
+Row = dict[str, Any]
 
 
 def fastest(run: Callable[[], object], times: int) -> float:
@@ -19,7 +22,7 @@ def fastest(run: Callable[[], object], times: int) -> float:
 
 
 def multiply_add_peak() -> float:
-    """GFLOP/s of multiply-adds that never leave the registers, on all threads."""
+    """GFLOP/s of multiply-adds whose operands stay in registers, on all threads."""
     rounds = 400_000
     operations = native.lib.erniem_multiply_add(rounds) * rounds
     return operations / fastest(lambda: native.lib.erniem_multiply_add(rounds), 8) / 1e9
@@ -31,13 +34,18 @@ def memory_bandwidth() -> float:
     return x.nbytes / fastest(lambda: native.lib.erniem_read(x.size, native.floats(x)), 6) / 1e9
 
 
-def linear_alone() -> None:
-    """Print products of the base model's sizes beside the limit, measured just before and after.
+def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.ndarray]:
+    """A random weight (n, k) with a bias; nothing can change the weight, so it is packed once."""
+    stored = rng.standard_normal((n, k), np.float32).tobytes()
+    weight = np.frombuffer(stored, np.float32).reshape(n, k)
+    return {"weight": weight, "bias": np.zeros(n, np.float32)}
 
-    The weights of twelve layers take turns, as in the model, so that they come from memory.
+
+def linear_rows() -> Iterator[Row]:
+    """Time products of the base model's sizes; the limits are measured before and after each.
+
+    The weights of twelve layers are used in turn, as in the model, so they are read from memory.
     """
-    print("| rows | weight | µs | GFLOP/s | of the peak | GB/s | of the bandwidth |")
-    print("|---|---|---|---|---|---|---|")
     rng = np.random.default_rng(0)
     for n, k in ((768, 768), (3072, 768), (768, 3072)):
         weights = [linear_weights(rng, n, k) for _ in range(36 if n == k else 12)]
@@ -52,50 +60,45 @@ def linear_alone() -> None:
             peak, bandwidth = multiply_add_peak(), memory_bandwidth()
             seconds = fastest(every_weight, max(3, 2000 // m // 10)) / len(weights)
             peak, bandwidth = max(peak, multiply_add_peak()), max(bandwidth, memory_bandwidth())
-            flops, read = 2 * m * n * k / seconds / 1e9, 4 * n * k / seconds / 1e9
-            print(
-                f"| {m} | {n} × {k} | {seconds * 1e6:.0f} | {flops:.0f} | {flops / peak:.2f} "
-                f"| {read:.1f} | {read / bandwidth:.2f} |",
-                flush=True,
-            )
+            yield {
+                **{"m": m, "n": n, "k": k, "seconds": seconds},
+                **{"peak": peak, "bandwidth": bandwidth},
+            }
 
 
-def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.ndarray]:
-    w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.zeros(n, np.float32)}
-    w["weight"].setflags(write=False)  # so that it is packed once
-    return w
-
-
-def ladder() -> None:
-    """Print the rungs of docs/kernels.md on one product: 256 rows, a weight of 3072 × 768."""
+def ladder_rows() -> Iterator[Row]:
+    """Time the steps of docs/kernels.md on one product: 256 rows, a weight of 3072 × 768."""
     lib, of = native.lib, native.floats
     m, n, k = 256, 3072, 768
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((m, k), np.float32), linear_weights(rng, n, k)
-    thawed = w["weight"].copy()
+    writable = {**w, "weight": w["weight"].copy()}
     y = np.empty((m, n), np.float32)
-    flops, threads, rungs = 2 * m * n * k, native.get_num_threads(), {}
-    strassen = native.get_strassen()
+    threads, strassen = native.get_num_threads(), native.get_strassen()
+    best = native.available_isas()[0]
+
+    def step(name: str, run: Callable[[], object], times: int = 10) -> Row:
+        return {"rung": name, "gflops": 2 * m * n * k / fastest(run, times) / 1e9}
 
     def three_loops():
         lib.erniem_linear_reference(m, n, k, of(x), of(w["weight"]), of(w["bias"]), 0, of(y))
 
-    rungs["three loops (sums in double)"] = fastest(three_loops, 1)
-    native.set_num_threads(1)
-    native.set_strassen(False)
-    for isa in reversed(native.available_isas()):
-        native.choose_isa(isa)
-        native.linear(x, w)
-        rungs[f"packed, {isa} tile"] = fastest(lambda: native.linear(x, w), 10)
-    rungs["packed anew for each call"] = fastest(
-        lambda: native.linear(x, {**w, "weight": thawed}), 5
-    )
-    native.set_strassen(True)
-    rungs["seven products for eight"] = fastest(lambda: native.linear(x, w), 10)
-    rungs["with GELU"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
-    native.set_num_threads(threads)
-    rungs[f"with GELU, {threads} threads"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
-    native.set_strassen(strassen)
-    print("| rung | GFLOP/s |\n|---|---|")
-    for name, seconds in rungs.items():
-        print(f"| {name} | {flops / seconds / 1e9:.1f} |")
+    try:
+        native.set_num_threads(1)
+        native.set_strassen(False)
+        yield step("three loops (sums in double)", three_loops, 1)
+        for isa in reversed(native.available_isas()):
+            native.choose_isa(isa)
+            native.linear(x, w)
+            yield step(f"packed, {isa} tile", lambda: native.linear(x, w))
+        yield step("packed anew for each call", lambda: native.linear(x, writable), 5)
+        native.set_strassen(True)
+        yield step("Strassen's algorithm", lambda: native.linear(x, w))
+        yield step("with GELU", lambda: native.linear(x, w, "gelu"))
+        yield {"rung": "multiply-add peak of one core", "gflops": multiply_add_peak()}
+        native.set_num_threads(threads)
+        yield step(f"with GELU, {threads} threads", lambda: native.linear(x, w, "gelu"))
+    finally:
+        native.choose_isa(best)
+        native.set_num_threads(threads)
+        native.set_strassen(strassen)

@@ -1,4 +1,4 @@
-"""What is measured, as rows of plain numbers: start and memory, engines by size, growth.
+"""The measurements, as rows of plain numbers: start and memory, engines by size, growth.
 
 Shapes: B texts of T tokens; 12 layers, D = 768, F = 3072 as in the base model.
 """
@@ -19,22 +19,22 @@ from benchmarks.workers import Worker, progress, start, wait_until_quiet
 Row = dict[str, Any]
 Sizes = list[tuple[int, int]]  # B, T
 
-LARGEST_DIFFERENCE = 1e-4
-TEXT = "native, from text"  # ours with its tokenizer; only its start and its memory are of interest
+LARGEST_DIFFERENCE = 1e-4  # of any two engines' hidden states
+TEXT = "native, from text"  # ours with its tokenizer; only its start and memory are measured
 
 
 class DifferentError(Exception):
-    """An engine computes something else, so its times mean nothing."""
+    """An engine's output differs, so its times cannot be compared."""
 
 
-def begin(engines: list[str], folder: Path, threads: int) -> list[Worker]:
-    """Start the engines that are there."""
+def start_workers(engines: list[str], folder: Path, threads: int) -> list[Worker]:
+    """Start a process for each engine that is installed."""
     workers = [start(engine, folder, threads) for engine in engines]
     return [worker for worker in workers if worker is not None]
 
 
 def version_of(engine: str) -> str:
-    """Of a peer's package; nothing for our own engines."""
+    """The version of a peer's package; empty for our own engines."""
     try:
         return "" if engine.startswith(tables.OURS) else metadata.version(engine)
     except metadata.PackageNotFoundError:
@@ -42,12 +42,22 @@ def version_of(engine: str) -> str:
 
 
 def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
-    """Seconds to the first vectors and the largest memory of each engine at 8 × 128.
+    """Measure each engine: seconds to the first vectors, and peak memory at 8 × 128.
+
+    Parameters
+    ----------
+    workers : list of Worker
+        The first one's vectors are the reference.
+
+    Yields
+    ------
+    dict
+        "engine", "version", "seconds", "peak_kb", and "difference", the largest from the reference.
 
     Raises
     ------
     DifferentError
-        The vectors are not the first engine's.
+        An engine's vectors differ from the reference by more than LARGEST_DIFFERENCE.
     """
     first = None
     for worker in workers:
@@ -61,7 +71,10 @@ def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
         first = values if first is None else first
         difference = float(np.abs(values - first).max())
         if not difference <= LARGEST_DIFFERENCE:
-            raise DifferentError(f"{worker.engine} is off by {difference}; nothing was timed")
+            raise DifferentError(
+                f"{worker.engine} differs from {workers[0].engine} by {difference}, more than "
+                f"{LARGEST_DIFFERENCE}; nothing was timed"
+            )
         yield {
             "engine": worker.engine,
             "version": version_of(worker.engine),
@@ -72,19 +85,19 @@ def start_and_memory(workers: list[Worker]) -> Iterator[Row]:
 
 
 def runs_of(B: int, T: int) -> int:
-    """How often a size is run at a time: for 1.5 s at 200 GFLOP/s, but at most 40 times."""
+    """Runs of a size in one turn: as many as take 1.5 s at 200 GFLOP/s, at most 40."""
     return max(1, min(40, int(300e9 / flops(B, T))))
 
 
-def by_size(workers: list[Worker], sizes: Sizes, rounds: int) -> Iterator[Row]:
-    """Best and median seconds of each engine at each size; they take turns, round by round."""
+def time_by_size(workers: list[Worker], sizes: Sizes, rounds: int) -> Iterator[Row]:
+    """Time each engine at each size, in turns; yield the best and the median of its runs."""
     begun, work = time.perf_counter(), sum(flops(*size) for size in sizes)
     workers, done = list(workers), 0
     for B, T in sizes:
         times: dict[str, list[float]] = {worker.engine: [] for worker in workers}
         for n in range(rounds):
-            share, spent = done / work, time.perf_counter() - begun
-            progress(f"{share:.0%} after {spent:.0f} s; {B} × {T}, round {n + 1} of {rounds}")
+            spent = time.perf_counter() - begun
+            progress(f"{done / work:.0%} after {spent:.0f} s; {B} × {T}, round {n + 1} of {rounds}")
             for worker in list(workers):
                 wait_until_quiet()
                 got = worker.ask(B, T, runs_of(B, T))
@@ -102,7 +115,7 @@ def by_size(workers: list[Worker], sizes: Sizes, rounds: int) -> Iterator[Row]:
 
 
 def growth(folder: Path, threads: int, sizes: Sizes) -> Iterator[Row]:
-    """Our kernels' seconds and largest memory at each size, in a fresh process each."""
+    """Measure time and peak memory of our kernels, in a new process for each size."""
     for B, T in sizes:
         progress(f"growth: {B} × {T}")
         wait_until_quiet()

@@ -1,9 +1,9 @@
-"""Results → a picture: speed beside the machine's peak, and growth with batch and length."""
+"""Results → a picture: speed below the machine's peak, and growth with batch and length."""
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import rate, sizes_and_engines
+from benchmarks.tables import gflops, sizes_and_engines
 from numpy_erniem.plots.figures import COLOURS, GREY
 
 FIGURE = (11, 8)  # inches
@@ -11,7 +11,7 @@ REPRODUCIBLE = {"svg.hashsalt": "performance", "svg.fonttype": "none"}
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw the parts that were measured; the suffix of the path says in which format."""
+    """Draw the parts that were measured, in the format of the path's suffix."""
     from matplotlib import pyplot
 
     with pyplot.rc_context(REPRODUCIBLE):
@@ -26,15 +26,15 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def draw_engines(axes: Any, part: dict[str, Any]) -> None:
-    """Bars of GFLOP/s by size, the median filled, the best an outline; the top is the peak."""
+    """Bars of GFLOP/s by size: the median filled, the best as an outline, the peak as a line."""
     by_size, engines = sizes_and_engines(part)
     width = 0.8 / len(engines)
     for n, (engine, colour) in enumerate(zip(engines, COLOURS, strict=False)):
-        there = [(at, rows[engine]) for at, rows in enumerate(by_size.values()) if engine in rows]
-        x = [at + (n - (len(engines) - 1) / 2) * width for at, _ in there]
-        medians = [rate(row, "median") for _, row in there]
+        present = [(at, rows[engine]) for at, rows in enumerate(by_size.values()) if engine in rows]
+        x = [at + (n - (len(engines) - 1) / 2) * width for at, _ in present]
+        medians = [gflops(row, "median") for _, row in present]
         axes.bar(x, medians, width * 0.9, color=colour, label=engine)
-        bests = [rate(row) for _, row in there]
+        bests = [gflops(row) for _, row in present]
         axes.bar(x, bests, width * 0.9, fill=False, edgecolor=colour, linewidth=0.8)
     axes.axhline(part["peak"], color=GREY, linestyle="--")
     axes.set_ylim(0, part["peak"] * 1.1)
@@ -46,19 +46,19 @@ def draw_engines(axes: Any, part: dict[str, Any]) -> None:
 
 
 def draw_growth(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """Time and memory over the number of tokens in all, one line of points for each length."""
+    """Time and memory against the number of tokens in the batch, one line for each length."""
     lengths = sorted({row["T"] for row in rows})
     for T, colour in zip(lengths, COLOURS, strict=False):
         chosen = sorted((row["B"] * T, row) for row in rows if row["T"] == T)
         tokens = [n for n, _ in chosen]
-        style = {"color": colour, "marker": "o", "label": f"{T} tokens a text"}
+        style = {"color": colour, "marker": "o", "label": f"{T} tokens per text"}
         seconds = [row["best"] for _, row in chosen]
         axes[0].plot(tokens, [s * 1e6 / n for s, n in zip(seconds, tokens, strict=True)], **style)
         axes[1].plot(tokens, [row["peak_kb"] / 1024 for _, row in chosen], **style)
     axes[0].set_xscale("log")
-    axes[0].set_ylabel("native, µs a token")
+    axes[0].set_ylabel("native, µs per token")
     axes[1].set_ylabel("native, largest memory, MB")
     for one in axes:
         one.set_ylim(0, one.dataLim.ymax * 1.08)
-        one.set_xlabel("tokens in all")
+        one.set_xlabel("tokens in the batch")
     axes[0].legend(frameon=False)

@@ -1,21 +1,22 @@
-"""Results → Markdown: the tables of docs/performance.md.
+"""Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
-Results are a dict from a part ("start", "engines", "growth") to {"machine": a line, "peak": GFLOP/s
-of multiply-adds, "bandwidth": GB/s, "rows": what `measuring` yields}.
+Results are a dict from a part ("start", "engines", "growth", "linear", "ladder") to
+{"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Part = dict[str, Any]
 
-LAYERS, D, F = 12, 768, 3072
+LAYERS, D, F = 12, 768, 3072  # ERNIE-M base
 OURS = ("native", "numpy")
+PEERS = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def flops(B: int, T: int) -> int:
-    """Operations of the linear layers and of attention; two per multiply-add.
+    """Operations of the linear maps and of attention for B texts of T tokens; two per multiply-add.
 
     Examples
     --------
@@ -25,8 +26,8 @@ def flops(B: int, T: int) -> int:
     return 2 * B * T * LAYERS * (4 * D * D + 2 * D * F + 2 * T * D)
 
 
-def rate(row: dict[str, Any], of: str = "best") -> float:
-    """GFLOP/s of a row with "B", "T" and seconds."""
+def gflops(row: dict[str, Any], of: str = "best") -> float:
+    """GFLOP/s of a row with "B", "T" and seconds under "best" and "median"."""
     return flops(row["B"], row["T"]) / row[of] / 1e9
 
 
@@ -37,7 +38,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def limits(part: Part) -> str:
-    """One sentence about the machine and its limits on that day."""
+    """One line about the machine and what it could do at best in that run."""
     return (
         f"{part['machine']}. Multiply-add peak {part['peak']:.0f} GFLOP/s, "
         f"reading memory {part['bandwidth']:.0f} GB/s.\n"
@@ -46,7 +47,7 @@ def limits(part: Part) -> str:
 
 def start_table(part: Part) -> str:
     """Start and memory, a row for each engine."""
-    head = ["engine", "first vectors after, s", "peak at 8 × 128, MB", "largest difference"]
+    head = ["engine", "first vectors after, s", "peak memory at 8 × 128, MB", "largest difference"]
     return f"{limits(part)}\n" + table(
         head,
         [
@@ -89,25 +90,27 @@ def engines_table(part: Part) -> str:
         peers = [row[of] for engine, row in rows.items() if engine not in OURS]
         return f"{min(peers) / rows['native'][of]:.2f}" if peers and "native" in rows else "–"
 
-    def share(rows: dict[str, Part], of: str) -> str:
-        return f"{rate(rows['native'], of) / part['peak']:.2f}" if "native" in rows else "–"
+    def of_peak(rows: dict[str, Part], of: str) -> str:
+        return f"{gflops(rows['native'], of) / part['peak']:.2f}" if "native" in rows else "–"
 
-    def also(lines: Iterable[list[str]], last) -> Iterable[list[str]]:
+    def with_last(lines: Iterable[list[str]], last) -> Iterable[list[str]]:
         for line, rows in zip(lines, by_size.values(), strict=True):
             yield [*line, f"{last(rows, 'best')} ({last(rows, 'median')})"]
 
     def milliseconds(row: dict[str, Any], of: str) -> float:
         return 1e3 * row[of]
 
-    times = table(["milliseconds", *engines, "lead"], also(cells(milliseconds, 1), lead))
-    rates = table(["GFLOP/s", *engines, "native, of the peak"], also(cells(rate, 0), share))
+    times = table(["milliseconds", *engines, "lead"], with_last(cells(milliseconds, 1), lead))
+    rates = table(
+        ["GFLOP/s", *engines, "native, of the peak"], with_last(cells(gflops, 0), of_peak)
+    )
     return f"{limits(part)}\n{times}\n{rates}"
 
 
 def growth_table(part: Part) -> str:
     """Time and memory of our kernels by batch and length."""
-    head = ["batch × tokens", "milliseconds", "µs a token", "GFLOP/s", "peak, MB"]
-    head.append("above 1 × 8, KB a token")
+    head = ["batch × tokens", "milliseconds", "µs per token", "GFLOP/s", "peak memory, MB"]
+    head.append("more than at 1 × 8, KB per token")
     rows = []
     for row in part["rows"]:
         tokens = row["B"] * row["T"]
@@ -116,7 +119,7 @@ def growth_table(part: Part) -> str:
                 f"{row['B']} × {row['T']}",
                 f"{row['best'] * 1e3:.1f} ({row['median'] * 1e3:.1f})",
                 f"{row['best'] * 1e6 / tokens:.0f}",
-                f"{rate(row):.0f}",
+                f"{gflops(row):.0f}",
                 f"{row['peak_kb'] / 1024:.0f}",
                 f"{(row['peak_kb'] - row['base_kb']) / tokens:.0f}",
             ]
@@ -124,21 +127,94 @@ def growth_table(part: Part) -> str:
     return f"{limits(part)}\n" + table(head, rows)
 
 
-TABLES = {"start": start_table, "engines": engines_table, "growth": growth_table}
+def linear_table(part: Part) -> str:
+    """Single products beside the machine's limits, a row for each size."""
+    head = ["rows", "weight", "µs", "GFLOP/s", "of the peak", "GB/s", "of the bandwidth"]
+    rows = []
+    for row in part["rows"]:
+        speed = 2 * row["m"] * row["n"] * row["k"] / row["seconds"] / 1e9
+        read = 4 * row["n"] * row["k"] / row["seconds"] / 1e9
+        rows.append(
+            [
+                f"{row['m']}",
+                f"{row['n']} × {row['k']}",
+                f"{row['seconds'] * 1e6:.0f}",
+                f"{speed:.0f}",
+                f"{speed / row['peak']:.2f}",
+                f"{read:.1f}",
+                f"{read / row['bandwidth']:.2f}",
+            ]
+        )
+    return f"{limits(part)}\n" + table(head, rows)
 
 
-def filled_in(document: str, results: dict[str, Part]) -> str:
-    """The document with the tables of these results between <!-- PART --> and <!-- /PART -->.
+def ladder_table(part: Part) -> str:
+    """One product, from three loops to the fastest kernel, a row for each step."""
+    rows = [[row["rung"], f"{row['gflops']:.1f}"] for row in part["rows"]]
+    return f"{part['machine']}. One thread, except in the last row.\n\n" + table(
+        ["step", "GFLOP/s"], rows
+    )
+
+
+TABLES: dict[str, Callable[[Part], str]] = {
+    "start": start_table,
+    "engines": engines_table,
+    "growth": growth_table,
+    "linear": linear_table,
+    "ladder": ladder_table,
+}
+
+
+def summary(results: dict[str, Part]) -> str:
+    """A list for the README: how often as fast as each peer, by the median; memory; start."""
+    by_size, engines = sizes_and_engines(results["engines"])
+    start = {row["engine"]: row for row in results["start"]["rows"]}
+    lines = [f"{results['engines']['machine']}; base model, float32:", ""]
+    for engine in (e for e in engines if e in PEERS):
+        ratios = [
+            rows[engine]["median"] / rows["native"]["median"]
+            for rows in by_size.values()
+            if engine in rows and "native" in rows
+        ]
+        memory = start[engine]["peak_kb"] / start["native"]["peak_kb"]
+        lines.append(
+            f"- {min(ratios):.2f} to {max(ratios):.2f} times as fast as {PEERS[engine]}, "
+            f"which takes {memory:.1f} times the memory"
+        )
+    if text := start.get("native, from text"):
+        lines.append(f"- {text['seconds']:.2f} s from the start of Python to the vector of a text")
+    return "\n".join(lines) + "\n"
+
+
+def fill_in(document: str, results: dict[str, Part]) -> str:
+    """Put the tables of results between the marks <!-- PART --> and <!-- /PART --> of a document.
+
+    Parameters
+    ----------
+    document : str
+        Markdown. Parts without marks in it are left out; `summary` is a part, too, where start and
+        engines were measured.
+    results : dict
+
+    Returns
+    -------
+    str
+        The document, with new text between the marks.
 
     Raises
     ------
     ValueError
-        The document has no such place.
+        The document has marks for none of the results.
     """
-    for name, part in results.items():
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not place.search(document):
-            raise ValueError(f"the document has no <!-- {name} --> ... <!-- /{name} -->")
-        text = TABLES[name](part)
-        document = place.sub(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", document)
+    texts = {name: TABLES[name](part) for name, part in results.items()}
+    if {"start", "engines"} <= set(results):
+        texts["summary"] = summary(results)
+    found = 0
+    for name, text in texts.items():
+        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        document, n = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", document)
+        found += n
+    if not found:
+        marks = ", ".join(f"<!-- {name} --> ... <!-- /{name} -->" for name in texts)
+        raise ValueError(f"the document has none of the marks {marks}")
     return document

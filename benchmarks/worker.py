@@ -1,8 +1,9 @@
 """One engine in a process of its own: python -m benchmarks.worker ENGINE FOLDER THREADS.
 
-Its first line says that the first vectors are there, or that the engine is missing. Then it reads
-lines "B T N", runs N times on B texts of T tokens, the same ids for every engine, and answers with
-the times in seconds and the largest memory so far. "B T 0" writes the vectors to a file instead.
+Its first line of output, in JSON, says that the first vectors are computed, or that the engine is
+missing. Then it reads lines "B T N", runs N times on B texts of T tokens (the same ids for every
+engine), and answers with the times in seconds and the peak memory so far. "B T 0" writes the
+vectors to a file instead.
 """
 
 import json
@@ -11,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-WARMED = 8192  # tokens; of a larger size one pass takes so long that it warms up by itself
+WARMED = 8192  # tokens; larger batches run without a pass to warm up, as one pass takes seconds
 
 
 def peak_kilobytes() -> int:
-    """Largest resident memory of this process; getrusage would count the parent's before exec."""
+    """Peak resident memory of this process; getrusage would include the parent's before exec."""
     status = Path("/proc/self/status")
     return int(status.read_text().split("VmHWM:")[1].split()[0]) if status.exists() else 0
 

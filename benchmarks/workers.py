@@ -1,4 +1,4 @@
-"""Engines at work: a process for each, questions to it, and a machine that does nothing else."""
+"""Worker processes: one for each engine, and waiting until the machine is idle."""
 
 import contextlib
 import json
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class Worker:
-    """An engine's process, and a question at a time to it.
+    """The process of an engine; it answers one question at a time.
 
     Parameters
     ----------
     engine : str
         A name of `engines.ENGINES`.
     folder : Path
-        Of the model.
+        The model's folder.
     threads : int
     """
 
@@ -41,19 +41,19 @@ class Worker:
             try:
                 answer = json.loads(line)
             except json.JSONDecodeError:
-                continue  # what a library had to say
+                continue  # a message of a library
             if isinstance(answer, dict):
                 return answer
         return {"missing": "the process ended"}
 
     def ask(self, B: int, T: int, n: int) -> dict:
-        """Let it run n times on B texts of T tokens.
+        """Run the engine n times on B texts of T tokens.
 
         Returns
         -------
         dict
-            "times", n of them in seconds, and "peak_kb", the largest memory so far; for n = 0 also
-            "file", which holds the vectors. Or "missing": why there is no answer.
+            "times", n of them in seconds, and "peak_kb", the peak memory so far; for n = 0 "file",
+            the path of the vectors, in place of "times". Or "missing": why there is no answer.
         """
         try:
             self.process.stdin.write(f"{B} {T} {n}\n")
@@ -64,20 +64,20 @@ class Worker:
 
     def end(self) -> None:
         """Let the process finish."""
-        with contextlib.suppress(OSError):  # where it is gone already
+        with contextlib.suppress(OSError):  # the process has ended already
             self.process.stdin.close()
         self.process.wait()
 
 
 def installed(environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which Python keeps compiled modules, as those of an installed package."""
+    """The environment, changed so that Python caches compiled modules, as after an install."""
     return {k: v for k, v in environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def start(engine: str, folder: Path, threads: int, starts: int = 3) -> Worker | None:
-    """Start an engine a few times, so that its files are cached; None if it is not there.
+    """Start an engine a few times, so that its files are cached; None if it is missing.
 
-    The worker is the last one started; its `startup` is the best of them all.
+    The worker is the last one started; its `startup` is the shortest of all starts.
     """
     best = float("inf")
     for n in range(starts):
@@ -97,7 +97,7 @@ def start(engine: str, folder: Path, threads: int, starts: int = 3) -> Worker | 
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is being done: one line that is rewritten, or elsewhere a line each."""
+    """Say on stderr what is being done: on a terminal in one line that is rewritten."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
@@ -105,15 +105,15 @@ def progress(text: str) -> None:
 
 
 def wait_until_quiet(patience: float = 3.0) -> None:
-    """Wait until the machine does nothing else, or patience (in seconds) is at an end."""
+    """Wait until the machine is idle, for at most `patience` seconds."""
     end = time.perf_counter() + patience
-    time.sleep(0.1)  # the threads of whoever ran before fall asleep
+    time.sleep(0.1)  # until the threads of the engine that ran before sleep
     while time.perf_counter() < end and busy_share(0.2) > 0.1:
         pass
 
 
 def busy_share(seconds: float) -> float:
-    """The share of all processor time that is used during so many seconds; 0 where unknown."""
+    """The share of all processor time that is used during some seconds; 0 if unknown."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0

@@ -1,6 +1,7 @@
 """Fixtures for all tests: backends, shared data, the one table of tolerances."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,20 @@ def close():
         )
 
     return check
+
+
+@pytest.fixture(scope="session")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def transformers(torch):
+    """The reference; importing it warns of its own dependencies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = pytest.importorskip("transformers")
+        pytest.importorskip("transformers.models.ernie_m.modeling_ernie_m")
+    if module.__version__ != "4.37.2":
+        pytest.skip("the reference is transformers 4.37.2")
+    return module

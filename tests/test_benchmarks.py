@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.conftest import REPOSITORY
+
 tables = pytest.importorskip("benchmarks.tables")
 measuring = pytest.importorskip("benchmarks.measuring")
 workers = pytest.importorskip("benchmarks.workers")
@@ -62,28 +64,93 @@ def test_growth_counts_the_memory_above_the_start_per_token():
 
 def test_tables_take_their_places_in_a_document(engines):
     document = "before\n<!-- engines -->\nold\n<!-- /engines -->\nafter\n"
-    once = tables.filled_in(document, {"engines": engines})
+    once = tables.fill_in(document, {"engines": engines})
     assert once.startswith("before\n<!-- engines -->\n")
     assert once.endswith("<!-- /engines -->\nafter\n")
     assert "old" not in once
     assert tables.engines_table(engines) in once
-    assert tables.filled_in(once, {"engines": engines}) == once
+    assert tables.fill_in(once, {"engines": engines}) == once
+
+
+def test_parts_without_a_place_are_left_out(engines):
+    document = "<!-- engines -->\n<!-- /engines -->\n"
+    grown = {**LIMITS, "rows": []}
+    want = tables.fill_in(document, {"engines": engines})
+    assert tables.fill_in(document, {"engines": engines, "growth": grown}) == want
+
+
+@pytest.mark.parametrize("page", ["docs/performance.md", "README.md"])
+def test_the_tables_in_the_documents_are_those_of_the_results(page):
+    results = json.loads((REPOSITORY / "docs/performance.json").read_text(encoding="utf-8"))
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert tables.fill_in(text, results) == text
+
+
+def test_the_summary_has_the_smallest_and_the_largest_ratio_of_medians(engines):
+    memory = {"native": 1000, "native, from text": 1100, "torch": 5000, "onnxruntime": 4000}
+    start = [
+        {"engine": name, "version": "", "seconds": 0.8, "peak_kb": kb, "difference": 0.0}
+        for name, kb in memory.items()
+    ]
+    text = tables.summary({"engines": engines, "start": {**LIMITS, "rows": start}})
+    assert "1.20 to 3.00 times as fast as ONNX Runtime, which takes 4.0 times the memory" in text
+    assert "4.00 to 4.00 times as fast as torch, which takes 5.0 times the memory" in text
+    assert "0.80 s from the start" in text
+
+
+def test_a_product_is_shown_beside_the_limits_of_its_own_minute():
+    row = {"m": 8, "n": 1000, "k": 500, "seconds": 1e-4, "peak": 160.0, "bandwidth": 25.0}
+    text = tables.linear_table({**LIMITS, "rows": [row]})
+    assert text.rstrip().endswith("| 8 | 1000 × 500 | 100 | 80 | 0.50 | 20.0 | 0.80 |")
+
+
+def test_the_ladder_has_a_row_for_each_step():
+    rows = [{"rung": "three loops", "gflops": 2.25}, {"rung": "packed", "gflops": 35.0}]
+    text = tables.ladder_table({**LIMITS, "rows": rows})
+    assert text.startswith("a machine. One thread")
+    assert "| three loops | 2.2 |\n| packed | 35.0 |\n" in text
+
+
+def test_the_machine_is_named_with_instruction_set_and_threads(monkeypatch):
+    pytest.importorskip("numpy_erniem._kernels")
+    import numpy_erniem
+    from benchmarks.__main__ import machine
+    from numpy_erniem.backend import native
+
+    report = {**numpy_erniem.backend_report(), "threading": "openmp"}
+    monkeypatch.setattr(numpy_erniem, "backend_report", lambda: report)
+    text = machine(3)
+    assert "3 threads (openmp)" in text
+    assert native.description() in text
 
 
 def test_a_document_without_a_place_is_an_error(engines):
-    with pytest.raises(ValueError, match="no <!-- engines -->"):
-        tables.filled_in("text\n", {"engines": engines})
+    with pytest.raises(ValueError, match="none of the marks <!-- engines -->"):
+        tables.fill_in("text\n", {"engines": engines})
 
 
 def test_a_document_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tmp_path):
     pytest.importorskip("numpy_erniem._kernels")
     from benchmarks.__main__ import arguments
 
-    monkeypatch.setattr("sys.argv", ["benchmarks", "--document", str(tmp_path / "none.md")])
+    there = tmp_path / "there.md"
+    there.touch()
+    command = ["benchmarks", "--document", str(there), "--document", str(tmp_path / "none.md")]
+    monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit) as stopped:
         arguments()
     assert stopped.value.code == 2
     assert "none.md" in capsys.readouterr().err
+
+
+def test_a_redraw_without_results_is_refused(monkeypatch, capsys):
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks.__main__ import arguments
+
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--redraw"])
+    with pytest.raises(SystemExit):
+        arguments()
+    assert "--redraw needs --json" in capsys.readouterr().err
 
 
 def test_a_checkout_without_kernels_is_told_how_to_build_them():
@@ -96,6 +163,12 @@ def test_a_checkout_without_kernels_is_told_how_to_build_them():
     assert done.returncode != 0
     assert done.stderr.startswith("the C kernels are not built")
     assert "Traceback" not in done.stderr
+
+
+def test_scripts_can_be_run_by_their_path():
+    """Then their folder comes first in sys.path, before the standard library."""
+    names = {path.stem for path in (REPOSITORY / "benchmarks").glob("*.py")}
+    assert not names & set(sys.stdlib_module_names)
 
 
 def test_small_sizes_run_often_and_large_ones_once():
@@ -117,7 +190,9 @@ class Silent:
 
 def test_an_engine_that_ends_is_left_out_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(measuring, "wait_until_quiet", lambda: None)
-    rows = list(measuring.by_size([Silent("a", 99), Silent("b", 1)], [(1, 8), (2, 8)], rounds=2))
+    rows = list(
+        measuring.time_by_size([Silent("a", 99), Silent("b", 1)], [(1, 8), (2, 8)], rounds=2)
+    )
     counts = [(r["engine"], r["B"], r["runs"]) for r in rows]
     assert counts == [("a", 1, 4), ("b", 1, 2), ("a", 2, 4)]
     assert (rows[0]["best"], rows[0]["median"]) == (0.1, 0.2)
@@ -140,5 +215,5 @@ def test_a_picture_is_drawn_of_the_parts_that_are_there(engines, tmp_path):
     for name, parts in (("both", results), ("one", {"growth": results["growth"]})):
         draw(json.loads(json.dumps(parts)), tmp_path / f"{name}.svg")
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
-        assert "128 tokens a text" in text
+        assert "128 tokens per text" in text
         assert ("peak of the machine" in text) == (name == "both")

@@ -10,7 +10,6 @@ import numpy_erniem
 
 PACKAGE = Path(numpy_erniem.__file__).parent
 README = Path(__file__).parent.parent / "README.md"
-SKIPPED = {"__main__", "native", "native_machine", "native_memory", "_kernels"}
 
 
 def name_of(path):
@@ -18,12 +17,18 @@ def name_of(path):
     return ".".join(p for p in parts if p != "__init__")
 
 
-NAMES = [name_of(p) for p in sorted(PACKAGE.rglob("*.py")) if p.stem not in SKIPPED]
+NAMES = [name_of(p) for p in sorted(PACKAGE.rglob("*.py")) if p.stem != "__main__"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstring_examples(name):
-    assert doctest.testmod(import_module(name)).failed == 0
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        if "_kernels" not in str(error):
+            raise
+        pytest.skip("the C kernels are not built")
+    assert doctest.testmod(module).failed == 0
 
 
 def test_readme_examples():

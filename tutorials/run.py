@@ -95,7 +95,7 @@ def execute(notebook, backend: str = "auto") -> None:
     Parameters
     ----------
     backend : {"auto", "numpy"}
-        Which twins of the primitives run.
+        Whether the NumPy functions or the C kernels run.
     """
     places = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
     client = NotebookClient(

@@ -1,6 +1,5 @@
 """Random head models, ours and upstream's with the same weights, and what to feed them."""
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,23 +108,6 @@ def head(request):
 @pytest.fixture(params=[h for h in HEADS if h.in_upstream], ids=NAMES[:-1])
 def upstream_head(request):
     return request.param
-
-
-@pytest.fixture(scope="session")
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="session")
-def transformers(torch):
-    """The reference; importing it warns of its own dependencies."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = pytest.importorskip("transformers")
-        pytest.importorskip("transformers.models.ernie_m.modeling_ernie_m")
-    if module.__version__ != "4.37.2":
-        pytest.skip("the reference is transformers 4.37.2")
-    return module
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 
 # %% exercise 1
-def gelu_slope(x):
+def gelu_gradient(x):
     below = 0.5 * (1 + math.erf(x / math.sqrt(2)))
     return below + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
 # %% exercise 1, wrong: the first term alone
-def gelu_slope(x):
+def gelu_gradient(x):
     return 0.5 * (1 + math.erf(x / math.sqrt(2)))
 
 

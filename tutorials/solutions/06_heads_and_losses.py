@@ -19,7 +19,7 @@ def best_span(start, end, longest):
 
 
 # %% exercise 2
-def cross_entropy_slope(scores, right):
+def cross_entropy_gradient(scores, right):
     p = np.exp(scores - scores.max())
     p /= p.sum()
     p[right] -= 1
@@ -27,7 +27,7 @@ def cross_entropy_slope(scores, right):
 
 
 # %% exercise 2, wrong: the other sign
-def cross_entropy_slope(scores, right):
+def cross_entropy_gradient(scores, right):
     p = np.exp(scores - scores.max())
     return np.eye(len(scores))[right] - p / p.sum()
 
