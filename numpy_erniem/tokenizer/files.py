@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checks import warn
 
-from .notices import warn
 from .special import SPECIAL_TOKENS
 
 MODEL_FILE = "sentencepiece.bpe.model"

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-
-PACKAGE = __name__.partition(".")[0]
-
-
-def warn(message: str) -> None:
-    """Issue a UserWarning that names the line outside this package that led here."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
+from numpy_erniem.checks import warn
 
 
 class Notices:
