@@ -22,8 +22,8 @@ def outer():
 
 
 def test_a_warning_names_the_first_line_outside_the_package(outer):
+    line = sys._getframe().f_lineno + 2
     with pytest.warns(UserWarning, match="careful") as seen:
-        line = sys._getframe().f_lineno + 1
         outer("careful")
     assert (seen[0].filename, seen[0].lineno) == (__file__, line)
 

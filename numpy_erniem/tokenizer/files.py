@@ -9,8 +9,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checks import warn
-
-from .special import SPECIAL_TOKENS
+from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
 
 MODEL_FILE = "sentencepiece.bpe.model"
 VOCAB_FILE = "vocab.txt"

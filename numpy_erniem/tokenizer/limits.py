@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .notices import Notices
+from numpy_erniem.tokenizer.notices import Notices
 
 # ERNIE-M has 514 position embeddings, of which the first two are never used.
 MODEL_TAKES = 512
@@ -11,7 +11,7 @@ POSITIONS = 514
 NO_LIMIT = 10**20
 
 
-class Limits:
+class LengthLimits:
     """Mixin: the model's length, and how many special tokens take part of it."""
 
     _notices: Notices

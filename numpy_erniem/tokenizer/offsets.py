@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from .pieces import LONE_SURROGATE, UNDERLINE, PieceCutter, Span
+from numpy_erniem.tokenizer.pieces import LONE_SURROGATE, UNDERLINE, PieceCutter, Span
 
 
 class Aligner:
-    """Character offsets for the tokens of a stretch.
+    """Character offsets for the tokens of a segment.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ class Aligner:
         self.cutter = cutter
         self._vanishes = lru_cache(maxsize=4096)(self._normalizes_to_nothing)
 
-    def ids_and_offsets(self, stretch: str) -> tuple[list[int], list[Span]]:
-        """Token ids, and for each token the half-open span of `stretch` it comes from.
+    def ids_and_offsets(self, segment: str) -> tuple[list[int], list[Span]]:
+        """Token ids, and for each token the half-open span of `segment` it comes from.
 
         Starts never decrease. The leading "▁" of a token is not part of its span; a token that is
         only "▁" spans the white space it stands for, and nothing where there was none.
@@ -37,17 +37,17 @@ class Aligner:
             If the pieces do not tile the normalised text (a model with byte fallback).
         """
         # Replacing one character by one leaves every offset where it was.
-        stretch = LONE_SURROGATE.sub("\ufffd", stretch)
-        ids, ranges = self.cutter.ids_and_ranges(stretch)
+        segment = LONE_SURROGATE.sub("\ufffd", segment)
+        ids, ranges = self.cutter.ids_and_ranges(segment)
         if not ranges:
             return ids, []
-        normalized, origin = self._normalize(stretch)
+        normalized, origin = self._normalize(segment)
         if ranges[-1][1] > len(normalized):
             raise ValueError(
                 "offsets need pieces that tile the normalised text, and this SentencePiece model's "
                 "do not (byte fallback?); call without return_offsets_mapping"
             )
-        return ids, [self._source_span(stretch, normalized, origin, r) for r in ranges]
+        return ids, [self._source_span(segment, normalized, origin, r) for r in ranges]
 
     def _source_span(self, text: str, normalized: str, origin: list[int], span: Span) -> Span:
         first, last = span

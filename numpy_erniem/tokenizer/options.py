@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .limits import Limits
+from numpy_erniem.tokenizer.limits import LengthLimits
 
 PADDING = {
     False: "do_not_pad",
@@ -115,7 +115,7 @@ def check_integer(value: Any, option: str, least: int) -> None:
         raise ValueError(f"{option}={value} is too small; it must be at least {least}")
 
 
-def check(options: Options, limits: Limits) -> Options:
+def check(options: Options, limits: LengthLimits) -> Options:
     """Check the options against each other and fill in what follows from them.
 
     Parameters
@@ -123,7 +123,7 @@ def check(options: Options, limits: Limits) -> Options:
     options : Options
         Changed in place: names of strategies become canonical, `max_length` is filled in.
     limits : object
-        The tokenizer's `Limits`.
+        The tokenizer's `LengthLimits`.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def check(options: Options, limits: Limits) -> Options:
     return o
 
 
-def _fill_in_max_length(o: Options, limits: Limits) -> None:
+def _fill_in_max_length(o: Options, limits: LengthLimits) -> None:
     if o.max_length is None and o.padding == "max_length" and not limits._length_is_known:
         raise ValueError(
             "padding='max_length' needs a length, and the tokenizer has no model_max_length; pass "

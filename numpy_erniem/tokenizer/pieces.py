@@ -62,7 +62,7 @@ def cut_piece(piece: str) -> tuple[Span, ...]:
 def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
     """Tell whether the bare "▁" at `index` becomes a token.
 
-    ``"hf"`` keeps it unless it is the first or the last of its stretch, or the next piece begins
+    ``"hf"`` keeps it unless it is the first or the last of its segment, or the next piece begins
     with "▁"; ``"paddle"`` never keeps it.
     """
     if rule == "paddle" or index == 0 or index == len(pieces) - 1:
@@ -116,7 +116,7 @@ class PieceTable:
 
 
 class PieceCutter:
-    """Turns stretches of ordinary text into tokens.
+    """Turns segments of ordinary text into tokens.
 
     Parameters
     ----------
@@ -158,15 +158,15 @@ class PieceCutter:
         self.known: list[tuple[int, ...] | None] = [None] * processor.get_piece_size()
         self._remembered_cut = lru_cache(maxsize=1 << 16)(self._cut)
 
-    def ids(self, stretches: list[str]) -> list[list[int]]:
-        """Token ids of each stretch."""
+    def ids(self, segments: list[str]) -> list[list[int]]:
+        """Token ids of each segment."""
         if self.sampling is not None:
-            return [self._ids_from_strings(stretch) for stretch in stretches]
-        if not stretches:
+            return [self._ids_from_strings(segment) for segment in segments]
+        if not segments:
             return []
-        rows = self._segment(stretches, int)
+        rows = self._segment(segments, int)
         if len(rows) == 1:  # one call of each array operation costs more than a short loop
-            return [self._ids_of_row(rows[0], stretches[0])]
+            return [self._ids_of_row(rows[0], segments[0])]
         pieces = np.array(list(chain.from_iterable(rows)), dtype=np.int64)
         row_ends = np.cumsum([len(row) for row in rows])
         del rows  # or the garbage collector would walk through every id again
@@ -178,54 +178,54 @@ class PieceCutter:
         ids = [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         unknown = np.flatnonzero(pieces == self.unknown)
         for i in dict.fromkeys(np.searchsorted(row_ends, unknown, side="right").tolist()):
-            ids[i] = self._ids_from_strings(stretches[i])
+            ids[i] = self._ids_from_strings(segments[i])
         return ids
 
-    def tokens(self, stretch: str) -> list[str]:
-        """Token strings of a stretch, before the vocabulary is asked."""
-        pieces = self.pieces(stretch)
+    def tokens(self, segment: str) -> list[str]:
+        """Token strings of a segment, before the vocabulary is asked."""
+        pieces = self.pieces(segment)
         return [
             piece[start:end]
             for piece, (_, spans) in zip(pieces, self._entries(pieces), strict=True)
             for start, end in spans
         ]
 
-    def ids_and_ranges(self, stretch: str) -> tuple[list[int], list[Span]]:
-        """Token ids of a stretch, and the range of each token in the normalised stretch."""
+    def ids_and_ranges(self, segment: str) -> tuple[list[int], list[Span]]:
+        """Token ids of a segment, and the range of each token in the normalised segment."""
         ids: list[int] = []
         ranges: list[Span] = []
         position = 0
-        pieces = self.pieces(stretch)
+        pieces = self.pieces(segment)
         for piece, (piece_ids, spans) in zip(pieces, self._entries(pieces), strict=True):
             ids.extend(piece_ids)
             ranges.extend([(position + start, position + end) for start, end in spans])
             position += len(piece)
         return ids, ranges
 
-    def pieces(self, stretch: str) -> list[str]:
-        """Return the SentencePiece pieces of a stretch; unknown ones keep their own text."""
-        return self._segment([stretch], str, **(self.sampling or {}))[0]
+    def pieces(self, segment: str) -> list[str]:
+        """Return the SentencePiece pieces of a segment; unknown ones keep their own text."""
+        return self._segment([segment], str, **(self.sampling or {}))[0]
 
-    def _segment(self, stretches: list[str], out_type: type, **options: Any) -> list[list]:
+    def _segment(self, segments: list[str], out_type: type, **options: Any) -> list[list]:
         try:
-            return self._call_sentencepiece(stretches, out_type, options)
+            return self._call_sentencepiece(segments, out_type, options)
         except (TypeError, RuntimeError):
             # SentencePiece takes UTF-8 only, which has no lone surrogates.
-            clean = [LONE_SURROGATE.sub("\ufffd", stretch) for stretch in stretches]
-            if clean == stretches:
+            clean = [LONE_SURROGATE.sub("\ufffd", segment) for segment in segments]
+            if clean == segments:
                 raise
             return self._call_sentencepiece(clean, out_type, options)
 
-    def _call_sentencepiece(self, stretches: list[str], out_type: type, options: dict) -> list:
-        if len(stretches) == 1:  # a call for one text starts no thread
-            return [self.processor.encode(stretches[0], out_type=out_type, **options)]
+    def _call_sentencepiece(self, segments: list[str], out_type: type, options: dict) -> list:
+        if len(segments) == 1:  # a call for one text starts no thread
+            return [self.processor.encode(segments[0], out_type=out_type, **options)]
         return self.processor.encode(
-            stretches, out_type=out_type, num_threads=self.num_threads, **options
+            segments, out_type=out_type, num_threads=self.num_threads, **options
         )
 
-    def _ids_of_row(self, row: list[int], stretch: str) -> list[int]:
+    def _ids_of_row(self, row: list[int], segment: str) -> list[int]:
         if self.unknown in row:
-            return self._ids_from_strings(stretch)
+            return self._ids_from_strings(segment)
         if self.underline in row:
             row = [p for i, p in enumerate(row) if p != self.underline or self._keeps(row, i)]
         try:
@@ -248,8 +248,8 @@ class PieceCutter:
         following = pieces[np.minimum(found + 1, len(pieces) - 1)]
         return found[edge | self.table.spaced[following]]
 
-    def _ids_from_strings(self, stretch: str) -> list[int]:
-        entries = self._entries(self.pieces(stretch))
+    def _ids_from_strings(self, segment: str) -> list[int]:
+        entries = self._entries(self.pieces(segment))
         return list(chain.from_iterable(ids for ids, _ in entries))
 
     def _entries(self, pieces: list[str]) -> list[tuple[tuple[int, ...], tuple[Span, ...]]]:

@@ -7,10 +7,9 @@ import os
 from typing import Any, TypeVar
 
 from numpy_erniem.checkpoint.hub import resolve_folder
-
-from . import files
-from .limits import Limits
-from .special import SpecialTokens
+from numpy_erniem.tokenizer import files
+from numpy_erniem.tokenizer.limits import LengthLimits
+from numpy_erniem.tokenizer.special_tokens import SpecialTokens
 
 T = TypeVar("T", bound="Saving")
 
@@ -28,7 +27,7 @@ STORED = (
 )
 
 
-class Saving(SpecialTokens, Limits):
+class Saving(SpecialTokens, LengthLimits):
     """Mixin: reading, writing and copying `ErnieMTokenizer`."""
 
     sp_model: Any

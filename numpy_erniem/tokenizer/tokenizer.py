@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import files
-from .encoding import BatchEncoding
-from .framing import Framing
-from .notices import Notices
-from .options import OPTION_NAMES, Options, check_side, refuse_unknown
-from .reading import Reading, check_text
-from .saving import Saving
-from .special import SPECIAL_TOKENS
-from .vocabulary import Vocabulary
+from numpy_erniem.tokenizer import files
+from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
+from numpy_erniem.tokenizer.decoder import Vocabulary
+from numpy_erniem.tokenizer.input_builder import InputBuilder
+from numpy_erniem.tokenizer.notices import Notices
+from numpy_erniem.tokenizer.options import OPTION_NAMES, Options, check_side, refuse_unknown
+from numpy_erniem.tokenizer.saving import Saving
+from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
+from numpy_erniem.tokenizer.text_encoder import TextEncoder, check_text
 
 SAMPLING = ("enable_sampling", "nbest_size", "alpha", "num_threads")
 
 
-class ErnieMTokenizer(Reading, Vocabulary, Framing, Saving):
+class ErnieMTokenizer(TextEncoder, Vocabulary, InputBuilder, Saving):
     """The tokenizer of ERNIE-M: SentencePiece, then cuts at ideographs, punctuation and digits.
 
     Parameters

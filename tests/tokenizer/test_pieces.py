@@ -50,7 +50,7 @@ def test_an_underline_within_a_piece_does_not_cut():
     assert cut("1▁a") == ["1▁a"]
 
 
-def test_hf_keeps_an_underline_inside_a_stretch():
+def test_hf_keeps_an_underline_inside_a_segment():
     assert keeps_underline(1, ["a", "▁", "b"], "hf")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .batches import framed
+from numpy_erniem.tokenizer.truncation import framed
 
 
 @dataclass

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .added import Splitter, Stretch
-from .batches import Sequence
-from .offsets import Aligner
-from .options import Options
-from .pieces import PieceCutter, Span
-from .special import SpecialTokens
+from numpy_erniem.tokenizer.offsets import Aligner
+from numpy_erniem.tokenizer.options import Options
+from numpy_erniem.tokenizer.pieces import PieceCutter, Span
+from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.splitter import Segment, Splitter
+from numpy_erniem.tokenizer.truncation import Sequence
 
 RULES = ("hf", "paddle")
 # Attributes the splitter and the cutter are made of.
@@ -32,7 +32,7 @@ def check_text(text: Any) -> str:
     raise TypeError(f"a text is a str, got {type(text).__name__} {text!r:.60}{hint}")
 
 
-class Reading(SpecialTokens):
+class TextEncoder(SpecialTokens):
     """Mixin: everything about text that needs no rows."""
 
     sp_model: Any
@@ -81,11 +81,11 @@ class Reading(SpecialTokens):
         TypeError
             If `text` is not a str.
         """
-        stretches, _ = self._splitter.split(check_text(text))
+        segments, _ = self._splitter.split(check_text(text))
         return [
             token
-            for stretch in stretches
-            for token in ([stretch.text] if stretch.is_token else self._cutter.tokens(stretch.text))
+            for segment in segments
+            for token in ([segment.text] if segment.is_token else self._cutter.tokens(segment.text))
         ]
 
     def get_offset_mapping(self, text: str) -> list[Span]:
@@ -110,25 +110,25 @@ class Reading(SpecialTokens):
             for i in range(len(texts))
         ]
 
-    def _joined(self, part: list[Stretch], encoded: Iterator[list[int]]) -> list[int]:
+    def _joined(self, part: list[Segment], encoded: Iterator[list[int]]) -> list[int]:
         ids: list[int] = []
-        for stretch in part:
-            ids += [self._added_ids[stretch.text]] if stretch.is_token else next(encoded)
+        for segment in part:
+            ids += [self._added_ids[segment.text]] if segment.is_token else next(encoded)
         return ids
 
     def _aligned(self, text: str) -> Sequence:
         """Ids with offsets."""
-        stretches, origins = self._splitter.split(text)
+        segments, origins = self._splitter.split(text)
         ids: list[int] = []
         offsets: list[Span] = []
-        for stretch in stretches:
-            if stretch.is_token:
-                ids.append(self._added_ids[stretch.text])
-                spans = [(0, len(stretch.text))]
+        for segment in segments:
+            if segment.is_token:
+                ids.append(self._added_ids[segment.text])
+                spans = [(0, len(segment.text))]
             else:
-                more, spans = self._aligner.ids_and_offsets(stretch.text)
+                more, spans = self._aligner.ids_and_offsets(segment.text)
                 ids += more
-            base = stretch.start
+            base = segment.start
             offsets += [(base + start, base + end) for start, end in spans]
         if origins is not None:
             offsets = [

@@ -70,7 +70,7 @@ class AddedToken:
         return asdict(self)
 
 
-class Stretch(NamedTuple):
+class Segment(NamedTuple):
     """A part of a text: an added token, or ordinary text for SentencePiece."""
 
     text: str
@@ -128,12 +128,12 @@ class Splitter:
                     return False
         return True
 
-    def split(self, text: str) -> tuple[list[Stretch], list[int] | None]:
-        """Cut `text` into stretches.
+    def split(self, text: str) -> tuple[list[Segment], list[int] | None]:
+        """Cut `text` into segments.
 
         Returns
         -------
-        stretches : list of Stretch
+        segments : list of Segment
             Their ``start`` counts in the lowered text.
         origins : list of int or None
             For each character of the lowered text, and for its end, the index in `text`; None where
@@ -143,19 +143,19 @@ class Splitter:
         if self.do_lower_case:
             text, origins = self._lower(text)
         if self.tokens is None:
-            return ([Stretch(text, 0, False)] if text else []), origins
-        stretches = []
+            return ([Segment(text, 0, False)] if text else []), origins
+        segments = []
         done = 0
         for match in self.tokens.finditer(text):
             if match.start() > done:
-                stretches.append(Stretch(text[done : match.start()], done, False))
-            stretches.append(Stretch(match.group(), match.start(), True))
+                segments.append(Segment(text[done : match.start()], done, False))
+            segments.append(Segment(match.group(), match.start(), True))
             done = match.end()
         if done < len(text):
-            stretches.append(Stretch(text[done:], done, False))
+            segments.append(Segment(text[done:], done, False))
         if not self.plain:
-            stretches = self._apply_flags(stretches)
-        return stretches, origins
+            segments = self._apply_flags(segments)
+        return segments, origins
 
     def _lower(self, text: str) -> tuple[str, list[int] | None]:
         parts = []
@@ -173,9 +173,9 @@ class Splitter:
         origins = [i for i, width in enumerate(widths) for _ in range(width)]
         return lowered, [*origins, len(text)]
 
-    def _apply_flags(self, stretches: list[Stretch]) -> list[Stretch]:
+    def _apply_flags(self, segments: list[Segment]) -> list[Segment]:
         """Strip white space beside tokens that ask for it; give back those not standing alone."""
-        parts = list(stretches)
+        parts = list(segments)
         for i, part in enumerate(parts):
             token = self.added.get(part.text) if part.is_token else None
             if token is None:
@@ -191,11 +191,11 @@ class Splitter:
             if not token.single_word:
                 continue
             if left and left.text and left.text[-1] != " ":
-                parts[i - 1] = Stretch(left.text + part.text, left.start, False)
-                parts[i] = Stretch("", part.start, False)
+                parts[i - 1] = Segment(left.text + part.text, left.start, False)
+                parts[i] = Segment("", part.start, False)
             elif right and right.text and right.text[0] != " ":
-                parts[i + 1] = Stretch(part.text + right.text, part.start, False)
-                parts[i] = Stretch("", part.start, False)
+                parts[i + 1] = Segment(part.text + right.text, part.start, False)
+                parts[i] = Segment("", part.start, False)
         return [part for part in parts if part.text]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .added import AddedToken
+from numpy_erniem.tokenizer.splitter import AddedToken
 
 NAMED_TOKENS = (
     "bos_token",
@@ -225,7 +225,7 @@ class SpecialTokens:
         return found
 
     def _tokens_changed(self) -> None:
-        """Forget what was derived from the special tokens; the tokenizer's own (`reading.py`)."""
+        """Forget what was derived from the special tokens; the tokenizer's own (`text_encoder.py`)."""
         raise NotImplementedError
 
 

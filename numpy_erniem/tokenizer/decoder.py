@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .pieces import UNDERLINE
-from .special import SpecialTokens
+from numpy_erniem.tokenizer.pieces import UNDERLINE
+from numpy_erniem.tokenizer.special_tokens import SpecialTokens
 
 # English habits of writing, undone by `clean_up_tokenization_spaces`; the order matters.
 TIDIED = (

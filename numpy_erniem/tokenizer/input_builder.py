@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import batches
-from .batches import Sequence
-from .collating import Collating
-from .encoding import BatchEncoding, Layout
-from .options import TRUNCATION, Options, check, check_integer, check_side, named
+from numpy_erniem.tokenizer import truncation
+from numpy_erniem.tokenizer.batch_encoding import BatchEncoding, Layout
+from numpy_erniem.tokenizer.options import (
+    TRUNCATION,
+    Options,
+    check,
+    check_integer,
+    check_side,
+    named,
+)
+from numpy_erniem.tokenizer.padder import Padder
+from numpy_erniem.tokenizer.truncation import Sequence
 
 
-class Framing(Collating):
+class InputBuilder(Padder):
     """Mixin: everything about rows that needs no text."""
 
     truncation_side: str
@@ -22,13 +29,13 @@ class Framing(Collating):
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Frame ids: ``[CLS] A [SEP]``, or ``[CLS] A [SEP] [SEP] B [SEP]``."""
-        return batches.framed(token_ids_0, token_ids_1, self.cls_token_id, self.sep_token_id)
+        return truncation.framed(token_ids_0, token_ids_1, self.cls_token_id, self.sep_token_id)
 
     def build_offset_mapping_with_special_tokens(
         self, offset_mapping_0: list, offset_mapping_1: list | None = None
     ) -> list:
         """Frame offsets, with (0, 0) where a special token stands."""
-        return batches.framed(offset_mapping_0, offset_mapping_1, (0, 0), (0, 0))
+        return truncation.framed(offset_mapping_0, offset_mapping_1, (0, 0), (0, 0))
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
@@ -63,7 +70,7 @@ class Framing(Collating):
         """
         if not already_has_special_tokens:
             second = None if token_ids_1 is None else [0] * len(token_ids_1)
-            return batches.framed([0] * len(token_ids_0), second, 1, 1)
+            return truncation.framed([0] * len(token_ids_0), second, 1, 1)
         if token_ids_1 is not None:
             raise ValueError(
                 "already_has_special_tokens=True describes one framed row, got token_ids_1 too; "
@@ -96,7 +103,7 @@ class Framing(Collating):
         strategy = named(truncation_strategy, TRUNCATION, "truncation_strategy")
         check_integer(stride, "stride", 0)
         lengths = len(ids), None if pair_ids is None else len(pair_ids)
-        cut = batches.truncate(
+        cut = truncation.truncate(
             *lengths, num_tokens_to_remove, strategy, stride, self.truncation_side
         )
         source = pair_ids if strategy == "only_second" else ids
@@ -122,7 +129,7 @@ class Framing(Collating):
         encoding = self._frame([Sequence(list(ids))], [second], options, single=True)
         if tensors:
             rows = {key: [value] if prepend else value for key, value in encoding.items()}
-            encoding.update(batches.to_arrays(rows, tensors))
+            encoding.update(truncation.to_arrays(rows, tensors))
         return encoding
 
     def _frame(
@@ -141,7 +148,7 @@ class Framing(Collating):
         check_side(self.truncation_side, "truncation_side")
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             special = (2 if second is None else 4) if o.add_special_tokens else 0
-            for cut in batches.cuts(first, second, special, o, self.truncation_side):
+            for cut in truncation.cuts(first, second, special, o, self.truncation_side):
                 if o.windows:
                     columns.setdefault("overflow_to_sample_mapping", []).append(index)
                 elif o.return_overflowing_tokens:
@@ -164,7 +171,7 @@ class Framing(Collating):
             padded = single and target is not None
             columns["length"] = [max(n, target) for n in lengths] if padded else lengths
         if o.return_tensors:
-            return BatchEncoding(batches.to_arrays(columns, o.return_tensors), layout)
+            return BatchEncoding(truncation.to_arrays(columns, o.return_tensors), layout)
         if single and not o.windows:
             return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
         return BatchEncoding(columns, layout)
@@ -185,7 +192,9 @@ class Framing(Collating):
             ]
         if o.return_special_tokens_mask:
             columns["special_tokens_mask"] = [
-                batches.framed(*row, 1, 1) if o.add_special_tokens else [*row[0], *(row[1] or ())]
+                truncation.framed(*row, 1, 1)
+                if o.add_special_tokens
+                else [*row[0], *(row[1] or ())]
                 for row in zeros
             ]
 
@@ -231,7 +240,7 @@ def _add_overflow(
     columns: dict[str, list],
     first: Sequence,
     second: Sequence | None,
-    cut: batches.Cut,
+    cut: truncation.Cut,
     special: int,
     o: Options,
 ) -> None:
@@ -253,5 +262,7 @@ def _add_row(
     if o.return_offsets_mapping:
         fields.append(("offset_mapping", first.offsets, second.offsets, (0, 0), (0, 0)))
     for name, a, b, opening, closing in fields:
-        row = batches.framed(a, b, opening, closing) if o.add_special_tokens else [*a, *(b or ())]
+        row = (
+            truncation.framed(a, b, opening, closing) if o.add_special_tokens else [*a, *(b or ())]
+        )
         columns.setdefault(name, []).append(row)

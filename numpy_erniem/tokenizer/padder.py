@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import batches
-from .encoding import BatchEncoding
-from .limits import Limits
-from .options import PADDING, Options, check, check_side, named
+from numpy_erniem.tokenizer import truncation
+from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
+from numpy_erniem.tokenizer.limits import LengthLimits
+from numpy_erniem.tokenizer.options import PADDING, Options, check, check_side, named
 
 
-class Collating(Limits):
+class Padder(LengthLimits):
     """Mixin: rows of equal length."""
 
     padding_side: str
@@ -19,19 +19,19 @@ class Collating(Limits):
     pad_token_type_id: int
 
     def _pad_columns(self, columns: dict[str, Any], lengths: list[int], o: Options) -> int | None:
-        target = batches.padded_length(lengths, o.padding, o.max_length, o.pad_to_multiple_of)
+        target = truncation.padded_length(lengths, o.padding, o.max_length, o.pad_to_multiple_of)
         if target is None:
             return None
         if self.pad_token_id is None:
             raise ValueError("padding needs a pad_token; set tokenizer.pad_token = '[PAD]'")
         values = {
-            **batches.PADDING_VALUES,
+            **truncation.PADDING_VALUES,
             "input_ids": self.pad_token_id,
             "token_type_ids": self.pad_token_type_id,
         }
         side = check_side(self.padding_side, "padding_side")
         for name in columns.keys() & values.keys():
-            columns[name] = batches.pad_column(columns[name], target, values[name], side)
+            columns[name] = truncation.pad_column(columns[name], target, values[name], side)
         return target
 
     def pad(
@@ -78,7 +78,7 @@ class Collating(Limits):
         if single:
             columns = {name: rows[0] for name, rows in columns.items()}
         if o.return_tensors:
-            columns = batches.to_arrays(columns, o.return_tensors)
+            columns = truncation.to_arrays(columns, o.return_tensors)
         return BatchEncoding(columns)
 
 
