@@ -1,77 +1,24 @@
-"""Added tokens: finding them in a text, and lowering the text around them."""
+"""Cuts a text at added tokens, and lowers the text around them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-
-@dataclass(frozen=True)
-class AddedToken:
-    """A token that is never cut.
-
-    Parameters
-    ----------
-    content : str
-    single_word : bool
-        Only matched where it is not joined to other text.
-    lstrip, rstrip : bool
-        Also swallow the white space on that side.
-    normalized : bool, optional
-        Whether ``do_lower_case`` applies to it; by default it does unless the token is special.
-    special : bool
-        Skipped by ``skip_special_tokens``.
-    """
-
-    content: str
-    single_word: bool = False
-    lstrip: bool = False
-    rstrip: bool = False
-    normalized: bool | None = None
-    special: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.content, str):
-            raise TypeError(
-                f"an added token is a str, got {type(self.content).__name__} {self.content!r}"
-            )
-        if self.normalized is None:
-            object.__setattr__(self, "normalized", not self.special)
-
-    def __str__(self) -> str:
-        return self.content
-
-    @classmethod
-    def of(cls, token: Any, **flags: bool) -> AddedToken:
-        """Make one from a str, a mapping read from JSON, or any object with the same fields.
-
-        Raises
-        ------
-        TypeError
-            If `token` is none of these.
-        """
-        if isinstance(token, cls):
-            return token
-        if isinstance(token, str):
-            return cls(token, **flags)
-        names = cls.__dataclass_fields__
-        if isinstance(token, Mapping) and "content" in token:
-            return cls(**{**flags, **{k: v for k, v in token.items() if k in names}})
-        if hasattr(token, "content"):
-            return cls(**{name: getattr(token, name) for name in names if hasattr(token, name)})
-        raise TypeError(
-            f"a token must be a str or an AddedToken, got {type(token).__name__} {token!r}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, as tokenizer_config.json stores them."""
-        return asdict(self)
+from numpy_erniem.tokenizer.vocabulary import AddedToken
 
 
 class Segment(NamedTuple):
-    """A part of a text: an added token, or ordinary text for SentencePiece."""
+    """A part of a text: an added token, or ordinary text for SentencePiece.
+
+    Parameters
+    ----------
+    text : str
+    start : int
+        Index of its first character in the text (in the lowered text, where it was lowered).
+    is_token : bool
+    """
 
     text: str
     start: int
@@ -81,7 +28,7 @@ class Segment(NamedTuple):
 def lower(text: str) -> str:
     """Lower a text character by character.
 
-    ``str.lower`` alone looks at the neighbours of one letter, the Greek sigma.
+    `str.lower` writes the Greek sigma in two ways, depending on its neighbours; here it is "σ".
 
     Examples
     --------
@@ -92,15 +39,24 @@ def lower(text: str) -> str:
 
 
 class Splitter:
-    """Cuts a text at added tokens, leftmost first and among those the longest.
+    """Cuts a text at added tokens: the leftmost first, and of several there the longest.
 
     Parameters
     ----------
     added : iterable of AddedToken
     keep_case : iterable of str
-        Tokens that ``do_lower_case`` leaves alone.
-    do_lower_case, split_special_tokens : bool
-        Lower the ordinary text; treat added tokens as ordinary text.
+        Tokens that `do_lower_case` leaves as they are.
+    do_lower_case : bool
+        Lower the ordinary text.
+    split_special_tokens : bool
+        Treat added tokens as ordinary text.
+
+    Examples
+    --------
+    >>> splitter = Splitter([AddedToken("<a>")], [])
+    >>> segments, _ = splitter.split("one <a>two")
+    >>> [(s.text, s.start, s.is_token) for s in segments]
+    [('one ', 0, False), ('<a>', 4, True), ('two', 7, False)]
     """
 
     def __init__(
@@ -119,7 +75,10 @@ class Splitter:
         self.plain = not any(t.lstrip or t.rstrip or t.single_word for t in self.added.values())
 
     def leaves_whole(self, text: str) -> bool:
-        """Tell cheaply that a text goes to SentencePiece as it stands (False: perhaps not)."""
+        """Whether a text surely is one segment, unchanged. False: `split` has to tell.
+
+        Cheap: it only looks for the first characters of added tokens.
+        """
         if self.do_lower_case:
             return False
         if self.tokens is not None:
@@ -134,10 +93,10 @@ class Splitter:
         Returns
         -------
         segments : list of Segment
-            Their ``start`` counts in the lowered text.
+            Of the lowered text, where the text is lowered.
         origins : list of int or None
-            For each character of the lowered text, and for its end, the index in `text`; None where
-            these are the same.
+            For each character of the lowered text, and for its end, the index in `text`. None if
+            all are the same.
         """
         origins = None
         if self.do_lower_case:
@@ -164,7 +123,7 @@ class Splitter:
             parts += [lower(text[done : match.start()]), match.group()]
             done = match.end()
         lowered = "".join([*parts, lower(text[done:])])
-        if len(lowered) == len(text):  # no character becomes shorter, so none became longer
+        if len(lowered) == len(text):  # lowering never shortens, so every character kept its width
             return lowered, None
         kept = [m.span() for m in self.keep_case.finditer(text)] if self.keep_case else []
         widths = [len(char.lower()) for char in text]
@@ -174,7 +133,10 @@ class Splitter:
         return lowered, [*origins, len(text)]
 
     def _apply_flags(self, segments: list[Segment]) -> list[Segment]:
-        """Strip white space beside tokens that ask for it; give back those not standing alone."""
+        """Apply `lstrip`, `rstrip` and `single_word` to the tokens that were found.
+
+        A `single_word` token that is joined to other text becomes part of that text.
+        """
         parts = list(segments)
         for i, part in enumerate(parts):
             token = self.added.get(part.text) if part.is_token else None

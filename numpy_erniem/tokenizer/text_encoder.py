@@ -1,99 +1,154 @@
-"""Text → token sequences: the splitter, SentencePiece and the cutting rules put together."""
+"""Text → token ids: the splitter, SentencePiece and the cutting rules put together."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from numpy_erniem.tokenizer.offsets import Aligner
-from numpy_erniem.tokenizer.options import Options
+from numpy_erniem.tokenizer.options import refuse_unknown
 from numpy_erniem.tokenizer.pieces import PieceCutter, Span
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
 from numpy_erniem.tokenizer.splitter import Segment, Splitter
-from numpy_erniem.tokenizer.truncation import Sequence
+from numpy_erniem.tokenizer.truncation import TokenizedText
 
-RULES = ("hf", "paddle")
-# Attributes the splitter and the cutter are made of.
-READ = ("do_lower_case", "split_special_tokens", "sp_model_kwargs", "cut_pieces", "bare_underline")
+BARE_UNDERLINE = ("hf", "paddle")
+SP_MODEL_KWARGS = ("enable_sampling", "nbest_size", "alpha", "num_threads")
 SAMPLING = {"enable_sampling": True, "nbest_size": 64, "alpha": 0.1}
 
 
-def check_text(text: Any) -> str:
-    """Return `text`.
+@dataclass(frozen=True)
+class TextOptions:
+    """How a text becomes tokens. `ErnieMTokenizer` documents the options.
 
     Raises
     ------
     TypeError
-        If it is not a str.
+        An unknown key of `sp_model_kwargs`.
+    ValueError
+        An unknown rule as `bare_underline`, or a sampling that has nothing to sample from.
     """
-    if isinstance(text, str):
-        return text
-    hint = "; decode it first" if isinstance(text, bytes) else "; pass a str"
-    raise TypeError(f"a text is a str, got {type(text).__name__} {text!r:.60}{hint}")
+
+    do_lower_case: bool = False
+    split_special_tokens: bool = False
+    cut_pieces: bool = True
+    bare_underline: str = "hf"
+    sp_model_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.sp_model_kwargs
+        refuse_unknown(settings, SP_MODEL_KWARGS, "sp_model_kwargs")
+        if settings.get("enable_sampling") and settings.get("nbest_size") in (0, 1):
+            raise ValueError(
+                f"nbest_size={settings['nbest_size']} leaves nothing to sample from; use -1 for "
+                "all segmentations, or a number above 1"
+            )
+        if self.bare_underline not in BARE_UNDERLINE:
+            raise ValueError(
+                f"bare_underline={self.bare_underline!r} is unknown; use one of "
+                f"{', '.join(BARE_UNDERLINE)}"
+            )
+        object.__setattr__(self, "sp_model_kwargs", dict(settings))
 
 
-class TextEncoder(SpecialTokens):
-    """Mixin: everything about text that needs no rows."""
+class _Derived(NamedTuple):
+    """What is made of the options and one revision of the special tokens."""
 
-    sp_model: Any
-    sp_model_kwargs: dict[str, Any]
-    bare_underline: str
-    cut_pieces: bool
-    split_special_tokens: bool
+    revision: int
+    added_ids: dict[str, int]
+    splitter: Splitter
+    cutter: PieceCutter
+    aligner: Aligner
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "bare_underline" and value not in RULES:
-            raise ValueError(f"bare_underline={value!r} is unknown; use one of {', '.join(RULES)}")
-        super().__setattr__(name, value)
-        if name in READ and "_splitter" in self.__dict__:
-            self._tokens_changed()
 
-    def _tokens_changed(self) -> None:
-        """Start anew with everything derived from the vocabulary."""
-        keep_case = [
-            *self.all_special_tokens,
-            *(t.content for t in self._added.values() if t.normalized and not t.special),
-        ]
-        self._splitter = Splitter(
-            self._added.values(),
-            keep_case,
-            do_lower_case=self.do_lower_case,
-            split_special_tokens=self.split_special_tokens,
+class TextEncoder:
+    """Turns texts into token ids, without special tokens around them.
+
+    Parameters
+    ----------
+    sp_model : sentencepiece.SentencePieceProcessor
+    special_tokens : SpecialTokens
+        Also the vocabulary. A change of it has effect at the next call.
+    options : TextOptions, optional
+
+    Notes
+    -----
+    Safe to use from several threads. Setting `options`, or changing `special_tokens`, at the same
+    time is not.
+    """
+
+    def __init__(
+        self, sp_model: Any, special_tokens: SpecialTokens, options: TextOptions | None = None
+    ) -> None:
+        self.sp_model = sp_model
+        self.special_tokens = special_tokens
+        self.options = TextOptions() if options is None else options
+
+    @property
+    def options(self) -> TextOptions:
+        """How a text becomes tokens; set another object to change it."""
+        return self._options
+
+    @options.setter
+    def options(self, options: TextOptions) -> None:
+        self._options = options
+        self._derived = self._derive()
+
+    def _derive(self) -> _Derived:
+        tokens, options = self.special_tokens, self._options
+        revision = tokens.revision
+        splitter = Splitter(
+            tokens.added.values(),
+            [
+                *tokens.all_special_tokens,
+                *(t.content for t in tokens.added.values() if t.normalized and not t.special),
+            ],
+            do_lower_case=options.do_lower_case,
+            split_special_tokens=options.split_special_tokens,
         )
+        settings = options.sp_model_kwargs
         sampling = None
-        if self.sp_model_kwargs.get("enable_sampling"):
-            sampling = {k: self.sp_model_kwargs.get(k, usual) for k, usual in SAMPLING.items()}
+        if settings.get("enable_sampling"):
+            sampling = {name: settings.get(name, usual) for name, usual in SAMPLING.items()}
         cutter = PieceCutter(
             self.sp_model,
-            self._id_of,
-            cut_pieces=self.cut_pieces,
-            bare_underline=self.bare_underline,
+            tokens.id_of,
+            cut_pieces=options.cut_pieces,
+            bare_underline=options.bare_underline,
             sampling=sampling,
-            num_threads=self.sp_model_kwargs.get("num_threads", 1),
+            num_threads=settings.get("num_threads", 1),
         )
-        self._cutter, self._aligner = cutter, Aligner(cutter)
+        return _Derived(revision, tokens.added_ids, splitter, cutter, Aligner(cutter))
+
+    def _current(self) -> _Derived:
+        derived = self._derived
+        if derived.revision != self.special_tokens.revision:
+            derived = self._derived = self._derive()
+        return derived
 
     def tokenize(self, text: str) -> list[str]:
-        """Cut a text into tokens, without special tokens around it.
+        """Cut a text into tokens.
 
         Raises
         ------
         TypeError
-            If `text` is not a str.
+            A text that is not a str.
         """
-        segments, _ = self._splitter.split(check_text(text))
+        current = self._current()
+        cutter = current.cutter
+        segments, _ = current.splitter.split(check_text(text))
         return [
             token
             for segment in segments
-            for token in ([segment.text] if segment.is_token else self._cutter.tokens(segment.text))
+            for token in ([segment.text] if segment.is_token else cutter.tokens(segment.text))
         ]
 
-    def get_offset_mapping(self, text: str) -> list[Span]:
-        """Character span of each token of `tokenize(text)`."""
-        return self._aligned(check_text(text)).offsets
-
-    def _ids_of_texts(self, texts: list[str]) -> list[list[int]]:
-        splitter, cutter = self._splitter, self._cutter
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text."""
+        current = self._current()
+        splitter, cutter = current.splitter, current.cutter
         parts = {
             i: splitter.split(text)[0]
             for i, text in enumerate(texts)
@@ -106,27 +161,28 @@ class TextEncoder(SpecialTokens):
             ordinary += [s.text for s in parts[i] if not s.is_token] if i in parts else [text]
         encoded = iter(cutter.ids(ordinary))
         return [
-            self._joined(parts[i], encoded) if i in parts else next(encoded)
+            _joined(parts[i], encoded, current.added_ids) if i in parts else next(encoded)
             for i in range(len(texts))
         ]
 
-    def _joined(self, part: list[Segment], encoded: Iterator[list[int]]) -> list[int]:
-        ids: list[int] = []
-        for segment in part:
-            ids += [self._added_ids[segment.text]] if segment.is_token else next(encoded)
-        return ids
+    def ids_and_offsets(self, text: str) -> TokenizedText:
+        """Token ids of a text, and the span of characters of each token.
 
-    def _aligned(self, text: str) -> Sequence:
-        """Ids with offsets."""
-        segments, origins = self._splitter.split(text)
+        Raises
+        ------
+        ValueError
+            A SentencePiece model whose alignment cannot be used (one with byte fallback).
+        """
+        current = self._current()
+        segments, origins = current.splitter.split(text)
         ids: list[int] = []
         offsets: list[Span] = []
         for segment in segments:
             if segment.is_token:
-                ids.append(self._added_ids[segment.text])
+                ids.append(current.added_ids[segment.text])
                 spans = [(0, len(segment.text))]
             else:
-                more, spans = self._aligner.ids_and_offsets(segment.text)
+                more, spans = current.aligner.ids_and_offsets(segment.text)
                 ids += more
             base = segment.start
             offsets += [(base + start, base + end) for start, end in spans]
@@ -135,37 +191,60 @@ class TextEncoder(SpecialTokens):
                 (origins[start], origins[end - 1] + 1 if end > start else origins[start])
                 for start, end in offsets
             ]
-        return Sequence(ids, offsets)
+        return TokenizedText(ids, offsets)
 
-    def _sequences(self, items: list[Any], o: Options) -> list[Sequence]:
-        """Tokenize texts, lists of words, lists of tokens or lists of ids."""
-        if o.is_split_into_words:
-            return self._sequences_of_words(items, o)
+    def encode(
+        self, items: list[Any], is_split_into_words: bool = False, offsets: bool = False
+    ) -> list[TokenizedText]:
+        """Encode texts, or what upstream also takes for a text.
+
+        Parameters
+        ----------
+        items : list
+            Each a str, a list of tokens (str), or a list of ids (int).
+        is_split_into_words : bool
+            Each item is a list of words instead; every word is encoded by itself.
+        offsets : bool
+            Also give the offsets of the tokens.
+
+        Returns
+        -------
+        list of TokenizedText
+
+        Raises
+        ------
+        TypeError
+            An item of another type.
+        ValueError
+            Offsets asked for where there is no text.
+        """
+        if is_split_into_words:
+            return self._encode_words(items, offsets)
         if all(type(item) is str for item in items):
-            if o.return_offsets_mapping:
-                return [self._aligned(item) for item in items]
-            return [Sequence(ids) for ids in self._ids_of_texts(items)]
-        return [self._sequence(item, o) for item in items]
+            return self._encode_texts(items, offsets)
+        return [self._encode_item(item, offsets) for item in items]
 
-    def _sequence(self, item: Any, o: Options) -> Sequence:
-        """Tokenize what is not exactly a str: a subclass of it, a list of tokens or of ids."""
+    def _encode_texts(self, texts: list[str], offsets: bool) -> list[TokenizedText]:
+        if offsets:
+            return [self.ids_and_offsets(text) for text in texts]
+        return [TokenizedText(ids) for ids in self.ids(texts)]
+
+    def _encode_item(self, item: Any, offsets: bool) -> TokenizedText:
+        """Encode what is not exactly a str: a subclass of it, a list of tokens or of ids."""
         if not isinstance(item, (list, tuple)) or not item:
-            text = str(check_text(item))
-            return (
-                self._aligned(text) if o.return_offsets_mapping else self._sequences([text], o)[0]
-            )
-        if o.return_offsets_mapping:
+            return self._encode_texts([str(check_text(item))], offsets)[0]
+        if offsets:
             raise ValueError(
                 "offsets need a text, got a list of tokens or ids; pass a str, or words with "
                 "is_split_into_words=True"
             )
         if isinstance(item[0], str):
-            return Sequence(self.convert_tokens_to_ids(item))
+            return TokenizedText(self.special_tokens.ids_of(item))
         if not all(hasattr(token_id, "__index__") for token_id in item):
             raise TypeError(f"a list is one of tokens (str) or of ids (int), got {item!r:.60}")
-        return Sequence(list(map(int, item)))
+        return TokenizedText(list(map(int, item)))
 
-    def _sequences_of_words(self, items: list[Any], o: Options) -> list[Sequence]:
+    def _encode_words(self, items: list[Any], offsets: bool) -> list[TokenizedText]:
         for words in items:
             if not isinstance(words, (list, tuple)):
                 raise TypeError(
@@ -173,19 +252,48 @@ class TextEncoder(SpecialTokens):
                     f"{type(words).__name__} {words!r:.60}"
                 )
         words = [check_text(word) for item in items for word in item]
-        if o.return_offsets_mapping:
-            tokenized = iter(map(self._aligned, words))
-        else:
-            tokenized = iter([Sequence(ids) for ids in self._ids_of_texts(words)])
-        sequences = []
-        for item in items:
-            ids: list[int] = []
-            offsets: list[Span] = []
-            owners: list[int] = []
-            for index, _ in enumerate(item):
-                word = next(tokenized)
-                ids += word.ids
-                offsets += word.offsets or ()
-                owners += [index] * len(word.ids)
-            sequences.append(Sequence(ids, offsets if o.return_offsets_mapping else None, owners))
-        return sequences
+        encoded = iter(self._encode_texts(words, offsets))
+        return [_joined_words([next(encoded) for _ in item], offsets) for item in items]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: v for name, v in self.__dict__.items() if name != "_derived"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._derived = self._derive()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextEncoder:
+        # The SentencePiece model never changes, so the copy shares it.
+        tokens = copy.deepcopy(self.special_tokens, memo)
+        return TextEncoder(self.sp_model, tokens, copy.deepcopy(self.options, memo))
+
+
+def check_text(text: Any) -> str:
+    """Return `text`.
+
+    Raises
+    ------
+    TypeError
+        A text that is not a str.
+    """
+    if isinstance(text, str):
+        return text
+    hint = "; decode it first" if isinstance(text, bytes) else "; pass a str"
+    raise TypeError(f"a text is a str, got {type(text).__name__} {text!r:.60}{hint}")
+
+
+def _joined(
+    segments: list[Segment], encoded: Iterator[list[int]], added_ids: dict[str, int]
+) -> list[int]:
+    """Ids of a text from its added tokens and the ids of its other segments."""
+    ids: list[int] = []
+    for segment in segments:
+        ids += [added_ids[segment.text]] if segment.is_token else next(encoded)
+    return ids
+
+
+def _joined_words(words: list[TokenizedText], offsets: bool) -> TokenizedText:
+    ids = [i for word in words for i in word.ids]
+    spans = [span for word in words for span in word.offsets or ()] if offsets else None
+    owners = [index for index, word in enumerate(words) for _ in word.ids]
+    return TokenizedText(ids, spans, owners)

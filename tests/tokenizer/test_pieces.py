@@ -112,8 +112,8 @@ def test_a_table_entry_is_made_once():
 
     table = PieceTable(6, compute)
     pieces = np.array([1, 5, 3, 5])
-    table.learn(pieces)
-    table.learn(pieces)
+    table.add_missing(pieces)
+    table.add_missing(pieces)
     assert sorted(asked) == [1, 3, 5]
     assert table.expand(pieces, table.counts[pieces]).tolist() == [10, 50, 51, 50, 51]
 

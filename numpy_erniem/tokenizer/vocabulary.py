@@ -1,0 +1,135 @@
+"""Tokens and their ids: `vocab.txt`, and tokens that are added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is never cut.
+
+    Parameters
+    ----------
+    content : str
+    single_word : bool
+        Match it only where no other text is joined to it. Only a space separates, as upstream.
+    lstrip, rstrip : bool
+        Also remove the white space on that side.
+    normalized : bool, optional
+        Whether `do_lower_case` applies to it. Default: it does, unless the token is special.
+    special : bool
+        Whether `skip_special_tokens` leaves it out.
+
+    Raises
+    ------
+    TypeError
+        Content that is not a str.
+    """
+
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool | None = None
+    special: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, str):
+            raise TypeError(
+                f"an added token is a str, got {type(self.content).__name__} {self.content!r}"
+            )
+        if self.normalized is None:
+            object.__setattr__(self, "normalized", not self.special)
+
+    def __str__(self) -> str:
+        return self.content
+
+    @classmethod
+    def of(cls, token: Any, **flags: bool) -> AddedToken:
+        """Make an added token of a str, a mapping read from JSON, or an object with these fields.
+
+        Parameters
+        ----------
+        token : str, mapping, AddedToken or object
+        **flags
+            Fields of a token that does not have them itself, as a str.
+
+        Raises
+        ------
+        TypeError
+            Any other kind of token.
+        """
+        if isinstance(token, cls):
+            return token
+        if isinstance(token, str):
+            return cls(token, **flags)
+        names = cls.__dataclass_fields__
+        if isinstance(token, Mapping) and "content" in token:
+            return cls(**{**flags, **{k: v for k, v in token.items() if k in names}})
+        if hasattr(token, "content"):
+            return cls(**{name: getattr(token, name) for name in names if hasattr(token, name)})
+        raise TypeError(
+            f"a token must be a str or an AddedToken, got {type(token).__name__} {token!r}"
+        )
+
+    @classmethod
+    def special_of(cls, token: Any) -> AddedToken:
+        """Make a special token; a bare str keeps its case where the text is lowered."""
+        return cls.of(token, special=True, normalized=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, as `tokenizer_config.json` stores them."""
+        return asdict(self)
+
+
+class Vocabulary:
+    """The tokens of `vocab.txt`; the id of a token is its line number, from 0. Never changes.
+
+    Parameters
+    ----------
+    tokens : iterable of str
+        In the order of their ids. Of a token that is listed twice the last line counts, as
+        upstream.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(["[CLS]", "[PAD]", "▁a"])
+    >>> vocabulary.id_of("▁a"), vocabulary.token_of(0), len(vocabulary)
+    (2, '[CLS]', 3)
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self.tokens = list(tokens)
+        self.ids = dict(zip(self.tokens, range(len(self.tokens)), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.ids
+
+    def id_of(self, token: str) -> int | None:
+        """Id of a token, None if the vocabulary does not have it."""
+        return self.ids.get(token)
+
+    def token_of(self, index: int) -> str | None:
+        """Token of an id, None for a line whose token is listed again further down.
+
+        Raises
+        ------
+        IndexError
+            An id below 0 or beyond the last line.
+        """
+        if not 0 <= index < len(self.tokens):
+            raise IndexError(f"id {index} is not one of 0 to {len(self.tokens) - 1}")
+        token = self.tokens[index]
+        return token if self.ids[token] == index else None
+
+    def __copy__(self) -> Vocabulary:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Vocabulary:
+        return self
