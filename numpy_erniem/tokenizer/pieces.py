@@ -88,7 +88,8 @@ class PieceTable:
     """SentencePiece id → token ids, as arrays. An entry is made when its piece is first seen.
 
     The token ids of piece i are `tokens[starts[i] : starts[i] + counts[i]]`; `counts[i]` is -1 as
-    long as piece i was not seen. `spaced[i]` is True where the piece begins with "▁".
+    long as piece i was not seen. `spaced[i]` is True where the piece begins with "▁". Threads may
+    read while another one adds: a count is set last, and `tokens` only grows.
 
     Parameters
     ----------
@@ -96,11 +97,6 @@ class PieceTable:
         Number of pieces.
     compute : callable
         SentencePiece id → token ids, and whether the piece begins with "▁".
-
-    Notes
-    -----
-    Threads may read while another one adds: an entry is complete before its count is set, and
-    `tokens` only grows.
     """
 
     def __init__(self, size: int, compute: Callable[[int], tuple[tuple[int, ...], bool]]) -> None:

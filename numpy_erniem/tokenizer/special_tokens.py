@@ -37,16 +37,12 @@ class SpecialTokens:
     ----------
     named : dict of str to AddedToken or None
     additional : list of AddedToken
-        Special tokens without a name.
     added : dict of int to AddedToken
         Every token that is never cut, by its id: added ones and special ones.
     added_ids : dict of str to int
     revision : int
-        Counts the changes. Whoever derives something from the tokens compares it.
-
-    Notes
-    -----
-    A change replaces these lists and dicts, so a thread that is encoding never sees half of one.
+        Counts the changes. Whoever derives something from the tokens compares it. A change replaces
+        the dicts and the list, so a thread that is encoding never sees half of one.
 
     Examples
     --------
@@ -69,10 +65,10 @@ class SpecialTokens:
         tokens = DEFAULT_TOKENS if tokens is None else tokens
         self.vocabulary = vocabulary
         self.revision = 0
-        self.named: dict[str, AddedToken | None] = {}
+        self.named: dict[str, AddedToken | None] = dict.fromkeys(NAMED_TOKENS)
         for name in NAMED_TOKENS:
-            token = tokens.get(name)
-            self.named[name] = None if token is None else AddedToken.special_of(token)
+            if tokens.get(name) is not None:
+                self.named[name] = AddedToken.special_of(tokens[name])
         additional = tokens.get("additional_special_tokens") or ()
         self.additional = [AddedToken.special_of(token) for token in additional]
         self.added = {
@@ -149,13 +145,7 @@ class SpecialTokens:
         return self._unknown_id() if found is None else found
 
     def ids_of(self, tokens: Iterable[str]) -> list[int]:
-        """Ids of several tokens, see `id_of`.
-
-        Raises
-        ------
-        TypeError
-            A token that is not a str.
-        """
+        """Ids of several tokens, see `id_of`; a token that is not a str is a TypeError."""
         tokens = list(tokens)
         for token in tokens:
             if not isinstance(token, str):

@@ -75,16 +75,20 @@ class TextEncoder:
 
     Notes
     -----
-    Safe to use from several threads. Setting `options`, or changing `special_tokens`, at the same
-    time is not.
+    Encoding is safe from several threads. Changing options or tokens at the same time is not.
     """
 
     def __init__(
         self, sp_model: Any, special_tokens: SpecialTokens, options: TextOptions | None = None
     ) -> None:
-        self.sp_model = sp_model
+        self._sp_model = sp_model
         self.special_tokens = special_tokens
         self.options = TextOptions() if options is None else options
+
+    @property
+    def sp_model(self) -> Any:
+        """The SentencePieceProcessor."""
+        return self._sp_model
 
     @property
     def options(self) -> TextOptions:
@@ -269,13 +273,7 @@ class TextEncoder:
 
 
 def check_text(text: Any) -> str:
-    """Return `text`.
-
-    Raises
-    ------
-    TypeError
-        A text that is not a str.
-    """
+    """Return `text`; one that is not a str is a TypeError."""
     if isinstance(text, str):
         return text
     hint = "; decode it first" if isinstance(text, bytes) else "; pass a str"

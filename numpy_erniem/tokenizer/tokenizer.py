@@ -75,8 +75,10 @@ class ErnieMTokenizer:
 
     Attributes
     ----------
+    vocabulary : Vocabulary
+        The tokens of `vocab.txt`.
     special_tokens : SpecialTokens
-        With the `vocabulary` of the file, and the tokens added to it.
+        Special tokens, and tokens added behind the vocabulary.
     text_encoder : TextEncoder
         Text → ids.
     decoder : Decoder
@@ -191,8 +193,8 @@ class ErnieMTokenizer:
         self.extra = extra
         self.limits = LengthLimits(model_max_length)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
-        vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
-        self.special_tokens = SpecialTokens(vocabulary, tokens, added_tokens_decoder)
+        self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
+        self.special_tokens = SpecialTokens(self.vocabulary, tokens, added_tokens_decoder)
         self.text_encoder = TextEncoder(processor, self.special_tokens, text_options)
         self.decoder = Decoder(self.special_tokens, clean_up_tokenization_spaces)
         self.padder = Padder(self.special_tokens, padding_side, self.limits)
@@ -295,7 +297,7 @@ class ErnieMTokenizer:
         ValueError
             A file as `save_directory`.
         """
-        lines = "".join(f"{token}\n" for token in self.special_tokens.vocabulary.tokens)
+        lines = "".join(f"{token}\n" for token in self.vocabulary.tokens)
         contents = {
             files.VOCAB_FILE: lines.encode(self.encoding),
             files.MODEL_FILE: self.sp_model.serialized_model_proto(),
@@ -471,7 +473,7 @@ class ErnieMTokenizer:
     @property
     def vocab(self) -> dict[str, int]:
         """Token → id, without added tokens."""
-        return self.special_tokens.vocabulary.ids
+        return self.vocabulary.ids
 
     @property
     def vocab_size(self) -> int:

@@ -152,7 +152,7 @@ class TestTextEncoder:
 
 class TestCutterAndAligner:
     def test_offsets_are_those_of_the_pieces(self, tok):
-        vocabulary = tok.special_tokens.vocabulary
+        vocabulary = tok.vocabulary
         cutter = PieceCutter(tok.sp_model, lambda token: vocabulary.ids.get(token, 3))
         text = "In 2020, ½ dog"
         ids, spans = Aligner(cutter).ids_and_offsets(text)
@@ -267,7 +267,7 @@ class TestTokenizer:
         assert getattr(tok, name) == value == getattr(getattr(tok, part), name)
 
     def test_what_is_derived_cannot_be_set(self, tok):
-        for name in ("all_special_ids", "added_tokens_encoder", "special_tokens_map", "vocab_size"):
+        for name in ("all_special_ids", "added_tokens_encoder", "special_tokens_map", "sp_model"):
             with pytest.raises(AttributeError):
                 setattr(tok, name, [])
 
