@@ -60,8 +60,8 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> Any:
         processor.LoadFromSerializedProto(content)
     except Exception as error:
         raise ValueError(
-            f"{str(path)!r} is no SentencePiece model ({len(content)} bytes; {error}); it may be "
-            "truncated or a Git LFS pointer, download it again"
+            f"{str(path)!r} is not a SentencePiece model ({len(content)} bytes; {error}); it may "
+            "be truncated or a Git LFS pointer, download it again"
         ) from error
     return processor
 

@@ -165,7 +165,7 @@ class InputBuilder:
             return build_inputs([0] * len(token_ids_0), second, 1, 1)
         if token_ids_1 is not None:
             raise ValueError(
-                "already_has_special_tokens=True describes one framed row, got token_ids_1 too; "
+                "already_has_special_tokens=True takes one row that has them, got token_ids_1 too; "
                 "pass the whole row as token_ids_0"
             )
         special = set(self.special_tokens.all_special_ids)

@@ -57,7 +57,7 @@ class Aligner:
         while first < last and normalized[first] == UNDERLINE:
             first += 1
         if first == last and span[0] == 0:
-            # SentencePiece puts a "▁" before the text, which no character stands for.
+            # SentencePiece puts a "▁" before the text. No character of the text stands for it.
             return origin[0], origin[last]
         if first == last:
             first = span[0]

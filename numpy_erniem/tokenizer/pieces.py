@@ -169,7 +169,7 @@ class PieceCutter:
         self.num_threads = num_threads
         self.unknown = processor.unk_id()
         underline = processor.piece_to_id(UNDERLINE)
-        # -1 is not the id of a piece: a model without "▁" never gives it.
+        # A model without the piece "▁" never gives it; -1 is not the id of any piece.
         self.underline = -1 if underline == self.unknown or not cut_pieces else underline
         self.table = PieceTable(processor.get_piece_size(), self._table_entry)
         # The same for one text at a time: a list, which is faster than a dict here.

@@ -245,7 +245,7 @@ class TextEncoder:
         if isinstance(item[0], str):
             return TokenizedText(self.special_tokens.ids_of(item))
         if not all(hasattr(token_id, "__index__") for token_id in item):
-            raise TypeError(f"a list is one of tokens (str) or of ids (int), got {item!r:.60}")
+            raise TypeError(f"a list holds tokens (str) or ids (int), got {item!r:.60}")
         return TokenizedText(list(map(int, item)))
 
     def _encode_words(self, items: list[Any], offsets: bool) -> list[TokenizedText]:

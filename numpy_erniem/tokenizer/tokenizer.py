@@ -611,6 +611,6 @@ def _pairs_of(text_pair: Any, size: int) -> Any:
         )
     if len(text_pair) != size:
         raise ValueError(
-            f"text has {size} elements and text_pair {len(text_pair)}; they go in pairs"
+            f"text has {size} elements and text_pair {len(text_pair)}; pass one for each text"
         )
     return text_pair
