@@ -1,7 +1,5 @@
 """Descriptors: attributes whose value belongs to a part, or is looked up."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import replace

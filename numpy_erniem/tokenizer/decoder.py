@@ -1,7 +1,5 @@
 """Ids → tokens → text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

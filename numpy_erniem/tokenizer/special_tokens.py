@@ -1,7 +1,5 @@
 """The special tokens by name, and the tokens added to the vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -236,9 +234,9 @@ class SpecialTokens:
         Raises
         ------
         ValueError
-            A name that is not one of a special token.
+            An unknown name; nothing is changed.
         TypeError
-            A value that is not a token.
+            A value that is not a token; nothing is changed.
         """
         unknown = [name for name in special_tokens_dict if name not in SPECIAL_TOKENS]
         if unknown:
@@ -246,29 +244,28 @@ class SpecialTokens:
                 f"{unknown[0]!r} is not the name of a special token; use one of "
                 f"{', '.join(SPECIAL_TOKENS)}"
             )
+        named, additional = dict(self.named), self.additional
         new: list[AddedToken] = []
         for name, value in special_tokens_dict.items():
             if name in NAMED_TOKENS:
-                new.append(AddedToken.special_of(value))
-                self.named = {**self.named, name: new[-1]}
+                named[name] = AddedToken.special_of(value)
+                new.append(named[name])
+                continue
+            if not isinstance(value, (list, tuple)):
+                raise TypeError(
+                    f"additional_special_tokens is a list of tokens, got {type(value).__name__} "
+                    f"{value!r}; write [{value!r}]"
+                )
+            tokens = [AddedToken.special_of(token) for token in value]
+            if replace_additional_special_tokens and tokens:
+                additional = tokens
             else:
-                new += self._set_additional(value, replace_additional_special_tokens)
+                known = {token.content for token in additional}
+                tokens = [token for token in tokens if token.content not in known]
+                additional = additional + tokens
+            new += tokens
+        self.named, self.additional = named, additional
         return self._add(new, special=True)
-
-    def _set_additional(self, value: Any, replace_all: bool) -> list[AddedToken]:
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(
-                f"additional_special_tokens is a list of tokens, got {type(value).__name__} "
-                f"{value!r}; write [{value!r}]"
-            )
-        tokens = [AddedToken.special_of(token) for token in value]
-        if replace_all and tokens:
-            self.additional = tokens
-            return tokens
-        known = set(self.additional_special_tokens)
-        tokens = [token for token in tokens if token.content not in known]
-        self.additional = self.additional + tokens
-        return tokens
 
     def _add(self, tokens: Iterable[Any], special: bool, lower_case: bool = False) -> int:
         names = set(self.all_special_tokens)

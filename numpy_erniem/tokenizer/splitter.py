@@ -1,7 +1,5 @@
 """Cuts a text at added tokens, and lowers the text around them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Longer than other modules because it documents what users call; the parts do the work.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 from collections.abc import Iterable
@@ -194,13 +192,12 @@ class ErnieMTokenizer:
         self.limits = LengthLimits(model_max_length)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
-        self.special_tokens = SpecialTokens(self.vocabulary, tokens, added_tokens_decoder)
-        self.text_encoder = TextEncoder(processor, self.special_tokens, text_options)
-        self.decoder = Decoder(self.special_tokens, clean_up_tokenization_spaces)
-        self.padder = Padder(self.special_tokens, padding_side, self.limits)
-        self.input_builder = InputBuilder(
-            self.special_tokens, self.padder, self.limits, truncation_side
-        )
+        special = SpecialTokens(self.vocabulary, tokens, added_tokens_decoder)
+        self.special_tokens = special
+        self.text_encoder = TextEncoder(processor, special, text_options)
+        self.decoder = Decoder(special, clean_up_tokenization_spaces)
+        self.padder = Padder(special, padding_side, self.limits)
+        self.input_builder = InputBuilder(special, self.padder, self.limits, truncation_side)
 
     @classmethod
     def from_pretrained(
@@ -400,20 +397,13 @@ class ErnieMTokenizer:
         )
         if text is None:
             raise TypeError("a text is missing; pass a str or a list of str")
-        batched = isinstance(text, (list, tuple))
-        if batched and is_split_into_words:
-            batched = not text or isinstance(text[0], (list, tuple))
-        if not batched:
-            if not is_split_into_words:
-                check_text(text)
-                if text_pair is not None:
-                    check_text(text_pair)
-            return self._encode([text], [text_pair], options, single=True)
-        for item in () if is_split_into_words else (*text, *_pairs_of(text_pair, len(text))):
-            if type(item) is not str:
-                check_text(item)
-        pairs = [None] * len(text) if text_pair is None else list(text_pair)
-        return self._encode(list(text), pairs, options)
+        if _is_batch(text, is_split_into_words):
+            return self._encode_batch(text, text_pair, options)
+        if not is_split_into_words:
+            check_text(text)
+            if text_pair is not None:
+                check_text(text_pair)
+        return self._encode([text], [text_pair], options, single=True)
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
         """Make the model's inputs of one text or pair; also of a list of tokens, or of ids.
@@ -453,6 +443,14 @@ class ErnieMTokenizer:
         o = Options.of(options, "encode")
         o.return_attention_mask = False
         return self._encode([text], [text_pair], o, single=True)["input_ids"]
+
+    def _encode_batch(self, texts: Any, text_pair: Any, o: Options) -> BatchEncoding:
+        if not o.is_split_into_words:
+            for item in (*texts, *_pairs_of(text_pair, len(texts))):
+                if type(item) is not str:
+                    check_text(item)
+        pairs = [None] * len(texts) if text_pair is None else list(text_pair)
+        return self._encode(list(texts), pairs, o)
 
     def _encode(
         self, texts: list[Any], pairs: list[Any], o: Options, single: bool = False
@@ -598,6 +596,13 @@ class ErnieMTokenizer:
             f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
             f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
         )
+
+
+def _is_batch(text: Any, is_split_into_words: bool) -> bool:
+    """Whether a call's first argument is several texts: a list, of lists if texts are words."""
+    if not isinstance(text, (list, tuple)):
+        return False
+    return not is_split_into_words or not text or isinstance(text[0], (list, tuple))
 
 
 def _pairs_of(text_pair: Any, size: int) -> Any:

@@ -88,6 +88,12 @@ class TestSpecialTokens:
         tokens.pad_token = "b"
         assert (added, named) == before
 
+    def test_a_call_that_is_refused_changes_nothing(self, tokens):
+        before = tokens.special_tokens_map, tokens.added_tokens_encoder, tokens.revision
+        with pytest.raises(TypeError, match="is a list of tokens"):
+            tokens.add_special_tokens({"cls_token": "b", "additional_special_tokens": "c"})
+        assert (tokens.special_tokens_map, tokens.added_tokens_encoder, tokens.revision) == before
+
     def test_tokens_are_lowered_if_asked_for(self, tokens):
         tokens.add_tokens(["UP", AddedToken("Kept", normalized=False)], lower_case=True)
         assert list(tokens.added_tokens_encoder)[-2:] == ["up", "Kept"]
