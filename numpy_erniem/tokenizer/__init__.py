@@ -1,7 +1,7 @@
 """Text ⇄ token ids."""
 
-from .added import AddedToken
-from .encoding import BatchEncoding
-from .tokenizer import ErnieMTokenizer
+from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
+from numpy_erniem.tokenizer.tokenizer import ErnieMTokenizer
+from numpy_erniem.tokenizer.vocabulary import AddedToken
 
 __all__ = ["AddedToken", "BatchEncoding", "ErnieMTokenizer"]

@@ -1,16 +1,15 @@
 """The tokenizer's files: reading, checking, writing."""
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
-
-from .notices import warn
-from .special import SPECIAL_TOKENS
+from numpy_erniem.checks import warn
+from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
+from numpy_erniem.tokenizer.vocabulary import Vocabulary
 
 MODEL_FILE = "sentencepiece.bpe.model"
 VOCAB_FILE = "vocab.txt"
@@ -18,54 +17,91 @@ CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 
-# Keys of tokenizer_config.json that name the files' own place, or are found out anew.
+# Attributes of the tokenizer that tokenizer_config.json stores under the same name.
+STORED = (
+    "do_lower_case",
+    "encoding",
+    "sp_model_kwargs",
+    "bare_underline",
+    "cut_pieces",
+    "padding_side",
+    "truncation_side",
+    "clean_up_tokenization_spaces",
+    "split_special_tokens",
+)
+# Keys of tokenizer_config.json that are not settings: where the files were, and who wrote them.
 NOT_KEPT = {"name_or_path", "special_tokens_map_file", "tokenizer_file", "tokenizer_class"}
 
 
 def load_sentencepiece(path: str | os.PathLike[str]) -> Any:
     """Load a SentencePiece model.
 
+    Returns
+    -------
+    sentencepiece.SentencePieceProcessor
+
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        A path without a file.
     ValueError
-        If the file is no SentencePiece model.
+        A file that is not a SentencePiece model.
     """
+    from sentencepiece import SentencePieceProcessor
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no SentencePiece model at {str(path)!r}; a tokenizer needs {MODEL_FILE}"
         )
-    return parse_sentencepiece(path.read_bytes(), str(path))
-
-
-def parse_sentencepiece(content: bytes, name: str) -> Any:
-    """Make a processor of a serialized SentencePiece model, see `load_sentencepiece`."""
-    from sentencepiece import SentencePieceProcessor
-
+    content = path.read_bytes()
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(content)
     except Exception as error:
         raise ValueError(
-            f"{name!r} is no SentencePiece model ({len(content)} bytes; {error}); it may be "
-            "truncated or a Git LFS pointer, download it again"
+            f"{str(path)!r} is not a SentencePiece model ({len(content)} bytes; {error}); it may "
+            "be truncated or a Git LFS pointer, download it again"
         ) from error
     return processor
 
 
-def load_vocab(path: str | os.PathLike[str], encoding: str = "utf8") -> list[str]:
-    """Read vocab.txt, one token a line; the line number is the id.
+def load_vocabulary(
+    processor: Any, path: str | os.PathLike[str] | None, encoding: str = "utf8"
+) -> Vocabulary:
+    """Load the vocabulary of a SentencePiece model.
+
+    Parameters
+    ----------
+    processor : sentencepiece.SentencePieceProcessor
+    path : path or None
+        `vocab.txt`. None: tokens are numbered by SentencePiece id, with a warning.
+    encoding : str
+        Of the file.
+
+    Returns
+    -------
+    Vocabulary
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        A path without a file.
     ValueError
-        If it is empty or not text in this encoding.
+        A file that is empty, has another encoding, or was made for another model.
     """
-    path = Path(path)
+    if path is None:
+        warn(
+            "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from "
+            "the ids of published ERNIE-M checkpoints"
+        )
+        return Vocabulary(processor.id_to_piece(i) for i in range(processor.get_piece_size()))
+    vocabulary = Vocabulary(_read_lines(Path(path), encoding))
+    _check_belong_together(processor, vocabulary, os.fspath(path))
+    return vocabulary
+
+
+def _read_lines(path: Path, encoding: str) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no vocabulary at {str(path)!r}; pass vocab_file=None "
@@ -87,44 +123,12 @@ def load_vocab(path: str | os.PathLike[str], encoding: str = "utf8") -> list[str
     return lines
 
 
-def load_tokens(processor: Any, path: str | os.PathLike[str] | None, encoding: str) -> list[str]:
-    """Tokens in the order of their ids; without a vocab.txt those of SentencePiece."""
-    if path is not None:
-        return load_vocab(path, encoding)
-    warn(
-        "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from the "
-        "ids of published ERNIE-M checkpoints"
-    )
-    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-
-
-def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder to write to.
-
-    Raises
-    ------
-    ValueError
-        If there is a file in its place.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{str(path)!r} is a file; pass the path of a folder")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def check_belong_together(processor: Any, vocab: dict[str, int], name: str) -> None:
-    """Check on a sample of pieces that a vocabulary was made for a SentencePiece model.
-
-    Raises
-    ------
-    ValueError
-        If hardly any piece is in the vocabulary.
-    """
+def _check_belong_together(processor: Any, vocabulary: Vocabulary, name: str) -> None:
+    """Check on a sample of pieces that a vocabulary was made for a SentencePiece model."""
     size = processor.get_piece_size()
     sample = range(0, size, max(1, size // 512))
     pieces = [processor.id_to_piece(i) for i in sample if not processor.is_control(i)]
-    known = sum(piece in vocab for piece in pieces) / max(1, len(pieces))
+    known = sum(piece in vocabulary for piece in pieces) / max(1, len(pieces))
     found = f"{known:.0%} of the SentencePiece model's pieces are in the vocabulary {name!r}"
     if known < 0.05:
         raise ValueError(f"only {found}; take both files from the same checkpoint")
@@ -133,14 +137,18 @@ def check_belong_together(processor: Any, vocab: dict[str, int], name: str) -> N
 
 
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Collect the constructor's arguments from a folder.
+    """Collect the arguments of `ErnieMTokenizer` from a folder.
+
+    Returns
+    -------
+    dict of str to object
 
     Raises
     ------
     FileNotFoundError
-        If the folder or its SentencePiece model does not exist.
+        A folder that does not exist.
     ValueError
-        If a JSON file is damaged.
+        A damaged JSON file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -162,7 +170,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
-    """Files that say what later versions write into tokenizer_config.json."""
+    """Read from other files what later versions write into tokenizer_config.json."""
     for name, token in _read_if_there(folder / SPECIAL_TOKENS_FILE).items():
         if name not in SPECIAL_TOKENS:
             continue
@@ -186,7 +194,43 @@ def _read_if_there(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object, keys sorted, as text that can be read."""
-    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def write_files(
+    folder: str | os.PathLike[str], prefix: str | None, contents: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Write the tokenizer's files.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist.
+    prefix : str, optional
+        Put before the names, with a hyphen between.
+    contents : mapping of str to bytes or dict
+        By the name of the file; a dict becomes JSON with sorted keys.
+
+    Returns
+    -------
+    tuple of str
+        The paths.
+
+    Raises
+    ------
+    ValueError
+        A file where the folder should be.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is a file; pass the path of a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, content in contents.items():
+        if not isinstance(content, bytes):
+            text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+            content = f"{text}\n".encode()
+        paths.append(folder / (f"{prefix}-{name}" if prefix else name))
+        _write(paths[-1], content)
+    return tuple(map(str, paths))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

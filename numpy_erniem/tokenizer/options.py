@@ -1,4 +1,4 @@
-"""Checking the options of a call, before any work is done."""
+"""The options of a call, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .limits import Limits
+from numpy_erniem.checks import nearest
+from numpy_erniem.tokenizer.length_limits import LengthLimits
 
 PADDING = {
     False: "do_not_pad",
@@ -28,7 +29,7 @@ TRUNCATION = {
 
 @dataclass(slots=True)
 class Options:
-    """The options of one call; what each means is told at `ErnieMTokenizer.__call__`."""
+    """The options of one call. `ErnieMTokenizer.__call__` documents them."""
 
     add_special_tokens: bool = True
     padding: Any = False
@@ -48,13 +49,13 @@ class Options:
 
     @classmethod
     def of(cls, keywords: dict[str, Any], caller: str) -> Options:
-        """Make options from keyword arguments, refusing unknown names."""
+        """Make options of keyword arguments; an unknown name is a TypeError."""
         refuse_unknown(keywords, OPTION_NAMES, caller)
         return cls(**keywords)
 
     @property
     def truncates(self) -> bool:
-        """Whether anything may be cut off (after `check`)."""
+        """Whether tokens may be removed (after `check_options`)."""
         return self.truncation != "do_not_truncate"
 
     @property
@@ -63,30 +64,52 @@ class Options:
         return self.return_overflowing_tokens == "windows"
 
 
-OPTION_NAMES = frozenset(field.name for field in fields(Options))
+OPTION_NAMES = frozenset(option.name for option in fields(Options))
 
 
 def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -> None:
-    """Raise TypeError for a keyword that is not known, naming the nearest that is."""
+    """Refuse keywords that are not known.
+
+    Parameters
+    ----------
+    keywords, known : iterable of str
+    caller : str
+        Who was given them, for the message.
+
+    Raises
+    ------
+    TypeError
+        An unknown keyword; the message names the nearest known one.
+    """
     known = set(known)
     for name in keywords:
         if name not in known:
-            import difflib  # slow to import, and seldom needed
-
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-            raise TypeError(f"{caller} got an unknown keyword argument {name!r}; {hint}")
+            raise TypeError(
+                f"{caller} got an unknown keyword argument {name!r}{nearest(name, list(known))}"
+            )
 
 
-def named(value: Any, names: dict[Any, str], option: str) -> str:
-    """Look up the name of a strategy.
+def strategy(value: Any, names: dict[Any, str], option: str) -> str:
+    """Name of a strategy of padding or truncation.
+
+    Parameters
+    ----------
+    value : bool, str, None or member of an enumeration
+    names : dict
+        `PADDING` or `TRUNCATION`.
+    option : str
+        For the message.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     ValueError
-        If there is no such strategy.
+        An unknown strategy.
     """
-    value = getattr(value, "value", value)  # upstream's enumerations
+    value = getattr(value, "value", value)  # upstream has enumerations
     try:
         return names[value]
     except (KeyError, TypeError):
@@ -100,7 +123,7 @@ def check_side(side: str, option: str) -> str:
     Raises
     ------
     ValueError
-        If it is neither ``"left"`` nor ``"right"``.
+        A side other than "left" and "right".
     """
     if side not in ("left", "right"):
         raise ValueError(f"{option}={side!r} is unknown; use 'left' or 'right'")
@@ -108,29 +131,49 @@ def check_side(side: str, option: str) -> str:
 
 
 def check_integer(value: Any, option: str, least: int) -> None:
-    """Raise TypeError unless `value` is an integer, ValueError if it is below `least`."""
+    """Check that a number is an integer of at least some value.
+
+    Parameters
+    ----------
+    value : int
+    option : str
+        For the message.
+    least : int
+
+    Raises
+    ------
+    TypeError
+        A value that is not an integer.
+    ValueError
+        A smaller value.
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{option} is an integer, got {type(value).__name__} {value!r}")
     if value < least:
         raise ValueError(f"{option}={value} is too small; it must be at least {least}")
 
 
-def check(options: Options, limits: Limits) -> Options:
-    """Check the options against each other and fill in what follows from them.
+def check_options(options: Options, limits: LengthLimits) -> Options:
+    """Check the options against each other, and fill in what follows from them.
 
     Parameters
     ----------
     options : Options
-        Changed in place: names of strategies become canonical, `max_length` is filled in.
-    limits : object
-        The tokenizer's `Limits`.
+        Changed in place: strategies get the name that code compares with, `max_length` is filled
+        in where it is needed.
+    limits : LengthLimits
+
+    Returns
+    -------
+    Options
+        The same object.
 
     Raises
     ------
     ValueError
-        If options contradict each other or name no known strategy.
+        Options that contradict each other, or an unknown strategy.
     TypeError
-        If a number is not an integer.
+        A number that is not an integer.
     """
     o = options
     if o.max_length is not None:
@@ -139,41 +182,42 @@ def check(options: Options, limits: Limits) -> Options:
         check_integer(o.pad_to_multiple_of, "pad_to_multiple_of", 1)
     check_integer(o.stride, "stride", 0)
     if o.truncation is None and o.max_length is not None and o.padding is False:
-        limits._notices.log(
+        limits.warn_once.log(
             "truncation",
             f"max_length={o.max_length} was given without truncation; texts are cut as with "
-            "truncation=True, say so to silence this",
+            "truncation=True (pass it to silence this)",
             o.verbose,
         )
         o.truncation = True
-    o.truncation = named(o.truncation or False, TRUNCATION, "truncation")
+    o.truncation = strategy(o.truncation or False, TRUNCATION, "truncation")
     if o.padding is True and o.max_length is not None and not o.truncates:
-        limits._notices.warn(
+        limits.warn_once.warn(
             "padding",
             f"max_length={o.max_length} has no effect with padding=True and no truncation; use "
             "padding='max_length' to pad to it",
             o.verbose,
         )
-    o.padding = named(o.padding, PADDING, "padding")
+    o.padding = strategy(o.padding, PADDING, "padding")
     _fill_in_max_length(o, limits)
     _check_combinations(o)
+    _check_results(o)
     return o
 
 
-def _fill_in_max_length(o: Options, limits: Limits) -> None:
-    if o.max_length is None and o.padding == "max_length" and not limits._length_is_known:
+def _fill_in_max_length(o: Options, limits: LengthLimits) -> None:
+    if o.max_length is None and o.padding == "max_length" and not limits.is_known:
         raise ValueError(
             "padding='max_length' needs a length, and the tokenizer has no model_max_length; pass "
             "max_length=..., or padding=True to pad to the longest text"
         )
     if o.max_length is None and (o.truncates or o.padding == "max_length"):
-        limits._warn_if_length_corrected(o.verbose)
+        limits.warn_if_corrected(o.verbose)
         o.max_length = limits.model_max_length
     elif o.truncates and o.max_length > limits.model_max_length:
-        limits._notices.warn(
+        limits.warn_once.warn(
             "model_max_length",
             f"max_length={o.max_length} exceeds what the model takes, "
-            f"{limits.model_max_length} tokens; texts are cut to the latter (set "
+            f"{limits.model_max_length} tokens; texts are cut to {limits.model_max_length} (set "
             "tokenizer.model_max_length if your model takes more)",
             o.verbose,
         )
@@ -188,16 +232,19 @@ def _check_combinations(o: Options) -> None:
         )
     if o.truncates and o.stride >= o.max_length:
         raise ValueError(
-            f"stride={o.stride} must be smaller than max_length={o.max_length}, or windows would "
-            "never move on"
+            f"stride={o.stride} must be smaller than max_length={o.max_length}, else windows "
+            "would never move on"
         )
     padded = o.padding != "do_not_pad" and o.pad_to_multiple_of is not None
     if padded and o.truncates and o.max_length % o.pad_to_multiple_of:
         raise ValueError(
             f"max_length={o.max_length} is not a multiple of "
-            f"pad_to_multiple_of={o.pad_to_multiple_of}, so texts cut to the one would be padded "
-            "beyond it; choose a multiple"
+            f"pad_to_multiple_of={o.pad_to_multiple_of}, so texts cut to max_length would be "
+            "padded beyond it; choose a multiple"
         )
+
+
+def _check_results(o: Options) -> None:
     if o.return_tensors not in (None, "np", "pt"):
         raise ValueError(f"return_tensors={o.return_tensors!r} is unknown; use None, 'np' or 'pt'")
     if o.return_overflowing_tokens not in (False, True, None, "windows"):

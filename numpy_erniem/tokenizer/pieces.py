@@ -1,12 +1,10 @@
-"""From SentencePiece pieces to tokens: the cutting rules, and a table that makes them cheap.
+"""From SentencePiece pieces to tokens: the cutting rules, and a table that makes them fast.
 
-The rules are a pure function of a piece's text (`cut_piece`) and of its neighbours
-(`keeps_underline`). Since the 250,000 pieces of a model are known, their cuts are remembered by
-SentencePiece id: encoding then moves integers only, and looks at a string where the id alone does
-not tell, that is at unknown pieces and at a bare "▁".
+How a piece is cut depends on its text alone (`cut_piece`). Whether a piece that is only "▁" becomes
+a token depends on its neighbours too (`keeps_underline`). A model's pieces are known, so the cut of
+each is stored by its SentencePiece id. Encoding then works on integers; it reads strings only for
+unknown pieces, and for the pieces that follow a bare "▁".
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,25 +15,30 @@ from typing import Any
 
 import numpy as np
 
-UNDERLINE = "▁"
+UNDERLINE = "▁"  # U+2581, SentencePiece's sign for a space
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 STANDS_ALONE = frozenset(",;:.?!~，；：。？！《》【】")
-# Longer strings are unknown pieces of unusual texts: remembering them would only hold memory.
+# Longer pieces are unknown ones of unusual texts, which seldom come again.
 LONGEST_REMEMBERED = 32
 
 Span = tuple[int, int]
 
 
 def stands_alone(char: str) -> bool:
-    """Tell whether a character is always a token of its own: a CJK ideograph or punctuation."""
+    """Whether a character is always a token of its own: a CJK ideograph or punctuation."""
     return "\u4e00" <= char <= "\u9fff" or char in STANDS_ALONE
 
 
 def cut_piece(piece: str) -> tuple[Span, ...]:
-    """Cut one piece into tokens, given as spans of the piece.
+    """Cut one piece into tokens.
 
-    Ideographs and punctuation stand alone, a change between digit and non-digit starts a token, and
-    a "▁" left alone in front of a cut is dropped.
+    Ideographs and punctuation are tokens of their own, a change between digit and non-digit starts
+    a token, and a "▁" that is left alone in front of a cut is dropped.
+
+    Returns
+    -------
+    tuple of (int, int)
+        Start and end of each token in the piece.
 
     Examples
     --------
@@ -60,10 +63,21 @@ def cut_piece(piece: str) -> tuple[Span, ...]:
 
 
 def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
-    """Tell whether the bare "▁" at `index` becomes a token.
+    """Whether a piece that is only "▁" becomes a token.
 
-    ``"hf"`` keeps it unless it is the first or the last of its stretch, or the next piece begins
-    with "▁"; ``"paddle"`` never keeps it.
+    Parameters
+    ----------
+    index : int
+        Its place in `pieces`.
+    pieces : sequence of str
+        The pieces of its segment.
+    rule : {"hf", "paddle"}
+        "hf" keeps it unless it is the first or the last of its segment, or the next piece begins
+        with "▁"; "paddle" never keeps it.
+
+    Returns
+    -------
+    bool
     """
     if rule == "paddle" or index == 0 or index == len(pieces) - 1:
         return False
@@ -71,11 +85,11 @@ def keeps_underline(index: int, pieces: Sequence[str], rule: str) -> bool:
 
 
 class PieceTable:
-    """SentencePiece id → token ids, as arrays; an entry is made when its piece is first seen.
+    """SentencePiece id → token ids, as arrays. An entry is made when its piece is first seen.
 
-    Entry i is ``tokens[starts[i] : starts[i] + counts[i]]``; ``counts[i]`` is -1 while piece i was
-    not seen. ``spaced[i]`` tells whether the piece begins with "▁". Threads may read while another
-    adds: an entry is complete before its count is set, and `tokens` only grows.
+    The token ids of piece i are `tokens[starts[i] : starts[i] + counts[i]]`; `counts[i]` is -1 as
+    long as piece i was not seen. `spaced[i]` is True where the piece begins with "▁". Threads may
+    read while another one adds: a count is set last, and `tokens` only grows.
 
     Parameters
     ----------
@@ -93,8 +107,8 @@ class PieceTable:
         self.tokens = np.empty(0, dtype=np.int64)
         self._adding = Lock()
 
-    def learn(self, pieces: np.ndarray) -> None:
-        """Make the entries that are missing for `pieces` (N,)."""
+    def add_missing(self, pieces: np.ndarray) -> None:
+        """Make the entries of those `pieces` (N,) that were not seen yet."""
         unseen = pieces[self.counts[pieces] < 0]
         if not len(unseen):
             return
@@ -109,28 +123,32 @@ class PieceTable:
             self.counts[new] = sizes
 
     def expand(self, pieces: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Token ids of `pieces` (N,), of which piece i gives its first `counts[i]`."""
+        """Token ids of `pieces` (N,), of each as many as `counts` (N,) tells."""
         before = np.cumsum(counts) - counts
         index = np.repeat(self.starts[pieces] - before, counts)
         return self.tokens[index + np.arange(len(index))]
 
 
 class PieceCutter:
-    """Turns stretches of ordinary text into tokens.
+    """Turns segments of ordinary text into tokens: SentencePiece, then the cutting rules.
 
     Parameters
     ----------
     processor : sentencepiece.SentencePieceProcessor
     lookup : callable
-        Token → id, with the unknown token's id for a token that is not in the vocabulary.
+        Token → id. Of a token that is not in the vocabulary, the id of the unknown token.
     cut_pieces : bool
-        False leaves the pieces as SentencePiece gives them.
+        False keeps the pieces as SentencePiece gives them.
     bare_underline : {"hf", "paddle"}
-        Which bare "▁" become tokens, see `keeps_underline`.
-    sampling : dict or None
-        ``nbest_size`` and ``alpha`` to draw a segmentation; None for the best one.
+        Which pieces that are only "▁" become tokens, see `keeps_underline`.
+    sampling : dict, optional
+        Options of SentencePiece that draw one of several segmentations. None: the best one.
     num_threads : int
-        Threads SentencePiece may use for a batch.
+        Threads that SentencePiece may use for a batch.
+
+    Notes
+    -----
+    Safe to use from several threads.
     """
 
     def __init__(
@@ -151,26 +169,26 @@ class PieceCutter:
         self.num_threads = num_threads
         self.unknown = processor.unk_id()
         underline = processor.piece_to_id(UNDERLINE)
-        # A model without the piece never emits it; -1 is no SentencePiece id.
+        # A model without the piece "▁" never gives it; -1 is not the id of any piece.
         self.underline = -1 if underline == self.unknown or not cut_pieces else underline
         self.table = PieceTable(processor.get_piece_size(), self._table_entry)
-        # The same for one text; a list, since its slots lie closer together than a dict's.
+        # The same for one text at a time: a list, which is faster than a dict here.
         self.known: list[tuple[int, ...] | None] = [None] * processor.get_piece_size()
         self._remembered_cut = lru_cache(maxsize=1 << 16)(self._cut)
 
-    def ids(self, stretches: list[str]) -> list[list[int]]:
-        """Token ids of each stretch."""
+    def ids(self, segments: list[str]) -> list[list[int]]:
+        """Token ids of each segment."""
         if self.sampling is not None:
-            return [self._ids_from_strings(stretch) for stretch in stretches]
-        if not stretches:
+            return [self._ids_from_strings(segment) for segment in segments]
+        if not segments:
             return []
-        rows = self._segment(stretches, int)
-        if len(rows) == 1:  # one call of each array operation costs more than a short loop
-            return [self._ids_of_row(rows[0], stretches[0])]
+        rows = self._encode(segments, int)
+        if len(rows) == 1:  # for one text a loop is faster than the array operations below
+            return [self._ids_of_row(rows[0], segments[0])]
         pieces = np.array(list(chain.from_iterable(rows)), dtype=np.int64)
         row_ends = np.cumsum([len(row) for row in rows])
-        del rows  # or the garbage collector would walk through every id again
-        self.table.learn(pieces)
+        del rows  # else the garbage collector visits every id once more
+        self.table.add_missing(pieces)
         counts = self.table.counts[pieces]
         counts[self._dropped_underlines(pieces, row_ends)] = 0
         tokens = self.table.expand(pieces, counts).tolist()
@@ -178,54 +196,54 @@ class PieceCutter:
         ids = [tokens[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         unknown = np.flatnonzero(pieces == self.unknown)
         for i in dict.fromkeys(np.searchsorted(row_ends, unknown, side="right").tolist()):
-            ids[i] = self._ids_from_strings(stretches[i])
+            ids[i] = self._ids_from_strings(segments[i])
         return ids
 
-    def tokens(self, stretch: str) -> list[str]:
-        """Token strings of a stretch, before the vocabulary is asked."""
-        pieces = self.pieces(stretch)
+    def tokens(self, segment: str) -> list[str]:
+        """Tokens of a segment, also those that are not in the vocabulary."""
+        pieces = self.pieces(segment)
         return [
             piece[start:end]
             for piece, (_, spans) in zip(pieces, self._entries(pieces), strict=True)
             for start, end in spans
         ]
 
-    def ids_and_ranges(self, stretch: str) -> tuple[list[int], list[Span]]:
-        """Token ids of a stretch, and the range of each token in the normalised stretch."""
+    def ids_and_ranges(self, segment: str) -> tuple[list[int], list[Span]]:
+        """Token ids of a segment, and the range of each token in the normalised segment."""
         ids: list[int] = []
         ranges: list[Span] = []
         position = 0
-        pieces = self.pieces(stretch)
+        pieces = self.pieces(segment)
         for piece, (piece_ids, spans) in zip(pieces, self._entries(pieces), strict=True):
             ids.extend(piece_ids)
             ranges.extend([(position + start, position + end) for start, end in spans])
             position += len(piece)
         return ids, ranges
 
-    def pieces(self, stretch: str) -> list[str]:
-        """Return the SentencePiece pieces of a stretch; unknown ones keep their own text."""
-        return self._segment([stretch], str, **(self.sampling or {}))[0]
+    def pieces(self, segment: str) -> list[str]:
+        """SentencePiece's pieces of a segment; unknown ones as their own text."""
+        return self._encode([segment], str, **(self.sampling or {}))[0]
 
-    def _segment(self, stretches: list[str], out_type: type, **options: Any) -> list[list]:
+    def _encode(self, segments: list[str], out_type: type, **options: Any) -> list[list]:
         try:
-            return self._call_sentencepiece(stretches, out_type, options)
+            return self._call_sentencepiece(segments, out_type, options)
         except (TypeError, RuntimeError):
-            # SentencePiece takes UTF-8 only, which has no lone surrogates.
-            clean = [LONE_SURROGATE.sub("\ufffd", stretch) for stretch in stretches]
-            if clean == stretches:
+            # SentencePiece takes UTF-8, which cannot hold lone surrogates.
+            clean = [LONE_SURROGATE.sub("\ufffd", segment) for segment in segments]
+            if clean == segments:
                 raise
             return self._call_sentencepiece(clean, out_type, options)
 
-    def _call_sentencepiece(self, stretches: list[str], out_type: type, options: dict) -> list:
-        if len(stretches) == 1:  # a call for one text starts no thread
-            return [self.processor.encode(stretches[0], out_type=out_type, **options)]
+    def _call_sentencepiece(self, segments: list[str], out_type: type, options: dict) -> list:
+        if len(segments) == 1:  # called for one text, SentencePiece does not start threads
+            return [self.processor.encode(segments[0], out_type=out_type, **options)]
         return self.processor.encode(
-            stretches, out_type=out_type, num_threads=self.num_threads, **options
+            segments, out_type=out_type, num_threads=self.num_threads, **options
         )
 
-    def _ids_of_row(self, row: list[int], stretch: str) -> list[int]:
+    def _ids_of_row(self, row: list[int], segment: str) -> list[int]:
         if self.unknown in row:
-            return self._ids_from_strings(stretch)
+            return self._ids_from_strings(segment)
         if self.underline in row:
             row = [p for i, p in enumerate(row) if p != self.underline or self._keeps(row, i)]
         try:
@@ -239,7 +257,7 @@ class PieceCutter:
         return not self.processor.id_to_piece(row[i + 1]).startswith(UNDERLINE)
 
     def _dropped_underlines(self, pieces: np.ndarray, row_ends: np.ndarray) -> np.ndarray:
-        """Positions of the bare "▁" that are no tokens; `keeps_underline` on ids."""
+        """Indices of the bare "▁" that do not become tokens; `keeps_underline` for ids."""
         found = np.flatnonzero(pieces == self.underline)
         if self.bare_underline == "paddle" or not len(found):
             return found
@@ -248,8 +266,8 @@ class PieceCutter:
         following = pieces[np.minimum(found + 1, len(pieces) - 1)]
         return found[edge | self.table.spaced[following]]
 
-    def _ids_from_strings(self, stretch: str) -> list[int]:
-        entries = self._entries(self.pieces(stretch))
+    def _ids_from_strings(self, segment: str) -> list[int]:
+        entries = self._entries(self.pieces(segment))
         return list(chain.from_iterable(ids for ids, _ in entries))
 
     def _entries(self, pieces: list[str]) -> list[tuple[tuple[int, ...], tuple[Span, ...]]]:
@@ -271,7 +289,7 @@ class PieceCutter:
     def _ids_of_piece(self, piece_id: int) -> tuple[int, ...]:
         ids = self.known[piece_id]
         if ids is None:
-            # The text of unknown pieces differs from row to row.
+            # Unknown pieces share one id and have different texts.
             known = piece_id != self.unknown
             ids = self._cut(self.processor.id_to_piece(piece_id))[0] if known else ()
             self.known[piece_id] = ids

@@ -57,7 +57,7 @@ def test_offsets_of_tokens_or_ids_are_refused(tok):
 def test_an_unknown_keyword_names_the_nearest(tok):
     refused(TypeError, "'max_lenght'; did you mean 'max_length'", tok, TEXT, max_lenght=5)
     refused(TypeError, "did you mean 'padding'", tok.encode, TEXT, paddings=True)
-    refused(TypeError, "known are", tok, TEXT, zzz=1)
+    refused(TypeError, "known: ", tok, TEXT, zzz=1)
 
 
 @pytest.mark.parametrize("option", ["padding", "truncation"])
@@ -170,8 +170,10 @@ def test_a_models_length_is_a_number(make):
     refused(TypeError, "model_max_length is an integer, got str", make, model_max_length="512")
 
 
-def test_a_framed_row_takes_no_second(tok):
-    refused(ValueError, "describes one framed row", tok.get_special_tokens_mask, [0, 2], [5], True)
+def test_a_row_with_special_tokens_takes_no_second(tok):
+    refused(
+        ValueError, "takes one row that has them", tok.get_special_tokens_mask, [0, 2], [5], True
+    )
 
 
 def test_a_token_that_is_no_str_is_refused(tok):
@@ -184,5 +186,5 @@ def test_a_missing_unk_token_is_named(make):
 
 
 def test_a_list_of_other_things_is_refused(tok):
-    refused(TypeError, r"tokens \(str\) or of ids \(int\)", tok.encode_plus, [1.5, 2.5])
+    refused(TypeError, r"holds tokens \(str\) or ids \(int\)", tok.encode_plus, [1.5, 2.5])
     refused(TypeError, "a text is a str, got list", tok.encode_plus, [])

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from numpy_erniem.tokenizer import AddedToken, ErnieMTokenizer
-from numpy_erniem.tokenizer.saving import STORED
+from numpy_erniem.tokenizer.files import STORED
 
 TEXTS = ["The quick brown fox, 2020年 [MASK]", "北京 東 (京 ☃", "<a> dog ÉTÉ", ""]
 CONFIG = "tokenizer_config.json"
@@ -210,14 +210,14 @@ def test_a_missing_vocabulary_is_named(folder, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n"])
 def test_a_file_that_is_no_model_is_refused(tmp_path, folder, content):
     (tmp_path / "model").write_bytes(content)
-    with pytest.raises(ValueError, match="is no SentencePiece model"):
+    with pytest.raises(ValueError, match="is not a SentencePiece model"):
         ErnieMTokenizer(tmp_path / "model", folder / "vocab.txt")
 
 
 def test_a_model_cut_short_is_refused(tmp_path, folder):
     content = (folder / "sentencepiece.bpe.model").read_bytes()
     (tmp_path / "model").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="is no SentencePiece model"):
+    with pytest.raises(ValueError, match="is not a SentencePiece model"):
         ErnieMTokenizer(tmp_path / "model", folder / "vocab.txt")
 
 

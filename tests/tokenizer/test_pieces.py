@@ -50,7 +50,7 @@ def test_an_underline_within_a_piece_does_not_cut():
     assert cut("1▁a") == ["1▁a"]
 
 
-def test_hf_keeps_an_underline_inside_a_stretch():
+def test_hf_keeps_an_underline_inside_a_segment():
     assert keeps_underline(1, ["a", "▁", "b"], "hf")
 
 
@@ -112,8 +112,8 @@ def test_a_table_entry_is_made_once():
 
     table = PieceTable(6, compute)
     pieces = np.array([1, 5, 3, 5])
-    table.learn(pieces)
-    table.learn(pieces)
+    table.add_missing(pieces)
+    table.add_missing(pieces)
     assert sorted(asked) == [1, 3, 5]
     assert table.expand(pieces, table.counts[pieces]).tolist() == [10, 50, 51, 50, 51]
 

@@ -17,6 +17,17 @@ def test_threads_that_begin_together_get_the_same_ids(make):
         assert singles == expected
 
 
+def test_threads_that_begin_after_a_change_see_it(make):
+    texts = [f"{a}<n>{b}" for a in SENTENCES for b in SENTENCES]
+    tok, expected = make(), make()
+    expected.add_tokens("<n>")
+    rows = expected(texts).input_ids
+    tok(texts)
+    tok.add_tokens("<n>")
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda text: tok(text).input_ids, texts)) == rows
+
+
 def test_sentencepiece_may_use_several_threads(make):
     texts = SENTENCES * 5
     assert make(sp_model_kwargs={"num_threads": 2})(texts) == make()(texts)

@@ -1,56 +1,26 @@
 """What the tokenizer returns: a dict with attributes, and maps between tokens, words, text."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .batches import framed
-
-
-@dataclass
-class Layout:
-    """How the rows are made up; enough to tell which text and word a token belongs to.
-
-    Parameters
-    ----------
-    special : bool
-        Whether special tokens frame the texts.
-    side : {"left", "right"}
-        Where padding is.
-    first, second : list of int
-        Tokens of each row's texts; None where a row has no second text.
-    words : list
-        For each row a pair of lists, the word of each token, where texts were given as words.
-    padding : list of int
-        Padding of each row.
-    """
-
-    special: bool
-    side: str
-    first: list[int] = field(default_factory=list)
-    second: list[int | None] = field(default_factory=list)
-    words: list[tuple[list[int], list[int] | None]] = field(default_factory=list)
-    padding: list[int] = field(default_factory=list)
-
-    def spread(self, row: int, first: list, second: list | None) -> list:
-        """Values of the tokens of both texts, with None at special tokens and padding."""
-        plain = [*first, *(second or ())]
-        spread = framed(first, second, None, None) if self.special else plain
-        padding = [None] * (self.padding[row] if self.padding else 0)
-        return [*padding, *spread] if self.side == "left" else [*spread, *padding]
+from numpy_erniem.tokenizer.row_layout import RowLayout
 
 
 class BatchEncoding(dict):
-    """The model's inputs by name; ``enc.input_ids`` is ``enc["input_ids"]``.
+    """The model's inputs by name; `enc.input_ids` is `enc["input_ids"]`.
 
-    The maps (`sequence_ids`, `word_ids`, `char_to_token`, `token_to_chars`) are there on what the
-    tokenizer's call returns, not after `pad` of a plain dict.
+    `sequence_ids`, `word_ids`, `char_to_token` and `token_to_chars` work on what a call of the
+    tokenizer returns, not on what its `pad` returns.
+
+    Parameters
+    ----------
+    data : dict, optional
+    layout : RowLayout, optional
+        How the rows were made up.
     """
 
-    def __init__(self, data: dict[str, Any] | None = None, layout: Layout | None = None):
+    def __init__(self, data: dict[str, Any] | None = None, layout: RowLayout | None = None):
         super().__init__(data or {})
         self.__dict__["_layout"] = layout
 
@@ -75,11 +45,13 @@ class BatchEncoding(dict):
         Raises
         ------
         ValueError
-            If the encoding does not remember how its rows were made up.
+            An encoding that does not know how its rows were made up.
         """
         layout = self._checked(row)
         second = layout.second[row]
-        return layout.spread(row, [0] * layout.first[row], None if second is None else [1] * second)
+        return layout.per_token(
+            row, [0] * layout.first[row], None if second is None else [1] * second
+        )
 
     def word_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row the index of its word, None for special tokens and padding.
@@ -87,14 +59,14 @@ class BatchEncoding(dict):
         Raises
         ------
         ValueError
-            If the text was not given as words.
+            A text that was not given as words.
         """
         layout = self._checked(row)
         if not layout.words:
             raise ValueError(
                 "word_ids needs a text given as words; call with is_split_into_words=True"
             )
-        return layout.spread(row, *layout.words[row])
+        return layout.per_token(row, *layout.words[row])
 
     def token_to_chars(self, row: int, token: int) -> tuple[int, int] | None:
         """Span of a token in its text, or None for a special token or padding.
@@ -102,7 +74,7 @@ class BatchEncoding(dict):
         Raises
         ------
         ValueError
-            If the call was without ``return_offsets_mapping=True``.
+            A call without `return_offsets_mapping=True`.
         """
         if self.sequence_ids(row)[token] is None:
             return None
@@ -110,23 +82,36 @@ class BatchEncoding(dict):
         return int(start), int(end)
 
     def char_to_token(self, row: int, char: int, sequence: int = 0) -> int | None:
-        """Index of the first token whose span holds a character of a text, or None.
+        """Index of the first token whose span holds a character.
+
+        Parameters
+        ----------
+        row : int
+        char : int
+            Index of the character in its text.
+        sequence : {0, 1}
+            First or second text.
+
+        Returns
+        -------
+        int or None
+            None for a character that belongs to no token, such as a space.
 
         Raises
         ------
         ValueError
-            If the call was without ``return_offsets_mapping=True``, or the text was given as words
-            (offsets then count within a word).
+            A call without `return_offsets_mapping=True`, or a text that was given as words, whose
+            offsets count within a word.
         """
         if self._checked(row).words:
-            raise ValueError("char_to_token needs a text given whole, this one was given as words")
+            raise ValueError("char_to_token needs a text as one str; this one was given as words")
         spans = zip(self.sequence_ids(row), self._offsets(row), strict=True)
         for i, (owner, (start, end)) in enumerate(spans):
             if owner == sequence and start <= char < end:
                 return i
         return None
 
-    def _checked(self, row: int) -> Layout:
+    def _checked(self, row: int) -> RowLayout:
         layout = self._layout
         if layout is None:
             raise ValueError("this encoding does not know its texts; use the tokenizer's own call")

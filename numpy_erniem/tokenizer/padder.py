@@ -1,0 +1,273 @@
+"""Rows of equal length, and arrays made of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
+from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.options import PADDING, Options, check_options, check_side, strategy
+from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+
+# What each column is padded with; input_ids take the id of [PAD].
+PADDING_VALUES = {
+    "attention_mask": 0,
+    "token_type_ids": 0,
+    "special_tokens_mask": 1,
+    "offset_mapping": (0, 0),
+}
+
+
+def pad_rows(
+    rows: Sequence[Any], value: int, length: int | None = None, side: str = "right"
+) -> np.ndarray:
+    """Make one array of rows of different lengths.
+
+    Parameters
+    ----------
+    rows : sequence of B lists or arrays of int
+    value : int
+        What the rows are padded with.
+    length : int, optional
+        T. Default: the length of the longest row.
+    side : {"right", "left"}
+        Where padding goes.
+
+    Returns
+    -------
+    array (B, T), int64
+
+    Raises
+    ------
+    ValueError
+        A row that is longer than `length`.
+
+    Examples
+    --------
+    >>> pad_rows([[5, 6], [7]], value=1, length=3)
+    array([[5, 6, 1],
+           [7, 1, 1]])
+    """
+    longest = max(map(len, rows), default=0)
+    length = longest if length is None else length
+    if longest > length:
+        raise ValueError(f"a row has {longest} values, more than length={length}; cut it first")
+    lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+    padded = np.array(pad_lists(lists, value, length, side), dtype=np.int64)
+    return padded.reshape(len(lists), length)
+
+
+def pad_lists(rows: Sequence[Any], value: Any, length: int, side: str = "right") -> list[list]:
+    """Pad each row to `length` values; longer rows stay as they are.
+
+    Parameters
+    ----------
+    rows : sequence of sequences
+    value : object
+        What the rows are padded with.
+    length : int
+    side : {"right", "left"}
+        Where padding goes.
+
+    Returns
+    -------
+    list of list
+    """
+    if side == "left":
+        return [[value] * (length - len(row)) + list(row) for row in rows]
+    return [list(row) + [value] * (length - len(row)) for row in rows]
+
+
+class Padder:
+    """Pads the columns of a batch.
+
+    Parameters
+    ----------
+    special_tokens : SpecialTokens
+        Its `pad_token_id` pads `input_ids`.
+    padding_side : {"right", "left"}
+    limits : LengthLimits, optional
+        Default: 512 tokens.
+    pad_token_type_id : int
+        What pads `token_type_ids`.
+
+    Examples
+    --------
+    >>> from numpy_erniem.tokenizer.vocabulary import Vocabulary
+    >>> padder = Padder(SpecialTokens(Vocabulary(["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"])))
+    >>> padder.pad([{"input_ids": [0, 3, 2]}, {"input_ids": [0, 2]}])
+    {'input_ids': [[0, 3, 2], [0, 2, 1]], 'attention_mask': [[1, 1, 1], [1, 1, 0]]}
+    """
+
+    def __init__(
+        self,
+        special_tokens: SpecialTokens,
+        padding_side: str = "right",
+        limits: LengthLimits | None = None,
+        pad_token_type_id: int = 0,
+    ) -> None:
+        self.special_tokens = special_tokens
+        self.padding_side = check_side(padding_side, "padding_side")
+        self.limits = LengthLimits() if limits is None else limits
+        self.pad_token_type_id = pad_token_type_id
+
+    def pad_columns(self, columns: dict[str, Any], lengths: list[int], o: Options) -> int | None:
+        """Pad the columns that hold a value for each token.
+
+        Parameters
+        ----------
+        columns : dict of str to list of rows
+            Changed in place.
+        lengths : list of int
+            Of the rows.
+        o : Options
+            After `check_options`.
+
+        Returns
+        -------
+        int or None
+            The length that rows were padded to; None if nothing was padded.
+
+        Raises
+        ------
+        ValueError
+            Padding without a pad token, or an unknown side.
+        """
+        if o.padding == "do_not_pad":
+            return None
+        target = max(lengths, default=0) if o.padding == "longest" else o.max_length
+        if o.pad_to_multiple_of:
+            target = -(-target // o.pad_to_multiple_of) * o.pad_to_multiple_of
+        pad_id = self.special_tokens.pad_token_id
+        if pad_id is None:
+            raise ValueError("padding needs a pad_token; set tokenizer.pad_token = '[PAD]'")
+        values = {
+            **PADDING_VALUES,
+            "input_ids": pad_id,
+            "token_type_ids": self.pad_token_type_id,
+        }
+        side = check_side(self.padding_side, "padding_side")
+        for name in columns.keys() & values.keys():
+            columns[name] = pad_lists(columns[name], values[name], target, side)
+        return target
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: Any = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that are made already, for example when collating a batch.
+
+        Parameters
+        ----------
+        encoded_inputs : BatchEncoding, dict of lists, or list of dicts
+            With `input_ids`. If values are arrays or tensors, so are those of the result.
+        padding, max_length, pad_to_multiple_of, return_tensors, verbose
+            As for the tokenizer's call.
+        return_attention_mask : bool, optional
+            False: add no attention mask.
+
+        Returns
+        -------
+        BatchEncoding
+
+        Raises
+        ------
+        ValueError
+            No `input_ids`, columns that differ in their number of rows, or options that contradict
+            each other.
+        """
+        columns, single, kind = _read_columns(encoded_inputs)
+        options = Options(
+            padding=padding,
+            truncation=False,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            return_tensors=return_tensors or kind,
+            # Collators pass a max_length with padding=True, so no warning that it has no effect.
+            verbose=verbose and strategy(padding, PADDING, "padding") != "longest",
+        )
+        o = check_options(options, self.limits)
+        lengths = list(map(len, columns["input_ids"]))
+        if return_attention_mask is not False and "attention_mask" not in columns:
+            columns["attention_mask"] = [[1] * n for n in lengths]
+        self.pad_columns(columns, lengths, o)
+        if single:
+            columns = {name: rows[0] for name, rows in columns.items()}
+        if o.return_tensors:
+            columns = to_arrays(columns, o.return_tensors)
+        return BatchEncoding(columns)
+
+
+def to_arrays(columns: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Turn lists into int64 arrays ("np") or torch tensors ("pt").
+
+    Raises
+    ------
+    ValueError
+        Rows of a column that differ in length.
+    ImportError
+        Tensors asked for, and torch is not installed.
+    """
+    return {name: _to_array(name, rows, kind) for name, rows in columns.items()}
+
+
+def _to_array(name: str, rows: Any, kind: str) -> Any:
+    lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
+    if len(lengths) > 1:
+        remedy = (
+            "pass padding=True (and truncation=True)"
+            if name in PADDING_VALUES or name == "input_ids"
+            else "leave out return_tensors, or use return_overflowing_tokens='windows'"
+            if name == "overflowing_tokens"
+            else "leave out return_tensors"
+        )
+        raise ValueError(
+            f"the rows of {name} have lengths from {min(lengths)} to {max(lengths)}, and an array "
+            f"needs rows of one length; {remedy}"
+        )
+    array = np.array(rows, dtype=np.int64)
+    if kind == "np":
+        return array
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("return_tensors='pt' needs torch; install it or use 'np'") from None
+    return torch.from_numpy(array)
+
+
+def _read_columns(inputs: Any) -> tuple[dict[str, Any], bool, str | None]:
+    """Read the input of `pad`: rows by name, whether it was a single row, the kind of arrays."""
+    if isinstance(inputs, (list, tuple)):
+        if not inputs or not all(isinstance(row, Mapping) for row in inputs):
+            raise ValueError("pad takes an encoding or a list of encodings, at least one")
+        inputs = {name: [row[name] for row in inputs] for name in inputs[0]}
+    if not isinstance(inputs, Mapping) or "input_ids" not in inputs:
+        raise ValueError(
+            "pad needs 'input_ids'; got "
+            + (f"the keys {list(inputs)}" if isinstance(inputs, Mapping) else repr(type(inputs)))
+        )
+    kind = None
+    columns: dict[str, Any] = {}
+    for name, value in inputs.items():
+        for part in (value, value[0] if isinstance(value, (list, tuple)) and value else None):
+            if hasattr(part, "tolist") and kind is None:
+                kind = "np" if type(part).__module__.startswith("numpy") else "pt"
+        value = value.tolist() if hasattr(value, "tolist") else value
+        if isinstance(value, (list, tuple)):
+            value = [v.tolist() if hasattr(v, "tolist") else v for v in value]
+        columns[name] = value
+    ids = columns["input_ids"]
+    single = not ids or not isinstance(ids[0], (list, tuple))
+    if single:
+        return {name: [value] for name, value in columns.items()}, True, kind
+    for name, rows in columns.items():
+        if len(rows) != len(ids):
+            raise ValueError(f"{name!r} has {len(rows)} rows and 'input_ids' {len(ids)}")
+    return columns, False, kind
