@@ -1,12 +1,35 @@
 """Small checks that every room uses."""
 
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
 
+PACKAGE = __name__.partition(".")[0]
+
 
 def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
-    """An array of one of the numpy dtype kinds in `kinds` ("b" bool, "i" int, "f" float)."""
+    """Make an array of an argument, and check that it holds numbers of the right kind.
+
+    Parameters
+    ----------
+    name : str
+        What an error message calls the argument.
+    value : array-like
+    kinds : str
+        NumPy dtype kinds that are allowed: "b" bool, "i" int (unsigned ones become int64),
+        "f" float.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    ValueError
+        Rows of different lengths, or numbers of another kind.
+    """
     try:
         array = np.asarray(value)
     except ValueError:
@@ -27,3 +50,11 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning that points at the first line outside this package that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
