@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.safetensors_file import mapping_of
 from numpy_erniem.models.schema import TOKEN_TABLE, encoder_shapes
@@ -160,18 +160,61 @@ def test_weights_that_are_no_numbers_are_named(value, folder):
         ErnieMModel.from_pretrained(folder)
 
 
-def test_nan_in_a_word_row_of_a_large_table_is_named_when_looked_up(folder, monkeypatch):
-    def spoil(flat):
-        flat[TOKEN_TABLE][5, 2] = np.nan
+class TestNanInALargeTable:
+    """A token table above a limit is not read when it is loaded; its rows are checked in use."""
 
-    rewrite(folder, spoil)
-    monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = ErnieMModel.from_pretrained(folder)
-        model([[3, 4]])
-    with pytest.warns(UserWarning, match=r"NaN.*embeddings\.word_embeddings\.weight.*row 5"):
+    @pytest.fixture
+    def folder(self, folder):
+        def spoil(flat):
+            flat[TOKEN_TABLE][5, 2] = np.nan
+
+        rewrite(folder, spoil)
+        return folder
+
+    @pytest.fixture
+    def large(self, monkeypatch):
+        monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
+
+    @pytest.mark.usefixtures("large")
+    def test_a_row_is_named_when_it_is_looked_up(self, folder, backend):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = ErnieMModel.from_pretrained(folder)
+            model([[3, 4]])
+        with pytest.warns(UserWarning, match=r"NaN.*embeddings\.word_embeddings\.weight.*row 5"):
+            model([[3, 5]])
+
+    @pytest.mark.usefixtures("large")
+    def test_a_row_of_a_head_is_named(self, folder):
+        with pytest.warns(UserWarning, match="drawn at random"):
+            model = ErnieMForMaskedLM.from_pretrained(folder)
+        with pytest.warns(UserWarning, match=r"NaN.*row 5"):
+            model([[3, 5]])
+
+    def test_the_size_is_tested_once(self, folder, monkeypatch):
+        with pytest.warns(UserWarning, match=r"NaN or infinite weights in .*word_embeddings"):
+            model = ErnieMModel.from_pretrained(folder)
+        monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
+        model([[3, 5]])  # a warning would be an error
+
+    def test_results_over_a_small_table_are_not_looked_at(self, monkeypatch):
+        model = our_model()
+
+        def refuse(*args, **kwargs):
+            raise AssertionError("the results were looked at")
+
+        monkeypatch.setattr(np, "isfinite", refuse)
+        monkeypatch.setattr("numpy_erniem.models.pretrained.warn_of_nan_rows", refuse)
         model([[3, 5]])
+
+    @pytest.mark.usefixtures("large")
+    def test_a_table_that_is_put_in_is_checked_too(self):
+        model = our_model()
+        table = model.get_input_embeddings().copy()
+        table[7] = np.inf
+        model.set_input_embeddings(table)
+        with pytest.warns(UserWarning, match="row 7"), np.errstate(all="ignore"):
+            model([[3, 7]])
 
 
 def test_large_but_finite_weights_raise_no_warning(folder):
