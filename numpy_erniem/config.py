@@ -167,8 +167,6 @@ class ErnieMConfig:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ErnieMConfig) and vars(self) == vars(other)
 
-    __hash__ = None  # it can change
-
     def __repr__(self) -> str:
         return f"ErnieMConfig({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
 

@@ -1,24 +1,18 @@
-"""What all models share: config + weights, and how they come from and go to a folder."""
+"""What all models share: how they come from and go to a folder, and how their shape changes."""
 
-import copy
-import inspect
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpy_erniem.checkpoint.folder import write_folder
-from numpy_erniem.checks import nearest
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.encoder import Encoded
-from numpy_erniem.models.chunking import encode_chunked
-from numpy_erniem.models.inputs import PastKeyValues, prepare_inputs
 from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
-from numpy_erniem.models.outputs import ModelOutput
+from numpy_erniem.models.network import Network, Output, checked_dtype
 from numpy_erniem.models.resizing import (
     add_pruned_heads,
     remove_heads,
@@ -26,25 +20,13 @@ from numpy_erniem.models.resizing import (
     resize_vocabulary,
     round_up,
 )
-from numpy_erniem.models.schema import BASE_MODEL, PREFIX, SCHEMAS, Shapes, encoder_shapes
-from numpy_erniem.models.weights import (
-    checked_at_lookup,
-    encoder_weights,
-    flatten,
-    initial_tensor,
-    load_tensors,
-    nest,
-    trust_intermediate_size,
-    warn_of_nan_rows,
-)
+from numpy_erniem.models.weights import flatten, load_tensors, trust_intermediate_size
 
-MODEL_DTYPES = ("float32", "float64")
 LoadingInfo = dict[str, list[Any]]
-Output = TypeVar("Output", bound=ModelOutput)
 Model = TypeVar("Model", bound="ErnieMPreTrainedModel[Any]")
 
 
-class ErnieMPreTrainedModel(Generic[Output]):
+class ErnieMPreTrainedModel(Network[Output]):
     """What all models share: a config, a nested dict of read-only weights, a folder on disk.
 
     Parameters
@@ -55,48 +37,7 @@ class ErnieMPreTrainedModel(Generic[Output]):
         The weights are drawn at random from it; use `from_pretrained` for trained ones.
     dtype : {"float32", "float64"}
         Of weights and results. float64 is slow and for checking.
-
-    Attributes
-    ----------
-    config : ErnieMConfig
-    weights : nested dict of arrays
-        By the names in a checkpoint, cut at the dots.
-    dtype : numpy.dtype
-    pooling : bool
-        Whether there is a vector per text from a pooler.
     """
-
-    schema = SCHEMAS[BASE_MODEL]
-    pooling = schema.pooler
-    _forward_arguments: tuple[str, ...] = ()
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        _, *names = inspect.signature(cls.forward).parameters  # once, when a class is made
-        cls._forward_arguments = tuple(names)
-
-    def __init__(
-        self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike = "float32"
-    ) -> None:
-        self.dtype = _checked_dtype(dtype)
-        self.config = copy.deepcopy(config)
-        shapes = self.expected_shapes(config)
-        self._set_weights(
-            {name: initial_tensor(name, s, config, seed, self.dtype) for name, s in shapes.items()}
-        )
-
-    def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
-        self.weights = nest(flat)
-        self._checks_rows = checked_at_lookup(self.get_input_embeddings())
-
-    def expected_shapes(self, config: ErnieMConfig) -> Shapes:
-        """Names and shapes of the model's tensors; with a head, the encoder's have a prefix."""
-        encoder, head = encoder_shapes(config, self.pooling), self.head_shapes(config)
-        return {PREFIX + n: s for n, s in encoder.items()} | head if head else encoder
-
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """Names and shapes of the head's tensors, of which `ErnieMModel` has none."""
-        return self.schema.head(config)
 
     @overload
     @classmethod
@@ -206,7 +147,7 @@ class ErnieMPreTrainedModel(Generic[Output]):
     ) -> Model | tuple[Model, LoadingInfo]:
         """A model from a checkpoint that is open; arguments as of `from_pretrained`."""
         model = cls.__new__(cls)
-        model.dtype = _checked_dtype(dtype)
+        model.dtype = checked_dtype(dtype)
         overrides = model._take_options(options)
         check_overrides(overrides)
         model.config = checkpoint.make_config(overrides)
@@ -270,11 +211,6 @@ class ErnieMPreTrainedModel(Generic[Output]):
         self.config.pruned_heads = after.pruned_heads
         self._set_weights(flat)
 
-    def get_input_embeddings(self) -> np.ndarray:
-        """The token table, a read-only (V, D) array; in upstream a module that holds it."""
-        table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
-        return table
-
     def set_input_embeddings(self, value: ArrayLike) -> None:
         """Replace the token table by a copy of `value`, (V, D) floats."""
         self._set_weights(replace_token_table(flatten(self.weights), value))
@@ -313,92 +249,3 @@ class ErnieMPreTrainedModel(Generic[Output]):
     def eval(self: Model) -> Model:
         """Return the model, so that scripts written for torch run: there is no training mode."""
         return self
-
-    def forward(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
-        """Defined by each model."""
-        raise TypeError(f"{type(self).__name__} has no forward pass; use one of its subclasses")
-
-    @overload
-    def __call__(
-        self, *args: Any, return_dict: Literal[False], **kwargs: Any
-    ) -> tuple[Any, ...]: ...
-
-    @overload
-    def __call__(
-        self, *args: Any, return_dict: Literal[True] | None = None, **kwargs: Any
-    ) -> Output: ...
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
-        """Run `forward`; an argument that it does not have is a TypeError that helps."""
-        for name in kwargs:
-            if name == "token_type_ids":
-                raise TypeError("token_type_ids: ERNIE-M has no token types; leave them out")
-            if name not in self._forward_arguments:
-                known = list(self._forward_arguments)
-                raise TypeError(f"unknown argument {name!r}{nearest(name, known)}")
-        return self.forward(*args, **kwargs)
-
-    def _encode(
-        self,
-        *,
-        input_ids: ArrayLike | None,
-        position_ids: ArrayLike | None,
-        attention_mask: ArrayLike | None,
-        head_mask: ArrayLike | None,
-        inputs_embeds: ArrayLike | None,
-        past_key_values: PastKeyValues | None = None,
-        use_cache: bool | None = False,
-        output_hidden_states: bool | None,
-        output_attentions: bool | None,
-    ) -> Encoded:
-        """Check the arguments of a forward pass, and run the encoder on them."""
-        inputs = prepare_inputs(
-            self.config,
-            self.dtype,
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=attention_mask,
-            head_mask=head_mask,
-            inputs_embeds=inputs_embeds,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-        )
-        encoded = encode_chunked(inputs, self._encoder_weights, self.config)
-        if self._checks_rows and inputs.input_ids is not None:
-            firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
-            if not np.isfinite(firsts).all():
-                warn_of_nan_rows(self.get_input_embeddings(), inputs.input_ids)
-        return encoded
-
-    @property
-    def _encoder_weights(self) -> Mapping[str, Any]:
-        return encoder_weights(self.weights)
-
-    def _output(
-        self,
-        kind: type[Output],
-        encoded: Encoded,
-        return_dict: bool | None,
-        **results: Any,
-    ) -> Output | tuple[Any, ...]:
-        """The results and what the encoder was asked to keep, named or as a tuple."""
-        kept = {
-            "past_key_values": encoded.key_values,
-            "hidden_states": encoded.hidden_states,
-            "attentions": encoded.attentions,
-        }
-        output = kind(**results, **{name: tuple(value) for name, value in kept.items() if value})
-        named = self.config.return_dict if return_dict is None else return_dict
-        return output if named else output.to_tuple()
-
-
-def _checked_dtype(dtype: DTypeLike) -> np.dtype:
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked is None or checked.name not in MODEL_DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
-    return checked

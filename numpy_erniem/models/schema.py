@@ -42,7 +42,7 @@ def norm_shapes(name: str, size: int) -> Shapes:
 def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
     """Every tensor of the encoder by its name in a checkpoint, with its shape."""
     D, F, R = config.hidden_size, config.intermediate_size, config.max_position_embeddings
-    shapes = {TOKEN_TABLE: (config.vocab_size, D), POSITION_TABLE: (R, D)}
+    shapes: Shapes = {TOKEN_TABLE: (config.vocab_size, D), POSITION_TABLE: (R, D)}
     shapes |= norm_shapes("embeddings.layer_norm", D)
     for n in range(config.num_hidden_layers):
         layer = f"encoder.layers.{n}"

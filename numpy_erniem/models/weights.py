@@ -48,7 +48,7 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def flatten(tree: Mapping[str, Any] | list, prefix: str = "") -> dict[str, np.ndarray]:
     """A nested dict to flat names, the inverse of `nest`; all names start with `prefix`."""
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     items = enumerate(tree) if isinstance(tree, list) else tree.items()
     for key, value in items:
         if isinstance(value, Mapping | list):

@@ -194,6 +194,19 @@ class TestOpening:
         assert sorted(opened) == ["config.json", "model.safetensors"]
 
     @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_where_it_is_found_is_passed_on(self, load, folder, monkeypatch):
+        seen = {}
+
+        def resolve_folder(name, **options):
+            seen.update(options, name=name)
+            return folder
+
+        monkeypatch.setattr("numpy_erniem.models.loading.resolve_folder", resolve_folder)
+        options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
+        load("owner/model", **options)
+        assert seen == {**options, "name": "owner/model"}
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
     def test_a_given_config_replaces_the_file(self, load, folder, opened):
         config = ErnieMConfig.from_pretrained(folder)
         (folder / "config.json").unlink()

@@ -204,7 +204,7 @@ class TestNanInALargeTable:
             raise AssertionError("the results were looked at")
 
         monkeypatch.setattr(np, "isfinite", refuse)
-        monkeypatch.setattr("numpy_erniem.models.pretrained.warn_of_nan_rows", refuse)
+        monkeypatch.setattr("numpy_erniem.models.network.warn_of_nan_rows", refuse)
         model([[3, 5]])
 
     @pytest.mark.usefixtures("large")
