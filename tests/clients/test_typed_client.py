@@ -100,3 +100,6 @@ def test_pyright_accepts_the_client(client):
 
 def test_what_is_installed_says_that_it_is_typed():
     assert (ROOT / "numpy_erniem" / "py.typed").is_file()
+    settings = ROOT / "pyproject.toml"
+    if settings.is_file():  # a checkout
+        assert '"py.typed"' in settings.read_text(encoding="utf-8")
