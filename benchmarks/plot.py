@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import gflops, sizes_and_engines
-from numpy_erniem.plots.figures import COLOURS, GREY
+from numpy_erniem.plots.drawing import COLOURS, GREY
 
 FIGURE = (11, 8)  # inches
 REPRODUCIBLE = {"svg.hashsalt": "performance", "svg.fonttype": "none"}

@@ -5,42 +5,133 @@
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-# name → module; a name is imported when it is first used, so `import numpy_erniem` costs nothing
-_PUBLIC = {
-    "ErnieMConfig": "config",
-    "ErnieMForInformationExtraction": "models",
-    "ErnieMForMaskedLM": "models",
-    "ErnieMForMultipleChoice": "models",
-    "ErnieMForQuestionAnswering": "models",
-    "ErnieMForSequenceClassification": "models",
-    "ErnieMForTokenClassification": "models",
-    "ErnieMModel": "models",
-    "ErnieMPreTrainedModel": "models.pretrained",
-    "ErnieMTokenizer": "tokenizer",
-    "backend_report": "backend.dispatch",
-    "bundled_checkpoint": "checkpoint.hub",
-    "convert": "conversion",
-    "embed": "pipelines.embed",
-    "load": "models",
-    "check_parity": "parity.compare",
-    "get_num_threads": "backend.dispatch",
-    "reset_backend_report": "backend.dispatch",
-    "set_num_threads": "backend.dispatch",
-    "use_backend": "backend.dispatch",
-}
+if TYPE_CHECKING:  # what type checkers and editors see
+    from numpy_erniem import ops, plots, training
+    from numpy_erniem.backend.dispatch import (
+        backend_report,
+        get_num_threads,
+        reset_backend_report,
+        set_num_threads,
+        use_backend,
+    )
+    from numpy_erniem.checkpoint.hub import bundled_checkpoint
+    from numpy_erniem.config import ErnieMConfig
+    from numpy_erniem.conversion import convert
+    from numpy_erniem.models import (
+        ErnieMForInformationExtraction,
+        ErnieMForMaskedLM,
+        ErnieMForMultipleChoice,
+        ErnieMForQuestionAnswering,
+        ErnieMForSequenceClassification,
+        ErnieMForTokenClassification,
+        ErnieMModel,
+        load,
+    )
+    from numpy_erniem.models.outputs import (
+        BaseModelOutput,
+        MaskedLMOutput,
+        ModelOutput,
+        MultipleChoiceModelOutput,
+        QuestionAnsweringModelOutput,
+        SequenceClassifierOutput,
+        TokenClassifierOutput,
+    )
+    from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+    from numpy_erniem.parity.compare import check_parity
+    from numpy_erniem.pipelines.embed import Embedder, embed
+    from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
-__all__ = [*_PUBLIC, "__version__"]
 __version__ = "0.1.0"
+__all__ = [
+    "AddedToken",
+    "BaseModelOutput",
+    "BatchEncoding",
+    "Embedder",
+    "ErnieMConfig",
+    "ErnieMForInformationExtraction",
+    "ErnieMForMaskedLM",
+    "ErnieMForMultipleChoice",
+    "ErnieMForQuestionAnswering",
+    "ErnieMForSequenceClassification",
+    "ErnieMForTokenClassification",
+    "ErnieMModel",
+    "ErnieMPreTrainedModel",
+    "ErnieMTokenizer",
+    "MaskedLMOutput",
+    "ModelOutput",
+    "MultipleChoiceModelOutput",
+    "QuestionAnsweringModelOutput",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
+    "__version__",
+    "backend_report",
+    "bundled_checkpoint",
+    "check_parity",
+    "convert",
+    "embed",
+    "get_num_threads",
+    "load",
+    "ops",
+    "plots",
+    "reset_backend_report",
+    "set_num_threads",
+    "training",
+    "use_backend",
+]
+
+# Module -> names, imported when they are first used, so `import numpy_erniem` costs nothing.
+_SUBMODULES = ("ops", "plots", "training")
+_MODULES = {
+    "backend.dispatch": (
+        "backend_report",
+        "get_num_threads",
+        "reset_backend_report",
+        "set_num_threads",
+        "use_backend",
+    ),
+    "checkpoint.hub": ("bundled_checkpoint",),
+    "config": ("ErnieMConfig",),
+    "conversion": ("convert",),
+    "models": (
+        "ErnieMForInformationExtraction",
+        "ErnieMForMaskedLM",
+        "ErnieMForMultipleChoice",
+        "ErnieMForQuestionAnswering",
+        "ErnieMForSequenceClassification",
+        "ErnieMForTokenClassification",
+        "ErnieMModel",
+        "load",
+    ),
+    "models.outputs": (
+        "BaseModelOutput",
+        "MaskedLMOutput",
+        "ModelOutput",
+        "MultipleChoiceModelOutput",
+        "QuestionAnsweringModelOutput",
+        "SequenceClassifierOutput",
+        "TokenClassifierOutput",
+    ),
+    "models.pretrained": ("ErnieMPreTrainedModel",),
+    "parity.compare": ("check_parity",),
+    "pipelines.embed": ("Embedder", "embed"),
+    "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else a checker would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name in _SUBMODULES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted(__all__)

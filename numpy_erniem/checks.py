@@ -10,7 +10,26 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
-    """An array of one of the numpy dtype kinds in `kinds` ("b" bool, "i" int, "f" float)."""
+    """Make an array of an argument, and check that it holds numbers of the right kind.
+
+    Parameters
+    ----------
+    name : str
+        What an error message calls the argument.
+    value : array-like
+    kinds : str
+        NumPy dtype kinds that are allowed: "b" bool, "i" int (unsigned ones become int64),
+        "f" float.
+
+    Returns
+    -------
+    array
+
+    Raises
+    ------
+    ValueError
+        Rows of different lengths, or numbers of another kind.
+    """
     try:
         array = np.asarray(value)
     except ValueError:

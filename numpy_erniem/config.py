@@ -1,8 +1,28 @@
-"""ErnieMConfig: config.json as a checked dataclass."""
+"""ErnieMConfig: config.json, checked; and the letters that stand for sizes in this package.
+
+==== =================================================== =====================================
+B    texts of a batch
+C    choices of a text, in multiple choice
+T    tokens of a text, padding included
+N    real tokens of a packed batch, which has no padding
+P    past tokens, whose keys and values are cached
+S    keys: P + T
+D    width of a token's vector                           hidden_size
+H    attention heads                                     num_attention_heads
+d    width of a head, D / H                              head_dim
+F    width between the two maps of a feed-forward layer  intermediate_size
+R    rows of the position table                         max_position_embeddings
+L    layers                                              num_hidden_layers
+V    tokens of the vocabulary                            vocab_size
+K    classes                                             num_labels
+==== =================================================== =====================================
+
+In C, m, n and k are the sizes of a matrix product.
+"""
 
 import json
 import os
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +34,14 @@ POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
+DEFAULT_NUM_LABELS = 2
 
 
-@dataclass(init=False)
+def _alias(name: str) -> property:
+    """Another name, in upstream and PaddleNLP, for an attribute."""
+    return property(lambda config: getattr(config, name), lambda c, value: setattr(c, name, value))
+
+
 class ErnieMConfig:
     """The sizes and options of an ERNIE-M model; the defaults are those of ernie-m-base.
 
@@ -36,26 +61,30 @@ class ErnieMConfig:
     initializer_range : float
         Standard deviation of freshly drawn weights.
     pad_token_id : int
-        Token that is hidden where no attention mask is given.
+        Token that is masked where no attention mask is given.
     layer_norm_eps : float
         Added to the variance in layer norm.
     position_embedding_type : {"absolute", "relative_key", "relative_key_query"}
         The relative types add learned scores of the distance between query and key.
     id2label, label2id : dict, optional
-        Names of the classes; `num_labels` (alias `num_classes`) alone makes LABEL_0, LABEL_1, ...
+        Names of the classes; `num_labels` alone makes LABEL_0, LABEL_1, ...
     problem_type : str, optional
         "regression", "single_label_classification" or "multi_label_classification".
     output_attentions, output_hidden_states, return_dict, use_cache : bool
         Defaults of the forward arguments of the same name.
     pruned_heads : dict of int to list of int
         Heads that were removed, per layer.
+    architectures : list of str, optional
+        Class of the saved model, which `load` takes.
+    num_labels : int, optional
+        Number of classes, 2 if names and number are left out. Alias: `num_classes`.
     **extra
         Any other key is kept, readable as an attribute, and written back.
 
     Raises
     ------
     ValueError
-        For a value that cannot be; the message names the key, the value and the rule.
+        For a value that is not allowed; the message names the key, the value and the rule.
 
     Notes
     -----
@@ -68,73 +97,81 @@ class ErnieMConfig:
     (512, 3, 'LABEL_2')
     """
 
-    vocab_size: int = 250002
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 514
-    initializer_range: float = 0.02
-    pad_token_id: int = 1
-    layer_norm_eps: float = 1e-5
-    classifier_dropout: float | None = None
-    act_dropout: float = 0.0
-    position_embedding_type: str = "absolute"
-    id2label: dict[int, str] = field(default_factory=lambda: {0: "LABEL_0", 1: "LABEL_1"})
-    label2id: dict[str, int] = field(default_factory=lambda: {"LABEL_0": 0, "LABEL_1": 1})
-    problem_type: str | None = None
-    output_attentions: bool = False
-    output_hidden_states: bool = False
-    return_dict: bool = True
-    use_cache: bool = False
-    pruned_heads: dict[int, list[int]] = field(default_factory=dict)
-    architectures: list[str] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
     model_type = "ernie_m"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        names = [f.name for f in fields(self) if f.name != "extra"]
-        if len(args) > len(names):
-            raise TypeError(f"ErnieMConfig takes at most {len(names)} positional arguments")
-        given = {**kwargs, **dict(zip(names, args, strict=False))}
-        given = {ALIASES.get(key, key): value for key, value in given.items()}
-        num_labels = given.pop("num_labels", None)
-        for f in fields(self):
-            default = f.default_factory() if f.default is MISSING else f.default
-            setattr(self, f.name, given.pop(f.name, default))
-        self.extra = {**self.extra, **given}
-        self._settle_labels(num_labels, "id2label" in kwargs, "label2id" in kwargs)
-        self.pruned_heads = {int(n): sorted(set(heads)) for n, heads in self.pruned_heads.items()}
+    def __init__(
+        self,
+        vocab_size: int = 250002,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 514,
+        initializer_range: float = 0.02,
+        pad_token_id: int | None = 1,
+        layer_norm_eps: float = 1e-5,
+        classifier_dropout: float | None = None,
+        act_dropout: float = 0.0,
+        position_embedding_type: str = "absolute",
+        id2label: Mapping[int, str] | None = None,
+        label2id: Mapping[str, int] | None = None,
+        problem_type: str | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+        use_cache: bool = False,
+        pruned_heads: Mapping[int, Iterable[int]] | None = None,
+        architectures: list[str] | None = None,
+        *,
+        num_labels: int | None = None,
+        num_classes: int | None = None,
+        dropout: float | None = None,
+        **extra: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.initializer_range = initializer_range
+        self.pad_token_id = pad_token_id
+        self.layer_norm_eps = layer_norm_eps
+        self.classifier_dropout = dropout if classifier_dropout is None else classifier_dropout
+        self.act_dropout = act_dropout
+        self.position_embedding_type = position_embedding_type
+        count = num_classes if num_labels is None else num_labels
+        self.id2label, self.label2id = _labels(count, id2label, label2id)
+        self.problem_type = problem_type
+        self.output_attentions = output_attentions
+        self.output_hidden_states = output_hidden_states
+        self.return_dict = return_dict
+        self.use_cache = use_cache
+        self.pruned_heads = {int(n): sorted(set(h)) for n, h in (pruned_heads or {}).items()}
+        self.architectures = architectures
+        self.extra = extra
         self.validate()
 
-    def _settle_labels(self, num_labels: int | None, names_given: bool, ids_given: bool) -> None:
-        if num_labels is not None:
-            _require_int("num_labels", num_labels, least=1)
-            if names_given and len(self.id2label) != num_labels:
-                raise ValueError(
-                    f"num_labels {num_labels} contradicts id2label with {len(self.id2label)} "
-                    "names; give one of them, or make them agree"
-                )
-            if not names_given:
-                self.num_labels = num_labels
-        self.id2label = {int(i): name for i, name in self.id2label.items()}
-        if names_given and not ids_given:
-            self.label2id = {name: i for i, name in self.id2label.items()}
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ALIASES:
-            return getattr(self, ALIASES[name])
+    def __getattr__(self, name: str) -> Any:  # called only where there is no such attribute
         try:
             return self.__dict__["extra"][name]
         except KeyError:
             raise AttributeError(f"ErnieMConfig has no {name!r}") from None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(ALIASES.get(name, name), value)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ErnieMConfig) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        return f"ErnieMConfig({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
+
+    dropout = _alias("classifier_dropout")
+    num_classes = _alias("num_labels")
 
     @property
     def num_labels(self) -> int:
@@ -145,8 +182,7 @@ class ErnieMConfig:
     def num_labels(self, count: int) -> None:
         _require_int("num_labels", count, least=1)
         if count != len(self.id2label):
-            self.id2label = {i: f"LABEL_{i}" for i in range(count)}
-            self.label2id = {name: i for i, name in self.id2label.items()}
+            self.id2label, self.label2id = _labels(count, None, None)
 
     @property
     def head_dim(self) -> int:
@@ -160,10 +196,10 @@ class ErnieMConfig:
 
     @property
     def hidden_token_id(self) -> int | None:
-        """The token that is hidden where no attention mask is given.
+        """The token that is masked where no attention mask is given.
 
-        Padding; but where attention_mask_convention is "paddle", as in checkpoints that were
-        converted from PaddlePaddle, token 0, [CLS], which PaddleNLP hides in its place.
+        It is padding. Where attention_mask_convention is "paddle", as in checkpoints converted
+        from PaddlePaddle, it is token 0, [CLS], which PaddleNLP masks in place of padding.
         """
         return 0 if self.mask_convention == "paddle" else self.pad_token_id
 
@@ -223,44 +259,37 @@ class ErnieMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Every key of config.json, unknown ones included, as plain values."""
-        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        known = {key: getattr(self, key) for key in KEYS}
         return {**self.extra, **known, "model_type": self.model_type}
 
     def to_json_string(self) -> str:
         """config.json as text."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike) -> None:
+    def to_json_file(self, path: str | os.PathLike[str]) -> None:
         """Write config.json to `path`."""
         write_text(Path(path), self.to_json_string())
 
-    def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Write `folder`/config.json; the folder is made if need be."""
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `folder`/config.json; the folder is created if it does not exist."""
         self.to_json_file(Path(folder) / FILE_NAME)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "ErnieMConfig":
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> "ErnieMConfig":
         """Make a config from the keys of a config.json; `overrides` win."""
-        values, overrides = dict(values), dict(overrides)
+        values = dict(values)
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ValueError(
                 f"model_type {model_type!r} is not {cls.model_type!r}; "
                 "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa"
             )
-        if "id2label" in overrides:  # what the file says of labels would contradict it
-            stale = ("label2id", "num_labels", "num_classes")
-            values = {k: v for k, v in values.items() if k not in stale}
-        if "num_labels" in overrides or "num_classes" in overrides:
-            if "id2label" not in overrides and cls(**values).num_labels != overrides.get(
-                "num_labels", overrides.get("num_classes")
-            ):
-                values = {k: v for k, v in values.items() if k not in ("id2label", "label2id")}
-            values = {k: v for k, v in values.items() if k not in ("num_labels", "num_classes")}
+        for key in _overridden_labels(values, overrides):
+            values.pop(key, None)
         return cls(**{**values, **overrides})
 
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike, **overrides: Any) -> "ErnieMConfig":
+    def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> "ErnieMConfig":
         """Read a config.json; `overrides` win. ValueError if it is not a JSON object."""
         path = Path(path)
         try:
@@ -273,9 +302,28 @@ class ErnieMConfig:
 
     @classmethod
     def from_values(
-        cls, values: dict[str, Any], source: str | os.PathLike, **overrides: Any
+        cls, values: dict[str, Any], source: str | os.PathLike[str], **overrides: Any
     ) -> "ErnieMConfig":
-        """As `from_dict`, for values that nobody checked; a ValueError names their source."""
+        """As `from_dict`, for values that were not checked; a ValueError names their source.
+
+        Parameters
+        ----------
+        values : dict
+            Keys of a config.json.
+        source : path or str
+            Where they come from, for the error.
+        **overrides
+            Keys that win over those.
+
+        Returns
+        -------
+        ErnieMConfig
+
+        Raises
+        ------
+        ValueError
+            A value that is not allowed, or of the wrong type.
+        """
         try:
             return cls.from_dict(values, **overrides)
         except (ValueError, TypeError, AttributeError) as error:
@@ -283,15 +331,110 @@ class ErnieMConfig:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike, *, revision: str | None = None, **overrides: Any
+        cls,
+        model: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
     ) -> "ErnieMConfig":
-        """Read the config of a folder, or of a name on the hub; `overrides` win."""
+        """Read the config of a checkpoint.
+
+        Parameters
+        ----------
+        model : path or str
+            A folder, or a name on the Hugging Face hub.
+        revision : str, optional
+            Branch, tag or commit on the hub.
+        cache_dir : path, optional
+            Where downloads are kept; left out, where huggingface_hub keeps them.
+        local_files_only : bool
+            Use what was downloaded before, and no network.
+        **overrides
+            Keys of the config that win over the file's.
+
+        Returns
+        -------
+        ErnieMConfig
+
+        Raises
+        ------
+        FileNotFoundError
+            No such folder, or no config in it.
+        ValueError
+            A file that is not JSON, or a value that is not allowed.
+        """
         from numpy_erniem.checkpoint.hub import resolve_folder
 
-        path = resolve_folder(name, revision=revision, weights=False) / FILE_NAME
+        folder = resolve_folder(
+            model,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            weights=False,
+        )
+        path = folder / FILE_NAME
         if path.is_file():
             return cls.from_json_file(path, **overrides)
         return cls.from_values(read_config(path.parent), path.parent, **overrides)
+
+
+def _labels(
+    num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, int] | None
+) -> tuple[dict[int, str], dict[str, int]]:
+    """Names of the classes by id, and ids by name, from what is given of three arguments.
+
+    ========== ======== ======== =============================== ===========================
+    num_labels id2label label2id names                           ids
+    ========== ======== ======== =============================== ===========================
+    -          -        -        LABEL_0, LABEL_1                of the names
+    n          -        -        LABEL_0 to LABEL_n-1            of the names
+    - or 2     -        given    LABEL_0, LABEL_1                as given
+    other n    -        given    LABEL_0 to LABEL_n-1            of the names
+    - or n     n names  -        as given                        of the names
+    - or n     n names  given    as given                        as given
+    n          m names           ValueError
+    ========== ======== ======== =============================== ===========================
+    """
+    if num_labels is not None:
+        _require_int("num_labels", num_labels, least=1)
+    if id2label is None:
+        count = DEFAULT_NUM_LABELS if num_labels is None else num_labels
+        names = {i: f"LABEL_{i}" for i in range(count)}
+        if count != DEFAULT_NUM_LABELS:
+            label2id = None
+    else:
+        names = {int(i): name for i, name in id2label.items()}
+        if num_labels not in (None, len(names)):
+            raise ValueError(
+                f"num_labels {num_labels} contradicts id2label with {len(names)} "
+                "names; give one of them, or make them agree"
+            )
+    return names, {name: i for i, name in names.items()} if label2id is None else dict(label2id)
+
+
+def _overridden_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> set[str]:
+    """Keys of labels in a config.json that no longer hold after the overrides.
+
+    ================================ ====================================
+    overrides have                   keys of the file that no longer hold
+    ================================ ====================================
+    neither names nor number         none
+    id2label                         label2id, the number
+    the number that the file has     the number
+    another number                   the number, id2label, label2id
+    ================================ ====================================
+    """
+    number = {"num_labels", "num_classes"}
+    if "id2label" in overrides:
+        return {"label2id", *number}
+    if not number & overrides.keys():
+        return set()
+    wanted = overrides.get("num_labels", overrides.get("num_classes"))
+    in_file = values.get("num_labels", values.get("num_classes"))
+    names, _ = _labels(in_file, values.get("id2label"), values.get("label2id"))
+    return number if len(names) == wanted else {"id2label", "label2id", *number}
 
 
 def _require_int(name: str, value: Any, least: int) -> None:
@@ -308,3 +451,7 @@ def _require_number(name: str, value: Any, low: float, below: float) -> None:
 def _require_in(name: str, value: Any, allowed: Any) -> None:
     if value not in allowed:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
+
+
+# Keys of config.json that ErnieMConfig knows; others are kept in `extra`.
+KEYS = tuple(key for key in vars(ErnieMConfig()) if key != "extra")

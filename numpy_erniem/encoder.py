@@ -2,8 +2,8 @@
 
     ids ─ embeddings ─ [ self-attention ─ add & norm ─ feed-forward ─ add & norm ] × L ─ pooler
 
-B batch, T tokens, D hidden, H heads, L layers; each function called here is in `layers`, each
-formula in `ops`.
+Each function called here is in `layers`, each formula in `ops`. The letters of shapes are
+explained in `config`.
 """
 
 from collections.abc import Mapping
@@ -62,22 +62,33 @@ def encode(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encode
     x = embeddings(
         inputs.input_ids, inputs.position_ids, w["embeddings"], config, inputs.inputs_embeds
     )  # (B, T) -> (B, T, D)
-    result = Encoded(x, None)
+    kept = _Kept(inputs)
+    kept.add(x)
+    for layer, options in zip(w["encoder"]["layers"], inputs.attention, strict=True):
+        x, probabilities, key_value = encoder_layer(x, layer, config, options)  # (B, T, D)
+        kept.add(x, probabilities, key_value)
+    pooled = pooler(x, w["pooler"]) if "pooler" in w else None  # (B, T, D) -> (B, D)
+    return Encoded(x, pooled, kept.hidden_states, kept.attentions, kept.key_values)
 
-    for n, layer in enumerate(w["encoder"]["layers"]):
-        if inputs.keep_hidden_states:
-            result.hidden_states.append(x)
-        x, probabilities, key_value = encoder_layer(
-            x, layer, config, inputs.attention[n]
-        )  # (B, T, D) -> (B, T, D)
-        if inputs.keep_attentions:
-            result.attentions.append(probabilities)
-        if inputs.keep_key_values:
-            result.key_values.append(key_value)
 
-    if inputs.keep_hidden_states:
-        result.hidden_states.append(x)
-    result.last_hidden_state = x
-    if "pooler" in w:
-        result.pooled = pooler(x, w["pooler"])  # (B, T, D) -> (B, D)
-    return result
+class _Kept:
+    """The lists of `Encoded`, filled layer by layer with what the inputs ask for."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.hidden_states: list[np.ndarray] = []
+        self.attentions: list[np.ndarray] = []
+        self.key_values: list[KeyValue] = []
+
+    def add(
+        self,
+        hidden_state: np.ndarray,
+        probabilities: np.ndarray | None = None,
+        key_value: KeyValue | None = None,
+    ) -> None:
+        if self.inputs.keep_hidden_states:
+            self.hidden_states.append(hidden_state)
+        if self.inputs.keep_attentions and probabilities is not None:
+            self.attentions.append(probabilities)
+        if self.inputs.keep_key_values and key_value is not None:
+            self.key_values.append(key_value)

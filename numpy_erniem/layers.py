@@ -1,6 +1,7 @@
 """The layers of ERNIE-M: functions over the part of the weight dict that the layer owns.
 
-Shapes: B batch, T tokens, S keys (past + T), D hidden, H heads, d = D/H, F feed-forward.
+The letters of shapes are explained in `config`. A linear map (N, M) is a dict with "weight"
+(N, M) and "bias" (N,); a layer norm is a dict with "weight" and "bias", both (D,).
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,22 @@ from numpy_erniem.ops import add_norm, attention, embed, linear, linears
 Weights = Mapping[str, Any]
 KeyValue = tuple[np.ndarray, np.ndarray]  # each (B, H, S, d)
 
-FIRST_POSITION = 2  # position 0 stands in row 2 of the position table, as in PaddleNLP
+FIRST_POSITION = 2  # position 0 is row 2 of the position table, as in PaddleNLP
 
 
 class AttentionOptions(NamedTuple):
     """How the tokens of one layer may attend to each other.
 
-    mask is a bool mask and head_mask a factor, both broadcasting to (B, H, T, S); past holds
-    the keys and values of earlier tokens, (B, H, S - T, d) each.
+    Attributes
+    ----------
+    mask : bool array that broadcasts to (B, H, T, S), or None
+        True: the query may attend to the key. None: every query may attend to every key.
+    head_mask : array that broadcasts to (B, H, T, S), or None
+        Factors of the attention probabilities.
+    past : two (B, H, P, d) arrays, or None
+        Keys and values of earlier tokens.
+    keep_probabilities : bool
+        Whether the layer returns its attention probabilities.
     """
 
     mask: np.ndarray | None = None
@@ -37,12 +46,29 @@ def embeddings(
     config: ErnieMConfig,
     inputs_embeds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Word row + position row, normed: (B, T) ids, or (B, T, D) vectors -> (B, T, D)."""
+    """Layer norm of token row + position row.
+
+    Parameters
+    ----------
+    input_ids : (B, T) integer array, or None where inputs_embeds is given
+    position_ids : (B, T) or (1, T) integer array
+        From 0.
+    w : dict
+        "word_embeddings" {"weight": (V, D)}, "position_embeddings" {"weight": (R, D)} and
+        "layer_norm".
+    config : ErnieMConfig
+    inputs_embeds : (B, T, D) array, optional
+        In place of token rows.
+
+    Returns
+    -------
+    (B, T, D) array
+    """
     rows = position_ids + FIRST_POSITION  # (B or 1, T)
     if inputs_embeds is None:
         return embed(input_ids, rows, w, config.layer_norm_eps)
-    places = w["position_embeddings"]["weight"][rows]  # (B or 1, T, D)
-    return add_norm(inputs_embeds, places, w["layer_norm"], config.layer_norm_eps)
+    positions = w["position_embeddings"]["weight"][rows]  # (B or 1, T, D)
+    return add_norm(inputs_embeds, positions, w["layer_norm"], config.layer_norm_eps)
 
 
 def split_heads(x: np.ndarray, d: int) -> np.ndarray:
@@ -53,9 +79,24 @@ def split_heads(x: np.ndarray, d: int) -> np.ndarray:
 def self_attention(
     x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
 ) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
-    """Every token collects from the tokens it may see: (B, T, D) -> (B, T, D).
+    """Every token attends to the tokens that its mask allows.
 
-    Also returns the probabilities (B, H, T, S), or None, and the keys and values (B, H, S, d).
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "self_attn" with the linear maps "q_proj", "k_proj" and "v_proj" (D, D) and, with
+        relative positions, "distance_embedding" {"weight": (2R - 1, d)};
+        "out_proj", a linear map (D, D). Pruned heads have no rows in the first three and
+        no columns in the last.
+    config : ErnieMConfig
+    options : AttentionOptions
+
+    Returns
+    -------
+    context : (B, T, D) array
+    probabilities : (B, H, T, S) array, or None unless they are kept
+    key_value : two (B, H, S, d) arrays
     """
     B, T, _ = x.shape
     inner, d = w["self_attn"], config.head_dim
@@ -78,7 +119,20 @@ def self_attention(
 
 
 def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[str, np.ndarray]:
-    """The rows of the distance table that T queries, the last of S keys, can meet: (T+S-1, d)."""
+    """The rows of the distance table that T queries, the last of S keys, can need.
+
+    Parameters
+    ----------
+    T, S : int
+    w : dict
+        "distance_embedding" {"weight": (2R - 1, d)}, unless positions are absolute.
+    config : ErnieMConfig
+
+    Returns
+    -------
+    dict of str to (T + S - 1, d) array
+        Arguments of `ops.attention`: none, query_distance, or query_distance and key_distance.
+    """
     if config.position_embedding_type == "absolute":
         return {}
     zero = config.max_position_embeddings - 1  # the row of distance 0
@@ -89,7 +143,20 @@ def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[s
 
 
 def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
-    """Two linear maps with an activation between them, token by token."""
+    """Two linear maps with an activation between them, token by token.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "linear1", a linear map (F, D), and "linear2", (D, F).
+    config : ErnieMConfig
+        For hidden_act, the activation.
+
+    Returns
+    -------
+    (B, T, D) array
+    """
     wide = linear(x, w["linear1"], config.hidden_act)  # (B, T, D) -> (B, T, F)
     return linear(wide, w["linear2"])  # (B, T, F) -> (B, T, D)
 
@@ -97,17 +164,41 @@ def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
 def encoder_layer(
     x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
 ) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
-    """Attention, then feed-forward, each added to its input and normed: (B, T, D) -> (B, T, D).
+    """Attention, then feed-forward, each added to its input and normed.
 
-    Also returns the probabilities (B, H, T, S), or None, and the keys and values (B, H, S, d).
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "self_attn" (see `self_attention`), "linear1" and "linear2" (see `feed_forward`), and the
+        layer norms "norm1" and "norm2".
+    config : ErnieMConfig
+    options : AttentionOptions
+
+    Returns
+    -------
+    x : (B, T, D) array
+    probabilities : (B, H, T, S) array, or None unless they are kept
+    key_value : two (B, H, S, d) arrays
     """
     eps = config.layer_norm_eps
-    attended, probabilities, key_value = self_attention(x, w["self_attn"], config, options)
-    x = add_norm(attended, x, w["norm1"], eps)
+    context, probabilities, key_value = self_attention(x, w["self_attn"], config, options)
+    x = add_norm(context, x, w["norm1"], eps)
     x = add_norm(feed_forward(x, w, config), x, w["norm2"], eps)
     return x, probabilities, key_value
 
 
 def pooler(x: np.ndarray, w: Weights) -> np.ndarray:
-    """tanh of a linear map of the first token, [CLS]: (B, T, D) -> (B, D)."""
+    """tanh of a linear map of the first token, [CLS]: (B, T, D) -> (B, D).
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "dense", a linear map (D, D).
+
+    Returns
+    -------
+    (B, D) array
+    """
     return linear(x[:, 0], w["dense"], "tanh")

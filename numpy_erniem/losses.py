@@ -1,20 +1,18 @@
-"""The three losses of the task heads as formulas; every one is a mean over what counts.
+"""The three losses of the task heads as formulas; each is a mean over the labels that count.
 
-Scores and losses have the dtype of the model; sums are taken in float64. The argument `name` is
-what an error message calls the labels.
+Scores and losses have the dtype of the model; sums are taken in float64. The letters of shapes
+are explained in `config`.
 """
 
-import warnings
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
-from numpy_erniem.checks import as_array
+from numpy_erniem.checks import as_array, warn
 
 IGNORED = -100  # a label that cross entropy leaves out, as in torch
 
 
-def mse(scores: np.ndarray, targets: Any, name: str = "labels") -> np.floating:
+def mse(scores: np.ndarray, targets: ArrayLike, name: str = "labels") -> np.floating:
     """Mean squared error: mean of (s - y)².
 
     Parameters
@@ -22,6 +20,11 @@ def mse(scores: np.ndarray, targets: Any, name: str = "labels") -> np.floating:
     scores : array of floats
     targets : array-like of finite numbers, of the same shape
     name : str
+        What an error message calls the targets.
+
+    Returns
+    -------
+    number of the dtype of the scores
 
     Raises
     ------
@@ -39,7 +42,7 @@ def mse(scores: np.ndarray, targets: Any, name: str = "labels") -> np.floating:
     return scores.dtype.type(np.mean(np.square(scores - y)))
 
 
-def bce_with_logits(scores: np.ndarray, targets: Any, name: str = "labels") -> np.floating:
+def bce_with_logits(scores: np.ndarray, targets: ArrayLike, name: str = "labels") -> np.floating:
     """Binary cross entropy of p = σ(s): mean of -y log p - (1 - y) log(1 - p).
 
     Parameters
@@ -48,6 +51,11 @@ def bce_with_logits(scores: np.ndarray, targets: Any, name: str = "labels") -> n
     targets : array-like of numbers in 0..1, of the same shape
         Integers and bools count as 0.0 and 1.0 (upstream wants floats).
     name : str
+        What an error message calls the targets.
+
+    Returns
+    -------
+    number of the dtype of the scores
 
     Raises
     ------
@@ -74,17 +82,22 @@ def bce_with_logits(scores: np.ndarray, targets: Any, name: str = "labels") -> n
 
 
 def cross_entropy(
-    scores: np.ndarray, labels: Any, name: str = "labels", ignored: int = IGNORED
+    scores: np.ndarray, labels: ArrayLike, name: str = "labels", ignored: int = IGNORED
 ) -> np.floating:
     """Cross entropy of softmax(s): mean of log Σ_c exp(s_c) - s_label over labels that count.
 
     Parameters
     ----------
-    scores : (..., C) array of floats
-    labels : (...) or (..., 1) array-like of integers in 0..C-1
+    scores : (..., K) array of floats
+    labels : (...) or (..., 1) array-like of integers in 0..K-1
     name : str
+        What an error message calls the labels.
     ignored : int
         Rows with this label do not count.
+
+    Returns
+    -------
+    number of the dtype of the scores
 
     Raises
     ------
@@ -94,7 +107,7 @@ def cross_entropy(
     Warns
     -----
     UserWarning
-        Where all labels are ignored; the loss is 0 then (in upstream NaN).
+        All labels are ignored; the loss is 0 then (in upstream NaN).
 
     Examples
     --------
@@ -108,22 +121,22 @@ def cross_entropy(
     if y.shape != scores.shape[:-1]:
         raise ValueError(f"{name} must have shape {scores.shape[:-1]}, not {y.shape}")
     counts = y != ignored
-    C = scores.shape[-1]
-    outside = counts & ((y < 0) | (y >= C))
+    K = scores.shape[-1]
+    outside = counts & ((y < 0) | (y >= K))
     if outside.any():
         where = tuple(int(i) for i in np.argwhere(outside)[0])
-        raise ValueError(f"{name}{list(where)} is {y[where]}, not in 0..{C - 1} or {ignored}")
+        raise ValueError(f"{name}{list(where)} is {y[where]}, not in 0..{K - 1} or {ignored}")
     if not counts.any():
-        warnings.warn(f"all {name} are {ignored}, which are ignored: loss 0", stacklevel=4)
+        warn(f"all {name} are {ignored}, the value that is ignored; the loss is 0")
         return scores.dtype.type(0)
-    rows, y = scores[counts], y[counts]  # (..., C), (...) -> (N, C), (N,)
+    rows, y = scores[counts], y[counts]  # (..., K), (...) -> (n, K), (n,)
     rows -= rows.max(axis=-1, keepdims=True)  # the largest becomes 0, so exp cannot overflow
-    right = rows[np.arange(len(y)), y]  # (N,)
-    log_sums = np.log(np.exp(rows, out=rows).sum(axis=-1, dtype=np.float64))  # (N, C) -> (N,)
+    right = rows[np.arange(len(y)), y]  # (n,)
+    log_sums = np.log(np.exp(rows, out=rows).sum(axis=-1, dtype=np.float64))  # (n, K) -> (n,)
     return scores.dtype.type(np.mean(log_sums - right))
 
 
-def _floats(targets: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+def _floats(targets: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
     """The targets in float64, with exactly the shape of the scores."""
     y = as_array(name, targets, "bif").astype(np.float64)
     if y.shape != shape:

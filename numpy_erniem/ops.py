@@ -1,9 +1,8 @@
-"""The primitives as NumPy formulas. What is marked `@accelerated` may have a C twin.
+"""The primitives as NumPy formulas. One marked `@accelerated` may also have a native kernel, in C.
 
-Shapes: B batch, T tokens (queries), S keys (T, or past + T), D hidden, H heads, d = D/H,
-F feed-forward, V vocabulary. float32 in, float32 out (float64 stays float64); an argument is
-never changed. A layer's weights come as the dict that the checkpoint holds for it:
-{"weight": ..., "bias": ...}.
+The letters of shapes are explained in `config`; M, N and K are the sizes of a matrix product.
+float32 in, float32 out (float64 stays float64); an argument is never changed. A layer's weights
+come as the dict that the checkpoint has for it: {"weight": ..., "bias": ...}.
 """
 
 import math
@@ -46,7 +45,17 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarr
 
 @accelerated
 def linears(x: np.ndarray, ws: Sequence[Weights]) -> list[np.ndarray]:
-    """Several affine maps of the same x, [x Wᵀ + b for each]: (..., K) -> each (..., N)."""
+    """Several affine maps of the same x: [x Wᵀ + b for each].
+
+    Parameters
+    ----------
+    x : (..., K) array
+    ws : sequence of dict with "weight" (N, K) and "bias" (N,); N may differ
+
+    Returns
+    -------
+    list of (..., N) arrays
+    """
     return [linear.body(x, w) for w in ws]
 
 
@@ -60,6 +69,7 @@ def add_norm(x: np.ndarray, residual: np.ndarray | None, w: Weights, eps: float)
     residual : array that broadcasts to x, or None
     w : dict with "weight" γ (D,) and "bias" β (D,)
     eps : float
+        Added to the variance.
 
     Returns
     -------
@@ -80,33 +90,61 @@ def add_norm(x: np.ndarray, residual: np.ndarray | None, w: Weights, eps: float)
 
 @accelerated
 def layer_norm(x: np.ndarray, w: Weights, eps: float) -> np.ndarray:
-    """Layer norm over the last axis, `add_norm` without a residual: (..., D) -> (..., D)."""
+    """Layer norm over the last axis, which is `add_norm` without a residual.
+
+    Parameters
+    ----------
+    x : (..., D) array
+    w : dict with "weight" γ (D,) and "bias" β (D,)
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    (..., D) array
+    """
     return add_norm.body(x, None, w, eps)
 
 
 @accelerated
 def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: float) -> np.ndarray:
-    """Layer norm of word row + position row, for every token.
+    """Layer norm of token row + position row, for every token.
 
     Parameters
     ----------
-    ids : (B, T) integer array, rows of the word table
-    rows : (B, T) or (1, T) integer array, rows of the position table
-    w : dict with "word_embeddings" (V, D), "position_embeddings" (P, D) and "layer_norm"
+    ids : (B, T) integer array
+        Rows of the token table.
+    rows : (B, T) or (1, T) integer array
+        Rows of the position table.
+    w : dict
+        "word_embeddings" {"weight": (V, D)}, "position_embeddings" {"weight": (R, D)} and
+        "layer_norm" {"weight": (D,), "bias": (D,)}.
     eps : float
+        Added to the variance.
 
     Returns
     -------
     (B, T, D) array
     """
-    words = w["word_embeddings"]["weight"][ids]  # (B, T) -> (B, T, D)
-    return add_norm(words, w["position_embeddings"]["weight"][rows], w["layer_norm"], eps)
+    tokens = w["word_embeddings"]["weight"][ids]  # (B, T) -> (B, T, D)
+    return add_norm(tokens, w["position_embeddings"]["weight"][rows], w["layer_norm"], eps)
 
 
 def softmax(scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """exp(s) / Σ exp(s) over the last axis; the largest score is taken off first, so no overflow.
+    """exp(s) / Σ exp(s) over the last axis.
 
-    A row that is all one number, like the row of a query that may see no key, becomes uniform.
+    The largest score is subtracted first, so exp cannot overflow. A row of equal numbers becomes
+    uniform; such is the row of a query whose keys are all masked.
+
+    Parameters
+    ----------
+    scores : array of floats
+    out : array of the same shape and dtype, optional
+        Where the result is written; it may be `scores` itself.
+
+    Returns
+    -------
+    array of the same shape, `out` if it was given
     """
     out = np.subtract(scores, scores.max(axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
@@ -133,12 +171,13 @@ def attention(
     q : (B, H, T, d) array
     k, v : (B, H, S, d) arrays
     mask : bool array that broadcasts to (B, H, T, S), optional
-        False hides a key from a query: its score becomes the lowest finite number.
+        False masks a key for a query: its score becomes the lowest finite number.
     head_mask : array that broadcasts to (B, H, T, S), optional
         Multiplies the probabilities.
     query_distance, key_distance : (T + S - 1, d) arrays, optional
         One vector per distance from query to key; see `distance_scores`.
     keep_probabilities : bool
+        Whether the probabilities are returned.
 
     Returns
     -------
@@ -173,7 +212,7 @@ def attention(
 
 
 def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndarray:
-    """Score of every row of x with every other row, by their distance alone: x_i · e_(i - j).
+    """Scores of n rows of x with `others` rows by their distance: x_i · e_(i - j).
 
     Parameters
     ----------
@@ -181,6 +220,7 @@ def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndar
     distance : (n + others - 1, d) array
         Row r is the vector e of distance i - j = r - (others - 1).
     others : int
+        Number of the rows j.
 
     Returns
     -------

@@ -1,3 +1,4 @@
+import copy
 import json
 
 import pytest
@@ -155,3 +156,91 @@ def test_a_folder_without_config_is_named(tmp_path):
 
 def test_an_absent_attribute_is_an_attribute_error():
     assert not hasattr(ErnieMConfig(), "hidden_sizes")
+
+
+A, B, C = {0: "a", 1: "b"}, {"x": 0, "y": 1}, {0: "a", 1: "b", 2: "c"}
+
+
+def numbered(count):
+    return {i: f"LABEL_{i}" for i in range(count)}
+
+
+def inverse(names):
+    return {name: i for i, name in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "ids"),
+    [
+        ({}, numbered(2), inverse(numbered(2))),
+        ({"num_labels": 3}, numbered(3), inverse(numbered(3))),
+        ({"num_classes": 3}, numbered(3), inverse(numbered(3))),
+        ({"label2id": B}, numbered(2), B),
+        ({"num_labels": 2, "label2id": B}, numbered(2), B),
+        ({"num_labels": 3, "label2id": B}, numbered(3), inverse(numbered(3))),
+        ({"id2label": A}, A, inverse(A)),
+        ({"num_labels": 2, "id2label": A}, A, inverse(A)),
+        ({"id2label": A, "label2id": B}, A, B),
+        ({"id2label": {"0": "a", "1": "b"}}, A, inverse(A)),
+    ],
+)
+def test_labels_from_what_is_given(given, names, ids):
+    config = ErnieMConfig(**given)
+    assert (config.id2label, config.label2id) == (names, ids)
+    assert config.num_labels == len(names)
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides", "names"),
+    [
+        ({"id2label": A}, {"hidden_act": "relu"}, A),
+        ({"id2label": A, "label2id": B}, {"id2label": C}, C),
+        ({"num_labels": 2}, {"id2label": C}, C),
+        ({"id2label": A, "num_labels": 2}, {"num_labels": 2}, A),
+        ({"id2label": A, "label2id": B}, {"num_labels": 4}, numbered(4)),
+        ({"num_classes": 5}, {"num_classes": 4}, numbered(4)),
+        ({"id2label": A}, {"id2label": C, "num_labels": 3}, C),
+    ],
+)
+def test_labels_of_a_file_give_way_to_overrides(values, overrides, names):
+    config = ErnieMConfig.from_dict(values, **overrides)
+    assert config.id2label == names
+    assert config.label2id == inverse(names)
+
+
+def test_a_new_number_of_labels_makes_new_names():
+    config = ErnieMConfig(id2label=A)
+    config.num_labels = 2
+    assert config.id2label == A
+    config.num_labels = 3
+    assert config.id2label == numbered(3)
+    assert config.label2id == inverse(numbered(3))
+
+
+def test_where_a_checkpoint_is_found_is_passed_on(tmp_path, monkeypatch):
+    from numpy_erniem.checkpoint import hub
+
+    seen = {}
+
+    def resolve_folder(name, **options):
+        seen.update(options, name=name)
+        return tmp_path
+
+    ErnieMConfig().save_pretrained(tmp_path)
+    monkeypatch.setattr(hub, "resolve_folder", resolve_folder)
+    options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
+    ErnieMConfig.from_pretrained("owner/model", **options)
+    assert seen == {**options, "name": "owner/model", "weights": False}
+
+
+def test_a_copy_is_equal_and_its_own():
+    config = ErnieMConfig(id2label=A, foo={"a": [1]})
+    again = copy.deepcopy(config)
+    assert again == config
+    again.foo["a"].append(2)
+    assert config.foo == {"a": [1]}
+    assert again != config
+
+
+def test_the_text_of_a_config_shows_its_values():
+    assert "hidden_size=24" in repr(ErnieMConfig(hidden_size=24))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import plots
-from numpy_erniem.plots import fonts
+from numpy_erniem.plots import drawing, fonts
 
 pytest.importorskip("matplotlib").use("Agg")
 
@@ -41,11 +41,11 @@ def test_attention_map_labels_rows_and_columns_and_draws_the_values():
 
 
 def test_a_long_text_is_shown_in_part_and_says_so():
-    n = plots.WINDOW + 10
+    n = drawing.WINDOW + 10
     values = np.arange(n * n, dtype=float).reshape(n, n)
     axes = plots.attention_map(values, words(n), start=5).axes[0]
     assert tick_texts(axes.yaxis)[0] == "t5"
-    assert axes.get_title() == f"tokens 5 to {4 + plots.WINDOW} of {n}"
+    assert axes.get_title() == f"tokens 5 to {4 + drawing.WINDOW} of {n}"
     assert axes.images[0].get_array()[0, 1] == values[5, 6]
     note = plots.attention_grid([values[None, None]], words(n))._suptitle.get_text()
     assert f"of {n}" in note
@@ -150,5 +150,5 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 def test_colours_differ_in_lightness():
     from matplotlib.colors import to_rgb
 
-    light = sorted(np.dot(to_rgb(c), (0.3, 0.59, 0.11)) for c in (plots.BLUE, plots.ORANGE))
+    light = sorted(np.dot(to_rgb(c), (0.3, 0.59, 0.11)) for c in (drawing.BLUE, drawing.ORANGE))
     assert light[1] - light[0] > 0.2

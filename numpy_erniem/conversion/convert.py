@@ -22,7 +22,7 @@ from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.sentence import sentence_settings
 from numpy_erniem.conversion.xlm_roberta import from_family
-from numpy_erniem.models.weights import PREFIX, encoder_shapes
+from numpy_erniem.models.schema import PREFIX, encoder_shapes
 
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 HEAD = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_head.")

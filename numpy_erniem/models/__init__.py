@@ -1,52 +1,95 @@
 """The models: a config, weights, and the functions of `encoder` and `heads` behind one interface.
 
-The signatures are upstream's, argument by argument; mind that their order differs from class to
-class. `self._encode(locals())`, first thing in every forward pass, hands the encoder its share.
-Unlike upstream's, the heads honour config.return_dict where return_dict is left out, and what is
-left out of the labels of spans, or cannot be a label, is an error.
+The signatures are upstream's, argument by argument; their order differs from class to class.
+Unlike upstream's, the heads follow config.return_dict where return_dict is left out. One label of
+a span without the other, or a label that is out of range, is an error.
 """
 
 import os
-from typing import Any
+from typing import Any, Literal, overload
 
-from numpy_erniem.checkpoint.folder import read_checkpoint
-from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checks import nearest
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.base import ErnieMModel
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.loading import open_checkpoint
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel, LoadingInfo
+from numpy_erniem.models.schema import BASE_MODEL, PADDLE_CLASSES, schema_of
 from numpy_erniem.models.spans import ErnieMForInformationExtraction, ErnieMForQuestionAnswering
 from numpy_erniem.models.texts import ErnieMForMultipleChoice, ErnieMForSequenceClassification
 from numpy_erniem.models.tokens import ErnieMForMaskedLM, ErnieMForTokenClassification
 
-MODELS = (
-    ErnieMModel,
-    ErnieMForSequenceClassification,
-    ErnieMForMultipleChoice,
-    ErnieMForTokenClassification,
-    ErnieMForQuestionAnswering,
-    ErnieMForInformationExtraction,
-    ErnieMForMaskedLM,
-)
-ARCHITECTURES = {model.__name__: model for model in MODELS}
-ARCHITECTURES["UIEM"] = ErnieMForInformationExtraction  # its name in PaddleNLP
+MODELS: dict[str, type[ErnieMPreTrainedModel[Any]]] = {
+    model.__name__: model
+    for model in (
+        ErnieMModel,
+        ErnieMForSequenceClassification,
+        ErnieMForMultipleChoice,
+        ErnieMForTokenClassification,
+        ErnieMForQuestionAnswering,
+        ErnieMForInformationExtraction,
+        ErnieMForMaskedLM,
+    )
+}
 
-__all__ = [*(model.__name__ for model in MODELS), "load"]
+__all__ = [
+    "ErnieMForInformationExtraction",
+    "ErnieMForMaskedLM",
+    "ErnieMForMultipleChoice",
+    "ErnieMForQuestionAnswering",
+    "ErnieMForSequenceClassification",
+    "ErnieMForTokenClassification",
+    "ErnieMModel",
+    "load",
+]
 
 
-def load(name: str | os.PathLike, **options: Any) -> ErnieMPreTrainedModel:
+@overload
+def load(
+    model: str | os.PathLike[str], *, output_loading_info: Literal[True], **options: Any
+) -> tuple[ErnieMPreTrainedModel[Any], LoadingInfo]: ...
+
+
+@overload
+def load(
+    model: str | os.PathLike[str], *, output_loading_info: Literal[False] = False, **options: Any
+) -> ErnieMPreTrainedModel[Any]: ...
+
+
+def load(
+    model: str | os.PathLike[str],
+    *,
+    config: ErnieMConfig | None = None,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    **options: Any,
+) -> ErnieMPreTrainedModel[Any] | tuple[ErnieMPreTrainedModel[Any], LoadingInfo]:
     """Load a model as the class that the `architectures` of its config.json name.
 
     Parameters
     ----------
-    name : path or str
+    model : path or str
         Folder with config.json and the weights, or a name on the Hugging Face hub; without
         `architectures` it is an `ErnieMModel`.
+    config : ErnieMConfig, optional
+        Instead of the folder's.
+    revision : str, optional
+        Branch, tag or commit on the hub.
+    cache_dir : path, optional
+        Where downloads are kept; left out, where huggingface_hub keeps them.
+    local_files_only : bool
+        Use what was downloaded before, and no network.
     **options
-        As of `from_pretrained`.
+        Others as of `from_pretrained`.
+
+    Returns
+    -------
+    model, or (model, dict) with output_loading_info=True
 
     Raises
     ------
+    FileNotFoundError
+        No such folder, no config.json, no checkpoint, or a missing shard.
     ValueError
         Another architecture. Call `from_pretrained` of a class to load it as that.
 
@@ -60,14 +103,15 @@ def load(name: str | os.PathLike, **options: Any) -> ErnieMPreTrainedModel:
     ...     type(load(folder)).__name__
     'ErnieMForMultipleChoice'
     """
-    of_hub = ("revision", "cache_dir", "local_files_only")
-    folder = resolve_folder(name, **{key: options.pop(key) for key in of_hub if key in options})
-    config = options.get("config")
-    config = config or ErnieMConfig.from_values(read_checkpoint(folder)[0], folder)
-    architecture = (config.architectures or [ErnieMModel.__name__])[0]
-    if architecture not in ARCHITECTURES:
+    checkpoint = open_checkpoint(
+        model, config, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+    )
+    named = checkpoint.make_config({}).architectures or [BASE_MODEL]
+    schema = schema_of(named[0])
+    if schema is None:
+        known = [*MODELS, *PADDLE_CLASSES]
         raise ValueError(
-            f"{folder} holds a {architecture!r}{nearest(architecture, list(ARCHITECTURES))}; "
+            f"{checkpoint.folder} holds a {named[0]!r}{nearest(named[0], known)}; "
             "call from_pretrained of a class to load it as that"
         )
-    return ARCHITECTURES[architecture].from_pretrained(folder, **options)
+    return MODELS[schema.name]._from_checkpoint(checkpoint, **options)

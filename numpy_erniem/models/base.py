@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from numpy.typing import ArrayLike, DTypeLike
+
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.inputs import PastKeyValues
 from numpy_erniem.models.outputs import BaseModelOutput
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 
 
-class ErnieMModel(ErnieMPreTrainedModel):
+class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
     """The encoder: token ids in, one vector per token and one per text out.
 
     Parameters
@@ -20,6 +23,7 @@ class ErnieMModel(ErnieMPreTrainedModel):
 
     Examples
     --------
+    >>> from numpy_erniem import ErnieMConfig
     >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
     ...                       num_hidden_layers=2, intermediate_size=37)
     >>> model = ErnieMModel(config, seed=1)
@@ -34,7 +38,7 @@ class ErnieMModel(ErnieMPreTrainedModel):
         add_pooling_layer: bool = True,
         *,
         seed: int = 0,
-        dtype: Any = "float32",
+        dtype: DTypeLike = "float32",
     ) -> None:
         self.pooling = add_pooling_layer
         super().__init__(config, seed=seed, dtype=dtype)
@@ -42,21 +46,21 @@ class ErnieMModel(ErnieMPreTrainedModel):
     def _take_options(self, options: dict[str, Any]) -> dict[str, Any]:
         options = dict(options)
         self.pooling = options.pop("add_pooling_layer", True)
-        return super()._take_options(options)
+        return options
 
     def forward(
         self,
-        input_ids: Any = None,
-        position_ids: Any = None,
-        attention_mask: Any = None,
-        head_mask: Any = None,
-        inputs_embeds: Any = None,
-        past_key_values: Any = None,
+        input_ids: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        past_key_values: PastKeyValues | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
-    ) -> BaseModelOutput | tuple:
+    ) -> BaseModelOutput | tuple[Any, ...]:
         """Run the encoder. Note the order: position_ids before attention_mask, as upstream.
 
         Parameters
@@ -65,15 +69,16 @@ class ErnieMModel(ErnieMPreTrainedModel):
         position_ids : (B, T), (1, T) or (T,) integers, optional
             From 0; left out, they count up, after the past if there is one.
         attention_mask : (B, S), (B, T, S) or (B, 1 or H, T, S) of int, bool or 0/1 float, optional
-            1 is seen, 0 hidden; S counts past and new tokens. Left out, padding is hidden.
+            1: may be attended to, 0: masked. S counts past and new tokens. Left out, padding is
+            masked.
         head_mask : (H,) or (L, H), optional
             Factor of each head's attention probabilities.
         inputs_embeds : (B, T, D), optional
-            Word vectors instead of input_ids.
+            Token vectors instead of input_ids.
         past_key_values : L times (key, value), each (B, H, P, d), optional
-            Of earlier tokens, which the new ones see.
+            Of earlier tokens, to which the new ones attend.
         use_cache, output_hidden_states, output_attentions, return_dict : bool, optional
-            What to return; None is the config's default.
+            What to return beside the vectors; None is the config's default.
 
         Returns
         -------
@@ -82,9 +87,19 @@ class ErnieMModel(ErnieMPreTrainedModel):
         Raises
         ------
         ValueError
-            Any argument that cannot be, by name, with the rule and the remedy.
+            An argument that is wrong, by name, with the rule and the remedy.
         """
-        encoded = self._encode(locals())
+        encoded = self._encode(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         return self._output(
             BaseModelOutput,
             encoded,

@@ -1,33 +1,77 @@
 """What may enter a forward pass: defaults filled in, everything checked, errors that help."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import AttentionOptions, KeyValue
 
+PastKeyValues = Sequence[Sequence[ArrayLike]]  # L times key and value, each (B, H, P, d)
+
+# The arguments of a forward pass that go to the encoder; the others are labels and return_dict.
+ENCODER_ARGUMENTS = (
+    "input_ids",
+    "position_ids",
+    "attention_mask",
+    "head_mask",
+    "inputs_embeds",
+    "past_key_values",
+    "use_cache",
+    "output_hidden_states",
+    "output_attentions",
+)
+CHOICE_AXES = {
+    "input_ids": ("batch", "choices", "tokens"),
+    "inputs_embeds": ("batch", "choices", "tokens", "hidden_size"),
+}
+
 
 def prepare_inputs(
     config: ErnieMConfig,
     dtype: np.dtype,
-    input_ids: Any = None,
-    position_ids: Any = None,
-    attention_mask: Any = None,
-    head_mask: Any = None,
-    inputs_embeds: Any = None,
-    past_key_values: Any = None,
+    input_ids: ArrayLike | None = None,
+    position_ids: ArrayLike | None = None,
+    attention_mask: ArrayLike | None = None,
+    head_mask: ArrayLike | None = None,
+    inputs_embeds: ArrayLike | None = None,
+    past_key_values: PastKeyValues | None = None,
     use_cache: bool | None = None,
     output_hidden_states: bool | None = None,
     output_attentions: bool | None = None,
 ) -> Inputs:
     """Check the arguments of a forward pass and fill in what was left out.
 
-    Without an attention mask, tokens equal to config.hidden_token_id, which is padding, are hidden
-    (with inputs_embeds: nothing is), and so is nothing of the past. No argument is changed.
+    No argument is changed.
+
+    Parameters
+    ----------
+    config : ErnieMConfig
+        Sizes, limits, and the default of what to keep.
+    dtype : {"float32", "float64"}
+        Of the model.
+    input_ids : (B, T) integers in 0..V-1, optional
+    position_ids : (B, T), (1, T) or (T,) integers, optional
+        Left out, they count up from P.
+    attention_mask : (B, S), (B, T, S) or (B, 1 or H, T, S) of int, bool or 0/1 float, optional
+        1: may be attended to. Left out, tokens equal to config.hidden_token_id (padding) are
+        masked; none with inputs_embeds, and none of the past.
+    head_mask : (H,), (L, H) or (L, B or 1, H or 1, T or 1, S or 1), optional
+        Factors of the attention probabilities.
+    inputs_embeds : (B, T, D), optional
+        Token vectors in place of input_ids.
+    past_key_values : L times (key, value), each (B, H, P, d), optional
+        Of P earlier tokens.
+    use_cache, output_hidden_states, output_attentions : bool, optional
+        What to keep; None is the config's default.
+
+    Returns
+    -------
+    Inputs
 
     Raises
     ------
@@ -118,7 +162,7 @@ def _positions(value: Any, B: int, T: int, P: int, config: ErnieMConfig) -> np.n
 def _attention_mask(
     value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
 ) -> np.ndarray | None:
-    """Bool mask that broadcasts to (B, H, T, S), or None where nothing is hidden."""
+    """Bool mask that broadcasts to (B, H, T, S), or None where nothing is masked."""
     S, H = P + T, config.num_attention_heads
     if value is None:
         if ids is None or config.hidden_token_id is None:
@@ -138,8 +182,8 @@ def _attention_mask(
         if mask.dtype != bool:
             if not ((mask == 0) | (mask == 1)).all():
                 raise ValueError(
-                    "attention_mask must hold 1 for tokens that are seen and 0 for hidden ones; "
-                    f"it holds other values between {mask.min()} and {mask.max()}"
+                    "attention_mask must hold 1 for tokens that may be attended to and 0 for "
+                    f"others; it holds other values between {mask.min()} and {mask.max()}"
                 )
             mask = mask == 1
     if mask.all():
@@ -197,3 +241,46 @@ def _past(
                 )
         past.append(arrays)
     return past
+
+
+def fold_choices(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Make every choice a text of its own: (B, C, ...) -> (B·C, ...).
+
+    Parameters
+    ----------
+    arguments : dict
+        input_ids or inputs_embeds, attention_mask and position_ids of a forward pass, with an
+        axis of C choices after the batch. Other arguments are passed through.
+
+    Returns
+    -------
+    arguments : dict
+        With B·C texts; a mask or positions of two axes or less stay as they are.
+    choices : int
+
+    Raises
+    ------
+    ValueError
+        An array without the axis of choices, or with another number of them.
+    """
+    folded, given = dict(arguments), [n for n in CHOICE_AXES if arguments.get(n) is not None]
+    if len(given) != 1:
+        return folded, 1  # none or both: `prepare_inputs` raises the error
+    (leader,) = given
+    axes, value = CHOICE_AXES[leader], as_array(leader, arguments[leader], "if")
+    if value.ndim != len(axes):
+        raise ValueError(
+            f"{leader} has shape {value.shape}, not ({', '.join(axes)}); n choices of one text "
+            f"are (1, n, {', '.join(axes[2:])})"
+        )
+    B, C = value.shape[:2]
+    for name in (leader, "attention_mask", "position_ids"):
+        if arguments.get(name) is None:
+            continue
+        array = as_array(name, arguments[name], "bif")
+        if array.ndim > 2:
+            if array.shape[:2] not in ((B, C), (1, 1)):
+                raise ValueError(f"{name} has shape {array.shape}, not ({B}, {C}, ...) as {leader}")
+            array = array.reshape(-1, *array.shape[2:])  # (B, C, ...) -> (B·C, ...)
+        folded[name] = array
+    return folded, C

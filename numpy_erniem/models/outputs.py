@@ -12,11 +12,12 @@ Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(eq=False)
-class ModelOutput(Mapping):
-    """Named results; a field that is None counts as absent, except as an attribute.
+class ModelOutput(Mapping[str, Any]):
+    """Named results, by attribute, by key or by index.
 
-    All outputs may end with hidden_states, L + 1 times (B, T, D), the embeddings first, and
-    attentions, L times (B, H, T, S); with B·C for B where each text has C choices.
+    A field that is None counts as absent, except as an attribute. All outputs may end with
+    hidden_states, L + 1 times (B, T, D), the embeddings first, and attentions, L times
+    (B, H, T, S); with B·C for B where each text has C choices.
 
     Examples
     --------
@@ -40,12 +41,12 @@ class ModelOutput(Mapping):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def to_tuple(self) -> tuple:
+    def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are there, in order."""
         return tuple(getattr(self, name) for name in self)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class BaseModelOutput(ModelOutput):
     """Output of `ErnieMModel`.
 
@@ -58,60 +59,60 @@ class BaseModelOutput(ModelOutput):
     attentions : L times (B, H, T, S), with output_attentions
     """
 
-    last_hidden_state: np.ndarray | None = None
+    last_hidden_state: np.ndarray
     pooler_output: np.ndarray | None = None
     past_key_values: tuple[KeyValue, ...] | None = None
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class SequenceClassifierOutput(ModelOutput):
     """loss with labels, logits (B, K), past_key_values with use_cache: a class per text."""
 
     loss: np.floating | None = None
-    logits: np.ndarray | None = None
+    logits: np.ndarray
     past_key_values: tuple[KeyValue, ...] | None = None
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class MultipleChoiceModelOutput(ModelOutput):
     """loss with labels, logits (B, C): a score per choice."""
 
     loss: np.floating | None = None
-    logits: np.ndarray | None = None
+    logits: np.ndarray
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class TokenClassifierOutput(ModelOutput):
     """loss with labels, logits (B, T, K): a class per token."""
 
     loss: np.floating | None = None
-    logits: np.ndarray | None = None
+    logits: np.ndarray
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class QuestionAnsweringModelOutput(ModelOutput):
     """loss with positions, start_logits and end_logits (B, T): where spans start and end."""
 
     loss: np.floating | None = None
-    start_logits: np.ndarray | None = None
-    end_logits: np.ndarray | None = None
+    start_logits: np.ndarray
+    end_logits: np.ndarray
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class MaskedLMOutput(ModelOutput):
-    """loss with labels, logits (B, T, V): a word per token."""
+    """loss with labels, logits (B, T, V): scores of every token of the vocabulary."""
 
     loss: np.floating | None = None
-    logits: np.ndarray | None = None
+    logits: np.ndarray
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None

@@ -1,104 +1,91 @@
-"""What all models share: config + weights, and how they come from and go to a folder."""
+"""What all models share: how they come from and go to a folder, and how their shape changes."""
 
-import copy
-import functools
-import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
-from numpy_erniem.checkpoint.folder import read_checkpoint, read_folder, write_folder
-from numpy_erniem.checkpoint.hub import resolve_folder
-from numpy_erniem.checks import nearest
-from numpy_erniem.config import ALIASES, ErnieMConfig
-from numpy_erniem.encoder import Encoded
-from numpy_erniem.models.chunking import encode_chunked
-from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.models.outputs import ModelOutput
+from numpy_erniem.checkpoint.folder import write_folder
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
+from numpy_erniem.models.network import Network, Output, checked_dtype
 from numpy_erniem.models.resizing import (
-    also_pruned,
-    rounded_up,
-    with_table,
-    with_words,
-    without_heads,
+    add_pruned_heads,
+    remove_heads,
+    replace_token_table,
+    resize_vocabulary,
+    round_up,
 )
-from numpy_erniem.models.weights import (
-    PREFIX,
-    Shapes,
-    encoder_shapes,
-    flatten,
-    initial_tensor,
-    load_tensors,
-    nest,
-    trust_intermediate_size,
-    warn_of_nan_rows,
-)
+from numpy_erniem.models.weights import flatten, load_tensors, trust_intermediate_size
 
-DTYPES = ("float32", "float64")
-ENCODER_ARGUMENTS = tuple(inspect.signature(prepare_inputs).parameters)[2:]
+LoadingInfo = dict[str, list[Any]]
+Model = TypeVar("Model", bound="ErnieMPreTrainedModel[Any]")
 
 
-class ErnieMPreTrainedModel:
+class ErnieMPreTrainedModel(Network[Output]):
     """What all models share: a config, a nested dict of read-only weights, a folder on disk.
 
     Parameters
     ----------
     config : ErnieMConfig
-        The model keeps a copy: what changes it later does not change the caller's, or the other
-        way round.
+        The model keeps a copy, so later changes of the one do not reach the other.
     seed : int
         The weights are drawn at random from it; use `from_pretrained` for trained ones.
     dtype : {"float32", "float64"}
         Of weights and results. float64 is slow and for checking.
     """
 
-    pooling = True  # whether the model has a pooler
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        model: str | os.PathLike[str],
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[Model, LoadingInfo]: ...
 
-    def __init__(self, config: ErnieMConfig, *, seed: int = 0, dtype: Any = "float32") -> None:
-        dtype = _checked_dtype(dtype)
-        shapes = self.expected_shapes(config)
-        flat = {name: initial_tensor(name, s, config, seed, dtype) for name, s in shapes.items()}
-        self._settle(copy.deepcopy(config), flat, dtype)
-
-    def _settle(self, config: ErnieMConfig, flat: dict[str, np.ndarray], dtype: np.dtype) -> None:
-        self.config = config
-        self.dtype = dtype
-        self.weights = nest(flat)
-
-    def expected_shapes(self, config: ErnieMConfig) -> Shapes:
-        """Names and shapes of the model's tensors; with a head, the encoder's have a prefix."""
-        encoder, head = encoder_shapes(config, self.pooling), self.head_shapes(config)
-        return {PREFIX + n: s for n, s in encoder.items()} | head if head else encoder
-
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """Names and shapes of the head's tensors; none here."""
-        return {}
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        model: str | os.PathLike[str],
+        *,
+        config: ErnieMConfig | None = None,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: Literal[False] = False,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> Model: ...
 
     @classmethod
     def from_pretrained(
-        cls,
-        name: str | os.PathLike,
+        cls: type[Model],
+        model: str | os.PathLike[str],
         *,
         config: ErnieMConfig | None = None,
-        dtype: Any = "float32",
+        dtype: DTypeLike = "float32",
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         revision: str | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
         **options: Any,
-    ) -> Any:
+    ) -> Model | tuple[Model, LoadingInfo]:
         """Load a model; float32 weights are mapped, not read.
 
         Parameters
         ----------
-        name : path or str
+        model : path or str
             Folder with config.json and model.safetensors, pytorch_model.bin or
             model_state.pdparams, or shards and their index; or a name on the Hugging Face hub.
         config : ErnieMConfig, optional
@@ -110,11 +97,19 @@ class ErnieMPreTrainedModel:
             Draw tensors of another shape at random instead of raising.
         output_loading_info : bool
             Return (model, dict of missing_keys, unexpected_keys, mismatched_keys).
-        revision, cache_dir, local_files_only
-            For a name on the hub: branch, tag or commit; where downloads are kept; no network.
+        revision : str, optional
+            Branch, tag or commit on the hub.
+        cache_dir : path, optional
+            Where downloads are kept; left out, where huggingface_hub keeps them.
+        local_files_only : bool
+            Use what was downloaded before, and no network.
         **options
             Options of the model's class, such as add_pooling_layer, and keys of the config to
             override, such as num_labels.
+
+        Returns
+        -------
+        model, or (model, dict)
 
         Raises
         ------
@@ -123,41 +118,59 @@ class ErnieMPreTrainedModel:
         ValueError
             A file that is not what it says, a tensor of another shape, an unknown option.
         """
-        dtype = _checked_dtype(dtype)
-        folder = resolve_folder(
-            name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-        )
-        model = cls.__new__(cls)
-        overrides = model._take_options(options)
-        if config is None:
-            values, tensors = read_checkpoint(folder)
-            config = ErnieMConfig.from_values(values, folder, **overrides)
-        else:
-            tensors = read_folder(folder)
-            config = ErnieMConfig.from_dict(copy.deepcopy(config.to_dict()), **overrides)
-        trust_intermediate_size(config, tensors)
-        flat, report = load_tensors(
-            tensors,
-            model.expected_shapes(config),
+        checkpoint = open_checkpoint(
+            model,
             config,
-            source=folder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return cls._from_checkpoint(
+            checkpoint,
             dtype=dtype,
+            seed=seed,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            output_loading_info=output_loading_info,
+            **options,
+        )
+
+    @classmethod
+    def _from_checkpoint(
+        cls: type[Model],
+        checkpoint: Checkpoint,
+        *,
+        dtype: DTypeLike = "float32",
+        seed: int = 0,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **options: Any,
+    ) -> Model | tuple[Model, LoadingInfo]:
+        """A model from a checkpoint that is open; arguments as of `from_pretrained`."""
+        model = cls.__new__(cls)
+        model.dtype = checked_dtype(dtype)
+        overrides = model._take_options(options)
+        check_overrides(overrides)
+        model.config = checkpoint.make_config(overrides)
+        trust_intermediate_size(model.config, checkpoint.tensors)
+        flat, report = load_tensors(
+            checkpoint.tensors,
+            model.expected_shapes(model.config),
+            model.config,
+            source=checkpoint.folder,
+            dtype=model.dtype,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             seed=seed,
         )
-        model._settle(config, flat, dtype)
+        model._set_weights(flat)
         return (model, report.as_dict()) if output_loading_info else model
 
     def _take_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Keep the options of this class, return those of the config, refuse the rest."""
-        known = [f.name for f in fields(ErnieMConfig) if f.name != "extra"]
-        known += ["num_labels", "attention_mask_convention", *ALIASES]
-        for name in options:
-            if name not in known:
-                raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        """Keep the options of this class, and return those of the config."""
         return options
 
-    def save_pretrained(self, folder: str | os.PathLike, max_shard_size: int | str = "5GB") -> None:
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], max_shard_size: int | str = "5GB"
+    ) -> None:
         """Write config.json and model.safetensors, or shards of at most `max_shard_size`.
 
         A crash in the middle never leaves half a checkpoint under the final name.
@@ -167,9 +180,9 @@ class ErnieMPreTrainedModel:
         self.config.save_pretrained(folder)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Number of weights, without those of the embedding tables if told so.
+        """Number of weights, of the embedding tables too unless they are excluded.
 
-        only_trainable is here for upstream's sake: every weight is trainable.
+        only_trainable is there because upstream has it: every weight is trainable.
         """
         shapes = self.expected_shapes(self.config).items()
         return sum(
@@ -193,18 +206,14 @@ class ErnieMPreTrainedModel:
         ValueError
             No such layer or head, or a layer would have no head left.
         """
-        after = also_pruned(self.config, heads_to_prune)
-        flat = without_heads(flatten(self.weights), self.config, after)
+        after = add_pruned_heads(self.config, heads_to_prune)
+        flat = remove_heads(flatten(self.weights), self.config, after)
         self.config.pruned_heads = after.pruned_heads
-        self._settle(self.config, flat, self.dtype)
+        self._set_weights(flat)
 
-    def get_input_embeddings(self) -> np.ndarray:
-        """The word embedding, a read-only (V, D) array; in upstream a module that holds it."""
-        return self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
-
-    def set_input_embeddings(self, value: Any) -> None:
-        """Replace the word embedding by a copy of `value`, (V, D) floats."""
-        self._settle(self.config, with_table(flatten(self.weights), value), self.dtype)
+    def set_input_embeddings(self, value: ArrayLike) -> None:
+        """Replace the token table by a copy of `value`, (V, D) floats."""
+        self._set_weights(replace_token_table(flatten(self.weights), value))
 
     def resize_token_embeddings(
         self,
@@ -218,7 +227,7 @@ class ErnieMPreTrainedModel:
         Parameters
         ----------
         new_num_tokens : int, optional
-            Rows of the word embedding. Left out, their number stays, but for rounding.
+            Rows of the token table. Left out, their number stays, but for rounding.
         pad_to_multiple_of : int, optional
             Round the number up to a multiple of this.
         seed : int
@@ -227,75 +236,16 @@ class ErnieMPreTrainedModel:
         Returns
         -------
         (V, D) array
-            The new word embedding; config.vocab_size is its V.
+            The new token table; config.vocab_size is its V.
         """
         count = self.config.vocab_size if new_num_tokens is None else new_num_tokens
-        count = rounded_up(count, 1 if pad_to_multiple_of is None else pad_to_multiple_of)
+        count = round_up(count, 1 if pad_to_multiple_of is None else pad_to_multiple_of)
         if count != self.config.vocab_size:
-            flat = with_words(flatten(self.weights), count, self.config, seed)
+            flat = resize_vocabulary(flatten(self.weights), count, self.config, seed)
             self.config.vocab_size = count
-            self._settle(self.config, flat, self.dtype)
+            self._set_weights(flat)
         return self.get_input_embeddings()
 
-    def eval(self) -> "ErnieMPreTrainedModel":
+    def eval(self: Model) -> Model:
         """Return the model, so that scripts written for torch run: there is no training mode."""
         return self
-
-    def forward(self, *args: Any, **kwargs: Any) -> ModelOutput | tuple:
-        """Defined by each model."""
-        raise TypeError(f"{type(self).__name__} has no forward pass; use one of its subclasses")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> ModelOutput | tuple:
-        """Run `forward`; an argument that it does not have is a TypeError that helps."""
-        known = _parameters(type(self).forward)
-        for name in kwargs:
-            if name == "token_type_ids":
-                raise TypeError("token_type_ids: ERNIE-M has no token types; leave them out")
-            if name not in known:
-                raise TypeError(f"unknown argument {name!r}{nearest(name, list(known))}")
-        return self.forward(*args, **kwargs)
-
-    def _encode(self, arguments: Mapping[str, Any]) -> Encoded:
-        """Run the encoder on those arguments of a forward pass that are the encoder's."""
-        chosen = {name: arguments[name] for name in ENCODER_ARGUMENTS if name in arguments}
-        chosen.setdefault("use_cache", False)  # a head without this argument returns no cache
-        inputs = prepare_inputs(self.config, self.dtype, **chosen)
-        encoded = encode_chunked(inputs, self._encoder_weights, self.config)
-        if inputs.input_ids is not None:
-            firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
-            if not math.isfinite(sum(firsts.ravel().tolist())):
-                warn_of_nan_rows(self._encoder_weights, inputs.input_ids)
-        return encoded
-
-    @property
-    def _encoder_weights(self) -> dict[str, Any]:
-        return self.weights.get(PREFIX[:-1], self.weights)
-
-    def _output(
-        self, kind: type[ModelOutput], encoded: Encoded, return_dict: bool | None, **results: Any
-    ) -> ModelOutput | tuple:
-        """The results and what the encoder was asked to keep, named or as a tuple."""
-        kept = {
-            "past_key_values": encoded.key_values,
-            "hidden_states": encoded.hidden_states,
-            "attentions": encoded.attentions,
-        }
-        output = kind(**results, **{name: tuple(value) for name, value in kept.items() if value})
-        named = self.config.return_dict if return_dict is None else return_dict
-        return output if named else output.to_tuple()
-
-
-@functools.cache
-def _parameters(function: Callable) -> tuple[str, ...]:
-    """The names of a method's arguments; to look them up takes as long as a layer of a query."""
-    return tuple(inspect.signature(function).parameters)[1:]  # without self
-
-
-def _checked_dtype(dtype: Any) -> np.dtype:
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked is None or checked.name not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    return checked

@@ -1,7 +1,7 @@
-"""Changing the shape of a model: fewer attention heads, more or fewer words.
+"""Changing the shape of a model: fewer attention heads, more or fewer tokens.
 
-Flat weights in, new flat weights out: nothing is changed in place, so whoever still holds the old
-arrays sees no difference.
+Functions from flat weights to new flat weights. No array is changed in place, so code that still
+holds the old arrays sees no difference.
 """
 
 import copy
@@ -11,26 +11,26 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.models.weights import PREFIX, WORDS
+from numpy_erniem.models.schema import PREFIX, TOKEN_TABLE
 
-LM_BIAS = "lm_head.bias"  # the only tensor but the embedding that has a row per word
+LM_BIAS = "lm_head.bias"  # the only tensor but the token table that has a row per token
 
 Flat = dict[str, np.ndarray]
 
 
-def frozen(array: np.ndarray) -> np.ndarray:
+def _frozen(array: np.ndarray) -> np.ndarray:
     """The array in C order, read-only as all weights are."""
     array = np.ascontiguousarray(array)
     array.flags.writeable = False
     return array
 
 
-def name_in(flat: Mapping[str, np.ndarray], name: str) -> str:
+def _name_in(flat: Mapping[str, np.ndarray], name: str) -> str:
     """An encoder tensor's name as the model has it: with the prefix if there is a head."""
     return name if name in flat else PREFIX + name
 
 
-def also_pruned(config: ErnieMConfig, heads: Mapping[int, Iterable[int]]) -> ErnieMConfig:
+def add_pruned_heads(config: ErnieMConfig, heads: Mapping[int, Iterable[int]]) -> ErnieMConfig:
     """A copy of the config with more pruned heads.
 
     Raises
@@ -49,10 +49,20 @@ def also_pruned(config: ErnieMConfig, heads: Mapping[int, Iterable[int]]) -> Ern
     return config
 
 
-def without_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat:
-    """Weights of the heads that `after` keeps: rows of q, k, v and columns of out_proj.
+def remove_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat:
+    """Keep the heads that `after` has: rows of q, k and v, columns of out_proj.
 
-    A head is counted as in the full model, also where others are gone already.
+    Parameters
+    ----------
+    flat : dict of str to array
+        The weights.
+    before, after : ErnieMConfig
+        Their pruned_heads count heads as in the full model, also where some are gone already.
+
+    Returns
+    -------
+    dict of str to array
+        New arrays where a layer lost heads, the given ones elsewhere.
     """
     flat, d = dict(flat), before.head_dim
     for n in range(before.num_hidden_layers):
@@ -62,47 +72,76 @@ def without_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat
         if len(kept) == len(here):
             continue
         rows = (np.array(kept)[:, None] * d + np.arange(d)).ravel()  # (heads, d) -> (heads·d,)
-        attention = name_in(flat, f"encoder.layers.{n}.self_attn.out_proj.weight")
+        attention = _name_in(flat, f"encoder.layers.{n}.self_attn.out_proj.weight")
         attention = attention.removesuffix("out_proj.weight")
         for part in ("q_proj", "k_proj", "v_proj"):
             for tensor in ("weight", "bias"):
                 name = f"{attention}self_attn.{part}.{tensor}"
-                flat[name] = frozen(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
+                flat[name] = _frozen(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
         name = f"{attention}out_proj.weight"
-        flat[name] = frozen(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
+        flat[name] = _frozen(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
     return flat
 
 
-def rounded_up(count: Any, multiple: Any) -> int:
-    """The next multiple of `multiple` from `count` up; ValueError where they are no counts."""
+def round_up(count: Any, multiple: Any) -> int:
+    """The smallest multiple of `multiple` that is not below `count`.
+
+    Raises
+    ------
+    ValueError
+        One of them is not an integer of at least 1.
+    """
     for name, value in (("new_num_tokens", count), ("pad_to_multiple_of", multiple)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} {value!r} is not an integer of at least 1")
     return -(-int(count) // int(multiple)) * int(multiple)
 
 
-def with_words(flat: Flat, count: int, config: ErnieMConfig, seed: int) -> Flat:
-    """The first `count` words; new ones are normal with initializer_range, their biases 0."""
+def resize_vocabulary(flat: Flat, count: int, config: ErnieMConfig, seed: int) -> Flat:
+    """Keep the first `count` tokens, or add new ones at the end.
+
+    Parameters
+    ----------
+    flat : dict of str to array
+        The weights.
+    count : int
+        New size V of the vocabulary.
+    config : ErnieMConfig
+        New rows are normal with its initializer_range; their biases are 0.
+    seed : int
+        Of the new rows.
+
+    Returns
+    -------
+    dict of str to array
+        With a new token table and, in a masked-LM, a new bias.
+    """
     flat = dict(flat)
-    name = name_in(flat, WORDS)
+    name = _name_in(flat, TOKEN_TABLE)
     old = flat[name]
     more = max(0, count - len(old))
     rng = np.random.default_rng([seed, len(old)])  # other rows at every call
     drawn = rng.standard_normal((more, old.shape[1]), np.float32) * config.initializer_range
-    flat[name] = frozen(np.concatenate([old[:count], drawn.astype(old.dtype)]))
+    flat[name] = _frozen(np.concatenate([old[:count], drawn.astype(old.dtype)]))
     if LM_BIAS in flat:
-        flat[LM_BIAS] = frozen(np.pad(flat[LM_BIAS][:count], (0, more)))
+        flat[LM_BIAS] = _frozen(np.pad(flat[LM_BIAS][:count], (0, more)))
     return flat
 
 
-def with_table(flat: Flat, table: Any) -> Flat:
-    """The word embedding replaced by a copy of `table`, which must have its shape."""
-    name = name_in(flat, WORDS)
+def replace_token_table(flat: Flat, table: Any) -> Flat:
+    """Put a copy of `table`, (V, D) floats, in place of the token table; the shape must be equal.
+
+    Raises
+    ------
+    ValueError
+        Another shape, or not floats.
+    """
+    name = _name_in(flat, TOKEN_TABLE)
     shape, dtype = flat[name].shape, flat[name].dtype
     table = np.array(table)
     if table.shape != shape or table.dtype.kind != "f":
         raise ValueError(
             f"input embeddings are floats of shape {shape}, not {table.dtype} of {table.shape}; "
-            "for another number of words call resize_token_embeddings first"
+            "for another number of tokens call resize_token_embeddings first"
         )
-    return {**flat, name: frozen(table.astype(dtype, copy=False))}
+    return {**flat, name: _frozen(table.astype(dtype, copy=False))}

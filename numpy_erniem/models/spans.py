@@ -1,19 +1,21 @@
-"""Where an answer starts and ends, in a text or for a prompt: two scores per token."""
+"""Heads with two scores per token: where the answer to a question or prompt starts and ends."""
 
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from numpy_erniem import heads
-from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.outputs import QuestionAnsweringModelOutput
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.weights import Shapes, linear_shapes
+from numpy_erniem.models.schema import SCHEMAS
 
 
-class ErnieMForQuestionAnswering(ErnieMPreTrainedModel):
+class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOutput]):
     """Where the answer to a question starts and ends in a text.
 
     Examples
     --------
+    >>> from numpy_erniem import ErnieMConfig
     >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
     ...                       num_hidden_layers=2, intermediate_size=37)
     >>> model = ErnieMForQuestionAnswering(config, seed=1)
@@ -22,48 +24,50 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel):
     ((1, 7), 2.0)
     """
 
-    pooling = False
-
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """`qa_outputs`, from D to start and end; ValueError unless num_labels is 2."""
-        if config.num_labels != 2:
-            raise ValueError(
-                f"num_labels {config.num_labels} is not 2: question answering scores start and "
-                "end; pass num_labels=2"
-            )
-        return linear_shapes("qa_outputs", 2, config.hidden_size)
+    schema = SCHEMAS["ErnieMForQuestionAnswering"]
+    pooling = schema.pooler
 
     def forward(
         self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        position_ids: Any = None,
-        head_mask: Any = None,
-        inputs_embeds: Any = None,
-        start_positions: Any = None,
-        end_positions: Any = None,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        start_positions: ArrayLike | None = None,
+        end_positions: ArrayLike | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> QuestionAnsweringModelOutput | tuple:
+    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """Score every token as start and as end of the answer.
 
         Parameters
         ----------
         start_positions, end_positions : (B,) integers, optional
             The right tokens, counted from 0; T or more leaves a text out of the loss.
-        others
+        input_ids, attention_mask, position_ids, head_mask, inputs_embeds
             As of `ErnieMModel.forward`.
+        output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
 
         Returns
         -------
         QuestionAnsweringModelOutput, or a tuple with return_dict=False
             start_logits and end_logits (B, T); loss where there are labels.
         """
-        encoded = self._encode(locals())
+        encoded = self._encode(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         scores = heads.answer_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)
         loss = None
-        if heads.both_or_none(start_positions, end_positions):
+        if heads.has_span_labels(start_positions, end_positions):
             loss = heads.answer_loss(scores, start_positions, end_positions)
         return self._output(
             QuestionAnsweringModelOutput,
@@ -75,13 +79,14 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel):
         )
 
 
-class ErnieMForInformationExtraction(ErnieMPreTrainedModel):
-    """Where spans start and end, of whatever a prompt asks for: UIE-M.
+class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringModelOutput]):
+    """Where the spans that a prompt asks for start and end: UIE-M.
 
     The logits are log-odds; a token with σ(logit) above a half starts, or ends, a span.
 
     Examples
     --------
+    >>> from numpy_erniem import ErnieMConfig
     >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
     ...                       num_hidden_layers=2, intermediate_size=37)
     >>> model = ErnieMForInformationExtraction(config, seed=1)
@@ -91,42 +96,50 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel):
     ((1, 4), 0.7)
     """
 
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """`linear_start` and `linear_end`, from D to one score each."""
-        D = config.hidden_size
-        return linear_shapes("linear_start", 1, D) | linear_shapes("linear_end", 1, D)
+    schema = SCHEMAS["ErnieMForInformationExtraction"]
+    pooling = schema.pooler
 
     def forward(
         self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        position_ids: Any = None,
-        head_mask: Any = None,
-        inputs_embeds: Any = None,
-        start_positions: Any = None,
-        end_positions: Any = None,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        start_positions: ArrayLike | None = None,
+        end_positions: ArrayLike | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> QuestionAnsweringModelOutput | tuple:
+    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """Score every token as start and as end of a span.
 
         Parameters
         ----------
         start_positions, end_positions : (B, T) numbers in 0..1, optional
             Whether, or with what probability, a span starts and ends there.
-        others
+        input_ids, attention_mask, position_ids, head_mask, inputs_embeds
             As of `ErnieMModel.forward`.
+        output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
 
         Returns
         -------
         QuestionAnsweringModelOutput, or a tuple with return_dict=False
             start_logits and end_logits (B, T); loss where there are labels.
         """
-        encoded = self._encode(locals())
+        encoded = self._encode(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         scores = heads.extraction_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)
         loss = None
-        if heads.both_or_none(start_positions, end_positions):
+        if heads.has_span_labels(start_positions, end_positions):
             loss = heads.extraction_loss(scores, start_positions, end_positions)
         return self._output(
             QuestionAnsweringModelOutput,

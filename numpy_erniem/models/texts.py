@@ -1,20 +1,23 @@
-"""A class for a text, the best of several texts: heads over one vector per text."""
+"""Heads over one vector per text: the class of a text, the best of several texts."""
 
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from numpy_erniem import heads
-from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import cross_entropy
+from numpy_erniem.models.inputs import PastKeyValues, fold_choices
 from numpy_erniem.models.outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.weights import Shapes, linear_shapes
+from numpy_erniem.models.schema import SCHEMAS
 
 
-class ErnieMForSequenceClassification(ErnieMPreTrainedModel):
+class ErnieMForSequenceClassification(ErnieMPreTrainedModel[SequenceClassifierOutput]):
     """A class for every text, or several, or a number.
 
     Examples
     --------
+    >>> from numpy_erniem import ErnieMConfig
     >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
     ...                       num_hidden_layers=2, intermediate_size=37, num_labels=3)
     >>> model = ErnieMForSequenceClassification(config, seed=1)
@@ -23,39 +26,50 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel):
     ((1, 3), 1.1)
     """
 
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """`classifier`, from D to num_labels."""
-        return linear_shapes("classifier", config.num_labels, config.hidden_size)
+    schema = SCHEMAS["ErnieMForSequenceClassification"]
+    pooling = schema.pooler
 
     def forward(
         self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        position_ids: Any = None,
-        head_mask: Any = None,
-        inputs_embeds: Any = None,
-        past_key_values: Any = None,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        past_key_values: PastKeyValues | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
-        labels: Any = None,
-    ) -> SequenceClassifierOutput | tuple:
+        labels: ArrayLike | None = None,
+    ) -> SequenceClassifierOutput | tuple[Any, ...]:
         """Score the classes of every text.
 
         Parameters
         ----------
         labels : (B,) integers, or (B, num_labels) numbers, optional
             What they are, and which loss is returned: `heads.classification_loss`.
-        others
+        input_ids, attention_mask, position_ids, head_mask, inputs_embeds, past_key_values
             As of `ErnieMModel.forward`.
+        use_cache, output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
 
         Returns
         -------
         SequenceClassifierOutput, or a tuple with return_dict=False
             logits (B, num_labels); loss where there are labels.
         """
-        encoded = self._encode(locals())
+        encoded = self._encode(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         logits = heads.class_scores(encoded.pooled, self.weights)  # (B, D) -> (B, K)
         loss = None if labels is None else heads.classification_loss(logits, labels, self.config)
         return self._output(
@@ -63,11 +77,12 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel):
         )
 
 
-class ErnieMForMultipleChoice(ErnieMPreTrainedModel):
+class ErnieMForMultipleChoice(ErnieMPreTrainedModel[MultipleChoiceModelOutput]):
     """The best of several texts, as the right ending of a story.
 
     Examples
     --------
+    >>> from numpy_erniem import ErnieMConfig
     >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
     ...                       num_hidden_layers=2, intermediate_size=37)
     >>> model = ErnieMForMultipleChoice(config, seed=1)
@@ -76,39 +91,52 @@ class ErnieMForMultipleChoice(ErnieMPreTrainedModel):
     ((1, 2), 0.7)
     """
 
-    def head_shapes(self, config: ErnieMConfig) -> Shapes:
-        """`classifier`, from D to one score."""
-        return linear_shapes("classifier", 1, config.hidden_size)
+    schema = SCHEMAS["ErnieMForMultipleChoice"]
+    pooling = schema.pooler
 
     def forward(
         self,
-        input_ids: Any = None,
-        attention_mask: Any = None,
-        position_ids: Any = None,
-        head_mask: Any = None,
-        inputs_embeds: Any = None,
-        labels: Any = None,
+        input_ids: ArrayLike | None = None,
+        attention_mask: ArrayLike | None = None,
+        position_ids: ArrayLike | None = None,
+        head_mask: ArrayLike | None = None,
+        inputs_embeds: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> MultipleChoiceModelOutput | tuple:
+    ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
         """Score the choices of every text.
 
         Parameters
         ----------
         labels : (B,) integers in 0..C-1, optional
             The right choice.
-        others
-            As of `ErnieMModel.forward`, with an axis of the choices after the batch: ids, masks
-            and positions (B, C, ...), inputs_embeds (B, C, T, D).
+        input_ids, attention_mask, position_ids, head_mask, inputs_embeds
+            As of `ErnieMModel.forward`, but with an axis of the choices after the batch: ids,
+            masks and positions (B, C, ...), inputs_embeds (B, C, T, D).
+        output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
 
         Returns
         -------
         MultipleChoiceModelOutput, or a tuple with return_dict=False
             logits (B, C); loss where there are labels.
         """
-        arguments, choices = heads.fold_choices(locals())
-        encoded = self._encode(arguments)
+        folded, choices = fold_choices(
+            {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "position_ids": position_ids,
+                "inputs_embeds": inputs_embeds,
+            }
+        )  # (B, C, ...) -> (B·C, ...)
+        encoded = self._encode(
+            **folded,
+            head_mask=head_mask,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
         logits = heads.choice_scores(encoded.pooled, self.weights, choices)  # (B·C, D) -> (B, C)
         loss = None if labels is None else cross_entropy(logits, labels)
         return self._output(

@@ -1,8 +1,7 @@
-"""Names and shapes of a model's tensors; flat names ⇄ nested dict; loading; initialisation."""
+"""Flat names ⇄ nested dict; initialisation; loading, and what did not fit."""
 
 import math
 import re
-import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,54 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import Tensor
+from numpy_erniem.checkpoint.safetensors_file import FLOATS, Tensor
+from numpy_erniem.checks import warn
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.schema import (
+    ENCODER,
+    PREFIX,
+    TOKEN_TABLE,
+    Shapes,
+    intermediate_size_of,
+)
 
-Shapes = dict[str, tuple[int, ...]]
-
-PREFIX = "ernie_m."  # of the encoder's tensors inside a model with a head
-WORDS = "embeddings.word_embeddings.weight"
 DRAWN_AT_MOST = 1 << 24  # weights that may be missing, beside four times those that are there
-CHECKED_AT_LOOKUP = 1 << 26  # a word table of more elements is not read through for NaN
-
-
-def linear_shapes(name: str, outputs: int, inputs: int) -> Shapes:
-    """Weight (out, in) and bias of a linear map."""
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def norm_shapes(name: str, size: int) -> Shapes:
-    """Scale and shift of a layer norm."""
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
-
-
-def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
-    """Every tensor of the encoder by its name in a checkpoint, with its shape."""
-    D, F, P = config.hidden_size, config.intermediate_size, config.max_position_embeddings
-    shapes = {
-        WORDS: (config.vocab_size, D),
-        "embeddings.position_embeddings.weight": (P, D),
-    } | norm_shapes("embeddings.layer_norm", D)
-    for n in range(config.num_hidden_layers):
-        layer = f"encoder.layers.{n}"
-        kept = D - len(config.pruned_heads.get(n, ())) * config.head_dim
-        for projection in ("q_proj", "k_proj", "v_proj"):
-            shapes |= linear_shapes(f"{layer}.self_attn.self_attn.{projection}", kept, D)
-        if config.position_embedding_type != "absolute":
-            table = f"{layer}.self_attn.self_attn.distance_embedding.weight"
-            shapes[table] = (2 * P - 1, config.head_dim)
-        shapes |= linear_shapes(f"{layer}.self_attn.out_proj", D, kept)
-        shapes |= linear_shapes(f"{layer}.linear1", F, D)
-        shapes |= linear_shapes(f"{layer}.linear2", D, F)
-        for norm in ("norm1", "norm2"):
-            shapes |= norm_shapes(f"{layer}.{norm}", D)
-    if pooling:
-        shapes |= linear_shapes("pooler.dense", D, D)
-    return shapes
+CHECKED_AT_LOOKUP = 1 << 26  # a token table of more elements is not read through for NaN
 
 
 def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Flat names to a nested dict; what stands under "layers" becomes a list.
+    """Flat names to a nested dict; the layers under "layers" become a list.
 
     Examples
     --------
@@ -71,7 +39,7 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for folder in folders:
             branch = branch.setdefault(folder, {})
         branch[leaf] = values
-    for part in (tree, tree.get(PREFIX[:-1], {})):
+    for part in (tree, tree.get(ENCODER, {})):
         if "embeddings" in part:
             layers = part.setdefault("encoder", {}).get("layers", {})
             part["encoder"]["layers"] = [layers[str(n)] for n in range(len(layers))]
@@ -79,8 +47,8 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any] | list, prefix: str = "") -> dict[str, np.ndarray]:
-    """A nested dict to flat names, the inverse of `nest`."""
-    flat = {}
+    """A nested dict to flat names, the inverse of `nest`; all names start with `prefix`."""
+    flat: dict[str, np.ndarray] = {}
     items = enumerate(tree) if isinstance(tree, list) else tree.items()
     for key, value in items:
         if isinstance(value, Mapping | list):
@@ -90,13 +58,31 @@ def flatten(tree: Mapping[str, Any] | list, prefix: str = "") -> dict[str, np.nd
     return flat
 
 
+def encoder_weights(weights: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The encoder's part of a model's nested weights; all of them where there is no head."""
+    return weights.get(ENCODER, weights)
+
+
 def initial_tensor(
     name: str, shape: tuple[int, ...], config: ErnieMConfig, seed: int, dtype: Any = np.float32
 ) -> np.ndarray:
     """Draw one tensor: norms are 1 and 0, biases 0, the rest normal with initializer_range.
 
-    The draw depends on seed and name alone, not on what else is drawn. The row of the padding
-    token is zero in the word and the position table, as in upstream.
+    Parameters
+    ----------
+    name : str
+        Of the tensor. The draw depends on seed and name alone, not on what else is drawn; with
+        or without the prefix of the encoder it is the same.
+    shape : tuple of int
+    config : ErnieMConfig
+        For initializer_range, the standard deviation, and pad_token_id: that row is zero in the
+        token and the position table, as in upstream.
+    seed : int
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    read-only array
     """
     if re.search(r"norm\d?\.weight$", name):
         values = np.ones(shape, dtype)
@@ -115,13 +101,22 @@ def initial_tensor(
 
 @dataclass
 class LoadingReport:
-    """What did not fit when tensors were loaded into a model."""
+    """What did not fit when tensors were loaded into a model.
+
+    Attributes
+    ----------
+    missing : list of str
+        Tensors of the model that the checkpoint does not have.
+    unexpected : list of str
+        Tensors of the checkpoint that the model does not have.
+    mismatched : list of (name, shape in the checkpoint, shape in the model)
+    """
 
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, list]:
+    def as_dict(self) -> dict[str, list[Any]]:
         """Upstream's `output_loading_info`: missing_keys, unexpected_keys, mismatched_keys."""
         return {
             "missing_keys": self.missing,
@@ -139,7 +134,7 @@ class LoadingReport:
         if self.unexpected:
             parts.append(f"not used: {', '.join(self.unexpected)}")
         if parts:
-            warnings.warn(f"{source}: tensors {'; tensors '.join(parts)}", stacklevel=4)
+            warn(f"{source}: tensors {'; tensors '.join(parts)}")
 
 
 def match_prefix(names: Iterable[str], expected: Shapes) -> dict[str, str]:
@@ -156,13 +151,11 @@ def match_prefix(names: Iterable[str], expected: Shapes) -> dict[str, str]:
 
 def trust_intermediate_size(config: ErnieMConfig, tensors: Mapping[str, Tensor]) -> None:
     """Correct config.intermediate_size from the weights: published large configs are wrong."""
-    rows = {t.shape[0] for n, t in tensors.items() if n.endswith("linear1.weight") and t.shape}
-    if len(rows) == 1 and rows != {config.intermediate_size}:
-        (found,) = rows
-        warnings.warn(
+    found = intermediate_size_of(tensors)
+    if found is not None and found != config.intermediate_size:
+        warn(
             f"config.json says intermediate_size {config.intermediate_size}, "
-            f"the weights have {found}; {found} is used",
-            stacklevel=4,
+            f"the weights have {found}; {found} is used"
         )
         config.intermediate_size = found
 
@@ -178,6 +171,22 @@ def load_tensors(
     seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], LoadingReport]:
     """Take the expected tensors from a checkpoint; draw at random what it does not have.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        The checkpoint's; nothing is read before it is needed.
+    expected : dict of str to tuple of int
+        Names and shapes of the model's tensors.
+    config : ErnieMConfig
+        For `initial_tensor`.
+    source : path or str
+        What errors and warnings call the checkpoint.
+    dtype : {"float32", "float64"}
+    ignore_mismatched_sizes : bool
+        Draw tensors of another shape at random instead of raising.
+    seed : int
+        Of what is drawn.
 
     Returns
     -------
@@ -217,7 +226,7 @@ def load_tensors(
     for name, shape in expected.items():
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
-        elif found[name].kind in ("F64", "F32", "F16", "BF16"):
+        elif found[name].kind in FLOATS:
             flat[name] = _vectors_copied(found[name].numpy(dtype))
         else:
             raise ValueError(f"{source}: tensor {name} holds {found[name].kind}, not floats")
@@ -227,9 +236,10 @@ def load_tensors(
 
 
 def _vectors_copied(values: np.ndarray) -> np.ndarray:
-    """Matrices as they are; a bias or a norm, which the kernels do not pack, out of the map.
+    """Copy vectors out of the memory map; leave matrices in it.
 
-    To read it there, Linux maps up to 2 MB around it: of weights that are used packed, for good.
+    Reading a vector in place would keep up to 2 MB of neighbouring pages in memory, although the
+    matrices there are only used packed.
     """
     if values.ndim > 1:
         return values
@@ -238,22 +248,10 @@ def _vectors_copied(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
-    """Name the tensors that hold NaN or infinity, reading all but a very large word table."""
-    bad = []
-    for name, values in flat.items():
-        if name.endswith(WORDS) and values.size > CHECKED_AT_LOOKUP:
-            continue
-        if not _are_finite(values):
-            bad.append(name)
-    if bad:
-        warnings.warn(f"{source}: NaN or infinite weights in {', '.join(bad)}", stacklevel=4)
-
-
 def _check_drawn(
     drawn: Iterable[str], expected: Shapes, tensors: Mapping[str, Tensor], source: Any
 ) -> None:
-    """Refuse a config whose sizes are beyond those of its file, before memory is asked for."""
+    """Refuse a config whose sizes are far beyond the file's, before memory is allocated."""
     there = sum(math.prod(tensor.shape) for tensor in tensors.values())
     asked = sum(math.prod(expected[name]) for name in drawn)
     if asked > DRAWN_AT_MOST + 4 * there:
@@ -263,22 +261,33 @@ def _check_drawn(
         )
 
 
+def checked_at_lookup(token_table: np.ndarray) -> bool:
+    """Whether a token table is too large to be read through for NaN when it is loaded."""
+    return token_table.size > CHECKED_AT_LOOKUP
+
+
+def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
+    """Name the tensors that hold NaN or infinity; a very large token table is not read."""
+    bad = [
+        name
+        for name, values in flat.items()
+        if not (name.endswith(TOKEN_TABLE) and checked_at_lookup(values))
+        and not _are_finite(values)
+    ]
+    if bad:
+        warn(f"{source}: NaN or infinite weights in {', '.join(bad)}")
+
+
 def _are_finite(values: np.ndarray) -> bool:
     """Whether none is NaN or infinite."""
     with np.errstate(all="ignore"):  # a sum is quick, and finite for all but very large numbers
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def warn_of_nan_rows(weights: Mapping[str, Any], ids: np.ndarray) -> None:
-    """Name rows that hold NaN or infinity, of those that were looked up in a very large word table.
-
-    Such a table is not read when it is loaded.
-    """
-    words = weights["embeddings"]["word_embeddings"]["weight"]
-    if words.size <= CHECKED_AT_LOOKUP:
-        return
+def warn_of_nan_rows(token_table: np.ndarray, ids: np.ndarray) -> None:
+    """Name the rows that hold NaN or infinity, of those that `ids` look up."""
     rows = np.unique(ids)
-    finite = np.isfinite(words[rows]).all(axis=1)
+    finite = np.isfinite(token_table[rows]).all(axis=1)
     if not finite.all():
         bad = ", ".join(map(str, rows[~finite]))
-        warnings.warn(f"NaN or infinite weights in {WORDS}, row {bad}", stacklevel=5)
+        warn(f"NaN or infinite weights in {TOKEN_TABLE}, row {bad}")

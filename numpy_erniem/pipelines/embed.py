@@ -1,7 +1,6 @@
 """Texts in, one vector per text out."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -11,6 +10,7 @@ import numpy as np
 
 from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.checkpoint.sentence_settings import read_settings
+from numpy_erniem.checks import warn
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
@@ -169,10 +169,9 @@ class Embedder:
                 texts[n], truncation=True, max_length=longest, return_attention_mask=False
             )["input_ids"]
         if too_long:
-            warnings.warn(
+            warn(
                 f"{len(too_long)} of {len(texts)} texts have more than {longest} tokens and were "
-                f"cut at their end, the first of them text {too_long[0]}",
-                stacklevel=3,
+                f"cut at their end, the first of them text {too_long[0]}"
             )
         return ids
 

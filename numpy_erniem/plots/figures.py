@@ -8,70 +8,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from numpy_erniem.plots.fonts import readable
-
-INSTALL = "pictures need matplotlib: pip install 'numpy-erniem[plot]'"
-LARGE, SMALL = 14, 11  # font sizes
-WINDOW = 24  # tokens that can be read along one axis
-GRID_WINDOW = 16  # and along the axis of one of many
-LEAVING_OUT = "…"
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6F6F6F"
-COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
-MARKERS = "os^Dvp*"
-
-
-def _pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
-    return pyplot
-
-
-def _shortened(text: str, width: int = 28) -> str:
-    return text if len(text) <= width else text[: width - 1] + LEAVING_OUT
-
-
-def _labels(axis: Any, labels: Sequence[str], size: float = SMALL, **options: Any) -> None:
-    """Put one label at each position of an x or y axis."""
-    shown, families = readable([_shortened(label) for label in labels])
-    axis.set_ticks(range(len(shown)), shown, family=families, fontsize=size, **options)
-    axis.set_tick_params(length=0)
-
-
-def _upright(labels: Sequence[str]) -> dict[str, Any]:
-    """Options of labels below a plot: turned, unless they are very short."""
-    return {"rotation": 0 if all(len(label) <= 2 for label in labels) else 90}
-
-
-def _square(values: Any, name: str, axes: int = 2) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != axes:
-        raise ValueError(f"{name} has shape {values.shape}, not {axes} axes")
-    return values
-
-
-def _fits(labels: Sequence[str], count: int, what: str) -> None:
-    if len(labels) != count:
-        raise ValueError(f"{len(labels)} labels for {count} {what}; give one for each")
-
-
-def _window(tokens: Sequence[str], start: int, width: int = WINDOW) -> tuple[slice, str]:
-    """The part of the tokens that can be read, and a note if it is not all."""
-    if not 0 <= start < max(1, len(tokens)):
-        raise ValueError(f"start {start} is not one of the {len(tokens)} tokens")
-    part = slice(start, min(start + width, len(tokens)))
-    if part == slice(0, len(tokens)):
-        return part, ""
-    return part, f"tokens {part.start} to {part.stop - 1} of {len(tokens)}"
+from numpy_erniem.plots.drawing import (
+    BLUE,
+    COLOURS,
+    GREY,
+    GRID_WINDOW,
+    LARGE,
+    MARKERS,
+    ORANGE,
+    SMALL,
+    add_colour_scale,
+    add_title,
+    check_labels,
+    checked_array,
+    label_axis,
+    label_rotation,
+    pyplot_module,
+    window,
+)
 
 
 def attention_map(
-    probabilities: Any, tokens: Sequence[str], *, title: str = "", start: int = 0
+    probabilities: ArrayLike, tokens: Sequence[str], *, title: str = "", start: int = 0
 ) -> Any:
-    """Draw which token (row) looks at which (column), for one head.
+    """Draw which token (row) attends to which (column), for one head.
 
     Parameters
     ----------
@@ -85,27 +47,32 @@ def attention_map(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together.
     """
-    pyplot = _pyplot()
-    values = _square(probabilities, "probabilities")
-    _fits(tokens, len(values), "rows of probabilities")
-    part, note = _window(tokens, start)
+    pyplot = pyplot_module()
+    values = checked_array(probabilities, "probabilities")
+    check_labels(tokens, len(values), "rows of probabilities")
+    part, note = window(tokens, start)
     values, tokens = values[part, part], list(tokens)[part]
     size = 3 + 0.32 * len(tokens)
     figure, axes = pyplot.subplots(figsize=(size + 1, size), layout="constrained")
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=max(1e-9, float(values.max())))
-    _labels(axes.xaxis, tokens, **_upright(tokens))
-    _labels(axes.yaxis, tokens)
+    label_axis(axes.xaxis, tokens, **label_rotation(tokens))
+    label_axis(axes.yaxis, tokens)
     axes.set_xlabel("looks at", fontsize=LARGE)
     axes.set_ylabel("token", fontsize=LARGE)
-    _title(axes, title, note)
-    _colour_scale(figure, image, axes, "share of attention")
+    add_title(axes, title, note)
+    add_colour_scale(figure, image, axes, "share of attention")
     pyplot.close(figure)
     return figure
 
 
 def attention_grid(
-    attentions: Sequence[Any], tokens: Sequence[str], *, row: int = 0, start: int = 0
+    attentions: Sequence[ArrayLike], tokens: Sequence[str], *, row: int = 0, start: int = 0
 ) -> Any:
     """Draw every head of every layer: layers from top to bottom, heads from left to right.
 
@@ -122,11 +89,18 @@ def attention_grid(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together.
     """
-    pyplot = _pyplot()
-    layers = [_square(layer, "attentions", 4)[row] for layer in attentions]  # L times (H, T, T)
-    _fits(tokens, layers[0].shape[1], "rows of probabilities")
-    part, note = _window(tokens, start, GRID_WINDOW)
+    pyplot = pyplot_module()
+    layers = [
+        checked_array(layer, "attentions", 4)[row] for layer in attentions
+    ]  # L times (H, T, T)
+    check_labels(tokens, layers[0].shape[1], "rows of probabilities")
+    part, note = window(tokens, start, GRID_WINDOW)
     tokens = list(tokens)[part]
     H = max(len(layer) for layer in layers)
     cell = max(1.2, min(2.6, 15 / H))
@@ -145,15 +119,17 @@ def attention_grid(
                 continue
             axes.imshow(layer[h, part, part], cmap="Blues", vmin=0)
             axes.set_title(f"layer {n}, head {h}", fontsize=SMALL)
-            _labels(axes.xaxis, tokens if n == len(layers) - 1 else [], size, **_upright(tokens))
-            _labels(axes.yaxis, tokens if h == 0 else [], size)
+            label_axis(
+                axes.xaxis, tokens if n == len(layers) - 1 else [], size, **label_rotation(tokens)
+            )
+            label_axis(axes.yaxis, tokens if h == 0 else [], size)
     if note:
         figure.suptitle(note, fontsize=LARGE)
     pyplot.close(figure)
     return figure
 
 
-def similarity(vectors: Any, texts: Sequence[str], *, title: str = "") -> Any:
+def similarity(vectors: ArrayLike, texts: Sequence[str], *, title: str = "") -> Any:
     """Draw the cosine similarity of every text with every other.
 
     Parameters
@@ -166,14 +142,19 @@ def similarity(vectors: Any, texts: Sequence[str], *, title: str = "") -> Any:
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together.
     """
-    pyplot = _pyplot()
-    vectors = _square(vectors, "vectors").astype(np.float64)
-    _fits(texts, len(vectors), "vectors")
-    part, note = _window(texts, 0)
-    vectors, texts = vectors[part], list(texts)[part]
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.maximum(lengths, np.finfo(float).tiny)
+    pyplot = pyplot_module()
+    rows = checked_array(vectors, "vectors").astype(np.float64)
+    check_labels(texts, len(rows), "vectors")
+    part, note = window(texts, 0)
+    rows, texts = rows[part], list(texts)[part]
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / np.maximum(lengths, np.finfo(float).tiny)
     values = unit @ unit.T  # (N, D)·(D, N) -> (N, N)
     size = 4 + 0.5 * len(texts)
     figure, axes = pyplot.subplots(figsize=(size + 1.5, size), layout="constrained")
@@ -183,21 +164,23 @@ def similarity(vectors: Any, texts: Sequence[str], *, title: str = "") -> Any:
         ink = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < 0.45 else "black"
         shown = f"{round(value, 2) + 0.0:.2f}"  # never -0.00
         axes.text(j, i, shown, ha="center", va="center", color=ink, fontsize=SMALL)
-    _labels(axes.xaxis, texts, rotation=40, ha="right", rotation_mode="anchor")
-    _labels(axes.yaxis, texts)
-    _title(axes, title, note.replace("tokens", "texts"))
-    _colour_scale(figure, image, axes, "cosine similarity")
+    label_axis(axes.xaxis, texts, rotation=40, ha="right", rotation_mode="anchor")
+    label_axis(axes.yaxis, texts)
+    add_title(axes, title, note.replace("tokens", "texts"))
+    add_colour_scale(figure, image, axes, "cosine similarity")
     pyplot.close(figure)
     return figure
 
 
-def masks(visible: Mapping[str, Any], tokens: Sequence[str], *, marked: Sequence[int] = ()) -> Any:
-    """Draw masks side by side: a filled square where the row's token sees the column's.
+def masks(
+    by_title: Mapping[str, ArrayLike], tokens: Sequence[str], *, marked: Sequence[int] = ()
+) -> Any:
+    """Draw masks side by side: a filled square where the row's token attends to the column's.
 
     Parameters
     ----------
-    visible : dict of str to (T, T) bool array
-        By the title of its diagram, such as {"TLM": ..., "CAMLM": ...}.
+    by_title : dict of str to (T, T) bool array
+        Masks, by the title of their diagrams, such as {"TLM": ..., "CAMLM": ...}.
     tokens : T strings
     marked : sequence of int
         Tokens drawn in orange: those that a pre-training objective masks.
@@ -205,39 +188,44 @@ def masks(visible: Mapping[str, Any], tokens: Sequence[str], *, marked: Sequence
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        No mask, or one of another size.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_module()
     from matplotlib.colors import ListedColormap
 
-    if not visible:
+    if not by_title:
         raise ValueError("no masks; give at least one, by its title")
-    for title, mask in visible.items():
-        _fits(tokens, len(_square(mask, title)), f"rows of {title}")
-    part, note = _window(tokens, 0)
+    for title, mask in by_title.items():
+        check_labels(tokens, len(checked_array(mask, title)), f"rows of {title}")
+    part, note = window(tokens, 0)
     shown = list(tokens)[part]
-    across = min(3, len(visible))
-    down = -(-len(visible) // across)
+    across = min(3, len(by_title))
+    down = -(-len(by_title) // across)
     cell = 1.8 + 0.27 * len(shown)
     figure, grid = pyplot.subplots(
         down, across, figsize=(cell * across, cell * down), squeeze=False, layout="constrained"
     )
     palette = ListedColormap(["white", BLUE, ORANGE])
     of_marked = np.isin(np.arange(len(tokens)), list(marked))
-    for axes in grid.flat[len(visible) :]:
+    for axes in grid.flat[len(by_title) :]:
         axes.set_axis_off()
-    for axes, (title, mask) in zip(grid.flat, visible.items(), strict=False):
+    for axes, (title, mask) in zip(grid.flat, by_title.items(), strict=False):
         kind = np.where(np.asarray(mask, bool), 1 + of_marked[:, None], 0)[part, part]
         axes.imshow(kind, cmap=palette, vmin=0, vmax=2)
         axes.set_xticks(np.arange(len(shown) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(shown) + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="#BBBBBB", linewidth=0.8)
         axes.tick_params(which="minor", length=0)
-        _labels(axes.xaxis, shown, **_upright(shown))
-        _labels(axes.yaxis, shown)
+        label_axis(axes.xaxis, shown, **label_rotation(shown))
+        label_axis(axes.yaxis, shown)
         for n, label in enumerate(axes.get_yticklabels()):
             if of_marked[part][n]:
                 label.set_fontweight("bold")
-        _title(axes, title, note)
+        add_title(axes, title, note)
     figure.supylabel("this token", fontsize=LARGE)
     figure.supxlabel("sees this one", fontsize=LARGE)
     pyplot.close(figure)
@@ -262,18 +250,26 @@ def roofline(
     bandwidth : float
         GB/s of memory.
     title : str
+        Above the plot.
 
     Returns
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    ValueError
+        No point, or a number that is not positive.
+
     References
     ----------
     Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_module()
     if not points or min(min(point) for point in points.values()) <= 0 or peak * bandwidth <= 0:
-        raise ValueError("points, peak and bandwidth must be positive numbers, and one point there")
+        raise ValueError(
+            "points, peak and bandwidth must be positive numbers; give a point or more"
+        )
     x, y = (np.array(column, float) for column in zip(*points.values(), strict=True))
     ridge = peak / bandwidth
     low, high = min(x.min(), ridge) / 4, max(x.max(), ridge) * 4
@@ -295,19 +291,6 @@ def roofline(
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.legend(fontsize=SMALL, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    _title(axes, title, "")
+    add_title(axes, title, "")
     pyplot.close(figure)
     return figure
-
-
-def _colour_scale(figure: Any, image: Any, axes: Any, name: str) -> None:
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label(name, fontsize=LARGE)
-    bar.ax.tick_params(labelsize=SMALL)
-
-
-def _title(axes: Any, title: str, note: str) -> None:
-    shown, families = readable([title])
-    text = "\n".join(part for part in (*shown, note) if part)
-    if text:
-        axes.set_title(text, fontsize=LARGE, family=families)

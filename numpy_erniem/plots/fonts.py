@@ -1,8 +1,9 @@
 """Fonts for labels in any script, of those that are installed. Needs matplotlib."""
 
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
+
+from numpy_erniem.checks import warn
 
 MISSING = "□"  # stands for a character that no font has
 # Families that may be there, the best first: Linux, macOS, Windows.
@@ -50,7 +51,7 @@ def _script(char: str) -> tuple[str, str]:
 def _tell(message: str) -> None:
     if message not in _told:
         _told.add(message)
-        warnings.warn(message, stacklevel=5)
+        warn(message)
 
 
 def readable(labels: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -23,7 +23,7 @@ from numpy_erniem.models import (
     ErnieMForSequenceClassification,
     ErnieMForTokenClassification,
 )
-from numpy_erniem.models.weights import PREFIX
+from numpy_erniem.models.schema import ENCODER
 from numpy_erniem.ops import softmax
 from numpy_erniem.training.gradients import dropout, linear
 from numpy_erniem.training.layers import pooler
@@ -33,7 +33,6 @@ from numpy_erniem.training.words import word_loss
 Weights = Mapping[str, Any]
 Graded = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights
 Head = Callable[..., Graded]
-ENCODER = PREFIX[:-1]
 
 
 def mse_slope(scores: np.ndarray, targets: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy_erniem import heads
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.models.weights import PREFIX
+from numpy_erniem.models.weights import encoder_weights
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training import objectives
 from numpy_erniem.training.batches import Batches
@@ -225,7 +225,7 @@ def predict(
     inputs = prepare_inputs(
         model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
     )
-    encoder = model.weights[PREFIX[:-1]]
+    encoder = encoder_weights(model.weights)
     x, _ = encode(inputs, encoder, model.config, recompute=True, threads=threads)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
     scores = heads.lm_logits(

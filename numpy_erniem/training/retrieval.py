@@ -12,7 +12,7 @@ from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.weights import PREFIX
+from numpy_erniem.models.weights import encoder_weights
 from numpy_erniem.training.batches import pad
 from numpy_erniem.training.heads import Graded, cross_entropy_slope, label
 from numpy_erniem.training.layers import encode
@@ -104,7 +104,7 @@ def embed(model: ErnieMPreTrainedModel, rows: Sequence[Ids]) -> np.ndarray:
         chosen = order[at : at + max(1, BATCH_TOKENS // len(rows[order[-1]]))]
         ids = pad([rows[n] for n in chosen], padding)
         inputs = prepare_inputs(model.config, model.dtype, ids)
-        x, _ = encode(inputs, model.weights.get(PREFIX[:-1], model.weights), model.config)
+        x, _ = encode(inputs, encoder_weights(model.weights), model.config)
         vectors[chosen] = unit_rows(mean_pool(x, ids != padding)[0])[0]
         at += len(chosen)
     return vectors

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.heads import fold_choices
 from numpy_erniem.models import ErnieMForMultipleChoice
-from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.models.pretrained import ENCODER_ARGUMENTS, ErnieMPreTrainedModel
-from numpy_erniem.models.weights import PREFIX, flatten, nest
+from numpy_erniem.models.inputs import ENCODER_ARGUMENTS, fold_choices, prepare_inputs
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.schema import ENCODER
+from numpy_erniem.models.weights import encoder_weights, flatten, nest
 from numpy_erniem.training.heads import HEADS, Head
 from numpy_erniem.training.layers import encode
 from numpy_erniem.training.trees import Gradients, add
@@ -89,18 +89,16 @@ def value_and_grad(
             raise ValueError(f"{name} has no place in training; leave it out of the batch")
     arguments = dict(batch)
     if isinstance(model, ErnieMForMultipleChoice):
-        for name in ("input_ids", "inputs_embeds", "attention_mask", "position_ids"):
-            arguments.setdefault(name, None)
         arguments, _ = fold_choices(arguments)
     chosen = {n: arguments.pop(n) for n in ENCODER_ARGUMENTS if n in arguments}
     inputs = prepare_inputs(model.config, model.dtype, **chosen)
-    encoder = model.weights.get(PREFIX[:-1], model.weights)
+    encoder = encoder_weights(model.weights)
     x, backward = encode(
         inputs, encoder, model.config, rng, recompute=recompute, threads=threads
     )  # (B, T) -> (B, T, D)
     labels = {**arguments, "threads": threads}
     loss, dx, dhead = head(x, model.weights, model.config, labels, rng)
     dencoder = backward(dx)
-    if PREFIX[:-1] in model.weights:
-        dencoder = {PREFIX[:-1]: dencoder}
+    if ENCODER in model.weights:
+        dencoder = {ENCODER: dencoder}
     return float(loss), add(dhead, dencoder) if dhead else dencoder

@@ -59,7 +59,7 @@ def redrawn(model, seed=5):
         if value.ndim == 1:
             flat[name] = value + np.float32(0.3) * rng.standard_normal(value.shape, np.float32)
             flat[name].flags.writeable = False
-    model._settle(model.config, flat, model.dtype)
+    model._set_weights(flat)
     return model
 
 

@@ -85,7 +85,7 @@ WRONG_FOR_ALL = {
     "no input": ({"input_ids": None}, "give input_ids or inputs_embeds"),
     "id too large": ({"input_ids": IDS + 90}, r"is 99, not in 0\.\.98 \(vocab_size"),
     "mask of another length": ({"attention_mask": np.ones((B, T + 1))}, r"shape \(2, 8\), not one"),
-    "mask of twos": ({"attention_mask": np.full((B, T), 2)}, "1 for tokens that are seen"),
+    "mask of twos": ({"attention_mask": np.full((B, T), 2)}, "1 for tokens that may be attended"),
     "position too large": ({"position_ids": IDS + 9}, "max_position_embeddings - 2"),
     "head mask of no shape": ({"head_mask": np.ones((L, H + 1))}, r"head_mask has shape \(2, 4\)"),
 }
@@ -173,6 +173,8 @@ def test_vectors_without_a_mask_hide_nothing(head, rng, close):
 def test_all_tokens_ignored_is_zero_with_a_warning(rng):
     """Upstream: NaN."""
     head = BY_NAME["TokenClassification"]
-    with pytest.warns(UserWarning, match="all labels are -100, which are ignored: loss 0"):
+    with pytest.warns(
+        UserWarning, match="all labels are -100, the value that is ignored; the loss is 0"
+    ):
         output = head.make()(**head.inputs(rng), labels=np.full((B, T), -100))
     assert output.loss == 0

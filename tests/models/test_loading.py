@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import numpy_erniem
+import numpy_erniem.checkpoint.folder as folder_module
 from numpy_erniem import (
     ErnieMConfig,
     ErnieMForMaskedLM,
@@ -153,6 +154,67 @@ class TestLoading:
             BY_NAME["QuestionAnswering"].make(num_labels=5)
 
 
+class TestOpening:
+    """A checkpoint's config is read once, and so are the headers of its files."""
+
+    @pytest.fixture
+    def opened(self, monkeypatch):
+        """Names of the files that were opened."""
+        seen = []
+        original = folder_module.read_json
+
+        def read_json(path):
+            seen.append(path.name)
+            return original(path)
+
+        def reader(form):
+            def read(path):
+                seen.append(path.name)
+                return form.read(path)
+
+            return form._replace(read=read)
+
+        monkeypatch.setattr(folder_module, "read_json", read_json)
+        forms = tuple(map(reader, folder_module.FORMATS))
+        monkeypatch.setattr(folder_module, "FORMATS", forms)
+        return seen
+
+    def test_load_opens_every_file_once(self, folder, opened):
+        numpy_erniem.load(folder)
+        assert sorted(opened) == ["config.json", "model.safetensors"]
+
+    def test_load_opens_every_shard_once(self, tmp_path, opened):
+        CLASSIFIER.make().save_pretrained(tmp_path, max_shard_size="10KB")
+        numpy_erniem.load(tmp_path)
+        assert sorted(opened) == sorted({*opened})
+        assert len(opened) > 3
+
+    def test_from_pretrained_opens_every_file_once(self, folder, opened):
+        ErnieMForSequenceClassification.from_pretrained(folder)
+        assert sorted(opened) == ["config.json", "model.safetensors"]
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_where_it_is_found_is_passed_on(self, load, folder, monkeypatch):
+        seen = {}
+
+        def resolve_folder(name, **options):
+            seen.update(options, name=name)
+            return folder
+
+        monkeypatch.setattr("numpy_erniem.models.loading.resolve_folder", resolve_folder)
+        options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
+        load("owner/model", **options)
+        assert seen == {**options, "name": "owner/model"}
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_a_given_config_replaces_the_file(self, load, folder, opened):
+        config = ErnieMConfig.from_pretrained(folder)
+        (folder / "config.json").unlink()
+        opened.clear()
+        assert type(load(folder, config=config)) is ErnieMForSequenceClassification
+        assert opened == ["model.safetensors"]
+
+
 class TestLoad:
     def test_the_architecture_picks_the_class(self, head, tmp_path):
         head.make().save_pretrained(tmp_path)
@@ -193,6 +255,11 @@ class TestLoad:
         assert info["missing_keys"] == []
         assert model.config.problem_type == "regression"
         assert model.dtype == "float64"
+
+    def test_the_name_of_a_checkpoint_is_called_model(self, folder):
+        assert type(numpy_erniem.load(model=folder)) is ErnieMForSequenceClassification
+        assert ErnieMForSequenceClassification.from_pretrained(model=folder).config.num_labels == 5
+        assert ErnieMConfig.from_pretrained(model=folder).num_labels == 5
 
     def test_no_folder(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="nowhere"):

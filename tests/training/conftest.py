@@ -20,7 +20,8 @@ def dense(gradients):
 def in_dtype(model, dtype):
     """The model with its weights in another precision."""
     flat = {k: v.astype(dtype) for k, v in flatten(model.weights).items()}
-    model._settle(model.config, flat, np.dtype(dtype))
+    model.dtype = np.dtype(dtype)
+    model._set_weights(flat)
     return model
 
 

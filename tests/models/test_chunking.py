@@ -1,4 +1,4 @@
-"""A large batch in parts: the same results, in less memory."""
+"""A large batch in chunks: the same results, in less memory."""
 
 import tracemalloc
 
@@ -11,7 +11,7 @@ from numpy_erniem import (
     ErnieMModel,
     use_backend,
 )
-from numpy_erniem.models import chunking as parts
+from numpy_erniem.models import chunking
 
 B, T, H, L = 5, 6, 3, 2
 SIZES = {"hidden_size": 12, "num_attention_heads": H, "num_hidden_layers": L}
@@ -24,15 +24,15 @@ def model():
 
 @pytest.fixture
 def batch_sizes(monkeypatch):
-    """The batch of every forward pass; parts are of two texts at most."""
-    seen, encode = [], parts.encode
+    """The batch of every forward pass; a chunk has two texts at most."""
+    seen, encode = [], chunking.encode
 
     def watched(inputs, w, config):
         seen.append(len(inputs.inputs_embeds if inputs.input_ids is None else inputs.input_ids))
         return encode(inputs, w, config)
 
-    monkeypatch.setattr(parts, "encode", watched)
-    monkeypatch.setattr(parts, "WIDEST", 2 * T * 16)
+    monkeypatch.setattr(chunking, "encode", watched)
+    monkeypatch.setattr(chunking, "CHUNK_SIZE", 2 * T * 16)
     return seen
 
 
@@ -60,12 +60,14 @@ NAMES = list(options(np.random.default_rng(0), ErnieMModel(ErnieMConfig(vocab_si
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parts_are_as_the_whole(name, model, rng, close, backend, batch_sizes, monkeypatch):
+def test_chunks_give_what_the_whole_batch_gives(
+    name, model, rng, close, backend, batch_sizes, monkeypatch
+):
     arguments = options(rng, model)[name]
     batch_sizes.clear()
     got = model(**arguments, use_cache=False)
     assert batch_sizes == [2, 2, 1]
-    monkeypatch.setattr(parts, "WIDEST", 1 << 20)
+    monkeypatch.setattr(chunking, "CHUNK_SIZE", 1 << 20)
     want = model(**arguments, use_cache=False)
     assert batch_sizes == [2, 2, 1, 5]
     # C adds positions to the vectors of one text, NumPy to those of several: not the same bits
@@ -74,14 +76,14 @@ def test_parts_are_as_the_whole(name, model, rng, close, backend, batch_sizes, m
     close(got.pooler_output, want.pooler_output, tolerance)
 
 
-def test_parts_are_of_about_one_size(model, rng, batch_sizes, monkeypatch):
-    monkeypatch.setattr(parts, "WIDEST", 4 * T * 16)
+def test_chunks_are_of_about_one_size(model, rng, batch_sizes, monkeypatch):
+    monkeypatch.setattr(chunking, "CHUNK_SIZE", 4 * T * 16)
     model(rng.integers(3, 99, (B, T)))
     assert batch_sizes == [3, 2], "not four texts and one"
 
 
 def test_a_text_is_never_cut(model, rng, batch_sizes, monkeypatch):
-    monkeypatch.setattr(parts, "WIDEST", 1)
+    monkeypatch.setattr(chunking, "CHUNK_SIZE", 1)
     assert model(rng.integers(3, 99, (B, T))).last_hidden_state.shape == (B, T, 12)
     assert batch_sizes == [1] * B
 
@@ -122,8 +124,8 @@ def test_memory_grows_by_the_result_alone(rng):
         result = model(ids).last_hidden_state
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return peak - 2 * result.nbytes  # the parts, and what they are joined to
+        return peak - 2 * result.nbytes  # the chunks, and what they are joined to
 
     with use_backend("numpy"):
-        texts = parts.WIDEST // (4096 * 64)
+        texts = chunking.CHUNK_SIZE // (4096 * 64)
         assert peak_without_result(4 * texts) < 1.2 * peak_without_result(texts)

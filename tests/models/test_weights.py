@@ -7,17 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.safetensors_file import mapping_of
-from numpy_erniem.models.weights import (
-    WORDS,
-    encoder_shapes,
-    flatten,
-    initial_tensor,
-    load_tensors,
-    nest,
-)
+from numpy_erniem.models.schema import TOKEN_TABLE, encoder_shapes
+from numpy_erniem.models.weights import flatten, initial_tensor, load_tensors, nest
 from tests.oracles import SMALL, our_model, upstream_model
 
 
@@ -111,14 +105,14 @@ def test_base_model_reads_a_head_checkpoint_and_back(tmp_path, rng):
         model, info = ErnieMModel.from_pretrained(tmp_path, output_loading_info=True)
     assert info["unexpected_keys"] == ["classifier.weight"]
     assert info["missing_keys"] == []
-    np.testing.assert_array_equal(flatten(model.weights)[WORDS], flat[WORDS])
+    np.testing.assert_array_equal(flatten(model.weights)[TOKEN_TABLE], flat[TOKEN_TABLE])
 
     write_folder(tmp_path, flat)
     expected = {"ernie_m." + n: s for n, s in encoder_shapes(ErnieMConfig(**SMALL)).items()}
     got, report = load_tensors(read_folder(tmp_path), expected, ErnieMConfig(**SMALL))
     assert not report.missing
     assert not report.unexpected
-    np.testing.assert_array_equal(got["ernie_m." + WORDS], flat[WORDS])
+    np.testing.assert_array_equal(got["ernie_m." + TOKEN_TABLE], flat[TOKEN_TABLE])
 
 
 def test_missing_tensors_are_named_once_and_drawn(folder):
@@ -132,16 +126,18 @@ def test_missing_tensors_are_named_once_and_drawn(folder):
 
 
 def test_mismatched_tensors_are_an_error_with_both_shapes(folder):
-    with pytest.raises(ValueError, match=rf"{WORDS}: \(99, 12\) in the file, \(98, 12\) here"):
+    with pytest.raises(
+        ValueError, match=rf"{TOKEN_TABLE}: \(99, 12\) in the file, \(98, 12\) here"
+    ):
         ErnieMModel.from_pretrained(folder, vocab_size=98)
 
 
 def test_mismatched_tensors_are_drawn_when_told_so(folder):
-    with pytest.warns(UserWarning, match=f"drawn at random.*{WORDS}"):
+    with pytest.warns(UserWarning, match=f"drawn at random.*{TOKEN_TABLE}"):
         model, info = ErnieMModel.from_pretrained(
             folder, vocab_size=98, ignore_mismatched_sizes=True, output_loading_info=True
         )
-    assert info["mismatched_keys"] == [(WORDS, (99, 12), (98, 12))]
+    assert info["mismatched_keys"] == [(TOKEN_TABLE, (99, 12), (98, 12))]
     assert model.weights["embeddings"]["word_embeddings"]["weight"].shape == (98, 12)
 
 
@@ -164,18 +160,61 @@ def test_weights_that_are_no_numbers_are_named(value, folder):
         ErnieMModel.from_pretrained(folder)
 
 
-def test_nan_in_a_word_row_of_a_large_table_is_named_when_looked_up(folder, monkeypatch):
-    def spoil(flat):
-        flat[WORDS][5, 2] = np.nan
+class TestNanInALargeTable:
+    """A token table above a limit is not read when it is loaded; its rows are checked in use."""
 
-    rewrite(folder, spoil)
-    monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = ErnieMModel.from_pretrained(folder)
-        model([[3, 4]])
-    with pytest.warns(UserWarning, match=r"NaN.*embeddings\.word_embeddings\.weight.*row 5"):
+    @pytest.fixture
+    def folder(self, folder):
+        def spoil(flat):
+            flat[TOKEN_TABLE][5, 2] = np.nan
+
+        rewrite(folder, spoil)
+        return folder
+
+    @pytest.fixture
+    def large(self, monkeypatch):
+        monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
+
+    @pytest.mark.usefixtures("large")
+    def test_a_row_is_named_when_it_is_looked_up(self, folder, backend):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = ErnieMModel.from_pretrained(folder)
+            model([[3, 4]])
+        with pytest.warns(UserWarning, match=r"NaN.*embeddings\.word_embeddings\.weight.*row 5"):
+            model([[3, 5]])
+
+    @pytest.mark.usefixtures("large")
+    def test_a_row_of_a_head_is_named(self, folder):
+        with pytest.warns(UserWarning, match="drawn at random"):
+            model = ErnieMForMaskedLM.from_pretrained(folder)
+        with pytest.warns(UserWarning, match=r"NaN.*row 5"):
+            model([[3, 5]])
+
+    def test_the_size_is_tested_once(self, folder, monkeypatch):
+        with pytest.warns(UserWarning, match=r"NaN or infinite weights in .*word_embeddings"):
+            model = ErnieMModel.from_pretrained(folder)
+        monkeypatch.setattr("numpy_erniem.models.weights.CHECKED_AT_LOOKUP", 10)
+        model([[3, 5]])  # a warning would be an error
+
+    def test_results_over_a_small_table_are_not_looked_at(self, monkeypatch):
+        model = our_model()
+
+        def refuse(*args, **kwargs):
+            raise AssertionError("the results were looked at")
+
+        monkeypatch.setattr(np, "isfinite", refuse)
+        monkeypatch.setattr("numpy_erniem.models.network.warn_of_nan_rows", refuse)
         model([[3, 5]])
+
+    @pytest.mark.usefixtures("large")
+    def test_a_table_that_is_put_in_is_checked_too(self):
+        model = our_model()
+        table = model.get_input_embeddings().copy()
+        table[7] = np.inf
+        model.set_input_embeddings(table)
+        with pytest.warns(UserWarning, match="row 7"), np.errstate(all="ignore"):
+            model([[3, 7]])
 
 
 def test_large_but_finite_weights_raise_no_warning(folder):
@@ -217,7 +256,7 @@ def test_a_folder_that_is_none_is_named(tmp_path):
 
 def test_initial_weights_have_the_distribution_of_upstream():
     config = ErnieMConfig(vocab_size=5000, hidden_size=64, num_attention_heads=2)
-    words = initial_tensor(WORDS, (5000, 64), config, 0)
+    words = initial_tensor(TOKEN_TABLE, (5000, 64), config, 0)
     assert abs(float(words[2:].mean())) < 2e-4
     assert float(words[2:].std()) == pytest.approx(0.02, rel=0.01)
     assert not words[1].any()
@@ -240,7 +279,7 @@ def test_initial_weights_depend_on_seed_and_name_alone():
 
 def test_a_model_without_padding_token_zeroes_no_row():
     config = ErnieMConfig(**{**SMALL, "pad_token_id": None})
-    assert initial_tensor(WORDS, (99, 12), config, 0).any(axis=1).all()
+    assert initial_tensor(TOKEN_TABLE, (99, 12), config, 0).any(axis=1).all()
 
 
 def test_num_parameters_equals_upstream(tmp_path):

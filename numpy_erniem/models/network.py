@@ -1,0 +1,170 @@
+"""A model that runs: config, weights, and the path of the arguments of a forward pass."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from numpy_erniem.checks import nearest
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.encoder import Encoded
+from numpy_erniem.models.chunking import encode_chunked
+from numpy_erniem.models.inputs import PastKeyValues, prepare_inputs
+from numpy_erniem.models.outputs import ModelOutput
+from numpy_erniem.models.schema import BASE_MODEL, PREFIX, SCHEMAS, Shapes, encoder_shapes
+from numpy_erniem.models.weights import (
+    checked_at_lookup,
+    encoder_weights,
+    initial_tensor,
+    nest,
+    warn_of_nan_rows,
+)
+
+MODEL_DTYPES = ("float32", "float64")
+Output = TypeVar("Output", bound=ModelOutput)
+
+
+class Network(Generic[Output]):
+    """What every model needs to run: a config, a nested dict of read-only weights, `forward`.
+
+    Attributes
+    ----------
+    config : ErnieMConfig
+    weights : nested dict of arrays
+        By the names in a checkpoint, cut at the dots.
+    dtype : numpy.dtype
+    schema : Schema
+        Which tensors the class has.
+    pooling : bool
+        Whether there is a vector per text from a pooler.
+    """
+
+    schema = SCHEMAS[BASE_MODEL]
+    pooling = schema.pooler
+    _forward_arguments: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _, *names = inspect.signature(cls.forward).parameters  # once, when a class is made
+        cls._forward_arguments = tuple(names)
+
+    def __init__(
+        self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike = "float32"
+    ) -> None:
+        self.dtype = checked_dtype(dtype)
+        self.config = copy.deepcopy(config)
+        shapes = self.expected_shapes(config)
+        self._set_weights(
+            {name: initial_tensor(name, s, config, seed, self.dtype) for name, s in shapes.items()}
+        )
+
+    def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
+        self.weights = nest(flat)
+        self._checks_rows = checked_at_lookup(self.get_input_embeddings())
+
+    def expected_shapes(self, config: ErnieMConfig) -> Shapes:
+        """Names and shapes of the model's tensors; with a head, the encoder's have a prefix."""
+        encoder, head = encoder_shapes(config, self.pooling), self.head_shapes(config)
+        return {PREFIX + n: s for n, s in encoder.items()} | head if head else encoder
+
+    def head_shapes(self, config: ErnieMConfig) -> Shapes:
+        """Names and shapes of the head's tensors, of which `ErnieMModel` has none."""
+        return self.schema.head(config)
+
+    def get_input_embeddings(self) -> np.ndarray:
+        """The token table, a read-only (V, D) array; in upstream a module that holds it."""
+        table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
+        return table
+
+    def forward(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
+        """Defined by each model."""
+        raise TypeError(f"{type(self).__name__} has no forward pass; use one of its subclasses")
+
+    @overload
+    def __call__(
+        self, *args: Any, return_dict: Literal[False], **kwargs: Any
+    ) -> tuple[Any, ...]: ...
+
+    @overload
+    def __call__(
+        self, *args: Any, return_dict: Literal[True] | None = None, **kwargs: Any
+    ) -> Output: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
+        """Run `forward`; an argument that it does not have is a TypeError that helps."""
+        for name in kwargs:
+            if name == "token_type_ids":
+                raise TypeError("token_type_ids: ERNIE-M has no token types; leave them out")
+            if name not in self._forward_arguments:
+                known = list(self._forward_arguments)
+                raise TypeError(f"unknown argument {name!r}{nearest(name, known)}")
+        return self.forward(*args, **kwargs)
+
+    def _encode(
+        self,
+        *,
+        input_ids: ArrayLike | None,
+        position_ids: ArrayLike | None,
+        attention_mask: ArrayLike | None,
+        head_mask: ArrayLike | None,
+        inputs_embeds: ArrayLike | None,
+        past_key_values: PastKeyValues | None = None,
+        use_cache: bool | None = False,
+        output_hidden_states: bool | None,
+        output_attentions: bool | None,
+    ) -> Encoded:
+        """Check the arguments of a forward pass, and run the encoder on them."""
+        inputs = prepare_inputs(
+            self.config,
+            self.dtype,
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
+        encoded = encode_chunked(inputs, self._encoder_weights, self.config)
+        if self._checks_rows and inputs.input_ids is not None:
+            firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
+            if not np.isfinite(firsts).all():
+                warn_of_nan_rows(self.get_input_embeddings(), inputs.input_ids)
+        return encoded
+
+    @property
+    def _encoder_weights(self) -> Mapping[str, Any]:
+        return encoder_weights(self.weights)
+
+    def _output(
+        self,
+        kind: type[Output],
+        encoded: Encoded,
+        return_dict: bool | None,
+        **results: Any,
+    ) -> Output | tuple[Any, ...]:
+        """The results and what the encoder was asked to keep, named or as a tuple."""
+        kept = {
+            "past_key_values": encoded.key_values,
+            "hidden_states": encoded.hidden_states,
+            "attentions": encoded.attentions,
+        }
+        output = kind(**results, **{name: tuple(value) for name, value in kept.items() if value})
+        named = self.config.return_dict if return_dict is None else return_dict
+        return output if named else output.to_tuple()
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype:
+    """A dtype that a model may have; ValueError for another one."""
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = None
+    if checked is None or checked.name not in MODEL_DTYPES:
+        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
+    return checked

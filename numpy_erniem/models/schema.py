@@ -1,0 +1,168 @@
+"""Which tensors a model has: names, shapes, and what other libraries call them.
+
+Everything that depends on a model's class is in one table, `SCHEMAS`. Needs a config alone: no
+weights, no model.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from numpy_erniem.config import ErnieMConfig
+
+Shapes = dict[str, tuple[int, ...]]
+
+ENCODER = "ernie_m"  # where a model with a head keeps the encoder
+PREFIX = f"{ENCODER}."  # so the names of the encoder's tensors start there
+TOKEN_TABLE = "embeddings.word_embeddings.weight"
+POSITION_TABLE = "embeddings.position_embeddings.weight"
+BASE_MODEL = "ErnieMModel"
+
+
+def linear_shapes(name: str, outputs: int, inputs: int) -> Shapes:
+    """Weight (out, in) and bias of a linear map.
+
+    Parameters
+    ----------
+    name : str
+        Of the map, such as "classifier".
+    outputs, inputs : int
+
+    Returns
+    -------
+    dict of str to tuple of int
+    """
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def norm_shapes(name: str, size: int) -> Shapes:
+    """Scale and shift of a layer norm."""
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
+def encoder_shapes(config: ErnieMConfig, pooling: bool = True) -> Shapes:
+    """Every tensor of the encoder by its name in a checkpoint, with its shape."""
+    D, F, R = config.hidden_size, config.intermediate_size, config.max_position_embeddings
+    shapes: Shapes = {TOKEN_TABLE: (config.vocab_size, D), POSITION_TABLE: (R, D)}
+    shapes |= norm_shapes("embeddings.layer_norm", D)
+    for n in range(config.num_hidden_layers):
+        layer = f"encoder.layers.{n}"
+        kept = D - len(config.pruned_heads.get(n, ())) * config.head_dim
+        for projection in ("q_proj", "k_proj", "v_proj"):
+            shapes |= linear_shapes(f"{layer}.self_attn.self_attn.{projection}", kept, D)
+        if config.position_embedding_type != "absolute":
+            table = f"{layer}.self_attn.self_attn.distance_embedding.weight"
+            shapes[table] = (2 * R - 1, config.head_dim)
+        shapes |= linear_shapes(f"{layer}.self_attn.out_proj", D, kept)
+        shapes |= linear_shapes(f"{layer}.linear1", F, D)
+        shapes |= linear_shapes(f"{layer}.linear2", D, F)
+        for norm in ("norm1", "norm2"):
+            shapes |= norm_shapes(f"{layer}.{norm}", D)
+    if pooling:
+        shapes |= linear_shapes("pooler.dense", D, D)
+    return shapes
+
+
+class Schema(NamedTuple):
+    """What the class of a model says about its tensors.
+
+    Attributes
+    ----------
+    name : str
+        Of the class.
+    pooler : bool
+        Whether the encoder has a pooler.
+    head : function
+        Config to names and shapes of the head's tensors; ValueError for a config that does not
+        fit the head.
+    xlm_roberta : dict of str to str
+        Names of the head's layers in models of the XLM-RoBERTa family, and here.
+    """
+
+    name: str
+    pooler: bool
+    head: Callable[[ErnieMConfig], Shapes]
+    xlm_roberta: Mapping[str, str] = {}
+
+
+def _no_head(config: ErnieMConfig) -> Shapes:
+    return {}
+
+
+def _classifier(config: ErnieMConfig) -> Shapes:
+    return linear_shapes("classifier", config.num_labels, config.hidden_size)
+
+
+def _choice(config: ErnieMConfig) -> Shapes:
+    return linear_shapes("classifier", 1, config.hidden_size)
+
+
+def _answer(config: ErnieMConfig) -> Shapes:
+    if config.num_labels != 2:
+        raise ValueError(
+            f"num_labels {config.num_labels} is not 2: question answering scores start and "
+            "end; pass num_labels=2"
+        )
+    return linear_shapes("qa_outputs", 2, config.hidden_size)
+
+
+def _extraction(config: ErnieMConfig) -> Shapes:
+    D = config.hidden_size
+    return linear_shapes("linear_start", 1, D) | linear_shapes("linear_end", 1, D)
+
+
+def _masked_lm(config: ErnieMConfig) -> Shapes:
+    """All but the token table, which the head shares with the encoder."""
+    D = config.hidden_size
+    dense, norm = linear_shapes("lm_head.dense", D, D), norm_shapes("lm_head.layer_norm", D)
+    return dense | norm | {"lm_head.bias": (config.vocab_size,)}
+
+
+_CLASSIFIER = {"classifier": "classifier"}
+# RoBERTa has its pooler inside the head.
+_POOLED_CLASSIFIER = {
+    "classifier.dense": f"{PREFIX}pooler.dense",
+    "classifier.out_proj": "classifier",
+    "classifier": "classifier",
+}
+_LM_HEAD = {name: name for name in ("lm_head", "lm_head.dense", "lm_head.layer_norm")}
+
+SCHEMAS = {
+    schema.name: schema
+    for schema in (
+        Schema(BASE_MODEL, True, _no_head),
+        Schema("ErnieMForSequenceClassification", True, _classifier, _POOLED_CLASSIFIER),
+        Schema("ErnieMForMultipleChoice", True, _choice, _CLASSIFIER),
+        Schema("ErnieMForTokenClassification", False, _classifier, _CLASSIFIER),
+        Schema("ErnieMForQuestionAnswering", False, _answer, {"qa_outputs": "qa_outputs"}),
+        Schema("ErnieMForInformationExtraction", True, _extraction),
+        Schema("ErnieMForMaskedLM", False, _masked_lm, _LM_HEAD),
+    )
+}
+PADDLE_CLASSES = {"UIEM": "ErnieMForInformationExtraction"}  # PaddleNLP's names of classes
+# The first parts of the names of all heads' tensors.
+HEAD_PARTS = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_head.")
+
+
+def schema_of(architecture: str) -> Schema | None:
+    """The schema of a class by our name or PaddleNLP's; None for another class."""
+    return SCHEMAS.get(PADDLE_CLASSES.get(architecture, architecture))
+
+
+def xlm_roberta_heads() -> dict[str, str]:
+    """Layers of all heads: their names in models of the XLM-RoBERTa family, and here."""
+    return {theirs: ours for s in SCHEMAS.values() for theirs, ours in s.xlm_roberta.items()}
+
+
+def intermediate_size_of(tensors: Mapping[str, Any]) -> int | None:
+    """The feed-forward width F that the weights have; published configs may have another.
+
+    Parameters
+    ----------
+    tensors : dict of str to array, or to anything with a `shape`
+
+    Returns
+    -------
+    int, or None where there is no feed-forward layer or where layers differ
+    """
+    sizes = {t.shape[0] for n, t in tensors.items() if n.endswith("linear1.weight") and t.shape}
+    return sizes.pop() if len(sizes) == 1 else None

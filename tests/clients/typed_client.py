@@ -1,0 +1,125 @@
+"""A program of somebody who uses the package and checks types: every public name, as documented.
+
+`test_typed_client.py` runs mypy and pyright on it, and then the program itself.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import numpy_erniem as erniem
+from numpy_erniem import (
+    AddedToken,
+    BaseModelOutput,
+    BatchEncoding,
+    Embedder,
+    ErnieMConfig,
+    ErnieMForInformationExtraction,
+    ErnieMForMaskedLM,
+    ErnieMForMultipleChoice,
+    ErnieMForQuestionAnswering,
+    ErnieMForSequenceClassification,
+    ErnieMForTokenClassification,
+    ErnieMModel,
+    ErnieMPreTrainedModel,
+    ErnieMTokenizer,
+    MaskedLMOutput,
+    ModelOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+
+FOLDER: Path = erniem.bundled_checkpoint()
+CONFIG = ErnieMConfig(
+    vocab_size=99,
+    hidden_size=12,
+    num_attention_heads=3,
+    num_hidden_layers=2,
+    intermediate_size=37,
+)
+IDS = [[0, 5, 17, 2]]
+
+
+def embeddings() -> NDArray[np.float32]:
+    vectors = erniem.embed(["Open a file", "Eine Datei öffnen"], model=FOLDER, normalize=True)
+    embedder: Embedder = Embedder.from_pretrained(FOLDER)
+    again: NDArray[np.float32] = embedder(["Open a file"], pooling="cls")
+    return np.concatenate([vectors, again])
+
+
+def tokens() -> int:
+    tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
+    tokenizer.add_tokens([AddedToken("numpy_erniem")])
+    encoding: BatchEncoding = tokenizer(["Open a file"], padding=True, return_tensors="np")
+    return len(encoding["input_ids"][0])
+
+
+def models(out: Path) -> dict[str, tuple[int, ...]]:
+    base: BaseModelOutput = ErnieMModel(CONFIG, add_pooling_layer=True, seed=1)(IDS)
+    text: SequenceClassifierOutput = ErnieMForSequenceClassification(CONFIG)(IDS, labels=[1])
+    choice: MultipleChoiceModelOutput = ErnieMForMultipleChoice(CONFIG)([IDS], labels=[0])
+    token: TokenClassifierOutput = ErnieMForTokenClassification(CONFIG)(np.array(IDS))
+    answer: QuestionAnsweringModelOutput = ErnieMForQuestionAnswering(CONFIG)(IDS)
+    span: QuestionAnsweringModelOutput = ErnieMForInformationExtraction(CONFIG)(IDS)
+    masked: MaskedLMOutput = ErnieMForMaskedLM(CONFIG, dtype="float64")(IDS)
+    assert text.loss is not None
+    assert choice.loss is not None
+    outputs: list[ModelOutput] = [base, text, choice, token, answer, span, masked]
+    print(*(len(output) for output in outputs), float(text.loss + choice.loss))
+
+    model = ErnieMForSequenceClassification(CONFIG)
+    model.save_pretrained(out)
+    loaded: ErnieMForSequenceClassification = ErnieMForSequenceClassification.from_pretrained(
+        out, num_labels=2, local_files_only=True
+    )
+    _, info = ErnieMForSequenceClassification.from_pretrained(out, output_loading_info=True)
+    named: ErnieMPreTrainedModel[SequenceClassifierOutput] = loaded.eval()
+    logits, *_ = named(IDS, return_dict=False)
+    any_class = erniem.load(out)
+    config = ErnieMConfig.from_pretrained(out, cache_dir=None, local_files_only=True)
+    loaded.prune_heads({0: [1]})
+    print(loaded.num_parameters(), any_class.config == config, logits.shape, info["missing_keys"])
+    return {
+        "last_hidden_state": base.last_hidden_state.shape,
+        "logits": text.logits.shape,
+        "table": loaded.resize_token_embeddings(101).shape,
+    }
+
+
+def backends() -> str:
+    erniem.set_num_threads(erniem.get_num_threads())
+    with erniem.use_backend("numpy"):
+        erniem.reset_backend_report()
+        erniem.embed(["Open a file"])
+    return str(erniem.backend_report()["backend"])
+
+
+def checkpoints(out: Path) -> None:
+    print(erniem.convert(FOLDER, out / "converted", dtype="float16"))
+
+
+def parity() -> bool:
+    """Needs torch and transformers."""
+    return erniem.check_parity(FOLDER, tolerance=1e-4).ok
+
+
+def pictures() -> None:
+    """Needs matplotlib."""
+    figure = erniem.plots.similarity(embeddings(), ["one", "two", "three"])
+    figure.savefig("similarity.png")
+
+
+def training() -> float:
+    model = erniem.training.trainable(ErnieMForSequenceClassification(CONFIG))
+    loss, gradients = erniem.training.value_and_grad(model, {"input_ids": IDS, "labels": [1]})
+    return loss * len(gradients)
+
+
+def main(out: Path) -> None:
+    print(f"numpy_erniem {erniem.__version__}")
+    print(embeddings().shape, tokens(), models(out / "model"), backends(), training())
+    checkpoints(out)
+    print(erniem.ops.softmax(np.ones((2, 3), np.float32)).sum())
