@@ -25,8 +25,10 @@ _PUBLIC = {
     "load": "models",
     "check_parity": "parity.compare",
     "get_num_threads": "backend.dispatch",
+    "get_threading": "backend.dispatch",
     "reset_backend_report": "backend.dispatch",
     "set_num_threads": "backend.dispatch",
+    "set_threading": "backend.dispatch",
     "use_backend": "backend.dispatch",
 }
 
