@@ -8,6 +8,7 @@ kernels use threads of their own. NUMPY_ERNIEM_OPENMP=0 leaves it out.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,8 @@ def _probe_runs(compiler, flags: Flags) -> bool:
         source.write_text(OPENMP_PROBE, encoding="utf-8")
         try:
             objects = compiler.compile([str(source)], folder, extra_preargs=flags[0])
-            compiler.link_executable(objects, "probe", folder, extra_postargs=flags[1])
+            link_flags = [*shlex.split(os.environ.get("LDFLAGS", "")), *flags[1]]
+            compiler.link_executable(objects, "probe", folder, extra_postargs=link_flags)
             program = compiler.executable_filename("probe", output_dir=folder)
             return subprocess.run([program], timeout=60).returncode == 0
         except Exception:  # no such flag, no library, another processor, ...

@@ -155,8 +155,7 @@ def set_num_threads(n: int) -> None:
     """Let each C kernel use n threads, the calling one included.
 
     The number at first is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores
-    that this process may use. Results do not depend on it. It does not change the threads of NumPy's
-    own products.
+    that this process may use. Results do not depend on it. NumPy's own products keep their threads.
 
     Parameters
     ----------
