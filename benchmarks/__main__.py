@@ -2,7 +2,7 @@
 
     python -m benchmarks [--folder F] [--tokenizer F] [--engines native,torch,...] [--threads N]
                          [--sizes 1x8,8x128,...] [--rounds N] [--growth-sizes 1x128,...]
-                         [--growth | --no-growth | --redraw | --linear | --ladder]
+                         [--growth | --no-growth | --threading | --redraw | --linear | --ladder]
                          [--json FILE] [--document FILE.md] [--plot FILE.svg]
 
 Each engine runs in a process of its own; they take turns, round by round, so that whatever else
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import measuring, tables
+from benchmarks import compare_threading, measuring, tables
 from benchmarks.workers import progress
 
 SIZES = "1x8,1x16,1x128,8x128,32x128,1x512,8x512"
@@ -31,8 +31,9 @@ GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 
 
 def machine(threads: int) -> str:
-    """One line on the processor, the software and the day."""
+    """One line on the processor, the software, the threads and the day."""
     from numpy_erniem.backend import native
+    from numpy_erniem.backend.dispatch import get_threading
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -41,8 +42,8 @@ def machine(threads: int) -> str:
         cpu = f"{len(lines)} × {lines[0].split(':')[1].strip()}" if lines else cpu
     software = f"Python {platform.python_version()}, NumPy {np.__version__}"
     return (
-        f"{cpu}; {platform.system()}, {software}; {threads} threads; {native.description()}; "
-        f"{time.strftime('%Y-%m-%d')}"
+        f"{cpu}; {platform.system()}, {software}; {threads} threads ({get_threading()}); "
+        f"{native.description()}; {time.strftime('%Y-%m-%d')}"
     )
 
 
@@ -90,14 +91,14 @@ class Results:
             self.path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
-def prepared(folder: Path, tokenizer: Path | None) -> None:
+def prepared(folder: Path, tokenizer: Path | None, only_ours: bool) -> None:
     """Make the model in a folder that has none, and bring a tokenizer to it."""
     from benchmarks import engines
 
     folder.mkdir(exist_ok=True)
     if not (folder / "config.json").exists():
-        progress("the random model is made, and exported to ONNX")
-        engines.make_folder(folder)
+        progress("making a random model" if only_ours else "making a random model, also as ONNX")
+        engines.make_model(folder) if only_ours else engines.make_folder(folder)
     if tokenizer is not None:
         engines.add_tokenizer(folder, tokenizer)
 
@@ -147,6 +148,7 @@ def arguments() -> argparse.Namespace:
     for name, text in {
         "growth": "time and memory of our kernels by batch and length, nothing else",
         "no-growth": "everything but that",
+        "threading": "our kernels with OpenMP, the pool and one thread, beside each other",
         "redraw": "measure nothing: tables and picture of the results in --json",
         "linear": "products alone, beside the limits of the machine",
         "ladder": "the rungs of docs/kernels.md",
@@ -172,9 +174,14 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if options.only != "redraw":
-            prepared(folder, options.tokenizer)
+            prepared(folder, options.tokenizer, options.only == "threading")
         if options.only in (None, "no-growth"):
             measure_engines(folder, options, results)
+        if options.only == "threading":
+            rows = compare_threading.rows(
+                folder, options.threads, sizes_of(options.sizes), options.rounds
+            )
+            results.measure("threading", rows)
         if options.only in (None, "growth"):
             sizes = sizes_of(options.growth_sizes)
             results.measure("growth", measuring.growth(folder, options.threads, sizes))
