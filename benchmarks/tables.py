@@ -1,7 +1,7 @@
 """Results → Markdown: the tables of docs/performance.md.
 
-Results are a dict from a part ("start", "engines", "growth", "threading") to {"machine": a line, "peak": GFLOP/s
-of multiply-adds, "bandwidth": GB/s, "rows": what `measuring` yields}.
+Results are a dict from a part ("start", "engines", "growth", "threading") to {"machine": a line,
+"peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": what `measuring` yields}.
 """
 
 import re
