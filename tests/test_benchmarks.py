@@ -4,6 +4,7 @@ import doctest
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,12 @@ def test_kinds_of_threads_stand_beside_each_other():
     assert "| batch × tokens | openmp | pool | openmp / pool |" in text
     assert "| 1 × 8 | 11.0 (12.0) | 10.0 (16.0) | 1.100 (0.750) |" in text
     assert "| 8 × 128 | – | 1000.0 (1250.0) | – |" in text
+
+
+def test_the_page_on_kernels_has_a_place_for_that_table():
+    page = Path(__file__).resolve().parents[1] / "docs" / "kernels.md"
+    part = {**LIMITS, "rows": [row("native, pool", 1, 8, 0.010, 0.016)]}
+    assert "| 1 × 8 |" in tables.filled_in(page.read_text(encoding="utf-8"), {"threading": part})
 
 
 class Answering:
