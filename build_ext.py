@@ -2,9 +2,18 @@
 
 `pip install .` runs this by itself; in a checkout, `python build_ext.py` builds in place. Where
 there is no compiler, or it fails, one notice is printed and the package works with NumPy alone.
+
+OpenMP is built in where a small program that uses it can be compiled and run. Otherwise the
+kernels use threads of their own. NUMPY_ERNIEM_OPENMP=0 leaves it out.
 """
 
+import os
+import shlex
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cffi import FFI
@@ -17,10 +26,94 @@ DECLARATIONS = "csrc/kernels.cdef.h"
 SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.c"))
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.h"))
 
-if sys.platform == "win32":  # no pthreads: serial kernels
-    FLAGS, LINK = ["/O2", "/std:c11"], []
-else:
-    FLAGS, LINK = ["-std=c11", "-O3", "-Wall", "-Wextra", "-pthread"], ["-lm", "-pthread"]
+Flags = tuple[list[str], list[str]]  # of the compiler, of the linker
+
+MSVC: Flags = (["/O2", "/std:c11", "/experimental:c11atomics"], [])
+OTHERS: Flags = (["-std=c11", "-O3", "-Wall", "-Wextra", "-pthread"], ["-lm", "-pthread"])
+
+OPENMP_PROBE = """
+#include <omp.h>
+int main(void)
+{
+    int threads = 0;
+#pragma omp parallel num_threads(2) reduction(+ : threads)
+    threads += omp_get_thread_num() >= 0;
+    return threads < 1;
+}
+"""
+
+
+def openmp_candidates(compiler_type: str) -> list[Flags]:
+    """List the flags that may switch on OpenMP, the most common first.
+
+    Parameters
+    ----------
+    compiler_type : str
+        Of setuptools' compiler object: "msvc", "unix", "mingw32".
+
+    Returns
+    -------
+    list of (list of str, list of str)
+        Flags of the compiler and of the linker.
+    """
+    if compiler_type == "msvc":
+        return [(["/openmp:llvm"], [])]
+    candidates: list[Flags] = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":  # Apple's clang comes without the library; Homebrew has it
+        for folder in ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp"):
+            paths = [f"-I{folder}/include"], [f"-L{folder}/lib"]
+            if os.path.isdir(folder):
+                candidates.append((["-Xpreprocessor", "-fopenmp", *paths[0]], [*paths[1], "-lomp"]))
+    return candidates
+
+
+def openmp_flags(compiler) -> Flags | None:
+    """Find flags with which this compiler makes a program that uses OpenMP and runs.
+
+    Parameters
+    ----------
+    compiler : setuptools compiler object
+
+    Returns
+    -------
+    (list of str, list of str) or None
+        Flags of the compiler and of the linker; None where OpenMP cannot be used.
+    """
+    if os.environ.get("NUMPY_ERNIEM_OPENMP") == "0":
+        return None
+    for flags in openmp_candidates(compiler.compiler_type):
+        if _probe_runs(compiler, flags):
+            return flags
+    return None
+
+
+def _probe_runs(compiler, flags: Flags) -> bool:
+    with tempfile.TemporaryDirectory() as folder, _messages_to(Path(folder, "messages")):
+        source = Path(folder, "probe.c")
+        source.write_text(OPENMP_PROBE, encoding="utf-8")
+        try:
+            objects = compiler.compile([str(source)], folder, extra_preargs=flags[0])
+            link_flags = [*shlex.split(os.environ.get("LDFLAGS", "")), *flags[1]]
+            compiler.link_executable(objects, "probe", folder, extra_postargs=link_flags)
+            program = compiler.executable_filename("probe", output_dir=folder)
+            return subprocess.run([program], timeout=60).returncode == 0
+        except Exception:  # no such flag, no library, another processor, ...
+            return False
+
+
+@contextmanager
+def _messages_to(path: Path) -> Iterator[None]:
+    """Send what programs print meanwhile to a file."""
+    saved = [os.dup(1), os.dup(2)]
+    try:
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            yield
+    finally:
+        for number, copy in enumerate(saved, 1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def write_glue(path: Path) -> None:
@@ -39,11 +132,14 @@ class BuildKernels(build_ext):
         """Generate cffi's glue and compile it together with the kernels."""
         glue = Path(self.build_temp) / "_kernels.c"
         write_glue(glue)
+        compile_flags, link_flags = MSVC if self.compiler.compiler_type == "msvc" else OTHERS
+        openmp = openmp_flags(self.compiler)
+        print(f"numpy-erniem: OpenMP {' '.join(openmp[0]) if openmp else 'is left out'}")
         ext.sources = [str(glue), *SOURCES]
         ext.depends = HEADERS
         ext.include_dirs = [str(ROOT / "csrc")]
-        ext.extra_compile_args = FLAGS
-        ext.extra_link_args = LINK
+        ext.extra_compile_args = [*compile_flags, *(openmp[0] if openmp else [])]
+        ext.extra_link_args = [*link_flags, *(openmp[1] if openmp else [])]
         try:
             super().build_extension(ext)
         except Exception as error:  # whatever a compiler can do wrong, the install goes on

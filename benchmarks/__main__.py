@@ -1,7 +1,7 @@
 """python -m benchmarks: measure this machine, our engines and every peer that is installed.
 
     python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
-    python -m benchmarks --growth | --linear | --ladder
+    python -m benchmarks --growth | --threading | --linear | --ladder
     python -m benchmarks --redraw --json FILE --document FILE.md
 
 Each engine runs in a process of its own. They take turns, round by round, so that other work on
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import measuring, tables
+from benchmarks import compare_threading, measuring, tables
 from benchmarks.workers import progress
 
 SIZES = "1x8,1x16,1x128,8x128,32x128,1x512,8x512"
@@ -39,12 +39,12 @@ def machine(threads: int) -> str:
     if info.exists():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = f"{len(lines)} × {lines[0].split(':')[1].strip()}" if lines else cpu
-    threading = backend_report().get("threading")
+    threading = backend_report()["threading"]
     return "; ".join(
         [
             cpu,
             f"{platform.system()}, Python {platform.python_version()}, {numpy_and_blas()}",
-            f"{threads} threads" + (f" ({threading})" if threading else ""),
+            f"{threads} threads ({threading})",
             native.description(),
             time.strftime("%Y-%m-%d"),
         ]
@@ -104,14 +104,14 @@ class Results:
             self.path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
-def prepare_folder(folder: Path, tokenizer: Path | None) -> None:
+def prepare_folder(folder: Path, tokenizer: Path | None, only_ours: bool) -> None:
     """Make a random model where the folder has none, and copy a tokenizer's files into it."""
     from benchmarks import engines
 
     folder.mkdir(exist_ok=True)
     if not (folder / "config.json").exists():
-        progress("making a random model and exporting it to ONNX")
-        engines.make_folder(folder)
+        progress("making a random model" if only_ours else "making a random model, also as ONNX")
+        engines.make_model(folder) if only_ours else engines.make_folder(folder)
     if tokenizer is not None:
         engines.add_tokenizer(folder, tokenizer)
 
@@ -144,6 +144,7 @@ def parse_sizes(text: str) -> measuring.Sizes:
 WHAT = {
     "growth": "time and memory of our kernels by batch and length, alone",
     "no-growth": "start and engines alone",
+    "threading": "our kernels with OpenMP, the pool and one thread, alone",
     "linear": "single products beside the limits of the machine, alone",
     "ladder": "the steps of docs/kernels.md, alone",
     "redraw": "nothing: tables and picture are made from the results in --json",
@@ -215,7 +216,13 @@ def measure(options: argparse.Namespace, results: Results) -> None:
         return
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        prepare_folder(folder, options.tokenizer)
+        only_ours = options.only in ("growth", "threading")
+        prepare_folder(folder, options.tokenizer, only_ours)
+        if options.only == "threading":
+            sizes = parse_sizes(options.sizes)
+            rows = compare_threading.rows(folder, options.threads, sizes, options.rounds)
+            results.measure("threading", rows)
+            return
         if options.only != "growth":
             measure_engines(folder, options, results)
         if options.only != "no-growth":

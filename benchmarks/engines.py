@@ -28,6 +28,21 @@ def native(folder: Path, threads: int) -> Forward:
     return our_model(folder, "native", threads)
 
 
+def native_with(threading: str) -> Callable[[Path, int], Forward]:
+    """Our kernels with one kind of threads; the engine "native, pool" and the like."""
+
+    def engine(folder: Path, threads: int) -> Forward:
+        from numpy_erniem.backend.dispatch import set_threading
+
+        try:
+            set_threading(threading)
+        except ValueError as error:
+            raise ImportError(str(error)) from None
+        return native(folder, threads)
+
+    return engine
+
+
 def native_from_text(folder: Path, threads: int) -> Forward:
     """Our kernels with a tokenizer; returns after the vector of a first text."""
     from numpy_erniem.backend.dispatch import set_num_threads
@@ -88,14 +103,20 @@ ENGINES = {
     "torch": torch,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
+    **{f"native, {name}": native_with(name) for name in ("openmp", "pool", "serial")},
 }
 
 
-def make_folder(folder: Path, **sizes: int) -> None:
-    """Write a random model of the base size, as a checkpoint and as ONNX."""
+def make_model(folder: Path, **sizes: int) -> None:
+    """Write a random model of the base size, as a checkpoint."""
     from numpy_erniem import ErnieMConfig, ErnieMModel
 
     ErnieMModel(ErnieMConfig(**sizes), seed=1).save_pretrained(folder)
+
+
+def make_folder(folder: Path, **sizes: int) -> None:
+    """The model of `make_model`, and the same as ONNX."""
+    make_model(folder, **sizes)
     try:
         export_onnx(folder)
     except ImportError as error:

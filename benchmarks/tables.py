@@ -1,6 +1,6 @@
 """Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
-Results are a dict from a part ("start", "engines", "growth", "linear", "ladder") to
+Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder") to
 {"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
 """
 
@@ -127,6 +127,21 @@ def growth_table(part: Part) -> str:
     return f"{limits(part)}\n" + table(head, rows)
 
 
+def threading_table(part: Part) -> str:
+    """Milliseconds of each kind of threads, best (median), a row for each size."""
+    by_size, engines = sizes_and_engines(part)
+    head = ["batch × tokens", *(engine.removeprefix("native, ") for engine in engines)]
+    head.append("openmp / pool")
+    lines = []
+    for (B, T), found in by_size.items():
+        rows = [found.get(engine) for engine in engines]
+        times = [f"{1e3 * r['best']:.1f} ({1e3 * r['median']:.1f})" if r else "–" for r in rows]
+        openmp, pool = found.get("native, openmp"), found.get("native, pool")
+        ratios = [f"{openmp[of] / pool[of]:.3f}" for of in ("best", "median") if openmp and pool]
+        lines.append([f"{B} × {T}", *times, f"{ratios[0]} ({ratios[1]})" if ratios else "–"])
+    return f"{limits(part)}\n" + table(head, lines)
+
+
 def linear_table(part: Part) -> str:
     """Single products beside the machine's limits, a row for each size."""
     head = ["rows", "weight", "µs", "GFLOP/s", "of the peak", "GB/s", "of the bandwidth"]
@@ -160,6 +175,7 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "start": start_table,
     "engines": engines_table,
     "growth": growth_table,
+    "threading": threading_table,
     "linear": linear_table,
     "ladder": ladder_table,
 }

@@ -26,23 +26,25 @@ static inline int erniem_fits(int64_t a, int64_t b, int64_t c)
     return a <= ERNIEM_MOST / b && a * b <= ERNIEM_MOST / c;
 }
 
-/* Tasks 0, 1, ..., each taken once. A thread has neighbouring ones of its own, which it takes in
-   order; when they are done it takes those of others, from the end. */
+/* tasks.c: the work items 0, 1, ... of a job, each taken once. A thread takes neighbouring items of
+   its own in order, then steals items of other threads, from the end of theirs. */
 struct erniem_tasks;
-int64_t erniem_take(struct erniem_tasks *tasks); /* one of them, or -1 when there is none */
+int64_t erniem_take(struct erniem_tasks *tasks); /* one item, or -1 when none is left */
 
-/* Let up to erniem_get_threads() threads call work(job, tasks), which takes tasks until none is
-   left, or returns early where it finds no memory. 0 once every task is done, ERNIEM_NO_MEMORY if
-   some were left, ERNIEM_BAD_SIZE if there are too many. The caller works too; alone, where the
-   other threads serve another caller. */
+/* threads.c: let up to erniem_get_threads() threads, the caller included, call work(job, tasks). The
+   function takes items until none is left; it may return early where it finds no memory. Returns 0
+   once every item is done, ERNIEM_NO_MEMORY if some were left, ERNIEM_BAD_SIZE for 2^32 items or
+   more. While one caller uses the other threads, a second caller works alone; so does a call from
+   inside work(). Safe from several threads, and in the child of a fork. */
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
-/* prefetch.c: a product begins, a second thread starts to read at `weight` and a last one stops at
-   `end`. Returns where a second one will start in the product that is expected next, or NULL. */
-const float *erniem_begins(const float *weight, const float *end);
-/* Fetch a little of what is expected next. */
-void erniem_fetch_ahead(void);
+/* prefetch.c: a product begins. Its second thread starts to read at `weight`, its last thread stops
+   at `end`. Returns where a second thread will start in the product that is expected next, or
+   NULL. */
+const float *erniem_prefetch_begin(const float *weight, const float *end);
+/* Prefetch a little of the weight that is expected next. */
+void erniem_prefetch_some(void);
 
 /* Where a panel of a k block begins, kc floats long, in a weight of so many panels. */
 static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t panels, int64_t kc,

@@ -12,20 +12,33 @@
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
-/* Instruction set number i of those that processor and build have, best first; NULL at the end. */
+/* Number i of the instruction sets that both the processor and this build have, best first; NULL at
+   the end. */
 const char *erniem_available_isa(int i);
-/* Use that one from now on; weights must be packed anew. -1 where it is not available. */
+/* Use that one from now on; weights must be packed again. 0, or -1 where it is not available. */
 int erniem_choose_isa(const char *name);
 
-/* threads_pool.c: threads per kernel, the calling one included; -1 unless 1 <= n <= 1024. */
+/* threads.c: who runs a kernel's threads: "openmp", "pool" (threads of our own) or "serial" (the
+   calling thread alone). Results do not depend on it. */
+const char *erniem_threading(void);
+/* Number i of the names that this build offers, the default first; NULL at the end. In the child of a
+   fork "openmp" is not offered: GNU's library would wait forever. The child uses the next one. */
+const char *erniem_available_threading(int i);
+/* Use that one for the kernels that start from now on. 0, or -1 where it is not available. */
+int erniem_choose_threading(const char *name);
+
+/* Threads per kernel, the calling thread included, 1 at first. 0, or -1 unless
+   1 <= n <= ERNIEM_MAX_THREADS. */
+#define ERNIEM_MAX_THREADS 1024
 int erniem_set_threads(int n);
+/* That number; 1 while "serial" is chosen. */
 int erniem_get_threads(void);
 
-/* memory.c: memory that starts at a cache line; NULL where there is none. A released block is
+/* memory.c: memory that starts at a cache line; NULL where there is none. A block that is released is
    kept for the next caller, within a limit. */
 void *erniem_acquire(int64_t bytes);
-void erniem_release(void *block);
-/* Give the blocks that are kept back to the system. */
+void erniem_release(void *block); /* NULL is allowed */
+/* Give all kept blocks back to the system. */
 void erniem_forget_memory(void);
 
 /* pack.c: floats in the panels of an (n, k) weight, or ERNIEM_BAD_SIZE. */
@@ -80,7 +93,8 @@ int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
 int erniem_activate(int activation, int64_t n, float *x);
 int erniem_activate_reference(int activation, int64_t n, float *x);
 
-/* limits.c, for benchmarks: do multiply-adds on all threads, `rounds` times the returned number of
-   operations; read n floats once on all threads. */
+/* limits.c, for benchmarks: do multiply-adds on all threads, at most 64. Returns a number of
+   operations; `rounds` times as many were done. */
 int64_t erniem_multiply_add(int64_t rounds);
+/* Read n floats once on all threads; the result means nothing. */
 float erniem_read(int64_t n, const float *x);

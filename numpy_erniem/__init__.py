@@ -12,8 +12,10 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.backend.dispatch import (
         backend_report,
         get_num_threads,
+        get_threading,
         reset_backend_report,
         set_num_threads,
+        set_threading,
         use_backend,
     )
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
@@ -72,11 +74,13 @@ __all__ = [
     "convert",
     "embed",
     "get_num_threads",
+    "get_threading",
     "load",
     "ops",
     "plots",
     "reset_backend_report",
     "set_num_threads",
+    "set_threading",
     "training",
     "use_backend",
 ]
@@ -87,8 +91,10 @@ _MODULES = {
     "backend.dispatch": (
         "backend_report",
         "get_num_threads",
+        "get_threading",
         "reset_backend_report",
         "set_num_threads",
+        "set_threading",
         "use_backend",
     ),
     "checkpoint.hub": ("bundled_checkpoint",),

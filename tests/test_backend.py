@@ -1,12 +1,16 @@
-"""The seam: which twin runs, and what is said about it."""
+"""Dispatch: which implementation runs, and what the report says about it."""
 
 import contextvars
+import os
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 from numpy_erniem.backend import dispatch as backend
+from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
+from numpy_erniem.backend.counts import CallCounts
 from numpy_erniem.backend.dispatch import (
     Unsupported,
     accelerated,
@@ -17,7 +21,7 @@ from numpy_erniem.backend.dispatch import (
 
 
 @pytest.fixture
-def twins(monkeypatch):
+def kernels(monkeypatch):
     """A native backend of our own making, empty at first."""
     table = {}
     monkeypatch.setattr(backend, "_native", lambda: (table, "a test's kernels"))
@@ -33,76 +37,159 @@ def double(x):
     return 2 * x
 
 
-def test_the_twin_runs_where_there_is_one(twins):
-    twins["double"] = lambda x: "twin"
-    assert double(1) == "twin"
+def test_the_kernel_runs_where_there_is_one(kernels):
+    kernels["double"] = lambda x: "kernel"
+    assert double(1) == "kernel"
     assert backend_report()["calls"] == {"double": {"native": 1}}
 
 
-def test_the_formula_runs_without_a_twin(twins):
+def test_the_formula_runs_without_a_kernel(kernels):
     assert double(1) == 2
     assert backend_report()["calls"] == {}
 
 
-def test_the_formula_runs_where_the_twin_declines(twins):
-    twins["double"] = lambda x: Unsupported("odd") if x % 2 else "twin"
-    assert [double(1), double(2), double(3)] == [2, "twin", 6]
+def test_the_formula_runs_where_the_kernel_declines(kernels):
+    kernels["double"] = lambda x: Unsupported("odd") if x % 2 else "kernel"
+    assert [double(1), double(2), double(3)] == [2, "kernel", 6]
     assert backend_report()["calls"] == {"double": {"native": 1, "odd": 2}}
 
 
-def test_no_call_of_any_thread_is_lost_or_counted_twice(twins):
-    twins["double"] = lambda x: "twin"
-    double(0)
-    reset_backend_report()
-    threads = [threading.Thread(target=lambda: [double(1) for _ in range(500)]) for _ in range(8)]
+def run_in_threads(work, count=8):
+    threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
+    return threads
+
+
+def test_no_call_of_any_thread_is_lost_or_counted_twice(kernels):
+    kernels["double"] = lambda x: Unsupported("odd") if x % 2 else "kernel"
+    double(0), double(1)
+    reset_backend_report()
+    threads = run_in_threads(lambda: [double(x) for x in range(500)])
+    while any(thread.is_alive() for thread in threads):
         backend_report()
+    assert backend_report()["calls"] == {"double": {"native": 2000, "odd": 2000}}
+
+
+def test_counts_of_ended_threads_are_kept_in_one_place():
+    counts = CallCounts()
+
+    def count():
+        counts.mine.counts["a"] += 1
+
+    for _ in range(20):
+        (thread,) = run_in_threads(count, 1)
+        thread.join()
+    assert counts.totals() == {"a": 20}
+    assert len(counts._threads) == 1  # of the thread that is alive
+    counts.reset()
+    assert counts.totals() == {}
+    count()
+    assert counts.totals() == {"a": 1}
+
+
+def test_a_thread_counts_where_no_other_thread_writes():
+    """What makes counting exact without the GIL: no dict has two writers."""
+    counts, seen = CallCounts(), []
+    together = threading.Barrier(3)
+
+    def count():
+        together.wait()
+        seen.append(counts.mine.counts)
+        together.wait()
+
+    threads = run_in_threads(count, 3)
     for thread in threads:
         thread.join()
-    assert backend_report()["calls"] == {"double": {"native": 4000}}
+    assert len({id(own) for own in seen}) == 3
 
 
-def test_numpy_backend_never_calls_the_twin(twins):
-    twins["double"] = lambda x: "twin"
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_counting_goes_on_in_a_child_whose_parent_was_counting():
+    counts = CallCounts()
+    with counts._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forks beside other threads
+        child = os.fork()
+    if child == 0:
+        counts.mine.counts["a"] += 1
+        (thread,) = run_in_threads(counts.totals, 1)  # another thread needs the lock
+        thread.join(20)
+        os._exit(0 if not thread.is_alive() and counts.totals() == {"a": 1} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_cores_are_counted_by_affinity_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
+def test_one_check_of_the_number_of_threads():
+    assert check_num_threads(1) == 1
+    assert check_num_threads(MAX_THREADS) == MAX_THREADS
+    for wrong in (0, -1, MAX_THREADS + 1, 1.5, "2", None):
+        with pytest.raises(ValueError, match=r"V is .*, not a whole number in 1\.\.1024"):
+            check_num_threads(wrong, "V")
+
+
+def test_without_kernels_only_the_name_of_the_threads_is_checked(monkeypatch):
+    monkeypatch.setattr(backend, "_settings", lambda: None)
+    for name in ("openmp", "pool", "serial"):
+        backend.set_threading(name)
+        assert backend.get_threading() == "serial"
+    with pytest.raises(ValueError, match="'fibers' is not one of openmp, pool, serial"):
+        backend.set_threading("fibers")
+    backend.set_num_threads(3)
+    assert backend.get_num_threads() == 1
+    with pytest.raises(ValueError, match="not a whole number"):
+        backend.set_num_threads(0)
+    assert backend_report()["threading"] == "serial"
+
+
+def test_numpy_backend_never_calls_the_kernel(kernels):
+    kernels["double"] = lambda x: "kernel"
     with use_backend("numpy"):
         assert double(1) == 2
         assert backend_report()["backend"] == "numpy"
     assert backend_report()["backend"] == "native"
 
 
-def test_the_environment_chooses(twins, monkeypatch):
-    twins["double"] = lambda x: "twin"
+def test_the_environment_chooses(kernels, monkeypatch):
+    kernels["double"] = lambda x: "kernel"
     monkeypatch.setenv("NUMPY_ERNIEM_BACKEND", "numpy")
     backend._environment_choice.cache_clear()
     assert double(1) == 2
     with use_backend("auto"):
-        assert double(1) == "twin"
+        assert double(1) == "kernel"
     monkeypatch.setenv("NUMPY_ERNIEM_BACKEND", "fortran")
     backend._environment_choice.cache_clear()  # it is looked at once
     with pytest.raises(ValueError, match="'fortran' is not one of auto, numpy, native"):
         double(1)
 
 
-def test_native_is_refused_where_nothing_is_built(twins):
+def test_native_is_refused_where_nothing_is_built(kernels):
     message = "'native' cannot be used: a test's kernels"
     with pytest.raises(ValueError, match=message), use_backend("native"):
         pass
 
 
-def test_a_choice_holds_for_its_thread_alone(twins):
-    twins["double"] = lambda x: "twin"
+def test_a_choice_holds_for_its_thread_alone(kernels):
+    kernels["double"] = lambda x: "kernel"
     seen = []
     with use_backend("numpy"):
         fresh = contextvars.Context()  # what a thread starts with, before Python 3.14
         thread = threading.Thread(target=fresh.run, args=(lambda: seen.append(double(1)),))
         thread.start()
         thread.join()
-    assert seen == ["twin"]
+    assert seen == ["kernel"]
 
 
-def test_an_error_inside_the_block_restores_the_choice(twins):
-    twins["double"] = lambda x: "twin"
+def test_an_error_inside_the_block_restores_the_choice(kernels):
+    kernels["double"] = lambda x: "kernel"
     with pytest.raises(KeyError), use_backend("numpy"):
         raise KeyError
     assert backend_report()["backend"] == "native"

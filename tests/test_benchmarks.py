@@ -4,7 +4,9 @@ import doctest
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
@@ -53,6 +55,69 @@ def test_lead_is_over_the_fastest_peer_at_the_best_and_at_the_median(engines):
 def test_rates_stand_beside_the_peak(engines):
     gigaflops = tables.flops(8, 128) / 1e9
     assert f"| {gigaflops / 200:.2f} ({gigaflops / 250:.2f}) |" in tables.engines_table(engines)
+
+
+def test_kinds_of_threads_stand_beside_each_other():
+    rows = [
+        row("native, openmp", 1, 8, 0.011, 0.012),
+        row("native, pool", 1, 8, 0.010, 0.016),
+        row("native, pool", 8, 128, 1.0, 1.25),
+    ]
+    text = tables.threading_table({**LIMITS, "rows": rows})
+    assert "| batch × tokens | openmp | pool | openmp / pool |" in text
+    assert "| 1 × 8 | 11.0 (12.0) | 10.0 (16.0) | 1.100 (0.750) |" in text
+    assert "| 8 × 128 | – | 1000.0 (1250.0) | – |" in text
+
+
+def test_the_page_on_kernels_has_a_place_for_that_table():
+    page = Path(__file__).resolve().parents[1] / "docs" / "kernels.md"
+    part = {**LIMITS, "rows": [row("native, pool", 1, 8, 0.010, 0.016)]}
+    assert "| 1 × 8 |" in tables.filled_in(page.read_text(encoding="utf-8"), {"threading": part})
+
+
+class Answering:
+    """A worker that writes these vectors to a file."""
+
+    def __init__(self, engine, path, values):
+        self.engine, self.path, self.values = engine, path, values
+
+    def ask(self, B, T, n):
+        if self.values is None:
+            return {"missing": "the process ended"}
+        np.save(self.path, np.float32(self.values))
+        return {"file": str(self.path)}
+
+
+def test_kinds_of_threads_that_give_other_bits_are_not_timed(tmp_path):
+    from benchmarks.compare_threading import compare
+
+    first = Answering("native, openmp", tmp_path / "a.npy", [1, 2])
+    compare([first, Answering("native, pool", tmp_path / "b.npy", [1, 2])], 1, 2)
+    other = Answering("native, pool", tmp_path / "b.npy", [1, np.nextafter(np.float32(2), 3)])
+    with pytest.raises(measuring.DifferentError, match="native, pool: not the same bits"):
+        compare([first, other], 1, 2)
+    with pytest.raises(measuring.DifferentError, match="the process ended"):
+        compare([first, Answering("native, pool", tmp_path / "b.npy", None)], 1, 2)
+
+
+def test_an_engine_uses_its_kind_of_threads(monkeypatch):
+    from benchmarks import engines
+    from numpy_erniem.backend import dispatch
+
+    chosen = []
+    monkeypatch.setattr(dispatch, "set_threading", chosen.append)
+    monkeypatch.setattr(engines, "native", lambda folder, threads: (folder, threads))
+    assert engines.ENGINES["native, pool"]("folder", 2) == ("folder", 2)
+    assert engines.ENGINES["native, openmp"]("folder", 3) == ("folder", 3)
+    assert chosen == ["pool", "openmp"]
+
+
+def test_the_machine_record_tells_the_threads():
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks.__main__ import machine
+    from numpy_erniem.backend.dispatch import get_threading
+
+    assert f"; 3 threads ({get_threading()}); C kernels" in machine(3)
 
 
 def test_growth_counts_the_memory_above_the_start_per_token():

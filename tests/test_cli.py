@@ -10,7 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from numpy_erniem import bundled_checkpoint, embed
+from numpy_erniem import (
+    backend_report,
+    bundled_checkpoint,
+    embed,
+    get_num_threads,
+    get_threading,
+)
 from numpy_erniem.cli import embed as command
 from numpy_erniem.cli.main import main
 
@@ -179,6 +185,18 @@ def test_info_tells_of_config_tensors_memory_and_backend(run):
     assert "not trained" not in out
     assert "word_embeddings" not in out
     assert "12012×128  embeddings.word_embeddings.weight" in run("info", "--tensors")[1]
+
+
+def test_info_tells_the_threads_of_the_kernels(run):
+    out = run("info")[1]
+    report = backend_report()
+    if report["backend"] == "numpy":
+        assert "threads:" not in out
+    else:
+        assert f"threads:       {get_num_threads()} ({get_threading()})\n" in out
+    facts = json.loads(run("info", "--json")[1])
+    assert facts["threading"] == get_threading()
+    assert facts["threads"] == get_num_threads()
 
 
 def test_info_as_json(run):

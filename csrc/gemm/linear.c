@@ -165,8 +165,8 @@ int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float
     const int64_t chunks = erniem_ceil_div(panels, chunk_panels);
     const struct linear job = {micro, m, n, k, x, packed, bias, activation, y, block_rows, panels,
                                chunk_panels, chunks, weights, fits_in_place(k)};
-    erniem_begins(packed[0] + share % panels * erniem_min(k, ERNIEM_KC) * micro->nr,
-                  packed[0] + panels * micro->nr * k);
+    erniem_prefetch_begin(packed[0] + share % panels * erniem_min(k, ERNIEM_KC) * micro->nr,
+                          packed[0] + panels * micro->nr * k);
     return erniem_parallel(erniem_ceil_div(m, block_rows) * weights * chunks, linear_some, &job);
 }
 

@@ -1,30 +1,45 @@
-/* Which instruction set: the best that this processor has and this build contains. */
+/* The instruction sets that this processor has and this build contains, and the one in use. */
+
+#include "platform.h"
 
 #include <string.h>
 
 #include "internal.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
-static int bit(int leaf, int word, int number)
+static void cpuid(unsigned leaf, unsigned words[4]) { __cpuidex((int *)words, (int)leaf, 0); }
+static uint64_t xcr0(void) { return _xgetbv(0); }
+#else
+#include <cpuid.h>
+static void cpuid(unsigned leaf, unsigned words[4])
 {
-    int words[4];
-    __cpuidex(words, leaf, 0);
+    if (!__get_cpuid_count(leaf, 0, &words[0], &words[1], &words[2], &words[3]))
+        memset(words, 0, 4 * sizeof *words);
+}
+static uint64_t xcr0(void)
+{
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+#endif
+
+/* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a leaf of the cpuid instruction. */
+static int bit(unsigned leaf, int word, int number)
+{
+    unsigned words[4] = {0};
+    cpuid(leaf, words);
     return words[word] >> number & 1;
 }
-/* The system must save the wider registers too: bits 1, 2 (AVX) and 5, 6, 7 (AVX-512) of XCR0. */
-static int saved(unsigned mask) { return bit(1, 2, 27) && (_xgetbv(0) & mask) == mask; }
-static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); }
+
+/* Whether the operating system saves these registers of a thread: bits 1 and 2 (AVX), 5, 6 and 7
+   (AVX-512) of XCR0, which can be read where OSXSAVE is set. */
+static int saved(uint64_t mask) { return bit(1, 2, 27) && (xcr0() & mask) == mask; }
+static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); } /* and FMA */
 static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16); }
-#else
-static int has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-static int has_avx512(void) { return has_avx2() && __builtin_cpu_supports("avx512f"); }
-#endif
 #endif
 
 static const struct erniem_micro *available(int i)
@@ -43,12 +58,8 @@ static const struct erniem_micro *available(int i)
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
-/* Written by erniem_choose_isa alone, which Python calls when it loads the kernels. */
-#if defined(_MSC_VER)
-static const struct erniem_micro *volatile chosen = &erniem_micro_generic;
-#else
+/* Only erniem_choose_isa writes it; Python calls that when it loads the kernels. */
 static const struct erniem_micro *_Atomic chosen = &erniem_micro_generic;
-#endif
 
 const struct erniem_micro *erniem_micro(void) { return chosen; }
 
@@ -62,11 +73,10 @@ const char *erniem_available_isa(int i)
 
 int erniem_choose_isa(const char *name)
 {
-    for (int i = 0; available(i); i++) {
+    for (int i = 0; available(i); i++)
         if (strcmp(available(i)->name, name) == 0) {
             chosen = available(i);
             return 0;
         }
-    }
     return -1;
 }

@@ -1,5 +1,5 @@
-/* What the machine can do at best: the multiply-adds and the memory traffic that kernels are
-   measured against. */
+/* The limits of the machine that benchmarks compare kernels with: multiply-adds that need no memory,
+   and reading memory. */
 
 #include "internal.h"
 
@@ -7,7 +7,7 @@ struct limit {
     const struct erniem_micro *micro;
     int64_t rounds, n;
     const float *x;
-    float *sums; /* one per task; what they hold is of no interest, that it is written is */
+    float *sums; /* one per work item, written only so that the compiler keeps the loops */
 };
 
 static void multiply_add_some(const void *job, struct erniem_tasks *tasks)

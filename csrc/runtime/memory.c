@@ -1,11 +1,10 @@
-/* Memory that is used again and again: scratch of the kernels, large results.
+/* Memory that is reused: scratch of the kernels, large results.
 
-   A released block goes to a short list, where the next caller finds its pages already mapped.
-   At most KEPT_BYTES in KEPT_BLOCKS wait there; the oldest block makes room. */
+   A released block goes to a short list. The next caller takes it from there, with its pages already
+   mapped. The list holds at most KEPT_BYTES in KEPT_BLOCKS blocks; beyond that the oldest block is
+   given back to the system. */
 
-#if !defined(_WIN32)
-#define _GNU_SOURCE /* posix_memalign, madvise */
-#endif
+#include "platform.h"
 
 #include <stdlib.h>
 
@@ -13,22 +12,10 @@
 
 #if defined(_WIN32)
 #include <malloc.h>
-#include <windows.h>
-static SRWLOCK lock = SRWLOCK_INIT;
-#define LOCK AcquireSRWLockExclusive(&lock)
-#define UNLOCK ReleaseSRWLockExclusive(&lock)
-#define WATCH_FORKS ((void)0)
 static void *allocate(size_t bytes, size_t alignment) { return _aligned_malloc(bytes, alignment); }
 static void deallocate(void *block) { _aligned_free(block); }
 #else
-#include <pthread.h>
 #include <sys/mman.h>
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t watched = PTHREAD_ONCE_INIT;
-static void watch_forks(void);
-#define LOCK pthread_mutex_lock(&lock)
-#define UNLOCK pthread_mutex_unlock(&lock)
-#define WATCH_FORKS pthread_once(&watched, watch_forks)
 static void *allocate(size_t bytes, size_t alignment)
 {
     void *block = NULL;
@@ -40,13 +27,14 @@ static void deallocate(void *block) { free(block); }
 enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 16 };
 #define KEPT_BYTES ((int64_t)128 << 20)
 
-struct header { /* stands in the cache line before the block */
+struct header { /* in the cache line before the block */
     int64_t bytes;
-    const char *owner; /* the thread that released it, by the address of its `me` */
+    const char *owner; /* the thread that released it: the address of its `me` */
 };
 
-static _Thread_local char me;
+static ERNIEM_THREAD_LOCAL char me;
 
+static erniem_lock lock = ERNIEM_LOCK_INIT; /* guards the list */
 static struct header *kept[KEPT_BLOCKS + 1]; /* oldest first */
 static int kept_count;
 static int64_t kept_bytes;
@@ -61,11 +49,11 @@ static struct header *unlist(int i)
     return block;
 }
 
-/* Whether a block is in this thread's cache rather than another's, and should be taken first. */
+/* Whether this thread released the block: it is likely to be in the cache of its core. */
 static int is_own(const struct header *block) { return block->owner == &me; }
 
-/* The smallest listed block that holds `bytes` without wasting more than half of itself; of equal
-   ones the thread's own, and the newest, which are likeliest to be in its cache. */
+/* Take the smallest block from the list that holds `bytes` and is at most about twice as large. Among
+   blocks of one size, the thread's own come first, then the newest. NULL if there is none. */
 static struct header *find(int64_t bytes)
 {
     int best = -1;
@@ -78,14 +66,25 @@ static struct header *find(int64_t bytes)
     return best < 0 ? NULL : unlist(best);
 }
 
+/* In the child of a fork the list may be half written. It is abandoned, not freed. */
+static void after_fork(void)
+{
+    erniem_lock_renew(&lock);
+    kept_count = 0;
+    kept_bytes = 0;
+}
+
+static void watch_forks(void) { erniem_in_child(after_fork); }
+
 void *erniem_acquire(int64_t bytes)
 {
     if (bytes < 0 || bytes > ERNIEM_MOST)
         return NULL;
-    WATCH_FORKS;
-    LOCK;
+    static erniem_once once = ERNIEM_ONCE_INIT;
+    erniem_watch_forks(&once, watch_forks);
+    erniem_lock_take(&lock);
     struct header *block = find(bytes);
-    UNLOCK;
+    erniem_lock_free(&lock);
     if (!block) {
         const int large = bytes >= HUGE_PAGE;
         block = allocate((size_t)bytes + LINE, large ? HUGE_PAGE : LINE);
@@ -107,12 +106,12 @@ void erniem_release(void *memory)
     struct header *block = (struct header *)(void *)((char *)memory - LINE), *old[KEPT_BLOCKS + 1];
     int count = 0;
     block->owner = &me;
-    LOCK;
+    erniem_lock_take(&lock);
     kept[kept_count++] = block;
     kept_bytes += block->bytes;
     while (kept_count > KEPT_BLOCKS || kept_bytes > KEPT_BYTES)
         old[count++] = unlist(0);
-    UNLOCK;
+    erniem_lock_free(&lock);
     while (count > 0)
         deallocate(old[--count]);
 }
@@ -121,22 +120,10 @@ void erniem_forget_memory(void)
 {
     struct header *old[KEPT_BLOCKS + 1];
     int count = 0;
-    LOCK;
+    erniem_lock_take(&lock);
     while (kept_count > 0)
         old[count++] = unlist(0);
-    UNLOCK;
+    erniem_lock_free(&lock);
     while (count > 0)
         deallocate(old[--count]);
 }
-
-#if !defined(_WIN32)
-/* In the child of a fork the list may be half written; it is given up, not freed. */
-static void after_fork(void)
-{
-    pthread_mutex_init(&lock, NULL);
-    kept_count = 0;
-    kept_bytes = 0;
-}
-
-static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
-#endif

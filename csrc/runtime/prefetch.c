@@ -1,34 +1,26 @@
-/* Weights are fetched before they are asked for, by threads that wait.
+/* Prefetch of weights: threads that wait for the next product already read its weight into a cache.
 
-   From one product to the next a few microseconds pass in Python, in which nobody reads memory;
-   with few rows, reading is what a product waits for. What followed a product last time will
-   follow it again, as a model's layers do: so that is noted, and then fetched. Prefetching an
-   address asks for no promise that anything is there: a note that is out of date, or written by
-   two threads at once, costs some traffic and nothing else. */
+   From one product to the next a few microseconds pass in Python, in which no thread reads memory;
+   with few rows, reading memory is what takes the time of a product. A model calls its products in
+   the same order each time, so the product that followed this one last time is expected again. Notes
+   say which one that is. The threads of the pool fetch it while they wait; those of OpenMP wait
+   inside their own library and fetch nothing.
+
+   A prefetch of a wrong address does no harm. So a note that is out of date, or that two threads
+   wrote at once, costs some memory traffic and nothing else. */
+
+#include "platform.h"
 
 #include "internal.h"
 
-#if defined(_WIN32) || defined(ERNIEM_SERIAL)
+/* NOTE_BITS: 2^NOTE_BITS notes are kept.
+   BYTES: fetched between two pauses; about what memory delivers in that time, because processors
+   drop prefetches that come faster.
+   MOST: bytes fetched of one product, about what arrives while Python runs between two kernels. */
+enum { NOTE_BITS = 10, BYTES = 768, MOST = 2 << 20, LINE = 64 };
 
-const float *erniem_begins(const float *weight, const float *end)
-{
-    (void)weight;
-    (void)end;
-    return NULL;
-}
-void erniem_fetch_ahead(void) {}
-
-#else
-
-#include <stdatomic.h>
-
-/* How many notes are kept, as a power of 2. How many bytes are fetched between two pauses: as many
-   as memory delivers, for processors drop prefetches that come faster. How many for one product:
-   what comes while Python goes through a few short kernels. */
-enum { NOTE_BITS = 10, PIECE = 768, MOST = 2 << 20, LINE = 64 };
-
-/* A product is known by the place in its weight where a second thread begins: that is what a
-   waiting thread will read. */
+/* A product is identified by the address in its weight at which a second thread begins: that is
+   what a waiting thread will read. */
 struct note {
     _Atomic uintptr_t product, end, next;
 };
@@ -42,7 +34,7 @@ static struct note *note_of(uintptr_t product)
     return &notes[(uint32_t)(product / LINE) * 2654435761u >> (32 - NOTE_BITS)];
 }
 
-const float *erniem_begins(const float *weight, const float *end)
+const float *erniem_prefetch_begin(const float *weight, const float *end)
 {
     const uintptr_t product = (uintptr_t)weight;
     struct note *before = atomic_load(&latest), *now = note_of(product);
@@ -63,13 +55,11 @@ const float *erniem_begins(const float *weight, const float *end)
     return (const float *)next;
 }
 
-void erniem_fetch_ahead(void)
+void erniem_prefetch_some(void)
 {
     if (atomic_load(&from) >= atomic_load(&to))
         return;
-    const uintptr_t piece = atomic_fetch_add(&from, PIECE);
-    for (uintptr_t line = piece; line < piece + PIECE; line += LINE)
-        __builtin_prefetch((const void *)line, 0, 2);
+    const uintptr_t start = atomic_fetch_add(&from, BYTES);
+    for (uintptr_t line = start; line < start + BYTES; line += LINE)
+        ERNIEM_PREFETCH((const void *)line);
 }
-
-#endif

@@ -1,50 +1,32 @@
 """Dispatch: choose the NumPy or the C implementation of each primitive.
 
 A primitive is a NumPy function marked `@accelerated`. Where the native backend is on and has a
-kernel of that name, the kernel is called first; it returns either the result or an `Unsupported`
-with its reason, and then the NumPy body runs. Nothing else in the package knows that C exists.
+kernel of that name, the kernel is called first. It returns either the result or an `Unsupported`
+with its reason; in that case the NumPy body runs. Nothing else in the package knows that C exists.
 """
 
 import functools
-import itertools
 import os
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from numpy_erniem.backend.cores import check_num_threads
+from numpy_erniem.backend.counts import CallCounts
 from numpy_erniem.backend.unsupported import Unsupported
 
 CHOICES = ("auto", "numpy", "native")
-
-
-class _Tally:
-    """A count that threads raise at once without a lock: `next` is a single step for them."""
-
-    def __init__(self) -> None:
-        self.add = itertools.count().__next__
-        self._before = 0  # what was counted before a reset, and by looking
-
-    def value(self) -> int:
-        value = self.add() - self._before
-        self._before += 1
-        return value
-
-    def reset(self) -> None:
-        self._before = self.add() + 1
-
+THREADING = ("openmp", "pool", "serial")  # every name there is; a build may have fewer
 
 _choice: ContextVar[str | None] = ContextVar("numpy_erniem_backend", default=None)
-_native_calls: dict[str, _Tally] = {}
-_declined_calls: Counter[tuple[str, str]] = Counter()
-_lock = threading.Lock()
+_native_calls = CallCounts()  # by the name of the primitive
+_unsupported_calls = CallCounts()  # by (name, reason)
 
 
 @functools.cache
 def _module() -> Any:
-    """The module with the twins, or the reason why it cannot be imported."""
+    """The module with the native kernels, or the reason why it cannot be imported."""
     try:
         from numpy_erniem.backend import native
     except ImportError as error:
@@ -54,25 +36,26 @@ def _module() -> Any:
 
 @functools.cache
 def _native() -> tuple[dict[str, Callable], str]:
-    """Twins by the name of their primitive, and where they come from or why there are none."""
+    """Native kernels by the name of their primitive; a line on them, or why there are none."""
     module = _module()
     return ({}, module) if isinstance(module, str) else (module.KERNELS, module.description())
 
 
-def _fresh_lock() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # the thread that held it may be gone in the child
-    os.register_at_fork(after_in_child=_fresh_lock)
+@functools.cache
+def _settings() -> Any:
+    """The module that sets what the kernels run on; None where they are not built."""
+    try:
+        from numpy_erniem.backend import settings
+    except ImportError:
+        return None
+    return settings
 
 
 def _checked(choice: str) -> str:
     if choice not in CHOICES:
         raise ValueError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
-    twins, reason = _native() if choice == "native" else ({}, "")
-    if choice == "native" and not twins:
+    kernels, reason = _native() if choice == "native" else ({}, "")
+    if choice == "native" and not kernels:
         raise ValueError(
             f"backend 'native' cannot be used: {reason}; install with a C compiler, or use 'auto'"
         )
@@ -85,9 +68,9 @@ def _environment_choice() -> str:
 
 
 def backend_choice() -> str:
-    """The backend asked for: by `use_backend`, else by NUMPY_ERNIEM_BACKEND, else "auto".
+    """Return the backend asked for: by `use_backend`, else by NUMPY_ERNIEM_BACKEND, else "auto".
 
-    The environment is looked at once.
+    The environment variable is read once.
     """
     return _choice.get() or _environment_choice()
 
@@ -115,22 +98,21 @@ def use_backend(choice: str) -> Iterator[None]:
 
 
 def accelerated(body: Callable) -> Callable:
-    """Mark a NumPy function as a primitive that a C twin of the same name may replace."""
+    """Mark a NumPy function as a primitive that a native kernel of the same name may replace."""
     name = body.__name__
-    ran_native = _native_calls.setdefault(name, _Tally()).add
+    native, unsupported = _native_calls.mine, _unsupported_calls.mine
 
     @functools.wraps(body)
     def primitive(*args, **kwargs):
         choice = _choice.get() or _environment_choice()
-        twin = _native()[0].get(name) if choice != "numpy" else None
-        if twin is None:
+        kernel = _native()[0].get(name) if choice != "numpy" else None
+        if kernel is None:
             return body(*args, **kwargs)
-        result = twin(*args, **kwargs)
+        result = kernel(*args, **kwargs)
         if type(result) is not Unsupported:
-            ran_native()
+            native.counts[name] += 1
             return result
-        with _lock:
-            _declined_calls[name, result] += 1
+        unsupported.counts[name, result] += 1
         return body(*args, **kwargs)
 
     primitive.body = body
@@ -138,54 +120,94 @@ def accelerated(body: Callable) -> Callable:
 
 
 def backend_report() -> dict:
-    """What ran where, and why.
+    """Tell what ran where, and why.
 
     Returns
     -------
     dict
         "backend": "native" or "numpy", what a call would use now; "native": a line on the built
-        kernels, or why there are none; "calls": per primitive a dict from "native" or a reason for
-        declining to the number of calls since `reset_backend_report` (calls under the NumPy
-        backend are not counted).
+        kernels, or why there are none; "threading": what `get_threading` returns; "calls": for each
+        primitive a dict from "native", or the reason why the kernel did not run, to the number of
+        calls since `reset_backend_report` (calls under the NumPy backend are not counted).
     """
-    twins, description = _native()
-    with _lock:
-        calls: dict[str, dict[str, int]] = {}
-        counts = {(name, "native"): tally.value() for name, tally in _native_calls.items()}
-        for (name, where), count in sorted((counts | _declined_calls).items()):
-            if count:
-                calls.setdefault(name, {})[str(where)] = count
-    backend = "native" if twins and backend_choice() != "numpy" else "numpy"
-    return {"backend": backend, "native": description, "calls": calls}
+    kernels, description = _native()
+    counts = {(name, "native"): count for name, count in _native_calls.totals().items()}
+    counts |= _unsupported_calls.totals()
+    calls: dict[str, dict[str, int]] = {}
+    for (name, where), count in sorted(counts.items()):
+        calls.setdefault(name, {})[str(where)] = count
+    backend = "native" if kernels and backend_choice() != "numpy" else "numpy"
+    return {
+        "backend": backend,
+        "native": description,
+        "threading": get_threading(),
+        "calls": calls,
+    }
 
 
 def reset_backend_report() -> None:
     """Set the counts of `backend_report` to zero."""
-    with _lock:
-        _declined_calls.clear()
-        for tally in _native_calls.values():
-            tally.reset()
+    _native_calls.reset()
+    _unsupported_calls.reset()
 
 
 def set_num_threads(n: int) -> None:
     """Let each C kernel use n threads, the calling one included.
 
-    At first it is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores that
-    this process may use. Results do not depend on it. NumPy's own products keep their threads.
+    The number at first is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores
+    that this process may use. Results do not depend on it. NumPy's own products keep their threads.
+
+    Parameters
+    ----------
+    n : int
+        1 to 1024.
 
     Raises
     ------
     ValueError
         Unless n is in 1..1024.
     """
-    if not isinstance(n, int) or not 1 <= n <= 1024:
-        raise ValueError(f"the number of threads is {n!r}, not a whole number in 1..1024")
-    module = _module()
-    if not isinstance(module, str):
-        module.set_num_threads(n)
+    check_num_threads(n)
+    if settings := _settings():
+        settings.set_num_threads(n)
 
 
 def get_num_threads() -> int:
-    """How many threads a C kernel uses; 1 where they are not built."""
-    module = _module()
-    return 1 if isinstance(module, str) else module.get_num_threads()
+    """Return how many threads a C kernel uses; 1 under "serial" and where they are not built."""
+    settings = _settings()
+    return settings.get_num_threads() if settings else 1
+
+
+def set_threading(name: str) -> None:
+    """Choose who runs the threads of the C kernels, in the whole process and from now on.
+
+    The first choice is NUMPY_ERNIEM_THREADING, else OpenMP where it is built in, else the pool.
+    Results do not depend on it. In the child of a fork OpenMP cannot be used: the pool takes its
+    place there. Without C kernels only the name is checked.
+
+    Parameters
+    ----------
+    name : {"openmp", "pool", "serial"}
+        "openmp": the threads of the compiler's OpenMP library. "pool": threads of this package.
+        "serial": the calling thread alone.
+
+    Raises
+    ------
+    ValueError
+        For another name, or where it cannot be used; the message lists what can.
+    """
+    if name not in THREADING:
+        raise ValueError(f"threading {name!r} is not one of {', '.join(THREADING)}")
+    if settings := _settings():
+        settings.set_threading(name)
+
+
+def get_threading() -> str:
+    """Return who runs the threads of the C kernels; "serial" where they are not built.
+
+    Returns
+    -------
+    {"openmp", "pool", "serial"}
+    """
+    settings = _settings()
+    return settings.get_threading() if settings else "serial"

@@ -1,17 +1,15 @@
-"""What the kernels run on: the instruction set, and the number of threads."""
+"""What the kernels run on: the instruction set, and the threads. Read from the environment once."""
 
 import os
 
 from numpy_erniem._kernels import ffi, lib
+from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
 from numpy_erniem.backend.packing import forget_panels
 
 
 def available_isas() -> list[str]:
-    """The instruction sets of this processor that the kernels are built for, best first."""
-    names = []
-    while (name := lib.erniem_available_isa(len(names))) != ffi.NULL:
-        names.append(ffi.string(name).decode())
-    return names
+    """List the instruction sets that both this processor and this build have, best first."""
+    return _names(lib.erniem_available_isa)
 
 
 def choose_isa(name: str) -> None:
@@ -30,48 +28,75 @@ def choose_isa(name: str) -> None:
     forget_panels()
 
 
+def available_threading() -> list[str]:
+    """List the kinds of threads that can be used here, the default first."""
+    return _names(lib.erniem_available_threading)
+
+
+def set_threading(name: str, source: str = "threading") -> None:
+    """Choose who runs the threads of the kernels that start from now on.
+
+    Parameters
+    ----------
+    name : {"openmp", "pool", "serial"}
+    source : str
+        Where the name comes from, for the error message.
+
+    Raises
+    ------
+    ValueError
+        Where the name is unknown, the build does not have it, or "openmp" is asked for in the child
+        of a fork.
+    """
+    if lib.erniem_choose_threading(name.encode()) != 0:
+        raise ValueError(
+            f"{source} {name!r} cannot be used here; this process has "
+            f"{', '.join(available_threading())}"
+        )
+
+
+def get_threading() -> str:
+    """Return who runs the threads of the kernels: "openmp", "pool" or "serial"."""
+    return ffi.string(lib.erniem_threading()).decode()
+
+
 def set_num_threads(n: int) -> None:
     """Let each kernel use n threads, the calling one included."""
-    if lib.erniem_set_threads(n) != 0:
-        raise ValueError(f"{n} threads are not in 1..1024")
+    lib.erniem_set_threads(check_num_threads(n))
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel uses."""
+    """Return how many threads a kernel uses; 1 under "serial"."""
     return lib.erniem_get_threads()
 
 
 def default_threads() -> int:
-    """NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores this process may use."""
+    """Return NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores of this process."""
     asked = os.environ.get("NUMPY_ERNIEM_NUM_THREADS")
     if asked is not None:
-        if not asked.isdecimal() or not 1 <= int(asked) <= 1024:
-            raise ValueError(f"NUMPY_ERNIEM_NUM_THREADS={asked} is not a number in 1..1024")
-        return int(asked)
+        number = int(asked) if asked.isdecimal() else asked
+        return check_num_threads(number, "NUMPY_ERNIEM_NUM_THREADS")
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if first.isdecimal() and 1 <= int(first) <= 1024:
-        return int(first)
-    if hasattr(os, "sched_getaffinity"):
-        return min(1024, len(os.sched_getaffinity(0)))
-    return min(1024, os.cpu_count() or 1)
+    wanted = int(first) if first.isdecimal() else 0
+    return min(MAX_THREADS, wanted or available_cores())
 
 
 def set_strassen(wanted: bool) -> None:
-    """Whether large products take Strassen's way, as they do unless NUMPY_ERNIEM_STRASSEN=0.
+    """Choose whether large products use Strassen's method; NUMPY_ERNIEM_STRASSEN=0 says no.
 
-    They are faster by about a tenth, and err about twice as much as NumPy's (root mean square).
+    It is faster by about a tenth. Its rounding errors are about twice NumPy's (root mean square).
     """
     global _strassen
     _strassen = wanted
 
 
 def get_strassen() -> bool:
-    """Whether large products take Strassen's way."""
+    """Return whether large products use Strassen's method."""
     return _strassen
 
 
 def default_strassen() -> bool:
-    """NUMPY_ERNIEM_STRASSEN, 0 or 1; else yes."""
+    """Return whether NUMPY_ERNIEM_STRASSEN is 1, which it is if not set."""
     asked = os.environ.get("NUMPY_ERNIEM_STRASSEN", "1")
     if asked not in ("0", "1"):
         raise ValueError(f"NUMPY_ERNIEM_STRASSEN={asked} is neither 0 nor 1")
@@ -79,10 +104,21 @@ def default_strassen() -> bool:
 
 
 def description() -> str:
-    """One line on the kernels that are loaded."""
+    """Describe the kernels that are loaded in one line."""
     return f"C kernels, {ffi.string(lib.erniem_isa()).decode()}"
 
 
+def _names(number) -> list[str]:
+    """Collect the strings that a C function returns for 0, 1, 2, ... until NULL."""
+    names = []
+    while (name := number(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
 choose_isa(os.environ.get("NUMPY_ERNIEM_ISA") or available_isas()[0])
+set_threading(
+    os.environ.get("NUMPY_ERNIEM_THREADING") or available_threading()[0], "NUMPY_ERNIEM_THREADING"
+)
 set_num_threads(default_threads())
 set_strassen(default_strassen())

@@ -5,7 +5,7 @@ import json
 import math
 import sys
 
-from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.backend.dispatch import backend_report, get_num_threads
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.config import ErnieMConfig
@@ -48,6 +48,7 @@ def describe(folder) -> dict:
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.kind, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
+        "threads": get_num_threads(),
     }
 
 
@@ -70,6 +71,8 @@ def show(facts: dict, tensors: bool) -> None:
         f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
         "backend": f"{facts['backend']} ({facts['native']})",
     }
+    if facts["backend"] == "native":
+        lines["threads"] = f"{facts['threads']} ({facts['threading']})"
     if config.get("trained") is False:
         lines["note"] = "not trained: vectors carry no meaning"
     for name, value in lines.items():

@@ -6,7 +6,6 @@ is summed afterwards is summed in the order of the parts: as many parts give the
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,11 +17,6 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
@@ -21,7 +22,6 @@ from numpy_erniem.training.checkpoints import (
     telling,
 )
 from numpy_erniem.training.optimizer import DECAYS, AdamW, clip, layer_factors, nonfinite, schedule
-from numpy_erniem.training.threads import available_cores
 from numpy_erniem.training.trees import Gradients, add
 
 # (model, micro-step, generator) -> loss and gradients

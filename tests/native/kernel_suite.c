@@ -1,6 +1,8 @@
-/* Every kernel beside its reference, as a program of its own, so that sanitizers and emulators can
-   run it: over all edge sizes, instruction sets and a few numbers of threads. Arrays end where
-   their memory ends, and start anywhere a float may. Exit status 0 if all is well. */
+/* Every kernel is compared with its reference, in a program of its own, so that sanitizers and
+   emulators can run it: over all edge sizes, instruction sets and a few numbers of threads. Arrays
+   end where their memory ends, and start at any address that suits a float. An argument ("openmp",
+   "pool" or "serial") says which threads to use; without one all that were built are used. The exit
+   status is 0 if everything is right. */
 
 #include <math.h>
 #include <stdint.h>
@@ -9,11 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "internal.h"
-
-#if !defined(ERNIEM_SERIAL)
-#include <stdatomic.h>
-#endif
+#include "runtime/threads.h"
 
 static int failures;
 static uint32_t seed = 1;
@@ -133,61 +131,76 @@ static void check_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
 }
 
-/* What is fetched ahead is what followed last time. */
-static void check_ahead(void)
+/* The product that followed last time is expected again. */
+static void check_prefetch(void)
 {
-#if !defined(ERNIEM_SERIAL)
     static const float a[16], b[16], c[16];
-    erniem_begins(a, a + 16);
-    erniem_begins(b, b + 16);
-    failures += erniem_begins(a, a + 16) != b;
-    erniem_begins(c, c + 16);
-    failures += erniem_begins(a, a + 16) != c;
-    failures += erniem_begins(b, b + 16) != a;
-    erniem_fetch_ahead();
-#endif
+    erniem_prefetch_begin(a, a + 16);
+    erniem_prefetch_begin(b, b + 16);
+    failures += erniem_prefetch_begin(a, a + 16) != b;
+    erniem_prefetch_begin(c, c + 16);
+    failures += erniem_prefetch_begin(a, a + 16) != c;
+    failures += erniem_prefetch_begin(b, b + 16) != a;
+    erniem_prefetch_some();
 }
 
-/* Of two threads one is kept at the first task, so the other does its own tasks in order, and then
-   those of the first one from the end. */
-#if !defined(ERNIEM_SERIAL)
-enum { TASKS = 40 };
+/* One of two threads is held at its first item. The other one does its own items in order, then
+   those of the first thread from the end. */
+enum { ITEMS = 40 };
 static _Atomic int done;
-static int in_order[TASKS];
+static int in_order[ITEMS];
 
 static void wait_at_the_first(const void *job, struct erniem_tasks *tasks)
 {
     const time_t *deadline = job;
-    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        while (task == 0 && atomic_load(&done) < TASKS - 1 && time(NULL) < *deadline)
+    for (int64_t item; (item = erniem_take(tasks)) >= 0;) {
+        while (item == 0 && atomic_load(&done) < ITEMS - 1 && time(NULL) < *deadline)
             ;
-        in_order[atomic_fetch_add(&done, 1)] = (int)task;
+        in_order[atomic_fetch_add(&done, 1)] = (int)item;
     }
 }
 
-static void check_sharing(void)
+static void check_stealing(void)
 {
     const time_t deadline = time(NULL) + 60;
+    atomic_store(&done, 0);
     erniem_set_threads(2);
-    failures += erniem_parallel(TASKS, wait_at_the_first, &deadline) != 0;
-    failures += atomic_load(&done) != TASKS;
-    for (int i = 0; i < TASKS; i++)
-        failures += in_order[i] != (i < TASKS / 2 ? TASKS / 2 + i : TASKS - 1 - i);
+    failures += erniem_parallel(ITEMS, wait_at_the_first, &deadline) != 0;
+    failures += atomic_load(&done) != ITEMS;
+    for (int i = 0; i < ITEMS; i++)
+        failures += in_order[i] != (i < ITEMS / 2 ? ITEMS / 2 + i : ITEMS - 1 - i);
 }
 
 static void take_none(const void *job, struct erniem_tasks *tasks) { (void)job, (void)tasks; }
-#endif
 
-static void check_tasks(void)
+/* A job inside a job, which the thread has to do alone. */
+static void nest(const void *job, struct erniem_tasks *tasks)
 {
-#if !defined(ERNIEM_SERIAL)
-    check_sharing();
+    while (erniem_take(tasks) >= 0)
+        if (erniem_parallel(ITEMS, take_none, job) != ERNIEM_NO_MEMORY ||
+            erniem_parallel(0, take_none, job) != 0)
+            return;
+}
+
+static void check_jobs(void)
+{
+    if (strcmp(erniem_threading(), "serial") != 0)
+        check_stealing();
     for (int threads = 1; threads <= 2; threads++) {
         erniem_set_threads(threads);
-        failures += erniem_parallel(TASKS, take_none, NULL) != ERNIEM_NO_MEMORY;
+        failures += erniem_get_threads() != (strcmp(erniem_threading(), "serial") ? threads : 1);
+        failures += erniem_parallel(ITEMS, take_none, NULL) != ERNIEM_NO_MEMORY;
         failures += erniem_parallel((int64_t)1 << 32, take_none, NULL) != ERNIEM_BAD_SIZE;
+        failures += erniem_parallel(ITEMS, nest, NULL) != 0;
+        failures += erniem_parallel(0, take_none, NULL) != 0;
     }
-#endif
+}
+
+static void check_choices(void)
+{
+    failures += erniem_choose_threading("fibers") != -1 || erniem_choose_threading("") != -1;
+    failures += erniem_set_threads(0) != -1 || erniem_set_threads(ERNIEM_MAX_THREADS + 1) != -1;
+    failures += erniem_available_threading(-1) != NULL || erniem_available_threading(9) != NULL;
 }
 
 static void check_everything(void)
@@ -207,18 +220,27 @@ static void check_everything(void)
     check_rows(70, 300);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
-    for (int i = 0; erniem_available_isa(i); i++) {
-        failures += erniem_choose_isa(erniem_available_isa(i)) != 0;
-        for (int threads = 1; threads <= 3; threads += 2) {
-            erniem_set_threads(threads);
-            check_everything();
+    failures += strcmp(erniem_threading(), erniem_available_threading(0)) != 0; /* the default */
+    for (int t = 0; erniem_available_threading(t); t++) {
+        const char *threading = erniem_available_threading(t);
+        if (count > 1 && strcmp(arguments[1], threading) != 0)
+            continue;
+        failures += erniem_choose_threading(threading) != 0;
+        failures += strcmp(erniem_threading(), threading) != 0;
+        for (int i = 0; erniem_available_isa(i); i++) {
+            failures += erniem_choose_isa(erniem_available_isa(i)) != 0;
+            for (int threads = 1; threads <= (strcmp(threading, "serial") ? 3 : 1); threads += 2) {
+                erniem_set_threads(threads);
+                check_everything();
+            }
+            printf("%s, %s: %s\n", threading, erniem_isa(), failures ? "wrong" : "right");
         }
-        printf("%s: %s\n", erniem_isa(), failures ? "wrong" : "right");
+        check_jobs();
     }
-    check_ahead();
-    check_tasks();
+    check_prefetch();
+    check_choices();
     erniem_forget_memory();
     return failures != 0;
 }

@@ -97,12 +97,26 @@ def test_without_a_compiler_the_ladder_is_explained(run, monkeypatch, tmp_path):
     assert run.check(path) == []
 
 
+def compile_rung(path, library, *more):
+    flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *more]
+    command = ["cc", *flags, str(path), "-o", str(library), "-lpthread"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.parametrize("path", sorted((FOLDER / "ladder").glob("*.c")), ids=name_of)
 def test_every_rung_compiles_without_warnings(path, tmp_path):
-    flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    command = ["cc", *flags, str(path), "-o", str(tmp_path / "rung.so"), "-lpthread"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = compile_rung(path, tmp_path / "rung.so")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_the_rung_of_openmp_compiles_with_openmp(tmp_path):
+    probe = tmp_path / "probe.c"
+    probe.write_text("#include <omp.h>\nint f(void) { return omp_get_num_threads(); }")
+    if compile_rung(probe, tmp_path / "probe.so", "-fopenmp").returncode:
+        pytest.skip("this compiler has no OpenMP")
+    done = compile_rung(FOLDER / "ladder" / "7_openmp.c", tmp_path / "rung.so", "-fopenmp")
     assert done.returncode == 0, done.stderr
 
 

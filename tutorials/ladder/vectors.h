@@ -1,4 +1,4 @@
-/* The tile of rungs 6 and 7, in vectors as wide as the compiler is told that the processor has them.
+/* The tile of rungs 6 to 8, in vectors as wide as the compiler is told that the processor has them.
    gcc and clang let vectors be written like numbers; csrc/ uses the names of the instructions.
 
    The weight lies in panels of WIDE columns: panel 0 step 0, panel 0 step 1, ... */

@@ -1,0 +1,138 @@
+"""How build_ext.py finds OpenMP, and what it builds without it."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+if not (REPOSITORY / "build_ext.py").exists() or not shutil.which("cc"):
+    pytest.skip("needs the sources and a C compiler", allow_module_level=True)
+pytest.importorskip("setuptools")
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """The module build_ext.py."""
+    monkeypatch.delenv("NUMPY_ERNIEM_OPENMP", raising=False)
+    spec = importlib.util.spec_from_file_location("build_ext", REPOSITORY / "build_ext.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """A new compiler object of setuptools, for the CC, CFLAGS and LDFLAGS of the test."""
+
+    def make(**variables):
+        from setuptools._distutils.ccompiler import new_compiler
+        from setuptools._distutils.sysconfig import customize_compiler
+
+        for name in ("CC", "CFLAGS", "LDFLAGS", "LDSHARED"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        made = new_compiler()
+        customize_compiler(made)
+        return made
+
+    return make
+
+
+def has_openmp(compiler, tmp_path):
+    source = tmp_path / "uses_openmp.c"
+    source.write_text("#include <omp.h>\nint main(void) { return omp_get_num_threads() - 1; }")
+    command = [compiler, "-fopenmp", source, "-o", tmp_path / "uses_openmp"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["gcc", "clang"])
+def test_openmp_is_found_where_the_compiler_has_it(build, compiler, tmp_path, name):
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed")
+    want = (["-fopenmp"], ["-fopenmp"]) if has_openmp(name, tmp_path) else None
+    assert build.openmp_flags(compiler(CC=name)) == want
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CFLAGS": "-Domp_get_thread_num=no_such_function"},
+        {"CC": "/bin/false"},
+        {"CC": "no-such-compiler"},
+        {"LDFLAGS": "-l_no_such_library"},
+    ],
+    ids=["a function is missing", "the compiler fails", "no compiler", "no library"],
+)
+def test_a_probe_that_cannot_be_built_is_quiet(build, compiler, capfd, variables):
+    assert build.openmp_flags(compiler(**variables)) is None
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("status", ["exit(1)", "abort()"])
+def test_a_probe_that_is_built_but_does_not_run_counts_as_none(build, compiler, status):
+    failing = f"#include <stdlib.h>\nint main(void) {{ {status}; }}\n"
+    build.OPENMP_PROBE = failing
+    assert build.openmp_flags(compiler()) is None
+    build.OPENMP_PROBE = "int main(void) { return 0; }\n"
+    assert build.openmp_flags(compiler()) is not None
+
+
+def test_the_next_flags_are_tried_where_the_first_do_not_work(build, compiler, monkeypatch):
+    first, second = (["-no-such-flag-at-all"], []), (["-DSECOND"], [])
+    monkeypatch.setattr(build, "openmp_candidates", lambda kind: [first, second])
+    build.OPENMP_PROBE = "int main(void) { return 0; }\n"
+    assert build.openmp_flags(compiler()) == second
+
+
+def test_the_environment_leaves_openmp_out(build, compiler, monkeypatch):
+    build.OPENMP_PROBE = "int main(void) { return 0; }\n"
+    chosen = compiler()
+    monkeypatch.setenv("NUMPY_ERNIEM_OPENMP", "0")
+    assert build.openmp_flags(chosen) is None
+
+
+def test_flags_of_each_system(build, monkeypatch):
+    assert build.openmp_candidates("msvc") == [(["/openmp:llvm"], [])]
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert build.openmp_candidates("unix") == [(["-fopenmp"], ["-fopenmp"])]
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(build.os.path, "isdir", lambda path: path.startswith("/opt/homebrew"))
+    folder = "/opt/homebrew/opt/libomp"
+    apple = ["-Xpreprocessor", "-fopenmp", f"-I{folder}/include"], [f"-L{folder}/lib", "-lomp"]
+    assert build.openmp_candidates("unix")[1:] == [apple]
+
+
+def test_a_build_without_openmp_has_the_other_threads(tmp_path):
+    """The whole extension, from a copy of the sources."""
+    shutil.copytree(REPOSITORY / "csrc", tmp_path / "csrc")
+    shutil.copytree(
+        REPOSITORY / "numpy_erniem",
+        tmp_path / "numpy_erniem",
+        ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
+    )
+    shutil.copy(REPOSITORY / "build_ext.py", tmp_path)
+    environment = {
+        **os.environ,
+        "CFLAGS": "-O0 -Domp_get_thread_num=no_such_function",
+        "PYTHONPATH": str(tmp_path),
+    }
+    environment.pop("NUMPY_ERNIEM_THREADING", None)
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "build_ext.py"], **options)
+    assert "numpy-erniem: OpenMP is left out" in done.stdout, done.stderr
+    code = (
+        "from numpy_erniem.backend import settings as s; print(s.__file__);"
+        "print(s.available_threading()); s.set_threading('openmp')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], **options)
+    assert done.stdout.splitlines() == [
+        str(tmp_path / "numpy_erniem" / "backend" / "settings.py"),
+        "['pool', 'serial']",
+    ]
+    assert "'openmp' cannot be used here; this process has pool, serial" in done.stderr
