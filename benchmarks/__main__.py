@@ -32,7 +32,7 @@ GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 
 def machine(threads: int) -> str:
     """One line on the processor, the software and the day."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -41,7 +41,7 @@ def machine(threads: int) -> str:
         cpu = f"{len(lines)} × {lines[0].split(':')[1].strip()}" if lines else cpu
     software = f"Python {platform.python_version()}, NumPy {np.__version__}"
     return (
-        f"{cpu}; {platform.system()}, {software}; {threads} threads; {native.description()}; "
+        f"{cpu}; {platform.system()}, {software}; {threads} threads; {settings.description()}; "
         f"{time.strftime('%Y-%m-%d')}"
     )
 
@@ -128,7 +128,7 @@ def sizes_of(text: str) -> measuring.Sizes:
 
 
 def arguments() -> argparse.Namespace:
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     add = parser.add_argument
@@ -139,7 +139,7 @@ def arguments() -> argparse.Namespace:
     add("--engines", default="native,numpy,torch,onnxruntime,openvino")
     add("--sizes", default=SIZES, help='batch x tokens; "" for start and memory alone')
     add("--growth-sizes", default=GROWTH)
-    add("--threads", type=int, default=native.default_threads())
+    add("--threads", type=int, default=settings.default_threads())
     add("--rounds", type=int, default=5)
     add("--json", type=Path, metavar="FILE", help="write the results, keep parts of earlier runs")
     add("--document", type=Path, metavar="FILE", help="put the tables between <!-- marks -->")
@@ -160,10 +160,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     from benchmarks import limits
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     options = arguments()
-    native.set_num_threads(options.threads)
+    settings.set_num_threads(options.threads)
     if options.only in ("linear", "ladder"):
         print(f"{machine(options.threads)}\n", flush=True)
         limits.linear_alone() if options.only == "linear" else limits.ladder()

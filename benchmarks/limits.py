@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numpy_erniem.backend import native
+from numpy_erniem.backend import native, settings
+from numpy_erniem.backend.frozen import freeze
+from numpy_erniem.backend.memory import floats
+from numpy_erniem.backend.native import lib
 
 
 def fastest(run: Callable[[], object], times: int) -> float:
@@ -21,14 +24,14 @@ def fastest(run: Callable[[], object], times: int) -> float:
 def multiply_add_peak() -> float:
     """GFLOP/s of multiply-adds that never leave the registers, on all threads."""
     rounds = 400_000
-    operations = native.lib.erniem_multiply_add(rounds) * rounds
-    return operations / fastest(lambda: native.lib.erniem_multiply_add(rounds), 8) / 1e9
+    operations = lib.erniem_multiply_add(rounds) * rounds
+    return operations / fastest(lambda: lib.erniem_multiply_add(rounds), 8) / 1e9
 
 
 def memory_bandwidth() -> float:
     """GB/s of reading 400 MB once, on all threads."""
     x = np.ones(100 << 20, np.float32)
-    return x.nbytes / fastest(lambda: native.lib.erniem_read(x.size, native.floats(x)), 6) / 1e9
+    return x.nbytes / fastest(lambda: lib.erniem_read(x.size, floats(x)), 6) / 1e9
 
 
 def linear_alone() -> None:
@@ -61,41 +64,41 @@ def linear_alone() -> None:
 
 
 def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.ndarray]:
-    w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.zeros(n, np.float32)}
-    w["weight"].setflags(write=False)  # so that it is packed once
-    return w
+    """Weights of a linear layer, frozen so that they are packed once."""
+    weight = rng.standard_normal((n, k), np.float32)
+    return {"weight": freeze(weight), "bias": freeze(np.zeros(n, np.float32))}
 
 
 def ladder() -> None:
     """Print the rungs of docs/kernels.md on one product: 256 rows, a weight of 3072 × 768."""
-    lib, of = native.lib, native.floats
     m, n, k = 256, 3072, 768
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((m, k), np.float32), linear_weights(rng, n, k)
     thawed = w["weight"].copy()
     y = np.empty((m, n), np.float32)
-    flops, threads, rungs = 2 * m * n * k, native.get_num_threads(), {}
-    strassen = native.get_strassen()
+    flops, threads, rungs = 2 * m * n * k, settings.get_num_threads(), {}
+    strassen = settings.get_strassen()
 
     def three_loops():
-        lib.erniem_linear_reference(m, n, k, of(x), of(w["weight"]), of(w["bias"]), 0, of(y))
+        pointers = floats(x), floats(w["weight"]), floats(w["bias"])
+        lib.erniem_linear_reference(m, n, k, *pointers, 0, floats(y))
 
     rungs["three loops (sums in double)"] = fastest(three_loops, 1)
-    native.set_num_threads(1)
-    native.set_strassen(False)
-    for isa in reversed(native.available_isas()):
-        native.choose_isa(isa)
+    settings.set_num_threads(1)
+    settings.set_strassen(False)
+    for isa in reversed(settings.available_isas()):
+        settings.choose_isa(isa)
         native.linear(x, w)
         rungs[f"packed, {isa} tile"] = fastest(lambda: native.linear(x, w), 10)
-    rungs["packed anew for each call"] = fastest(
+    rungs["packed again for each call"] = fastest(
         lambda: native.linear(x, {**w, "weight": thawed}), 5
     )
-    native.set_strassen(True)
-    rungs["seven products for eight"] = fastest(lambda: native.linear(x, w), 10)
+    settings.set_strassen(True)
+    rungs["Strassen's algorithm"] = fastest(lambda: native.linear(x, w), 10)
     rungs["with GELU"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
-    native.set_num_threads(threads)
+    settings.set_num_threads(threads)
     rungs[f"with GELU, {threads} threads"] = fastest(lambda: native.linear(x, w, "gelu"), 10)
-    native.set_strassen(strassen)
+    settings.set_strassen(strassen)
     print("| rung | GFLOP/s |\n|---|---|")
     for name, seconds in rungs.items():
         print(f"| {name} | {flops / seconds / 1e9:.1f} |")

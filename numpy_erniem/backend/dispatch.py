@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -43,20 +43,23 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _module() -> Any:
-    """The module with the twins, or the reason why it cannot be imported."""
+def _modules() -> Any:
+    """The modules of the kernels and of their settings, or why they cannot be imported."""
     try:
-        from numpy_erniem.backend import native
+        from numpy_erniem.backend import native, settings
     except ImportError as error:
         return f"the C kernels are not built ({error})"
-    return native
+    return native, settings
 
 
 @functools.cache
 def _native() -> tuple[dict[str, Callable], str]:
     """Twins by the name of their primitive, and where they come from or why there are none."""
-    module = _module()
-    return ({}, module) if isinstance(module, str) else (module.KERNELS, module.description())
+    modules = _modules()
+    if isinstance(modules, str):
+        return {}, modules
+    native, settings = modules
+    return native.KERNELS, settings.description()
 
 
 def _fresh_lock() -> None:
@@ -137,6 +140,21 @@ def accelerated(body: Callable) -> Callable:
     return primitive
 
 
+def prepare(layers: Iterable[Mapping[str, Any]]) -> None:
+    """Pack the weights of layers for the native backend; do nothing where NumPy is in use.
+
+    Parameters
+    ----------
+    layers : iterable of dict
+        "weight" and "bias" of linear layers and layer norms. Arrays that are not frozen are left
+        out: they can change, and are packed for every call.
+    """
+    modules = _modules()
+    if not isinstance(modules, str) and backend_choice() != "numpy":
+        for w in layers:
+            modules[0].prepare(w)
+
+
 def backend_report() -> dict:
     """What ran where, and why.
 
@@ -180,12 +198,12 @@ def set_num_threads(n: int) -> None:
     """
     if not isinstance(n, int) or not 1 <= n <= 1024:
         raise ValueError(f"the number of threads is {n!r}, not a whole number in 1..1024")
-    module = _module()
-    if not isinstance(module, str):
-        module.set_num_threads(n)
+    modules = _modules()
+    if not isinstance(modules, str):
+        modules[1].set_num_threads(n)
 
 
 def get_num_threads() -> int:
     """How many threads a C kernel uses; 1 where they are not built."""
-    module = _module()
-    return 1 if isinstance(module, str) else module.get_num_threads()
+    modules = _modules()
+    return 1 if isinstance(modules, str) else modules[1].get_num_threads()

@@ -3,7 +3,6 @@
 import os
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend.packing import forget_panels
 
 
 def available_isas() -> list[str]:
@@ -27,7 +26,6 @@ def choose_isa(name: str) -> None:
             f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
             f"{', '.join(available_isas())}"
         )
-    forget_panels()
 
 
 def set_num_threads(n: int) -> None:
@@ -57,17 +55,16 @@ def default_threads() -> int:
 
 
 def set_strassen(wanted: bool) -> None:
-    """Whether large products take Strassen's way, as they do unless NUMPY_ERNIEM_STRASSEN=0.
+    """Whether large products use Strassen's algorithm, as they do unless NUMPY_ERNIEM_STRASSEN=0.
 
     They are faster by about a tenth, and err about twice as much as NumPy's (root mean square).
     """
-    global _strassen
-    _strassen = wanted
+    lib.erniem_set_strassen(lib.ERNIEM_STRASSEN_LARGE if wanted else lib.ERNIEM_STRASSEN_OFF)
 
 
 def get_strassen() -> bool:
-    """Whether large products take Strassen's way."""
-    return _strassen
+    """Whether large products use Strassen's algorithm."""
+    return lib.erniem_get_strassen() != lib.ERNIEM_STRASSEN_OFF
 
 
 def default_strassen() -> bool:

@@ -10,19 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.weights import PREFIX, WORDS
 
 LM_BIAS = "lm_head.bias"  # the only tensor but the embedding that has a row per word
 
 Flat = dict[str, np.ndarray]
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """The array in C order, read-only as all weights are."""
-    array = np.ascontiguousarray(array)
-    array.flags.writeable = False
-    return array
 
 
 def name_in(flat: Mapping[str, np.ndarray], name: str) -> str:
@@ -67,9 +61,9 @@ def without_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat
         for part in ("q_proj", "k_proj", "v_proj"):
             for tensor in ("weight", "bias"):
                 name = f"{attention}self_attn.{part}.{tensor}"
-                flat[name] = frozen(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
+                flat[name] = freeze(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
         name = f"{attention}out_proj.weight"
-        flat[name] = frozen(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
+        flat[name] = freeze(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
     return flat
 
 
@@ -89,9 +83,9 @@ def with_words(flat: Flat, count: int, config: ErnieMConfig, seed: int) -> Flat:
     more = max(0, count - len(old))
     rng = np.random.default_rng([seed, len(old)])  # other rows at every call
     drawn = rng.standard_normal((more, old.shape[1]), np.float32) * config.initializer_range
-    flat[name] = frozen(np.concatenate([old[:count], drawn.astype(old.dtype)]))
+    flat[name] = freeze(np.concatenate([old[:count], drawn.astype(old.dtype)]))
     if LM_BIAS in flat:
-        flat[LM_BIAS] = frozen(np.pad(flat[LM_BIAS][:count], (0, more)))
+        flat[LM_BIAS] = freeze(np.pad(flat[LM_BIAS][:count], (0, more)))
     return flat
 
 
@@ -105,4 +99,4 @@ def with_table(flat: Flat, table: Any) -> Flat:
             f"input embeddings are floats of shape {shape}, not {table.dtype} of {table.shape}; "
             "for another number of words call resize_token_embeddings first"
         )
-    return {**flat, name: frozen(table.astype(dtype, copy=False))}
+    return {**flat, name: freeze(table.astype(dtype, copy=False))}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.checkpoint.folder import Tensor
 from numpy_erniem.config import ErnieMConfig
 
@@ -109,8 +110,7 @@ def initial_tensor(
         values = values.astype(dtype, copy=False)
         if re.search(r"(word|position)_embeddings\.weight$", name):
             values[config.pad_token_id or 0 : (config.pad_token_id or -1) + 1] = 0
-    values.flags.writeable = False
-    return values
+    return freeze(values)
 
 
 @dataclass
@@ -218,7 +218,7 @@ def load_tensors(
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
         elif found[name].kind in ("F64", "F32", "F16", "BF16"):
-            flat[name] = _vectors_copied(found[name].numpy(dtype))
+            flat[name] = freeze(_vectors_copied(found[name].numpy(dtype)))
         else:
             raise ValueError(f"{source}: tensor {name} holds {found[name].kind}, not floats")
     report.warn(source)
@@ -233,9 +233,7 @@ def _vectors_copied(values: np.ndarray) -> np.ndarray:
     """
     if values.ndim > 1:
         return values
-    values = values.copy()
-    values.flags.writeable = False
-    return values
+    return values.copy()
 
 
 def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:

@@ -143,7 +143,7 @@ def test_by_default_there_are_as_many_as_usable_cores():
 
 
 def test_the_environment_turns_strassen_off():
-    code = "from numpy_erniem.backend import native; print(native.get_strassen())"
+    code = "from numpy_erniem.backend import settings; print(settings.get_strassen())"
     assert ask(code).stdout == ask(code, NUMPY_ERNIEM_STRASSEN="1").stdout == "True\n"
     assert ask(code, NUMPY_ERNIEM_STRASSEN="0").stdout == "False\n"
     wrong = ask(code, NUMPY_ERNIEM_STRASSEN="off")
@@ -152,11 +152,11 @@ def test_the_environment_turns_strassen_off():
 
 def test_the_environment_forces_an_instruction_set():
     code = "import numpy_erniem; print(numpy_erniem.backend_report()['native'])"
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    for name in native.available_isas():
+    for name in settings.available_isas():
         assert ask(code, NUMPY_ERNIEM_ISA=name).stdout == f"C kernels, {name}\n"
-    missing = "neon" if "neon" not in native.available_isas() else "avx2"
+    missing = "neon" if "neon" not in settings.available_isas() else "avx2"
     for wrong in (missing, "altivec"):
         result = ask(code, NUMPY_ERNIEM_ISA=wrong)
         assert f"NUMPY_ERNIEM_ISA={wrong} cannot be used here" in result.stderr
