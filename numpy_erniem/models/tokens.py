@@ -86,6 +86,10 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel):
         dense, norm = linear_shapes("lm_head.dense", D, D), norm_shapes("lm_head.layer_norm", D)
         return dense | norm | {"lm_head.bias": (config.vocab_size,)}
 
+    def _layers(self) -> list[dict[str, Any]]:
+        bias = self.weights["lm_head"]["bias"]
+        return [*super()._layers(), {"weight": self.get_input_embeddings(), "bias": bias}]
+
     def forward(
         self,
         input_ids: Any = None,
