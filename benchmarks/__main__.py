@@ -32,7 +32,7 @@ GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 def machine(threads: int) -> str:
     """One line on the processor, the software, the kernels, the threads and the day."""
     from numpy_erniem import backend_report
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -45,7 +45,7 @@ def machine(threads: int) -> str:
             cpu,
             f"{platform.system()}, Python {platform.python_version()}, {numpy_and_blas()}",
             f"{threads} threads ({threading})",
-            native.description(),
+            settings.description(),
             time.strftime("%Y-%m-%d"),
         ]
     )
@@ -153,7 +153,7 @@ WHAT = {
 
 def add_what_and_how(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose what is measured, and with which model, engines and sizes."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     what = parser.add_argument_group("what is measured (default: start, engines and growth)")
     for name, text in WHAT.items():
@@ -174,7 +174,7 @@ def add_what_and_how(parser: argparse.ArgumentParser) -> None:
     )
     add("--sizes", default=SIZES, help='texts x tokens; "" for none (default: %(default)s)')
     add("--growth-sizes", default=GROWTH, help="the same for growth (default: %(default)s)")
-    add("--threads", type=int, default=native.default_threads(), help="default: %(default)s")
+    add("--threads", type=int, default=settings.default_threads(), help="default: %(default)s")
     add("--rounds", type=int, default=5, help="turns of each engine (default: %(default)s)")
 
 
@@ -232,10 +232,10 @@ def measure(options: argparse.Namespace, results: Results) -> None:
 
 def main() -> None:
     """Measure, then write documents and picture."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     options = arguments()
-    native.set_num_threads(options.threads)
+    settings.set_num_threads(options.threads)
     results = Results(options.json, options.threads)
     if options.only != "redraw":
         measure(options, results)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.backend import native
+from numpy_erniem.backend import native, settings
+from numpy_erniem.backend.frozen import freeze
+from numpy_erniem.backend.memory import floats
+from numpy_erniem.backend.native import lib
 
 Row = dict[str, Any]
 
@@ -24,21 +27,20 @@ def fastest(run: Callable[[], object], times: int) -> float:
 def multiply_add_peak() -> float:
     """GFLOP/s of multiply-adds whose operands stay in registers, on all threads."""
     rounds = 400_000
-    operations = native.lib.erniem_multiply_add(rounds) * rounds
-    return operations / fastest(lambda: native.lib.erniem_multiply_add(rounds), 8) / 1e9
+    operations = lib.erniem_multiply_add(rounds) * rounds
+    return operations / fastest(lambda: lib.erniem_multiply_add(rounds), 8) / 1e9
 
 
 def memory_bandwidth() -> float:
     """GB/s of reading 400 MB once, on all threads."""
     x = np.ones(100 << 20, np.float32)
-    return x.nbytes / fastest(lambda: native.lib.erniem_read(x.size, native.floats(x)), 6) / 1e9
+    return x.nbytes / fastest(lambda: lib.erniem_read(x.size, floats(x)), 6) / 1e9
 
 
 def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.ndarray]:
-    """A random weight (n, k) with a bias; nothing can change the weight, so it is packed once."""
-    stored = rng.standard_normal((n, k), np.float32).tobytes()
-    weight = np.frombuffer(stored, np.float32).reshape(n, k)
-    return {"weight": weight, "bias": np.zeros(n, np.float32)}
+    """A random weight (n, k) with a bias; nothing can change them, so the weight is packed once."""
+    weight = rng.standard_normal((n, k), np.float32)
+    return {"weight": freeze(weight), "bias": freeze(np.zeros(n, np.float32))}
 
 
 def linear_rows() -> Iterator[Row]:
@@ -68,37 +70,37 @@ def linear_rows() -> Iterator[Row]:
 
 def ladder_rows() -> Iterator[Row]:
     """Time the steps of docs/kernels.md on one product: 256 rows, a weight of 3072 × 768."""
-    lib, of = native.lib, native.floats
     m, n, k = 256, 3072, 768
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((m, k), np.float32), linear_weights(rng, n, k)
     writable = {**w, "weight": w["weight"].copy()}
     y = np.empty((m, n), np.float32)
-    threads, strassen = native.get_num_threads(), native.get_strassen()
-    best = native.available_isas()[0]
+    threads, strassen = settings.get_num_threads(), settings.get_strassen()
+    best = settings.available_isas()[0]
 
     def step(name: str, run: Callable[[], object], times: int = 10) -> Row:
         return {"rung": name, "gflops": 2 * m * n * k / fastest(run, times) / 1e9}
 
     def three_loops():
-        lib.erniem_linear_reference(m, n, k, of(x), of(w["weight"]), of(w["bias"]), 0, of(y))
+        pointers = floats(x), floats(w["weight"]), floats(w["bias"])
+        lib.erniem_linear_reference(m, n, k, *pointers, 0, floats(y))
 
     try:
-        native.set_num_threads(1)
-        native.set_strassen(False)
+        settings.set_num_threads(1)
+        settings.set_strassen(False)
         yield step("three loops (sums in double)", three_loops, 1)
-        for isa in reversed(native.available_isas()):
-            native.choose_isa(isa)
+        for isa in reversed(settings.available_isas()):
+            settings.choose_isa(isa)
             native.linear(x, w)
             yield step(f"packed, {isa} tile", lambda: native.linear(x, w))
         yield step("packed anew for each call", lambda: native.linear(x, writable), 5)
-        native.set_strassen(True)
+        settings.set_strassen(True)
         yield step("Strassen's algorithm", lambda: native.linear(x, w))
         yield step("with GELU", lambda: native.linear(x, w, "gelu"))
         yield {"rung": "multiply-add peak of one core", "gflops": multiply_add_peak()}
-        native.set_num_threads(threads)
+        settings.set_num_threads(threads)
         yield step(f"with GELU, {threads} threads", lambda: native.linear(x, w, "gelu"))
     finally:
-        native.choose_isa(best)
-        native.set_num_threads(threads)
-        native.set_strassen(strassen)
+        settings.choose_isa(best)
+        settings.set_num_threads(threads)
+        settings.set_strassen(strassen)

@@ -1,22 +1,27 @@
-/* softmax(q kT / sqrt(d), hidden keys at the lowest finite score) * head_mask * v.
+/* softmax(q / sqrt(d) kT, hidden keys at the lowest finite score) * head_mask * v.
 
    One task is one head of one sequence (or a part of its queries). Its keys are laid into panels
-   like the columns of a weight, its values likewise, and then mr queries at a time go through:
+   like the columns of a weight, its values likewise. Then mr queries at a time are computed:
 
       queries (mr, d) . panels of k -> scores (mr, S), softmax, . panels of v -> context (mr, d)
 
-   The scores of one strip of mr queries are all there ever is of the T x S matrix; they stay in
-   the first or second level of cache, and a softmax over whole rows needs no second thoughts
-   about its largest score. Keys that a mask hides from every query are left out when the panels
-   are laid, and cost nothing; under any other mask a strip computes from the first key that one
-   of its queries may see to the last. But 0 times infinity is not 0: where a value is not finite,
-   nothing is left out. */
+   Only the scores of one row block, mr queries, exist at a time, never the T x S matrix. They stay
+   in the first or second level of cache, and hold whole rows, so the softmax is the plain formula.
+
+   Hidden keys. Keys that a mask hides from every query are left out when the panels are laid, and
+   cost nothing. Under any other mask a row block computes from the first key that one of its
+   queries may see to the last. That gives the result of the formula only if a hidden key has the
+   probability 0, and if 0 times its value is 0. So nothing is left out in two cases:
+   - a value or the head's factor is not finite, as 0 times infinity is NaN;
+   - no score of a query is above the lowest finite number, as when all are -infinity. The formula
+     then gives the hidden keys what the others have, or more.
+   A row of the softmax that has a NaN or an infinite score is NaN, for its hidden keys as well. */
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "gemm/gemm.h"
 
 struct attention {
     int64_t B, H, T, S, d;
@@ -58,7 +63,7 @@ static void attend_reference(const struct attention *p, int64_t b, int64_t h, in
         const float *k = p->k + offset(p->k_stride, b, h, s);
         double score = 0.0;
         for (int64_t l = 0; l < p->d; l++)
-            score += (double)q[l] * k[l] / sqrt((double)p->d);
+            score += q[l] / sqrt((double)p->d) * k[l];
         scores[s] = mask && !mask[s] ? -FLT_MAX : (float)score;
         highest = scores[s] > highest ? scores[s] : highest;
     }
@@ -104,7 +109,7 @@ struct scratch {
     int64_t *keys;   /* the keys that are not left out: (S,) */
     float *k_panels; /* [panel of keys][d][nr] */
     float *v_panels; /* [panel of d][key][nr] */
-    float *queries;  /* (mr, d), where queries cannot be read in place */
+    float *queries;  /* (mr, d), divided by sqrt(d) */
     float *scores;   /* (mr, S) */
 };
 
@@ -113,7 +118,7 @@ static int64_t whole_lines(int64_t floats) { return erniem_ceil_div(floats, 16) 
 /* Point the parts into one block; its size in floats. */
 static int64_t place(const struct attention *p, float *memory, struct scratch *to)
 {
-    const int64_t mr = p->micro->mr, nr = p->micro->nr, S = whole_lines(p->S);
+    const int64_t mr = p->micro->gemm.mr, nr = p->micro->gemm.nr, S = whole_lines(p->S);
     const int64_t key_columns = erniem_ceil_div(p->S, nr) * nr;
     const int64_t value_columns = erniem_ceil_div(p->d, nr) * nr;
     to->width = key_columns % 512 ? whole_lines(key_columns) : key_columns + 16;
@@ -162,7 +167,7 @@ static int64_t list_keys(const struct attention *p, const uint8_t *row, int64_t 
 static void pack_keys_and_values(const struct attention *p, int64_t b, int64_t h, int64_t count,
                                  const struct scratch *to)
 {
-    const int nr = p->micro->nr;
+    const int nr = p->micro->gemm.nr;
     const float *k = p->k + offset(p->k_stride, b, h, 0), *v = p->v + offset(p->v_stride, b, h, 0);
     for (int64_t s = 0; s < count; s += nr)
         erniem_pack_panel(nr, erniem_min(nr, count - s), p->d, k, p->k_stride[2], to->keys + s,
@@ -181,7 +186,7 @@ static void pack_keys_and_values(const struct attention *p, int64_t b, int64_t h
 static void find_range(const struct attention *p, const uint8_t *mask, int64_t rows,
                        int64_t *first, int64_t *end)
 {
-    const int64_t S = p->S, nr = p->micro->nr;
+    const int64_t S = p->S, nr = p->micro->gemm.nr;
     int64_t low = S, high = 0;
     for (int64_t r = 0; r < rows; r++) {
         const uint8_t *row = mask + r * p->mask_stride[2];
@@ -197,64 +202,101 @@ static void find_range(const struct attention *p, const uint8_t *mask, int64_t r
     *end = high;
 }
 
-/* Hand one row of probabilities, of the keys listed from `first` to `end`, to the caller. */
+/* Hand one row of probabilities, of the keys listed from `first` to `end`, to the caller. All
+   others are hidden: 0, or NaN as the whole row is. */
 static void keep_row(const struct attention *p, const struct scratch *from, const float *row,
                      int64_t first, int64_t end, float *out)
 {
-    memset(out, 0, (size_t)p->S * sizeof(float));
+    const float hidden = isnan(row[first]) ? row[first] : 0.0f;
+    for (int64_t j = 0; j < p->S; j++)
+        out[j] = hidden;
     for (int64_t j = first; j < end; j++)
         out[from->keys[j]] = row[j];
 }
 
-/* The queries t.. as the left side of a product: where they are, or a copy of them. */
-static const float *queries_of(const struct attention *p, int64_t b, int64_t h, int64_t t,
-                               int64_t rows, const struct scratch *s, int64_t *lda)
+/* A head of one sequence, whose panels are laid. */
+struct head {
+    int64_t b, h, count;  /* count: keys that are listed */
+    const uint8_t *mask;  /* a row for each query; NULL where every listed key is visible */
+    int skip;             /* whether hidden keys may be left out */
+    float factor;
+};
+
+static struct head begin_head(const struct attention *p, int64_t b, int64_t h, int skip,
+                              const struct scratch *s)
 {
-    const float *q = p->q + offset(p->q_stride, b, h, t);
-    *lda = p->q_stride[2];
-    if (*lda % 512 != 0)
-        return q;
-    *lda = ERNIEM_STRIDE;
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(s->queries + r * ERNIEM_STRIDE, q + r * p->q_stride[2],
-               (size_t)p->d * sizeof(float));
-    return s->queries;
+    struct head head = {.b = b, .h = h, .skip = skip, .factor = factor_of(p, b, h)};
+    if (p->mask) {
+        head.mask = p->mask + offset(p->mask_stride, b, h, 0);
+        head.skip = skip && isfinite(head.factor) && is_finite(p, b, h);
+    }
+    if (head.skip && head.mask && p->mask_stride[2] == 0)
+        head.count = list_keys(p, head.mask, s->keys);
+    if (head.count > 0)
+        head.mask = NULL;
+    else
+        head.count = list_keys(p, NULL, s->keys);
+    pack_keys_and_values(p, b, h, head.count, s);
+    return head;
 }
 
-/* mr or fewer queries, from t on: scores, softmax, context. `mask` is NULL where every listed key
-   is mask, else one row for each query; `skip` says that hidden keys may be left out. */
-static void attend(const struct attention *p, int64_t b, int64_t h, int64_t t, int64_t rows,
-                   int64_t count, const uint8_t *mask, int skip, const struct scratch *s)
+/* The queries from t on, divided by sqrt(d), as the left side of a product. */
+static void copy_queries(const struct attention *p, const struct head *head, int64_t t,
+                         int64_t rows, const struct scratch *s)
+{
+    const float scale = 1.0f / sqrtf((float)p->d);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *q = p->q + offset(p->q_stride, head->b, head->h, t + r);
+        float *to = s->queries + r * ERNIEM_STRIDE;
+        for (int64_t l = 0; l < p->d; l++)
+            to[l] = q[l] * scale;
+    }
+}
+
+/* A row block, `rows` <= mr queries from t on: scores, softmax, context. Returns 0 where hidden keys
+   were left out that count; then the result is not complete. */
+static int attend(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
+                  const struct scratch *s)
 {
     const struct erniem_micro *micro = p->micro;
-    const int64_t nr = micro->nr, d = p->d, width = s->width;
-    int64_t first = 0, end = count, lda;
-    if (mask && skip)
+    const int64_t nr = micro->gemm.nr, d = p->d, width = s->width, b = head->b, h = head->h;
+    const uint8_t *mask = head->mask ? head->mask + t * p->mask_stride[2] : NULL;
+    int64_t first = 0, end = head->count;
+    if (mask && head->skip)
         find_range(p, mask, rows, &first, &end);
 
-    const float *q = queries_of(p, b, h, t, rows, s, &lda);
+    copy_queries(p, head, t, rows, s);
+    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = d, .a = s->queries,
+                                   .lda = ERNIEM_STRIDE, .ldc = width};
     for (int64_t j = first; j < end; j += nr) { /* (rows, d).(d, nr) -> (rows, nr) */
-        const float *panel = s->k_panels + j * d;
-        micro->tile((int)rows, (int)erniem_min(nr, end - j), d, q, lda, panel, panel, 0, 0, NULL,
-                    s->scores + j, width);
+        tile.columns = (int)erniem_min(nr, end - j);
+        tile.b = tile.next = s->k_panels + j * d;
+        tile.c = s->scores + j;
+        micro->gemm.tile(&tile);
     }
     for (int64_t r = 0; r < rows; r++) {
         float *row = s->scores + r * width;
         if (mask)
             for (int64_t j = first; j < end; j++)
                 row[j] = mask[r * p->mask_stride[2] + j] ? row[j] : -FLT_MAX;
-        micro->softmax(end - first, 1.0f / sqrtf((float)d), factor_of(p, b, h), row + first);
+        const float highest = micro->rowwise.softmax(end - first, head->factor, row + first);
+        if (highest <= -FLT_MAX && end - first < p->S)
+            return 0;
         if (p->probabilities)
             keep_row(p, s, row, first, end,
                      p->probabilities + ((b * p->H + h) * p->T + t + r) * p->S);
     }
 
     float *context = p->context + ((b * p->T + t) * p->H + h) * d;
+    tile = (struct erniem_tile_f32){.rows = (int)rows, .kc = end - first, .a = s->scores + first,
+                                    .lda = width, .ldc = p->H * d};
     for (int64_t l = 0; l < d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
-        const float *panel = s->v_panels + l * count + first * nr;
-        micro->tile((int)rows, (int)erniem_min(nr, d - l), end - first, s->scores + first, width,
-                    panel, panel, 0, 0, NULL, context + l, p->H * d);
+        tile.columns = (int)erniem_min(nr, d - l);
+        tile.b = tile.next = s->v_panels + l * head->count + first * nr;
+        tile.c = context + l;
+        micro->gemm.tile(&tile);
     }
+    return 1;
 }
 
 static void attend_some(const void *job, struct erniem_tasks *tasks)
@@ -267,24 +309,18 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
     place(p, memory, &s);
 
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t part = task % p->parts, head = task / p->parts;
-        const int64_t h = head % p->H, b = head / p->H;
-        const uint8_t *mask = p->mask ? p->mask + offset(p->mask_stride, b, h, 0) : NULL;
-        const int skip = !mask || is_finite(p, b, h);
-        int64_t count = 0;
-        if (skip && mask && p->mask_stride[2] == 0)
-            count = list_keys(p, mask, s.keys);
-        if (count > 0)
-            mask = NULL; /* every listed key may be attended to */
-        else
-            count = list_keys(p, NULL, s.keys);
-        pack_keys_and_values(p, b, h, count, &s);
+        const int64_t part = task % p->parts, b = task / p->parts / p->H;
+        const int64_t h = task / p->parts % p->H;
+        struct head head = begin_head(p, b, h, 1, &s);
 
         const int64_t end = erniem_min(p->T, (part + 1) * p->part_rows);
-        for (int64_t t = part * p->part_rows; t < end; t += p->micro->mr) {
-            const int64_t rows = erniem_min(p->micro->mr, end - t);
-            const uint8_t *rows_mask = mask ? mask + t * p->mask_stride[2] : NULL;
-            attend(p, b, h, t, rows, count, rows_mask, skip, &s);
+        for (int64_t t = part * p->part_rows; t < end; t += p->micro->gemm.mr) {
+            const int64_t rows = erniem_min(p->micro->gemm.mr, end - t);
+            if (!attend(p, &head, t, rows, &s)) { /* again, with every key, and back */
+                head = begin_head(p, b, h, 0, &s);
+                attend(p, &head, t, rows, &s);
+                head = begin_head(p, b, h, 1, &s);
+            }
         }
     }
     erniem_release(memory);
@@ -306,9 +342,9 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
         return 0;
 
     /* Parts of 64 queries or more, and only if the heads alone cannot keep the threads busy: each
-       part packs the keys and values again. Whole strips, so that a strip has the same queries,
-       and its sums the same order, for any number of threads. */
-    const int mr = erniem_micro()->mr;
+       part packs the keys and values again. Whole row blocks, so that a row block has the same
+       queries, and its sums the same order, for any number of threads. */
+    const int mr = erniem_micro()->gemm.mr;
     const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), B * H);
     const int64_t parts = erniem_max(1, erniem_min(wanted, T / 64));
     const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), mr) * mr;

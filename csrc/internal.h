@@ -46,26 +46,4 @@ const float *erniem_prefetch_begin(const float *weight, const float *end);
 /* Prefetch a little of the weight that is expected next. */
 void erniem_prefetch_some(void);
 
-/* Where a panel of a k block begins, kc floats long, in a weight of so many panels. */
-static inline int64_t erniem_panel_start(int64_t block, int64_t panel, int64_t panels, int64_t kc,
-                                         int nr)
-{
-    return block * ERNIEM_KC * panels * nr + panel * kc * nr;
-}
-
-/* Where, behind the panels of a weight, stands for a pair of neighbouring ones of a k block whether
-   strassen.c may add them to each other, as 1 or 0. */
-static inline int64_t erniem_pair_at(int64_t block, int64_t pair, int64_t panels, int64_t k, int nr)
-{
-    return panels * nr * k + block * (panels / 2) + pair;
-}
-
-/* Whether a kernel can take products of these sizes. */
-int erniem_product_fits(int64_t weights, int64_t m, int64_t n, int64_t k, int activation);
-
-/* Lay the rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr,
-   0 for the other j. rows NULL means row j; nr is a multiple of 4. */
-void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
-                       const int64_t *rows, float *to);
-
 #endif

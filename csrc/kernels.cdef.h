@@ -1,14 +1,24 @@
 /* The whole C interface, prototypes only: what cffi reads, and what a person reads first.
 
-   Arrays are float32 in C order unless strides are given; sizes and strides count elements.
-   A kernel returns 0, or a negative status for what it cannot do (ERNIEM_BAD_SIZE: a size that is
-   negative, too large or beyond this kernel; ERNIEM_NO_MEMORY: no scratch memory). Results do not
-   depend on the number of threads, not in the last bit. Any function may be called from several
-   threads at once, and after a fork. Each *_reference is the formula as plain loops, for tests.
+   Contract of every kernel, unless it says otherwise:
+   - Arrays are float32 in C order; sizes and strides count elements, not bytes. The order of the
+     arguments is sizes, inputs, outputs.
+   - A pointer needs the alignment of its type and no more. An output overlaps no input and no other
+     output. No argument is kept after the call.
+   - Returns 0, or a negative status: ERNIEM_BAD_SIZE, a size that is negative, too large, beyond
+     this kernel or not that of another argument, or an unknown activation; ERNIEM_NO_MEMORY, no
+     scratch memory, and the outputs are incomplete; ERNIEM_WRONG_ISA, a weight that is packed for
+     another instruction set: pack it again. Sizes are checked before anything is read or written.
+     That arrays have these sizes is the caller's part.
+   - Any function may be called from several threads at once, and after a fork; only the functions
+     that choose or set something must not run beside a kernel. Results do not depend on the number
+     of threads, not in the last bit.
+   Each *_reference is the formula as plain loops, for tests.
    Shapes: B batch, T tokens, S keys, D hidden, H heads, d = D/H; m, n, k of a product. */
 
 #define ERNIEM_BAD_SIZE -1
 #define ERNIEM_NO_MEMORY -2
+#define ERNIEM_WRONG_ISA -3
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
@@ -41,30 +51,41 @@ void erniem_release(void *block); /* NULL is allowed */
 /* Give all kept blocks back to the system. */
 void erniem_forget_memory(void);
 
-/* pack.c: floats in the panels of an (n, k) weight, or ERNIEM_BAD_SIZE. */
-int64_t erniem_packed_size(int64_t n, int64_t k);
-/* Rearrange a weight w (n, k) into panels. */
-int erniem_pack(int64_t n, int64_t k, const float *w, float *packed);
-/* linear.c: y (m, n) = act(x (m, k) wT + bias (n)); bias may be NULL; the activations are numbered in
-   micro.h. */
-int erniem_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *packed,
-                  const float *bias, int activation, float *y);
-/* The same for several weights (n, k) over one x: y[i] = act(x w[i]T + bias[i]). */
-int erniem_linears(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
-                   const float *const *packed, const float *const *bias, int activation,
-                   float *const *y);
-/* strassen.c: erniem_linears with an eighth fewer multiplications and about twice the rounding
-   error, for m >= 2 and n, k >= 1. Faster from about 96 rows of 512 numbers on. */
-int erniem_strassen(int64_t weights, int64_t m, int64_t n, int64_t k, const float *x,
-                    const float *const *packed, const float *const *bias, int activation,
-                    float *const *y);
+/* gemm/pack.c: a weight (n, k), packed for the instruction set in use: its sizes, the type of its
+   numbers and its panels, in memory of its own. It does not change, so threads may share it. */
+struct erniem_packed;
+/* Pack w (n, k); *packed is NULL unless 0 is returned. */
+int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed);
+/* Free it; NULL does nothing. */
+void erniem_packed_free(struct erniem_packed *packed);
+
+/* gemm/linear.c: y[i] (m, n) = act(x (m, k) w[i]T + bias[i] (n)) for each i < count, count >= 1. n
+   and k are those of the packed weights, which must agree. bias[i] may be NULL. The activations are
+   numbered in micro/micro.h. The kernel chooses the algorithm by m, n and k alone. */
+int erniem_linears(int64_t count, int64_t m, const float *x,
+                   const struct erniem_packed *const *packed, const float *const *bias,
+                   int activation, float *const *y);
+/* erniem_linears of one weight. */
+int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
+                  int activation, float *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
 
-/* attention.c: context (B, T, H, d) = softmax(q kT / sqrt(d), hidden keys at the lowest finite
-   score) * head_mask * v. q (B, H, T, d), k and v (B, H, S, d) with strides of their first three
-   axes. mask (B, H, T, S) bytes, 0 hides, strides of the first three axes; may be NULL.
-   head_mask (B, H) with strides; may be NULL. probabilities (B, H, T, S), may be NULL. */
+/* Which products use one level of Strassen's algorithm (gemm/strassen.c), with an eighth fewer
+   multiplications and about twice the rounding error: none, those with m >= 96 and n, k >= 512
+   (as at first), or every product with m >= 2 and k >= 1, for tests. */
+#define ERNIEM_STRASSEN_OFF 0
+#define ERNIEM_STRASSEN_LARGE 1
+#define ERNIEM_STRASSEN_ALWAYS 2
+int erniem_set_strassen(int which); /* ERNIEM_BAD_SIZE for any other number */
+int erniem_get_strassen(void);
+
+/* attention.c: context (B, T, H, d) = softmax(q / sqrt(d) kT, hidden keys at the lowest finite
+   score) * head_mask * v. q (B, H, T, d), k and v (B, H, S, d), each with the strides of its first
+   three axes; the last is 1. d is at most 768. mask (B, H, T, S) bytes, 0 hides, strides of the
+   first three axes, 0 where it broadcasts; may be NULL. head_mask (B, H) with strides, of which the
+   first two count; may be NULL. probabilities (B, H, T, S), after head_mask; may be NULL. Infinity
+   and NaN give what the formula gives. q, k and v may overlap. */
 int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
@@ -78,18 +99,20 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
                                const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities);
 
-/* rowwise.c: y = (x + residual - mean) / sqrt(variance + eps) * weight + bias, for each of n rows
-   of d. residual may be NULL (plain layer norm); y may be x or residual. */
+/* rowwise.c: y = (v - mean v) / sqrt(variance v + eps) * weight + bias with v = x + residual, for
+   each of n rows of d numbers, d >= 1. residual may be NULL (plain layer norm); y may be x or
+   residual. */
 int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
                     const float *weight, const float *bias, float eps, float *y);
 int erniem_add_norm_reference(int64_t n, int64_t d, const float *x, const float *residual,
                               const float *weight, const float *bias, float eps, float *y);
-/* Layer norm of words[ids[i]] + places[rows[i % period]], for each of n tokens; the indices are
-   the caller's to check. */
+/* y (n, d) = layer norm of words[ids[i]] + positions[rows[i % period]], for each of n tokens; words
+   and positions are tables of rows of d numbers, ids (n) and rows (period) indices into them, which
+   are not checked. period >= 1. */
 int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
-                 const int64_t *rows, int64_t period, const float *places, const float *weight,
+                 const int64_t *rows, int64_t period, const float *positions, const float *weight,
                  const float *bias, float eps, float *y);
-/* x = act(x) for n numbers. */
+/* x = act(x) for n numbers, in place. */
 int erniem_activate(int activation, int64_t n, float *x);
 int erniem_activate_reference(int activation, int64_t n, float *x);
 

@@ -45,7 +45,7 @@ static void norm_some(const void *job, struct erniem_tasks *tasks)
         const int64_t end = erniem_min(p->n, (task + 1) * step);
         for (int64_t i = task * step; i < end; i++) {
             const int64_t from = p->ids ? p->ids[i] : i, add = p->ids ? p->rows[i % p->period] : i;
-            p->micro->norm(d, p->x + from * d, p->residual ? p->residual + add * d : NULL,
+            p->micro->rowwise.norm(d, p->x + from * d, p->residual ? p->residual + add * d : NULL,
                            p->weight, p->bias, p->eps, p->y + i * d);
         }
     }
@@ -67,12 +67,12 @@ int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
 }
 
 int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
-                 const int64_t *rows, int64_t period, const float *places, const float *weight,
+                 const int64_t *rows, int64_t period, const float *positions, const float *weight,
                  const float *bias, float eps, float *y)
 {
     if (period < 1)
         return ERNIEM_BAD_SIZE;
-    const struct norm job = {erniem_micro(), n, d, words, places, weight, bias, eps, y,
+    const struct norm job = {erniem_micro(), n, d, words, positions, weight, bias, eps, y,
                              ids, rows, period};
     return run_norm(&job);
 }
@@ -123,6 +123,6 @@ int erniem_activate(int activation, int64_t n, float *x)
 {
     if (n < 0 || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
-    erniem_micro()->activate(activation, 1, n, n, x);
+    erniem_micro()->rowwise.activate(activation, 1, n, n, x);
     return 0;
 }

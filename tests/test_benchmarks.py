@@ -180,13 +180,13 @@ def test_the_machine_is_named_with_instruction_set_and_threads(monkeypatch):
     pytest.importorskip("numpy_erniem._kernels")
     import numpy_erniem
     from benchmarks.__main__ import machine
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     report = {**numpy_erniem.backend_report(), "threading": "openmp"}
     monkeypatch.setattr(numpy_erniem, "backend_report", lambda: report)
     text = machine(3)
     assert "3 threads (openmp)" in text
-    assert native.description() in text
+    assert settings.description() in text
 
 
 def test_a_document_without_a_place_is_an_error(engines):

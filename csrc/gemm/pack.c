@@ -1,18 +1,19 @@
 /* A weight, rearranged once into panels that tiles read from front to back.
 
-   panels: [k block][panel][k in block][column]        blocks of ERNIEM_KC k, panels of nr columns
+   data: [k block][panel][k in block][column]          blocks of ERNIEM_KC k, panels of nr columns
 
-      w (n, k)                    packed
+      w (n, k)                    data
       column 0   k k k k k ...    panel 0: (c0 c1 .. c31) at k = 0, (c0 c1 .. c31) at k = 1, ...
       column 1   k k k k k ...    panel 1: (c32 .. c63) at k = 0, ...
       ...
 
-   Missing columns of the last panel are 0. Behind the panels stands which of them strassen.c may
-   add to each other. */
+   Missing columns of the last panel are 0. */
 
 #include <math.h>
 
-#include "internal.h"
+#include "gemm.h"
+
+enum { LINE = 64 }; /* bytes of a cache line */
 
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
                        const int64_t *rows, float *to)
@@ -26,15 +27,6 @@ void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t str
             for (int i = 0; i < 4; i++)
                 to[l * nr + j + i] = row[i][l];
     }
-}
-
-int64_t erniem_packed_size(int64_t n, int64_t k)
-{
-    const int nr = erniem_micro()->nr;
-    if (!erniem_fits(n, k, 1) || !erniem_fits(n + nr, k, 1))
-        return ERNIEM_BAD_SIZE;
-    const int64_t panels = erniem_ceil_div(n, nr), blocks = erniem_ceil_div(k, ERNIEM_KC);
-    return erniem_pair_at(blocks, 0, panels, k, nr);
 }
 
 /* Whether two panels of kc k, an even number, have columns of comparable sizes. */
@@ -53,41 +45,59 @@ static int may_add(const float *first, const float *second, int64_t kc, int nr)
 }
 
 struct packing {
-    int64_t n, k, panels;
+    const struct erniem_packed *to;
     const float *w;
-    float *packed;
-    int nr;
 };
 
 /* One k block of panels `first` and, if there is one, the next. */
 static void pack_pair(const struct packing *p, int64_t block, int64_t first)
 {
-    const int64_t k0 = block * ERNIEM_KC, kc = erniem_min(ERNIEM_KC, p->k - k0);
-    float *to = p->packed + erniem_panel_start(block, first, p->panels, kc, p->nr);
-    const int64_t size = kc * p->nr, end = erniem_min(first + 2, p->panels);
+    const struct erniem_packed *w = p->to;
+    const int nr = w->micro->gemm.nr;
+    const int64_t k0 = block * ERNIEM_KC, kc = erniem_min(ERNIEM_KC, w->k - k0);
+    const int64_t size = kc * nr, end = erniem_min(first + 2, w->panels);
+    float *to = w->data + (k0 * w->panels + first * kc) * nr;
     for (int64_t panel = first; panel < end; panel++)
-        erniem_pack_panel(p->nr, erniem_min(p->nr, p->n - panel * p->nr), kc,
-                          p->w + panel * p->nr * p->k + k0, p->k, NULL,
-                          to + (panel - first) * size);
+        erniem_pack_panel(nr, erniem_min(nr, w->n - panel * nr), kc, p->w + panel * nr * w->k + k0,
+                          w->k, NULL, to + (panel - first) * size);
     if (end == first + 2)
-        p->packed[erniem_pair_at(block, first / 2, p->panels, p->k, p->nr)] =
-            (float)may_add(to, to + size, kc, p->nr);
+        w->may_add[block * (w->panels / 2) + first / 2] =
+            (unsigned char)may_add(to, to + size, kc, nr);
 }
 
 static void pack_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct packing *p = job;
     for (int64_t pair; (pair = erniem_take(tasks)) >= 0;)
-        for (int64_t block = 0; block * ERNIEM_KC < p->k; block++)
+        for (int64_t block = 0; block * ERNIEM_KC < p->to->k; block++)
             pack_pair(p, block, 2 * pair);
 }
 
-int erniem_pack(int64_t n, int64_t k, const float *w, float *packed)
+int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed)
 {
-    const int nr = erniem_micro()->nr;
-    if (erniem_packed_size(n, k) < 0)
+    const struct erniem_micro *micro = erniem_micro();
+    const int64_t nr = micro->gemm.nr, head = erniem_ceil_div(sizeof **packed, LINE) * LINE;
+    *packed = NULL;
+    if (!erniem_fits(n, k, 8) || !erniem_fits(n + nr, k, 8)) /* in bytes, and what marks pairs */
         return ERNIEM_BAD_SIZE;
-    const int64_t panels = erniem_ceil_div(n, nr);
-    const struct packing job = {n, k, panels, w, packed, nr};
-    return erniem_parallel(erniem_ceil_div(panels, 2), pack_some, &job);
+    const int64_t panels = erniem_ceil_div(n, nr), blocks = erniem_ceil_div(k, ERNIEM_KC);
+    const int64_t floats = panels * nr * k;
+    char *block = erniem_acquire(head + floats * (int64_t)sizeof(float) + blocks * (panels / 2));
+    if (!block)
+        return ERNIEM_NO_MEMORY;
+
+    struct erniem_packed *to = (struct erniem_packed *)(void *)block;
+    float *data = (float *)(void *)(block + head);
+    *to = (struct erniem_packed){.number = ERNIEM_FLOAT32, .micro = micro, .n = n, .k = k,
+                                 .panels = panels, .data = data,
+                                 .may_add = (unsigned char *)(data + floats)};
+    const struct packing job = {to, w};
+    const int status = erniem_parallel(erniem_ceil_div(panels, 2), pack_some, &job);
+    if (status != 0)
+        erniem_release(block);
+    else
+        *packed = to;
+    return status;
 }
+
+void erniem_packed_free(struct erniem_packed *packed) { erniem_release(packed); }

@@ -1,5 +1,9 @@
-/* What one instruction set offers: the innermost loops, called by linear.c, attention.c and
-   rowwise.c through this table. isa_*.c fills it in once per instruction set. */
+/* The micro-kernels: the innermost loops, one table of them for each instruction set, filled in by
+   isa_*.c. They are grouped by what they serve: products, rows, Strassen's algorithm. A group is
+   for one number type; another type brings a group of its own.
+
+   Each formula below is the contract. Sizes and strides count elements; pointers need the alignment
+   of a float alone; an output overlaps no input unless the contract says so; nothing is checked. */
 
 #ifndef ERNIEM_MICRO_H
 #define ERNIEM_MICRO_H
@@ -31,55 +35,82 @@ enum erniem_activation {
     ERNIEM_ACTIVATIONS
 };
 
-/* Whether numbers with these sums of absolute values may be added to each other: neither is huge
-   nor NaN, nor 16 times the other. See strassen.c. */
+/* Whether two rows or columns with these sums of absolute values may be added to each other: neither
+   sum is huge or NaN, nor 16 times the other. See strassen.c. */
 static inline int erniem_comparable(float a, float b)
 {
     return a < 1e15f && b < 1e15f && a < 16.0f * b && b < 16.0f * a;
 }
 
-struct erniem_micro {
-    const char *name;
+/* A tile: a part of a product that is held in registers,
+
+      c[r][j] = (add ? c[r][j] : 0) + sum over k of a[r][k] * b[k][j] + (bias ? bias[j] : 0)
+
+   for r < rows <= mr, j < columns <= nr and k < kc. */
+struct erniem_tile_f32 {
+    int rows, columns;
+    int64_t kc;
+    const float *a; /* rows of kc floats, */
+    int64_t lda;    /* lda floats apart */
+    const float *b; /* a panel: nr floats for each k */
+    const float *next; /* kc * pace floats that will be wanted soon: prefetched, never read, so any */
+    int64_t pace;      /* address will do */
+    int add;
+    const float *bias; /* `columns` floats, or NULL */
+    float *c;          /* rows of `columns` floats, */
+    int64_t ldc;       /* ldc floats apart */
+};
+
+/* Products of float32. */
+struct erniem_gemm_f32 {
     int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
 
-    /* c[r][j] = (add ? c[r][j] : 0) + sum over k of a[r][k] * b[k][j] + (bias ? bias[j] : 0)
-       for r < rows <= mr and j < cols <= nr; k < kc.
-       a: rows lda apart; b: a panel, nr floats for each k; c: rows ldc apart; bias: cols.
-       next: kc * pace floats that will be wanted soon, brought nearer; never read. */
-    void (*tile)(int rows, int cols, int64_t kc, const float *a, int64_t lda, const float *b,
-                 const float *next, int64_t pace, int add, const float *bias, float *c,
-                 int64_t ldc);
+    void (*tile)(const struct erniem_tile_f32 *tile);
 
-    /* x[r][j] = act(x[r][j]) for r < rows, stride apart, and j < n. */
+    /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */
+    float (*peak)(int64_t rounds);
+};
+
+/* Row by row, float32. */
+struct erniem_rowwise {
+    /* x[r][j] = act(x[r][j]) for r < rows, `stride` floats apart, and j < n. */
     void (*activate)(int activation, int64_t rows, int64_t n, int64_t stride, float *x);
 
-    /* x = exp(scale * (x - max x)) / sum of them, times factor, for j < n; n > 0, scale > 0. */
-    void (*softmax)(int64_t n, float scale, float factor, float *x);
+    /* x = exp(x - max x) / sum of them, times factor, for j < n; n > 0. Returns max x as it was;
+       where x has a NaN, any number, and every x becomes NaN. */
+    float (*softmax)(int64_t n, float factor, float *x);
 
     /* y = (v - mean v) / sqrt(variance v + eps) * weight + bias, v = x + (add ? add : 0);
        d > 0; y may be x or add. */
     void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
                  const float *bias, float eps, float *y);
+};
 
-    /* c[r][j] = sum over k of a[r][k] * s[k][j] for r < rows <= mr and j < nr, c without gaps, where
-       s is b + sign * other, kc * nr floats, and is written to `sums`. */
-    void (*tile_of_sums)(int rows, int64_t kc, const float *a, int64_t lda, const float *b,
-                         const float *other, float sign, float *sums, const float *next,
-                         int64_t pace, float *c);
+/* The additions around the seven products of strassen.c, float32. */
+struct erniem_strassen_f32 {
+    /* A tile of nr columns without add and bias, whose panel is b + sign * other; that sum, kc * nr
+       floats, is written to `sums`, too. */
+    void (*tile_of_sums)(const struct erniem_tile_f32 *tile, const float *other, float sign,
+                         float *sums);
 
-    /* Of x11, x12, n floats each, side by side in one row, and x21, x22 in another: x11 + x22,
-       x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22, to `to`, `apart` from each other. What
-       lies `ahead` floats behind each is brought nearer. Returns erniem_comparable of the rows. */
-    int (*spread)(int64_t n, const float *row1, const float *row2, int64_t ahead, float *to,
-                  int64_t apart);
+    /* Split two rows into left factors: of x11, x12, n floats each, side by side in row1, and x21,
+       x22 in row2, x11 + x22, x21 + x22, x11 + x12, x21 - x11, x12 - x22, x11, x22 are written to
+       `to`, `apart` floats from each other. What lies `ahead` floats behind each input is
+       prefetched. Returns erniem_comparable of the two rows. */
+    int (*split)(int64_t n, const float *row1, const float *row2, int64_t ahead, float *to,
+                 int64_t apart);
 
-    /* Of seven products p, mr * nr floats each, row r makes row 2r of c, p0 + p3 - p4 + p6 and
+    /* Combine seven products p, mr * nr floats each: row r makes row 2r of c, p0 + p3 - p4 + p6 and
        p2 + p4, and row 2r + 1, p1 + p3 and p0 - p1 + p2 + p5, 2 nr columns in all; if `add`, c is
        added, and bias, if not NULL. rows <= mr. */
-    void (*gather)(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc);
+    void (*combine)(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc);
+};
 
-    /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */
-    float (*peak)(int64_t rounds);
+struct erniem_micro {
+    const char *name; /* of the instruction set */
+    struct erniem_gemm_f32 gemm;
+    struct erniem_rowwise rowwise;
+    struct erniem_strassen_f32 strassen;
 };
 
 extern const struct erniem_micro erniem_micro_generic, erniem_micro_avx2, erniem_micro_avx512,

@@ -41,5 +41,8 @@ static float peak(int64_t rounds)
 }
 
 const struct erniem_micro MICRO(erniem_micro) = {
-    MICRO_NAME, MR, NV * VW, tile, activate, softmax, norm, tile_of_sums, spread, gather, peak,
+    MICRO_NAME,
+    {MR, NV * VW, tile, peak},
+    {activate, softmax, norm},
+    {tile_of_sums, split, combine},
 };

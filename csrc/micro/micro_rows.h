@@ -1,6 +1,6 @@
 /* Row by row: softmax and layer norm. Part of micro_body.h. */
 
-static void softmax(int64_t n, float scale, float factor, float *x)
+static float softmax(int64_t n, float factor, float *x)
 {
     const int64_t whole = n - n % VW, rest = n - whole;
     vf top = vf_set1(x[0]);
@@ -10,17 +10,16 @@ static void softmax(int64_t n, float scale, float factor, float *x)
     for (int64_t j = whole; j < n; j++)
         highest = highest > x[j] ? highest : x[j];
 
-    const vf shift = vf_set1(highest), steep = vf_set1(scale);
+    const vf shift = vf_set1(highest);
     vf sums = vf_set1(0.0f);
     for (int64_t j = 0; j < whole; j += VW) {
-        const vf e = vf_exp(vf_mul(vf_sub(vf_load(x + j), shift), steep));
+        const vf e = vf_exp(vf_sub(vf_load(x + j), shift));
         vf_store(x + j, e);
         sums = vf_add(sums, e);
     }
     float sum = vf_sum(sums);
     if (rest) {
-        const vf away = vf_sub(vf_load_part(x + whole, rest), shift);
-        vf_store_part(x + whole, vf_exp(vf_mul(away, steep)), rest);
+        vf_store_part(x + whole, vf_exp(vf_sub(vf_load_part(x + whole, rest), shift)), rest);
         for (int64_t j = whole; j < n; j++)
             sum += x[j];
     }
@@ -31,6 +30,7 @@ static void softmax(int64_t n, float scale, float factor, float *x)
         vf_store(x + j, vf_mul(vf_load(x + j), shares));
     for (int64_t j = whole; j < n; j++)
         x[j] *= each;
+    return highest;
 }
 
 static void norm(int64_t d, const float *x, const float *add, const float *weight,

@@ -1,7 +1,7 @@
 /* The additions around Strassen's products; see strassen.c. Part of micro_body.h. */
 
-static int spread(int64_t n, const float *row1, const float *row2, int64_t ahead, float *to,
-                  int64_t apart)
+static int split(int64_t n, const float *row1, const float *row2, int64_t ahead, float *to,
+                 int64_t apart)
 {
     vf size[2] = {vf_set1(0.0f), vf_set1(0.0f)};
     for (int64_t j = 0; j < n; j += VW) {
@@ -24,7 +24,7 @@ static int spread(int64_t n, const float *row1, const float *row2, int64_t ahead
     return erniem_comparable(vf_sum(size[0]), vf_sum(size[1]));
 }
 
-static void gather(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc)
+static void combine(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc)
 {
     for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < NV; v++) {

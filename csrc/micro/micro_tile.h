@@ -1,17 +1,20 @@
-/* A tile: a piece of a product, held in registers. Part of micro_body.h. */
+/* A tile: a part of a product, held in registers. Part of micro_body.h. */
 
 /* `rows` is a constant wherever this is inlined, so `sum` lives in registers. If there is an `other`
    panel, sign times that is added to b, and the result kept in `sums`. */
-INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, int64_t lda,
-                    const float *b, const float *other, float sign, float *sums,
-                    const float *next, int64_t pace, int add, const float *bias, float *c,
-                    int64_t ldc)
+INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float *other,
+                    float sign, float *sums)
 {
+    /* Copies, which the stores below cannot change: the compiler keeps them in registers. */
+    const float *a = t->a, *b = t->b, *next = t->next, *const bias = t->bias;
+    const int64_t kc = t->kc, lda = t->lda, pace = t->pace, ldc = t->ldc;
+    const int cols = t->columns, add = t->add;
+    float *const c = t->c;
     vf sum[MR][NV];
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < NV; v++)
             sum[r][v] = vf_set1(0.0f);
-    for (int r = 0; r < rows; r++) /* what will be written, so that it is there when it is */
+    for (int r = 0; r < rows; r++) /* prefetch what will be written */
         for (int line = 0; line < cols; line += 16)
             vf_prefetch_to_write(c + r * ldc + line);
 
@@ -59,28 +62,31 @@ INLINE void tile_of(const int rows, int cols, int64_t kc, const float *a, int64_
     }
 }
 
-static void tile(int rows, int cols, int64_t kc, const float *a, int64_t lda, const float *b,
-                 const float *next, int64_t pace, int add, const float *bias, float *c, int64_t ldc)
+static void tile(const struct erniem_tile_f32 *t)
 {
-    switch (rows) {
-#define ROWS(n)                                                                               \
-    case n:                                                                                   \
-        tile_of(n, cols, kc, a, lda, b, NULL, 0, NULL, next, pace, add, bias, c, ldc);        \
+    switch (t->rows) {
+#define ROWS(n)                          \
+    case n:                              \
+        tile_of(n, t, NULL, 0, NULL);    \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
     }
 }
 
-static void tile_of_sums(int rows, int64_t kc, const float *a, int64_t lda, const float *b,
-                         const float *other, float sign, float *sums, const float *next,
-                         int64_t pace, float *c)
+/* `whole` is a copy with constant columns, so that no column is tested. */
+static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, float sign,
+                         float *sums)
 {
-    const int nr = NV * VW;
-    switch (rows) {
-#define ROWS(n)                                                                               \
-    case n:                                                                                   \
-        tile_of(n, nr, kc, a, lda, b, other, sign, sums, next, pace, 0, NULL, c, nr);         \
+    struct erniem_tile_f32 whole = *t;
+    whole.columns = NV * VW;
+    whole.add = 0;
+    whole.bias = NULL;
+    whole.ldc = NV * VW;
+    switch (t->rows) {
+#define ROWS(n)                                \
+    case n:                                    \
+        tile_of(n, &whole, other, sign, sums); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS

@@ -14,7 +14,7 @@ static void multiply_add_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct limit *p = job;
     for (int64_t task; (task = erniem_take(tasks)) >= 0;)
-        p->sums[task] = p->micro->peak(p->rounds);
+        p->sums[task] = p->micro->gemm.peak(p->rounds);
 }
 
 int64_t erniem_multiply_add(int64_t rounds)
@@ -24,7 +24,7 @@ int64_t erniem_multiply_add(int64_t rounds)
     const struct limit job = {erniem_micro(), rounds, 0, NULL, sums};
     if (erniem_parallel(tasks, multiply_add_some, &job) != 0)
         return 0;
-    return 2 * tasks * job.micro->mr * job.micro->nr;
+    return 2 * tasks * job.micro->gemm.mr * job.micro->gemm.nr;
 }
 
 enum { CHUNK = 1 << 16 };

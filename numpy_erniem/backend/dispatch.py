@@ -7,7 +7,7 @@ with its reason; in that case the NumPy body runs. Nothing else in the package k
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -38,7 +38,9 @@ def _module() -> Any:
 def _native() -> tuple[dict[str, Callable], str]:
     """Native kernels by the name of their primitive; a line on them, or why there are none."""
     module = _module()
-    return ({}, module) if isinstance(module, str) else (module.KERNELS, module.description())
+    if isinstance(module, str):
+        return {}, module
+    return module.KERNELS, _settings().description()
 
 
 @functools.cache
@@ -117,6 +119,21 @@ def accelerated(body: Callable) -> Callable:
 
     primitive.body = body
     return primitive
+
+
+def prepare(layers: Iterable[Mapping[str, Any]]) -> None:
+    """Pack the weights of layers for the native backend; do nothing where NumPy is in use.
+
+    Parameters
+    ----------
+    layers : iterable of dict
+        "weight" and "bias" of linear layers and layer norms. Arrays that are not frozen are left
+        out: they can change, and are packed for every call.
+    """
+    module = _module()
+    if not isinstance(module, str) and backend_choice() != "numpy":
+        for w in layers:
+            module.prepare(w)
 
 
 def backend_report() -> dict:

@@ -1,34 +1,22 @@
-"""The cffi boundary: the twins of the primitives, status → exception. Imported by `backend` alone.
+"""The native kernels of the primitives in `ops`: arrays checked, C called, status → result.
 
-C never sees an array whose shape, dtype and layout were not checked here; what a kernel does not
-take, its twin declines.
+C never sees an array whose shape, dtype and layout were not checked here. Where C does not take the
+arguments, a kernel returns `Unsupported`, and the NumPy function runs. Only `dispatch` calls these.
 """
 
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend.packing import (
+from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.backend.memory import (
     FLOAT,
-    ROWS,
     NoMemoryError,
     floats,
     is_readable,
-    layer,
     new_array,
-    panels,
     readable,
-    rows_were_read,
 )
-from numpy_erniem.backend.settings import (  # noqa: F401, parts of this module's face
-    available_isas,
-    choose_isa,
-    default_threads,
-    description,
-    get_num_threads,
-    get_strassen,
-    set_num_threads,
-    set_strassen,
-)
+from numpy_erniem.backend.packing import ROWS, forget, panels, prepared, rows_were_read
 from numpy_erniem.backend.unsupported import Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
@@ -56,51 +44,57 @@ ACTIVATIONS = {
 }
 
 NOT_FLOAT = Unsupported("not float32")
-SIZES = Unsupported("sizes that NumPy has the answer or the error message for")
+SIZES = Unsupported("empty or mismatched shapes")
+WRONG_ISA = lib.ERNIEM_WRONG_ISA
 
 
 def linear(x, w, activation=None):
-    """Twin of `ops.linear`."""
+    """Native kernel of `ops.linear`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, number, parts = x.shape, ACTIVATIONS.get(activation), layer(w, _linear)
-    if type(parts) is Unsupported:
-        return parts
-    n, k, weight, bias = parts
+    shape, number, layer = x.shape, ACTIVATIONS.get(activation), prepared(w, _linear)
+    if type(layer) is Unsupported:
+        return layer
+    n, k, weight, bias = layer
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
-    m, y = x.size // k, new_array((*shape[:-1], n))
-    if _is_large(m, n, k):
-        status = lib.erniem_strassen(1, m, n, k, floats(x), [weight], [bias], number, [floats(y)])
-    else:
-        status = lib.erniem_linear(m, n, k, floats(x), weight, bias, number, floats(y))
+    y = new_array((*shape[:-1], n))
+    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, floats(y))
+    if status == WRONG_ISA:
+        forget(w)
+        return linear(x, w, activation)
     return _checked(y, status)
 
 
 def linears(x, ws):
-    """Twin of `ops.linears`: one job for all weights, if they have one shape."""
+    """Native kernel of `ops.linears`: one call for all weights, if they have one shape."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    every = [layer(w, _linear) for w in ws]
-    for parts in every:
-        if type(parts) is Unsupported:
-            return parts
-    if not every or not x.ndim or not x.size:
+    layers = [prepared(w, _linear) for w in ws]
+    for layer in layers:
+        if type(layer) is Unsupported:
+            return layer
+    if not layers or not x.ndim or not x.size:
         return SIZES
-    ns, ks, weights, biases = zip(*every, strict=True)
-    m, n, k, shape = x.size // ks[0], ns[0], ks[0], x.shape
+    ns, ks, weights, biases = zip(*layers, strict=True)
+    n, k, shape = ns[0], ks[0], x.shape
     if shape[-1] != k:
         return SIZES
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
         return Unsupported("weights of different shapes")
     ys = [new_array((*shape[:-1], n)) for _ in ws]
-    run = lib.erniem_strassen if _is_large(m, n, k) else lib.erniem_linears
-    status = run(len(ws), m, n, k, floats(x), weights, biases, 0, list(map(floats, ys)))
+    status = lib.erniem_linears(
+        len(ws), x.size // k, floats(x), weights, biases, 0, list(map(floats, ys))
+    )
+    if status == WRONG_ISA:
+        for w in ws:
+            forget(w)
+        return linears(x, ws)
     return _checked(ys, status)
 
 
 def _linear(weight, bias):
-    """N, K, the panels and a copy of the bias of a linear layer."""
+    """N, K, the packed weight and a copy of the bias of a linear layer."""
     if weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
     if weight.ndim != 2 or not weight.size or bias.shape != weight.shape[:1]:
@@ -108,19 +102,14 @@ def _linear(weight, bias):
     return (*weight.shape, panels(weight), floats(bias.copy()))
 
 
-def _is_large(m: int, n: int, k: int) -> bool:
-    """Whether Strassen's additions cost less than they save."""
-    return m >= 96 and n >= 512 and k >= 512 and get_strassen()
-
-
 def add_norm(x, residual, w, eps):
-    """Twin of `ops.add_norm`."""
+    """Native kernel of `ops.add_norm`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, parts = x.shape, layer(w, _norm)
-    if type(parts) is Unsupported:
-        return parts
-    d, scale, shift = parts
+    shape, layer = x.shape, prepared(w, _norm)
+    if type(layer) is Unsupported:
+        return layer
+    d, scale, shift = layer
     if not shape or shape[-1] != d or not x.size:
         return SIZES
     added = ffi.NULL
@@ -136,7 +125,7 @@ def add_norm(x, residual, w, eps):
 
 
 def _norm(weight, bias):
-    """D, and copies of the factors and terms of a layer norm."""
+    """D, and copies of the factor γ and the shift β of a layer norm."""
     if weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
     if weight.ndim != 1 or not weight.size or bias.shape != weight.shape:
@@ -145,25 +134,28 @@ def _norm(weight, bias):
 
 
 def layer_norm(x, w, eps):
-    """Twin of `ops.layer_norm`."""
+    """Native kernel of `ops.layer_norm`."""
     return add_norm(x, None, w, eps)
 
 
 def embed(ids, rows, w, eps):
-    """Twin of `ops.embed`, a few texts at a time: few rows of a mapped table are in memory."""
-    words, places = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
+    """Native kernel of `ops.embed`.
+
+    A call of C takes a few texts, so that few rows of a mapped table are in memory at a time.
+    """
+    words, positions = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
     weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
-    if any(a.dtype != FLOAT for a in (words, places, weight, bias)):
+    if any(a.dtype != FLOAT for a in (words, positions, weight, bias)):
         return NOT_FLOAT
     if ids.dtype.kind != "i" or rows.dtype.kind != "i":
         return Unsupported("indices that are not integers")
     if ids.ndim != 2 or not ids.size or rows.shape not in (ids.shape, (1, ids.shape[1])):
         return SIZES
     d = weight.shape[0] if weight.ndim == 1 else 0
-    tables = words.ndim == 2 and places.ndim == 2 and words.shape[1] == places.shape[1] == d
+    tables = words.ndim == 2 and positions.ndim == 2 and words.shape[1] == positions.shape[1] == d
     if not d or not tables or bias.shape != (d,):
         return SIZES
-    if not (_inside(ids, len(words)) and _inside(rows, len(places))):
+    if not (_inside(ids, len(words)) and _inside(rows, len(positions))):
         return Unsupported("indices that count from the end, or lie outside")
     if not is_readable(words):
         return Unsupported("a word table that would have to be copied")
@@ -180,7 +172,7 @@ def embed(ids, rows, w, eps):
             floats(words),
             _indices(its_rows),
             its_rows.size,
-            floats(places),
+            floats(positions),
             floats(weight),
             floats(bias),
             eps,
@@ -201,7 +193,7 @@ def attention(
     key_distance=None,
     keep_probabilities=False,
 ):
-    """Twin of `ops.attention`."""
+    """Native kernel of `ops.attention`."""
     if q.dtype != FLOAT or k.dtype != FLOAT or v.dtype != FLOAT:
         return NOT_FLOAT
     if query_distance is not None or key_distance is not None:
@@ -284,6 +276,12 @@ def _checked(result, status: int):
     if status == lib.ERNIEM_NO_MEMORY:
         raise NoMemoryError("the C kernels found no memory for their work")
     return result if status == 0 else Unsupported("a size beyond the C kernel")
+
+
+def prepare(w):
+    """Keep what the kernels read of a linear layer or a layer norm, so that no call makes it."""
+    if is_frozen(w["weight"]):
+        prepared(w, _norm if w["weight"].ndim == 1 else _linear)
 
 
 KERNELS = {

@@ -4,7 +4,6 @@ import os
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
-from numpy_erniem.backend.packing import forget_panels
 
 
 def available_isas() -> list[str]:
@@ -25,7 +24,6 @@ def choose_isa(name: str) -> None:
             f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
             f"{', '.join(available_isas())}"
         )
-    forget_panels()
 
 
 def available_threading() -> list[str]:
@@ -82,17 +80,16 @@ def default_threads() -> int:
 
 
 def set_strassen(wanted: bool) -> None:
-    """Choose whether large products use Strassen's method; NUMPY_ERNIEM_STRASSEN=0 says no.
+    """Choose whether large products use Strassen's algorithm; NUMPY_ERNIEM_STRASSEN=0 says no.
 
     It is faster by about a tenth. Its rounding errors are about twice NumPy's (root mean square).
     """
-    global _strassen
-    _strassen = wanted
+    lib.erniem_set_strassen(lib.ERNIEM_STRASSEN_LARGE if wanted else lib.ERNIEM_STRASSEN_OFF)
 
 
 def get_strassen() -> bool:
-    """Return whether large products use Strassen's method."""
-    return _strassen
+    """Return whether large products use Strassen's algorithm."""
+    return lib.erniem_get_strassen() != lib.ERNIEM_STRASSEN_OFF
 
 
 def default_strassen() -> bool:

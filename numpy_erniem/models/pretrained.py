@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from numpy_erniem.backend.dispatch import prepare
+from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
@@ -20,7 +22,7 @@ from numpy_erniem.models.resizing import (
     resize_vocabulary,
     round_up,
 )
-from numpy_erniem.models.weights import flatten, load_tensors, trust_intermediate_size
+from numpy_erniem.models.weights import flatten, load_tensors, nest, trust_intermediate_size
 
 LoadingInfo = dict[str, list[Any]]
 Model = TypeVar("Model", bound="ErnieMPreTrainedModel[Any]")
@@ -163,6 +165,41 @@ class ErnieMPreTrainedModel(Network[Output]):
         )
         model._set_weights(flat)
         return (model, report.as_dict()) if output_loading_info else model
+
+    def prepare(self: Model) -> Model:
+        """Pack every weight for the C kernels now, and return the model.
+
+        Otherwise the first forward pass does it, and takes longer than the next ones. The packed
+        weights live as long as the model's arrays. Nothing happens where NumPy is in use.
+        """
+        prepare(self._layers())
+        return self
+
+    def _layers(self) -> list[dict[str, Any]]:
+        """The "weight" and "bias" of every linear layer and layer norm."""
+        layers, branches = [], [self.weights]
+        for branch in branches:
+            branches += [
+                part
+                for value in branch.values()
+                for part in (value if isinstance(value, list) else [value])
+                if isinstance(part, dict)
+            ]
+            if {"weight", "bias"} <= branch.keys():
+                layers.append(branch)
+        return layers
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copy and pickle take: packed weights are not part of it."""
+        frozen = [name for name, value in flatten(self.weights).items() if is_frozen(value)]
+        return {**self.__dict__, "_frozen": frozen}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Freeze again what was frozen: copies that NumPy makes can be written to."""
+        frozen = state.pop("_frozen")
+        self.__dict__.update(state)
+        flat = flatten(self.weights)
+        self.weights = nest(flat | {name: freeze(flat[name]) for name in frozen})
 
     def _take_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """Keep the options of this class, and return those of the config."""

@@ -10,19 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.schema import PREFIX, TOKEN_TABLE
 
 LM_BIAS = "lm_head.bias"  # the only tensor but the token table that has a row per token
 
 Flat = dict[str, np.ndarray]
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    """The array in C order, read-only as all weights are."""
-    array = np.ascontiguousarray(array)
-    array.flags.writeable = False
-    return array
 
 
 def _name_in(flat: Mapping[str, np.ndarray], name: str) -> str:
@@ -77,9 +71,9 @@ def remove_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat:
         for part in ("q_proj", "k_proj", "v_proj"):
             for tensor in ("weight", "bias"):
                 name = f"{attention}self_attn.{part}.{tensor}"
-                flat[name] = _frozen(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
+                flat[name] = freeze(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
         name = f"{attention}out_proj.weight"
-        flat[name] = _frozen(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
+        flat[name] = freeze(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
     return flat
 
 
@@ -122,9 +116,9 @@ def resize_vocabulary(flat: Flat, count: int, config: ErnieMConfig, seed: int) -
     more = max(0, count - len(old))
     rng = np.random.default_rng([seed, len(old)])  # other rows at every call
     drawn = rng.standard_normal((more, old.shape[1]), np.float32) * config.initializer_range
-    flat[name] = _frozen(np.concatenate([old[:count], drawn.astype(old.dtype)]))
+    flat[name] = freeze(np.concatenate([old[:count], drawn.astype(old.dtype)]))
     if LM_BIAS in flat:
-        flat[LM_BIAS] = _frozen(np.pad(flat[LM_BIAS][:count], (0, more)))
+        flat[LM_BIAS] = freeze(np.pad(flat[LM_BIAS][:count], (0, more)))
     return flat
 
 
@@ -144,4 +138,4 @@ def replace_token_table(flat: Flat, table: Any) -> Flat:
             f"input embeddings are floats of shape {shape}, not {table.dtype} of {table.shape}; "
             "for another number of tokens call resize_token_embeddings first"
         )
-    return {**flat, name: _frozen(table.astype(dtype, copy=False))}
+    return {**flat, name: freeze(table.astype(dtype, copy=False))}

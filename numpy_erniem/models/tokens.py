@@ -93,6 +93,10 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
     schema = SCHEMAS["ErnieMForMaskedLM"]
     pooling = schema.pooler
 
+    def _layers(self) -> list[dict[str, Any]]:
+        bias = self.weights["lm_head"]["bias"]
+        return [*super()._layers(), {"weight": self.get_input_embeddings(), "bias": bias}]
+
     def forward(
         self,
         input_ids: ArrayLike | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.checkpoint.safetensors_file import FLOATS, Tensor
 from numpy_erniem.checks import warn
 from numpy_erniem.config import ErnieMConfig
@@ -95,8 +96,7 @@ def initial_tensor(
         values = values.astype(dtype, copy=False)
         if re.search(r"(word|position)_embeddings\.weight$", name):
             values[config.pad_token_id or 0 : (config.pad_token_id or -1) + 1] = 0
-    values.flags.writeable = False
-    return values
+    return freeze(values)
 
 
 @dataclass
@@ -227,7 +227,7 @@ def load_tensors(
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
         elif found[name].kind in FLOATS:
-            flat[name] = _vectors_copied(found[name].numpy(dtype))
+            flat[name] = freeze(_vectors_copied(found[name].numpy(dtype)))
         else:
             raise ValueError(f"{source}: tensor {name} holds {found[name].kind}, not floats")
     report.warn(source)
@@ -243,9 +243,7 @@ def _vectors_copied(values: np.ndarray) -> np.ndarray:
     """
     if values.ndim > 1:
         return values
-    values = values.copy()
-    values.flags.writeable = False
-    return values
+    return values.copy()
 
 
 def _check_drawn(

@@ -24,53 +24,75 @@ def pytest_collection_modifyitems(items):
 def isas():
     if not native_is_built():
         return ["none"]
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    return native.available_isas()
+    return settings.available_isas()
 
 
 @pytest.fixture(params=isas())
 def isa(request):
     """Run a test once per instruction set."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    native.choose_isa(request.param)
+    settings.choose_isa(request.param)
     yield request.param
-    native.choose_isa(native.available_isas()[0])
+    settings.choose_isa(settings.available_isas()[0])
 
 
 @pytest.fixture
 def threads():
     """Set the number of threads inside a test."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    before = native.get_num_threads()
-    yield native.set_num_threads
-    native.set_num_threads(before)
+    before = settings.get_num_threads()
+    yield settings.set_num_threads
+    settings.set_num_threads(before)
 
 
 @pytest.fixture
 def kernels():
-    """The C interface itself: pointers of arrays, and the functions."""
-    from numpy_erniem.backend import native
+    """The C interface itself: pointers of arrays, packed weights, and the functions."""
+    from numpy_erniem.backend.memory import floats
+    from numpy_erniem.backend.native import ffi, lib
 
     class Kernels:
-        lib = native.lib
-        null = native.ffi.NULL
+        null = ffi.NULL
+        of = staticmethod(floats)
 
-        @staticmethod
-        def of(array):
-            return native.floats(array)
+        def __init__(self):
+            self.lib = lib
 
         @staticmethod
         def strides(*numbers):
-            return native.ffi.new("int64_t[3]", numbers)
+            return ffi.new("int64_t[3]", numbers)
 
         @staticmethod
         def bytes(array):
-            return native.ffi.from_buffer("uint8_t[]", array)
+            return ffi.from_buffer("uint8_t[]", array)
 
-    return Kernels
+        @staticmethod
+        def pack(weight):
+            packed = ffi.new("struct erniem_packed **")
+            assert lib.erniem_pack(*weight.shape, floats(weight), packed) == 0
+            return ffi.gc(packed[0], lib.erniem_packed_free)
+
+        @staticmethod
+        def no_pack(n, k):
+            """Status of packing where the weight must not be read, and whether there is a pack."""
+            packed = ffi.new("struct erniem_packed **")
+            return lib.erniem_pack(n, k, ffi.NULL, packed), packed[0] != ffi.NULL
+
+    return Kernels()
+
+
+@pytest.fixture
+def strassen():
+    """Set which products use Strassen's algorithm, inside a test."""
+    from numpy_erniem.backend.native import lib
+
+    before = lib.erniem_get_strassen()
+    yield lib.erniem_set_strassen
+    lib.erniem_set_strassen(before)
 
 
 @pytest.fixture

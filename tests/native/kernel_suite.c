@@ -55,27 +55,90 @@ static void compare(const char *what, int64_t a, int64_t b, int64_t c, int64_t n
 static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
 {
     float *x = numbers(m * k), *w = numbers(n * k), *bias = numbers(n), *got = unset(m * n);
-    float *want = unset(m * n), *packed = unset(erniem_packed_size(n, k));
+    float *want = unset(m * n), *again = unset(m * n), *ys[2] = {got, again};
+    struct erniem_packed *packed = NULL;
     for (int64_t i = 0; i < n * k; i++)
         w[i] /= sqrtf((float)k);
-    failures += erniem_pack(n, k, w, packed) != 0;
-    failures += erniem_linear(m, n, k, x, packed, bias, activation, got) != 0;
+    failures += erniem_pack(n, k, w, &packed) != 0;
     erniem_linear_reference(m, n, k, x, w, bias, activation, want);
-    compare("linear", m, n, k, m * n, got, want);
 
-    float *again = unset(m * n), *ys[2] = {got, again};
-    const float *weights[2] = {packed, packed}, *biases[2] = {bias, bias};
-    failures += erniem_linears(2, m, n, k, x, weights, biases, activation, ys) != 0;
-    compare("linears", m, n, k, m * n, got, want);
-    compare("linears", m, n, k, m * n, again, want);
-    if (m >= 2 && n > 0 && k > 0) {
-        memset(again, 255, (size_t)(m * n) * sizeof *again); /* not numbers */
-        failures += erniem_strassen(2, m, n, k, x, weights, biases, activation, ys) != 0;
-        compare("strassen", m, n, k, m * n, got, want);
-        compare("strassen", m, n, k, m * n, again, want);
+    failures += erniem_linear(m, x, packed, bias, activation, got) != 0;
+    compare("linear", m, n, k, m * n, got, want);
+    const struct erniem_packed *weights[2] = {packed, packed};
+    const float *biases[2] = {bias, bias};
+    for (int which = ERNIEM_STRASSEN_OFF; which <= ERNIEM_STRASSEN_ALWAYS; which++) {
+        memset(got, 255, (size_t)(m * n) * sizeof *got); /* not numbers */
+        memset(again, 255, (size_t)(m * n) * sizeof *again);
+        failures += erniem_set_strassen(which) != 0;
+        failures += erniem_linears(2, m, x, weights, biases, activation, ys) != 0;
+        compare("linears", m, n, k, m * n, got, want);
+        compare("linears", m, n, k, m * n, again, want);
     }
-    free(again);
-    free(x), free(w), free(bias), free(got), free(want), free(packed);
+    failures += erniem_set_strassen(ERNIEM_STRASSEN_LARGE) != 0;
+    erniem_packed_free(packed);
+    free(x), free(w), free(bias), free(got), free(want), free(again);
+}
+
+/* A pack for another instruction set, and packs of different shapes, are refused. */
+static void check_refusals(void)
+{
+    float w[6] = {1, 2, 3, 4, 5, 6}, x[3] = {1, 2, 3}, y[4] = {0}, *ys[2] = {y, y + 2};
+    const float *biases[2] = {NULL, NULL};
+    struct erniem_packed *one = NULL, *other = NULL;
+    failures += erniem_pack(2, 3, w, &one) != 0 || erniem_pack(3, 2, w, &other) != 0;
+    const struct erniem_packed *weights[2] = {one, other};
+    failures += erniem_linears(2, 1, x, weights, biases, 0, ys) != ERNIEM_BAD_SIZE;
+    const char *best = erniem_isa();
+    if (strcmp(best, "generic") != 0) {
+        failures += erniem_choose_isa("generic") != 0;
+        failures += erniem_linear(1, x, one, NULL, 0, y) != ERNIEM_WRONG_ISA;
+        failures += erniem_choose_isa(best) != 0;
+    }
+    failures += erniem_linear(1, x, one, NULL, 0, y) != 0 || y[0] != 14.0f || y[1] != 32.0f;
+    erniem_packed_free(one), erniem_packed_free(other), erniem_packed_free(NULL);
+}
+
+/* Where NaN, infinity and scores beyond the range of float go, beside the plain loops: the same
+   numbers are NaN, and the others are close. Masks leave out keys in every way there is. */
+static void check_special_values(void)
+{
+    enum { B = 1, H = 2, T = 17, S = 9, d = 4 };
+    const float special[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 0.0f};
+    for (int round = 0; round < 300; round++) {
+        float *arrays[3] = {numbers(H * T * d), numbers(H * S * d), numbers(H * S * d)}, *results[4];
+        uint8_t mask[T * S];
+        const int64_t q_stride[3] = {0, T * d, d}, k_stride[3] = {0, S * d, d};
+        const int64_t mask_stride[3] = {0, 0, round % 2 ? S : 0}, factor_stride[3] = {0, 1, 0};
+        const float factor[2] = {0.5f, round % 7 ? 2.0f : special[round % 6]};
+        for (int i = 0; i < 4; i++) {
+            const int which = (int)(1.5f * (uniform() + 1.0f));
+            arrays[which][(int)(2.0f * H * d * (uniform() + 1.0f))] =
+                special[(int)(3.0f * (uniform() + 1.0f))];
+        }
+        for (int i = 0; i < T * S; i++)
+            mask[i] = uniform() < 0.5f - (float)(round % 3);
+        for (int i = 0; i < 4; i++)
+            results[i] = unset(i % 2 ? H * T * S : H * T * d);
+        for (int i = 0; i < 4; i += 2)
+            failures += (i ? erniem_attention_reference : erniem_attention)(
+                            B, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
+                            k_stride, mask, mask_stride, factor, factor_stride, results[i],
+                            results[i + 1]) != 0;
+        for (int i = 0; i < 2; i++)
+            for (int64_t j = 0; j < (i ? H * T * S : H * T * d); j++) {
+                const float got = results[i][j], want = results[i + 2][j];
+                if (isnan(got) != isnan(want) || isinf(got) != isinf(want)) {
+                    fprintf(stderr, "%s, special values, round %d, %s[%d] is %g, not %g\n",
+                            erniem_isa(), round, i ? "probabilities" : "context", (int)j, got,
+                            want);
+                    failures++;
+                    break;
+                }
+            }
+        for (int i = 0; i < 4; i++)
+            free(results[i]);
+        free(arrays[0]), free(arrays[1]), free(arrays[2]);
+    }
 }
 
 static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
@@ -218,6 +281,8 @@ static void check_everything(void)
     check_linear(135, 130, 770, 1);
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
+    check_refusals();
+    check_special_values();
 }
 
 int main(int count, char **arguments)

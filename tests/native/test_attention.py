@@ -1,4 +1,4 @@
-"""Attention in strips beside the plain loops, then the twin beside NumPy, under every mask."""
+"""Attention by row blocks beside the plain loops, then beside NumPy, under every mask."""
 
 import numpy as np
 import pytest
@@ -190,3 +190,100 @@ def test_what_is_declined(rng):
     assert all(isinstance(result, Unsupported) for result in declined)
     wide = heads(rng, 1, 1, 3, 769)
     assert isinstance(native.attention(wide, wide, wide), Unsupported)
+
+
+def special_arrays(rng, B, H, T, S, d):
+    """q, k and v with some NaN, infinities and huge numbers.
+
+    A huge number makes scores so large that one key has all the probability; two of them add up to
+    less than the range of float, so that no sum depends on the order of its terms.
+    """
+    arrays = [rng.standard_normal((B, H, n, d), np.float32) for n in (T, S, S)]
+    for array, chance in zip(arrays, rng.choice([0, 0.02, 0.2], 3), strict=True):
+        chosen = rng.random(array.shape) < chance
+        huge = rng.uniform(0.5, 1, array.shape) * rng.choice([1e17, -1e17], array.shape)
+        special = np.choose(rng.integers(0, 4, array.shape), [np.nan, np.inf, -np.inf, huge])
+        array[chosen] = special[chosen]
+        row = rng.integers(array.shape[2])  # all of a query, a key or a value
+        if rng.random() < 0.3:
+            array[0, 0, row] = rng.choice([np.nan, np.inf, -np.inf, 0])
+    return arrays
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
+def test_nan_infinity_and_huge_numbers_give_what_they_give_in_numpy(isa, seed):
+    rng = np.random.default_rng([seed, 7])
+    for _ in range(40):
+        B, H, T, S = (int(rng.integers(1, n)) for n in (3, 3, 20, 40))
+        q, k, v = special_arrays(rng, B, H, T, S, int(rng.choice([1, 4, 5, 16])))
+        shapes = [(B, 1, 1, S), (1, 1, T, S), (B, H, T, S)]
+        mask = rng.random(shapes[rng.integers(3)]) < rng.choice([0.1, 0.5, 0.9])
+        factor = rng.choice(np.float32([0, 1, -0.5, np.nan, np.inf]), (1, H, 1, 1), p=FACTORS)
+        for options in ({}, {"mask": mask}, {"mask": mask, "head_mask": factor}):
+            same_special(q, k, v, **options)
+
+
+FACTORS = [0.1, 0.5, 0.3, 0.05, 0.05]
+
+
+def same_special(q, k, v, **options):
+    from numpy_erniem.backend import native
+
+    for keep in (False, True):
+        got = native.attention(q, k, v, keep_probabilities=keep, **options)
+        want = ops.attention.body(q, k, v, keep_probabilities=keep, **options)
+        for a, b in zip(got, want, strict=True):
+            if b is not None:
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 50), (1, 1, 20, 50)])
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_query_that_is_not_finite_beside_hidden_keys(isa, rng, shape, value):
+    q, k, v = heads(rng, 1, 2, 20, 16), heads(rng, 1, 2, 50, 16), heads(rng, 1, 2, 50, 16)
+    k = np.abs(k)
+    q[0, 1, 5] = value
+    mask = np.ones(shape, bool)
+    mask[..., 35:] = False
+    same_special(q, k, v, mask=mask)
+    probabilities = ops.attention(q, k, v, mask=mask, keep_probabilities=True)[1][0, 1, 5]
+    if value == -np.inf:  # the hidden keys have the larger score, the lowest finite one
+        np.testing.assert_allclose(probabilities, np.r_[np.zeros(35), np.full(15, 1 / 15)], 1e-6)
+    else:
+        assert np.isnan(probabilities).all()
+
+
+@pytest.mark.parametrize("d", [4, 5, 16, 64])
+def test_a_product_beyond_the_range_of_float_is_divided_first(isa, kernels, unset, close, d):
+    q, k = (np.zeros((1, 1, 2, d), np.float32) for _ in range(2))
+    q[..., 0], k[..., 0] = 3e38, [1.3, 1.2]
+    v = np.array([1, 2], np.float32)[None, None, :, None] * np.ones(d, np.float32)
+    context, probabilities = ops.attention(q, k, v, keep_probabilities=True)
+    np.testing.assert_array_equal(probabilities, np.broadcast_to([1.0, 0.0], (1, 1, 2, 2)))
+    np.testing.assert_array_equal(context, np.ones((1, 2, 1, d)))
+    same(close, q, k, v, keep_probabilities=True)
+    lib, of, strides = kernels.lib, kernels.of, kernels.strides(0, 0, d)
+    pointers = [x for array in (q, k, v) for x in (of(array), strides)]
+    got = unset(1, 2, 1, d)
+    for function in (lib.erniem_attention, lib.erniem_attention_reference):
+        assert function(1, 1, 2, 2, d, *pointers, *4 * [kernels.null], of(got), kernels.null) == 0
+        np.testing.assert_array_equal(got, context)
+
+
+def test_hidden_keys_that_count_in_one_row_block_change_no_bit_of_others(isa, rng, threads):
+    from numpy_erniem.backend import native
+
+    q, k, v = heads(rng, 1, 1, 300, 16), heads(rng, 1, 1, 300, 16), heads(rng, 1, 1, 300, 16)
+    k = np.abs(k)
+    mask = np.ones((1, 1, 1, 300), bool)
+    mask[..., 170:] = False
+    want = native.attention(q, k, v, mask=mask)[0]
+    q[0, 0, 130] = -np.inf
+    for count in (1, 2, 5):
+        threads(count)
+        got = native.attention(q, k, v, mask=mask)[0]
+        others = np.delete(np.arange(300), np.arange(112, 150))  # beyond any block of the query
+        np.testing.assert_array_equal(got[0, others], want[0, others])
+        np.testing.assert_allclose(got[0, 130, 0], v[0, 0, 170:].mean(axis=0), atol=1e-5)

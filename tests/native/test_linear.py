@@ -1,4 +1,4 @@
-"""act(x Wᵀ + b): the packed kernel beside the triple loop, then the twin beside NumPy."""
+"""act(x Wᵀ + b): the packed kernel beside the triple loop, then the native kernel beside NumPy."""
 
 import numpy as np
 import pytest
@@ -11,19 +11,13 @@ from tests.native.conftest import COLUMNS, DEPTHS, ROWS
 GELU = 1
 
 
-def both(kernels, unset, x, w, bias, activation=0, strassen=False):
-    """Result of the plain or of Strassen's kernel, and of the loops it must equal."""
+def both(kernels, unset, x, w, bias, activation=0):
+    """Result of the kernel, and of the loops it must equal."""
     lib, of = kernels.lib, kernels.of
     (m, k), n = x.shape, len(w)
-    packed = unset(lib.erniem_packed_size(n, k))
-    assert lib.erniem_pack(n, k, of(w), of(packed)) == 0
     got, want = unset(m, n), unset(m, n)
     shift = kernels.null if bias is None else of(bias)
-    if strassen:
-        pointers = of(x), [of(packed)], [shift], activation, [of(got)]
-        assert lib.erniem_strassen(1, m, n, k, *pointers) == 0
-    else:
-        assert lib.erniem_linear(m, n, k, of(x), of(packed), shift, activation, of(got)) == 0
+    assert lib.erniem_linear(m, of(x), kernels.pack(w), shift, activation, of(got)) == 0
     assert lib.erniem_linear_reference(m, n, k, of(x), of(w), shift, activation, of(want)) == 0
     return got, want
 
@@ -86,24 +80,58 @@ def test_sizes_of_nothing(isa, kernels, unset, rng, close):
         close(*both(kernels, unset, *operands(rng, m, n, k)), "primitive", f"({m}, {n}, {k})")
 
 
-@pytest.mark.parametrize("strassen", [False, True])
-def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close, strassen):
+@pytest.mark.parametrize("which", ["ERNIEM_STRASSEN_OFF", "ERNIEM_STRASSEN_ALWAYS"])
+def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close, strassen, which):
+    strassen(getattr(kernels.lib, which))
     x, w, bias = operands(rng, 34, 66, 900)
-    without, want = both(kernels, unset, x, w, None, strassen=strassen)
+    without, want = both(kernels, unset, x, w, None)
     close(without, want, "primitive")
-    assert np.abs(without - both(kernels, unset, x, w, bias, strassen=strassen)[0]).max() > 0.1
+    assert np.abs(without - both(kernels, unset, x, w, bias)[0]).max() > 0.1
 
 
 def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
-    lib, null = kernels.lib, kernels.null
-    bad = lib.ERNIEM_BAD_SIZE
-    for m, n, k in ((-1, 1, 1), (1, -1, 1), (1, 1, -1), (1 << 40, 1 << 40, 1), (1, 1 << 62, 4)):
-        assert lib.erniem_linear(m, n, k, null, null, null, 0, null) == bad
-    for n, k in ((-1, 1), (1, -1), (1 << 62, 1 << 62)):
-        assert lib.erniem_packed_size(n, k) == bad
-        assert lib.erniem_pack(n, k, null, null) == bad
+    lib, null, bad = kernels.lib, kernels.null, kernels.lib.ERNIEM_BAD_SIZE
+    packed = kernels.pack(np.ones((3, 4), np.float32))
+    for m in (-1, 1 << 40, 1 << 62):
+        assert lib.erniem_linear(m, null, packed, null, 0, null) == bad
+    for n, k in ((-1, 1), (1, -1), (1 << 62, 1 << 62), (1 << 40, 1)):
+        assert kernels.no_pack(n, k) == (bad, False)
     for activation in (-1, 14):
-        assert lib.erniem_linear(1, 1, 1, null, null, null, activation, null) == bad
+        assert lib.erniem_linear(1, null, packed, null, activation, null) == bad
+    for count in (0, -1, 1 << 62):
+        assert lib.erniem_linears(count, 1, null, [packed], [null], 0, [null]) == bad
+
+
+def test_weights_of_different_shapes_are_refused(kernels):
+    lib, null = kernels.lib, kernels.null
+    shapes = ((3, 4), (5, 4), (3, 5))
+    first, *others = (kernels.pack(np.ones(shape, np.float32)) for shape in shapes)
+    for other in others:
+        status = lib.erniem_linears(2, 1, null, [first, other], 2 * [null], 0, 2 * [null])
+        assert status == lib.ERNIEM_BAD_SIZE
+
+
+def test_a_pack_for_another_instruction_set_is_refused(kernels, unset, rng):
+    from numpy_erniem.backend import settings
+
+    isas = settings.available_isas()
+    if len(isas) < 2:
+        pytest.skip("this processor has one instruction set alone")
+    x, w, bias = operands(rng, 5, 40, 70)
+    lib, of, y = kernels.lib, kernels.of, unset(5, 40)
+    packs = []
+    try:
+        for name in isas:
+            settings.choose_isa(name)
+            packs.append(kernels.pack(w))
+            for other in packs[:-1]:
+                status = lib.erniem_linear(5, of(x), other, of(bias), 0, of(y))
+                assert status == lib.ERNIEM_WRONG_ISA
+                several = [packs[-1], other], 2 * [of(bias)], 0, 2 * [of(y)]
+                assert lib.erniem_linears(2, 5, of(x), *several) == lib.ERNIEM_WRONG_ISA
+            assert np.isnan(y).all()
+    finally:
+        settings.choose_isa(isas[0])
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))

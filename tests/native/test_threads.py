@@ -20,7 +20,7 @@ SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
 
 def everything(seed=1):
     """A result of every kernel, of sizes that several threads share."""
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
     rng = np.random.default_rng(seed)
     results = []
@@ -212,14 +212,14 @@ def test_a_child_has_no_openmp_even_if_no_kernel_ran_before_the_fork():
 
 
 def test_the_number_is_checked(threads):
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    for put in (dispatch.set_num_threads, native.set_num_threads):
+    for put in (dispatch.set_num_threads, settings.set_num_threads):
         for wrong in (0, -1, 1025, 1.5, "2", None):
             with pytest.raises(ValueError, match=r"not a whole number in 1\.\.1024"):
                 put(wrong)
         put(3)
-        assert dispatch.get_num_threads() == native.get_num_threads() == 3
+        assert dispatch.get_num_threads() == settings.get_num_threads() == 3
 
 
 def test_c_and_python_have_the_same_largest_number(kernels, threads):
@@ -290,7 +290,7 @@ def test_by_default_there_are_as_many_as_usable_cores():
 
 
 def test_the_environment_turns_strassen_off():
-    code = "from numpy_erniem.backend import native; print(native.get_strassen())"
+    code = "from numpy_erniem.backend import settings; print(settings.get_strassen())"
     assert ask(code).stdout == ask(code, NUMPY_ERNIEM_STRASSEN="1").stdout == "True\n"
     assert ask(code, NUMPY_ERNIEM_STRASSEN="0").stdout == "False\n"
     wrong = ask(code, NUMPY_ERNIEM_STRASSEN="off")
@@ -299,11 +299,11 @@ def test_the_environment_turns_strassen_off():
 
 def test_the_environment_forces_an_instruction_set():
     code = "import numpy_erniem; print(numpy_erniem.backend_report()['native'])"
-    from numpy_erniem.backend import native
+    from numpy_erniem.backend import settings
 
-    for name in native.available_isas():
+    for name in settings.available_isas():
         assert ask(code, NUMPY_ERNIEM_ISA=name).stdout == f"C kernels, {name}\n"
-    missing = "neon" if "neon" not in native.available_isas() else "avx2"
+    missing = "neon" if "neon" not in settings.available_isas() else "avx2"
     for wrong in (missing, "altivec"):
         result = ask(code, NUMPY_ERNIEM_ISA=wrong)
         assert f"NUMPY_ERNIEM_ISA={wrong} cannot be used here" in result.stderr
