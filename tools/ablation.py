@@ -28,12 +28,18 @@ from numpy_erniem.heads import lm_logits
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.training.batches import Batches
-from numpy_erniem.training.finetuning import retrieve
+from numpy_erniem.training.finetuning.setups import retrieve
 from numpy_erniem.training.layers import encode
-from numpy_erniem.training.objectives import PARALLEL, Masked, Special
-from numpy_erniem.training.pretraining import Corpus, Phase, read_corpora, save_all, special_tokens
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training.pretraining.objectives import PARALLEL, Masked, Special
+from numpy_erniem.training.pretraining.pretraining import (
+    Corpus,
+    Phase,
+    read_corpora,
+    save_all,
+    special_tokens,
+)
+from numpy_erniem.training.trainer import Plan, Trainer
+from numpy_erniem.training.value_and_grad import trainable
 
 BATCH, RATE, LONGEST, SHARE = 64, 2e-3, 16, 0.25  # short sentences: more steps an hour
 PAIRS, RETRIEVE_RATE, RETRIEVE_LONGEST = 64, 1e-3, 32

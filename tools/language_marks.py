@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.training.objectives import (
+from numpy_erniem.training.pretraining.objectives import (
     OBJECTIVES,
     Ids,
     Masked,
@@ -24,7 +24,7 @@ from numpy_erniem.training.objectives import (
     hide,
     sees_across,
 )
-from numpy_erniem.training.pretraining import Pretraining
+from numpy_erniem.training.pretraining.pretraining import Pretraining
 
 Pairs = Sequence[tuple[Ids, Ids]]
 Names = Sequence[tuple[str, str]]

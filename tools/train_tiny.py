@@ -27,17 +27,17 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTok
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer.pieces import cut_piece
-from numpy_erniem.training.finetuning import retrieve
-from numpy_erniem.training.pretraining import (
+from numpy_erniem.training.finetuning.retrieval import retrieval_scores
+from numpy_erniem.training.finetuning.setups import retrieve
+from numpy_erniem.training.pretraining.pretraining import (
     Phase,
     Pretraining,
     read_corpora,
     save_all,
     special_tokens,
 )
-from numpy_erniem.training.retrieval import retrieval_scores
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training.trainer import Plan, Trainer
+from numpy_erniem.training.value_and_grad import trainable
 
 LANGUAGES = ("de", "ru", "el", "ar", "hi", "th", "zh", "ja", "ko")
 LICENCES = {  # of the rows taken, by the beginning of their source; none is under the GPL alone

@@ -6,8 +6,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.training.finetuning import TASKS
-from numpy_erniem.training.training import Plan
+from numpy_erniem.training.finetuning.setups import TASKS
+from numpy_erniem.training.trainer import Plan
 
 PLAN = {"batch": 32, "rate": 5e-4, "warmup": 0.1, "layer_decay": 1.0, "weight_decay": 0.01}
 LAST = 50  # losses that a point of the plot is the mean of

@@ -8,16 +8,16 @@ from numpy_erniem.cli.finetune import PLAN, add_plan, data_of, plan_of, write_pl
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.training.objectives import MASKED_SHARE
-from numpy_erniem.training.pretraining import (
+from numpy_erniem.training.pretraining.objectives import MASKED_SHARE
+from numpy_erniem.training.pretraining.pretraining import (
     Phase,
     Pretraining,
     read_corpora,
     save_all,
     special_tokens,
 )
-from numpy_erniem.training.training import Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training.trainer import Trainer
+from numpy_erniem.training.value_and_grad import trainable
 
 PHASES = ("2000:camlm,tlm", "1000:camlm,tlm,mmlm,btmlm")
 

@@ -8,12 +8,12 @@ training    the loop; batches, checkpoints, files
 finetuning  classify, tag, retrieve; pretraining, retrieval
 """
 
-from numpy_erniem.training.finetuning import classify, retrieve, tag
-from numpy_erniem.training.objectives import OBJECTIVES
+from numpy_erniem.training.finetuning.setups import classify, retrieve, tag
 from numpy_erniem.training.optimizer import AdamW, clip, layer_factors, schedule
-from numpy_erniem.training.pretraining import Phase, Pretraining
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable, value_and_grad
+from numpy_erniem.training.pretraining.objectives import OBJECTIVES
+from numpy_erniem.training.pretraining.pretraining import Phase, Pretraining
+from numpy_erniem.training.trainer import Plan, Trainer
+from numpy_erniem.training.value_and_grad import trainable, value_and_grad
 
 __all__ = [
     "OBJECTIVES",

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem import ops
-from numpy_erniem.training.slopes import activate, through_activation
-from numpy_erniem.training.trees import SparseRows
+from numpy_erniem.training.activation_gradients import activate, through_activation
+from numpy_erniem.training.gradient_tree import SparseRows
 
 Weights = Mapping[str, Any]
 Backward = Callable[..., Any]

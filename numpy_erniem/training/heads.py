@@ -25,10 +25,10 @@ from numpy_erniem.models import (
 )
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.ops import softmax
+from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import dropout, linear
 from numpy_erniem.training.layers import pooler
-from numpy_erniem.training.trees import Gradients
-from numpy_erniem.training.words import word_loss
+from numpy_erniem.training.masked_lm import word_loss
 
 Weights = Mapping[str, Any]
 Graded = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights

@@ -16,6 +16,7 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vectors, split_heads
+from numpy_erniem.training.gradient_tree import Gradients, total
 from numpy_erniem.training.gradients import (
     Backward,
     add_norm,
@@ -26,7 +27,6 @@ from numpy_erniem.training.gradients import (
     looked_up,
 )
 from numpy_erniem.training.threads import cut, in_threads
-from numpy_erniem.training.trees import Gradients, total
 
 Weights = Mapping[str, Any]
 Random = np.random.Generator | None

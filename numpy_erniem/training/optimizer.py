@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.ops import CACHE_BLOCK
+from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.threads import in_threads
-from numpy_erniem.training.trees import SparseRows
 
 Flat = Mapping[str, Any]  # flat name → array, or SparseRows
 

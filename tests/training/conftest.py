@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from numpy_erniem.models.weights import flatten
+from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.threads import one_thread_each
-from numpy_erniem.training.trees import SparseRows
 from tests.models.conftest import HEADS
 
 RELATIVE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}

@@ -11,8 +11,8 @@ from numpy_erniem import (
     ErnieMTokenizer,
 )
 from numpy_erniem.cli.main import main
-from numpy_erniem.training.finetuning import classify, retrieve, tag
-from numpy_erniem.training.training import Plan
+from numpy_erniem.training.finetuning.setups import classify, retrieve, tag
+from numpy_erniem.training.trainer import Plan
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 BEASTS = ("cat", "dog", "horse", "mouse", "bird", "fish")

@@ -97,7 +97,7 @@ def test_every_problem_of_classification(problem, labels, dtype, rng):
 
 
 def test_a_vocabulary_in_several_blocks(dtype, rng, monkeypatch):
-    monkeypatch.setattr("numpy_erniem.training.words.LARGEST_SCORES", 2 * V)
+    monkeypatch.setattr("numpy_erniem.training.masked_lm.LARGEST_SCORES", 2 * V)
     labels = np.where(rng.random((B, T)) < 0.7, rng.integers(0, V, (B, T)), -100)
     model = make("ErnieMForMaskedLM", dtype)
     check(model, {"input_ids": rng.integers(2, V, (B, T)), "labels": labels})

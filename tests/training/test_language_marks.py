@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem.losses import IGNORED
-from numpy_erniem.training.objectives import Special
+from numpy_erniem.training.pretraining.objectives import Special
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "language_marks.py"
 if not SCRIPT.is_file():

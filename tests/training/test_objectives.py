@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
-from numpy_erniem.training import objectives
-from numpy_erniem.training.objectives import OBJECTIVES, Masked, Special
+from numpy_erniem.training.pretraining import objectives
+from numpy_erniem.training.pretraining.objectives import OBJECTIVES, Masked, Special
 from tests.models.conftest import SMALL, V, redrawn
 
 SPECIAL = Special(cls=0, pad=1, sep=2, mask=98, words=(4, 96), languages={"en": 96, "de": 97})

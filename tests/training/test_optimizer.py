@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.optimizer import (
     AdamW,
     clip,
@@ -11,7 +12,6 @@ from numpy_erniem.training.optimizer import (
     nonfinite,
     schedule,
 )
-from numpy_erniem.training.trees import SparseRows
 
 SHAPES = {"table": (37, 5), "deep.weight": (11, 7), "bias": (13,)}
 

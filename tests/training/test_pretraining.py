@@ -10,9 +10,9 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
-from numpy_erniem.training import objectives
-from numpy_erniem.training.objectives import Special
-from numpy_erniem.training.pretraining import (
+from numpy_erniem.training.pretraining import objectives
+from numpy_erniem.training.pretraining.objectives import Special
+from numpy_erniem.training.pretraining.pretraining import (
     Corpus,
     Phase,
     Pretraining,

@@ -6,7 +6,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
-from numpy_erniem.training.retrieval import (
+from numpy_erniem.training.finetuning.retrieval import (
     contrast,
     embed,
     paired_batch,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.training.slopes import SLOPES, activate, through_activation
+from numpy_erniem.training.activation_gradients import SLOPES, activate, through_activation
 
 
 def test_every_activation_has_a_slope():
@@ -35,7 +35,7 @@ def test_gelu_near_zero():
 
 
 def test_blocks_are_put_together(rng, monkeypatch):
-    monkeypatch.setattr("numpy_erniem.training.slopes.CACHE_BLOCK", 10)
+    monkeypatch.setattr("numpy_erniem.training.activation_gradients.CACHE_BLOCK", 10)
     x, dy = rng.standard_normal((2, 3, 4, 7), np.float32)
     y = activate(x, "tanh")
     np.testing.assert_array_equal(y, np.tanh(x))

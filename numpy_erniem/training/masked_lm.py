@@ -11,9 +11,9 @@ import numpy as np
 from numpy_erniem.checks import as_array
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.ops import CACHE_BLOCK
+from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import add_norm, column_sums, linear
 from numpy_erniem.training.threads import cut, in_threads
-from numpy_erniem.training.trees import Gradients
 
 Weights = Mapping[str, Any]
 LARGEST_SCORES = 1 << 24  # elements of the scores (n, V) that exist at a time, per thread

@@ -14,13 +14,19 @@ from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.training import objectives
 from numpy_erniem.training.batches import Batches
-from numpy_erniem.training.files import read_monolingual, read_pairs
+from numpy_erniem.training.data_files import read_monolingual, read_pairs
+from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.layers import encode
-from numpy_erniem.training.objectives import OBJECTIVES, PARALLEL, Masked, Sentences, Special
-from numpy_erniem.training.trees import Gradients
-from numpy_erniem.training.value import value_and_grad
+from numpy_erniem.training.pretraining import objectives
+from numpy_erniem.training.pretraining.objectives import (
+    OBJECTIVES,
+    PARALLEL,
+    Masked,
+    Sentences,
+    Special,
+)
+from numpy_erniem.training.value_and_grad import value_and_grad
 
 ENGLISH = "en"
 

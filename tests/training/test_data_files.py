@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from numpy_erniem.training import files
+from numpy_erniem.training import data_files as files
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import numpy as np
 from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training.checkpoints import (
+from numpy_erniem.training.gradient_tree import Gradients, add
+from numpy_erniem.training.optimizer import DECAYS, AdamW, clip, layer_factors, nonfinite, schedule
+from numpy_erniem.training.state import (
     REPORT,
     load_state,
     open_run,
     save_state,
     telling,
 )
-from numpy_erniem.training.optimizer import DECAYS, AdamW, clip, layer_factors, nonfinite, schedule
 from numpy_erniem.training.threads import available_cores
-from numpy_erniem.training.trees import Gradients, add
 
 # (model, micro-step, generator) -> loss and gradients
 Grade = Callable[[ErnieMPreTrainedModel, int, np.random.Generator], tuple[float, Gradients]]

@@ -11,9 +11,9 @@ from numpy_erniem.models import ErnieMForMultipleChoice
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ENCODER_ARGUMENTS, ErnieMPreTrainedModel
 from numpy_erniem.models.weights import PREFIX, flatten, nest
+from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import HEADS, Head
 from numpy_erniem.training.layers import encode
-from numpy_erniem.training.trees import Gradients, add
 
 NOT_FOR_TRAINING = (
     "past_key_values",
@@ -49,7 +49,7 @@ def value_and_grad(
     batch : dict
         Arguments of the model's forward pass, labels included.
     head : function, optional
-        As in `learn.heads`; the model's own if left out. `ErnieMModel` has none.
+        As in `training.heads`; the model's own if left out. `ErnieMModel` has none.
     rng : Generator, optional
         For dropout, at the rates of the config; None: no dropout.
     recompute : bool

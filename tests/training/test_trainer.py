@@ -1,4 +1,4 @@
-"""Runs that end, stop, go on and fail: the loop of `learn.training`."""
+"""Runs that end, stop, go on and fail: the loop of `training.trainer`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.batches import Batches, pad
-from numpy_erniem.training.training import Plan, Trainer
+from numpy_erniem.training.trainer import Plan, Trainer
 from tests.models.conftest import T, V
 from tests.training.conftest import make
 
@@ -99,11 +99,11 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path, stop):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from tests.training import test_training
+from tests.training import test_trainer
 def slow(*arguments):
     time.sleep(0.02)
-    return test_training.grade(*arguments)
-test_training.trainer(Path(sys.argv[1]), slow, save_every=3).run()
+    return test_trainer.grade(*arguments)
+test_trainer.trainer(Path(sys.argv[1]), slow, save_every=3).run()
 """
 
 
@@ -169,8 +169,8 @@ def test_a_weight_that_is_nan_is_named(tmp_path):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from tests.training import test_training
-trainer = test_training.trainer(Path(sys.argv[1]))
+from tests.training import test_trainer
+trainer = test_trainer.trainer(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     trainer.run()

@@ -26,10 +26,15 @@ from numpy_erniem.models import (
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import Batches, pad
-from numpy_erniem.training.files import read_labelled, read_pairs, read_tagged
-from numpy_erniem.training.retrieval import TEMPERATURE, contrast, paired_batch, retrieval_scores
-from numpy_erniem.training.training import Evaluate, Grade, Plan, Trainer
-from numpy_erniem.training.value import trainable, value_and_grad
+from numpy_erniem.training.data_files import read_labelled, read_pairs, read_tagged
+from numpy_erniem.training.finetuning.retrieval import (
+    TEMPERATURE,
+    contrast,
+    paired_batch,
+    retrieval_scores,
+)
+from numpy_erniem.training.trainer import Evaluate, Grade, Plan, Trainer
+from numpy_erniem.training.value_and_grad import trainable, value_and_grad
 
 Labelled = Sequence[tuple[str, str | None, str]]
 Tagged = Sequence[tuple[list[str], list[str]]]

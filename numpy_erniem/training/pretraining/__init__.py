@@ -1,0 +1,1 @@
+"""Pre-training with MMLM, TLM, CAMLM and BTMLM."""
