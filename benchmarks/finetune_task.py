@@ -116,7 +116,7 @@ def theirs(weights, config, plan, data, padding):
     optimizer = torch.optim.AdamW(groups, lr=plan.rate)
     warmup = round(plan.warmup * plan.steps)
     rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule(step + 1, plan.steps, warmup)
+        optimizer, lambda step: schedule(step, plan.steps, warmup)
     )
 
     def scores(ids):

@@ -165,19 +165,19 @@ def held_out_losses(model: ErnieMForMaskedLM, data: Data, mark: Mark) -> dict[st
             sentences = [corpus.sentences[n] for n in batches[step]]
             names = [corpus.languages[n] for n in batches[step]]
             given = hidden_words(name, mark, sentences, names, data.special, rng, SHARE)
-            found.append(word_loss(model, given))
+            found.append(masked_token_loss(model, given))
             counts.append(given.masked.sum())
         losses[name] = float(np.average(found, weights=counts))
     return losses
 
 
-def word_loss(model: ErnieMForMaskedLM, given: Masked) -> float:
+def masked_token_loss(model: ErnieMForMaskedLM, given: Masked) -> float:
     """Mean cross entropy of the hidden words of a batch, without gradients."""
     encoder, hidden = model.weights["ernie_m"], given.labels != IGNORED
     inputs = prepare_inputs(
         model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
     )
-    x, _ = encode(inputs, encoder, model.config, recompute=True)
+    x, _ = encode(inputs, encoder, model.config, gradient_checkpointing=True)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
     scores = lm_logits(
         x[hidden], model.weights["lm_head"], table, model.config.layer_norm_eps

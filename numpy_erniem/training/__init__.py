@@ -9,7 +9,8 @@ finetuning  classify, tag, retrieve; pretraining, retrieval
 """
 
 from numpy_erniem.training.finetuning.setups import classify, retrieve, tag
-from numpy_erniem.training.optimizer import AdamW, clip, layer_factors, schedule
+from numpy_erniem.training.learning_rate import layer_factors, schedule
+from numpy_erniem.training.optimizer import AdamW, clip
 from numpy_erniem.training.pretraining.objectives import OBJECTIVES
 from numpy_erniem.training.pretraining.pretraining import Phase, Pretraining
 from numpy_erniem.training.trainer import Plan, Trainer

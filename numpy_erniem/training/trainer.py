@@ -13,8 +13,9 @@ import numpy as np
 from numpy_erniem.checkpoint.folder import write_text
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training.gradient_tree import Gradients, add
-from numpy_erniem.training.optimizer import DECAYS, AdamW, clip, layer_factors, nonfinite, schedule
+from numpy_erniem.training.gradient_tree import Gradients, add, scale
+from numpy_erniem.training.learning_rate import DECAYS, layer_factors, schedule
+from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
 from numpy_erniem.training.state import (
     REPORT,
     load_state,
@@ -161,13 +162,11 @@ class Trainer:
             gradients = more if gradients is None else add(gradients, more)
         loss, flat = sum(losses) / plan.accumulate, flatten(gradients)
         if plan.accumulate > 1:
-            for g in flat.values():
-                values = getattr(g, "values", g) if not isinstance(g, np.ndarray) else g
-                values *= 1 / plan.accumulate
+            scale(flat, 1 / plan.accumulate)
         flat, norm = clip(flat, plan.largest_norm)
         if not math.isfinite(loss) or not math.isfinite(norm):
             self._stop(step + 1, loss, flat)
-        factor = schedule(step + 1, plan.steps, round(plan.warmup * plan.steps), plan.decay)
+        factor = schedule(step, plan.steps, round(plan.warmup * plan.steps), plan.decay)
         self.optimizer.step(self.weights, flat, factor, plan.threads)
         return loss
 

@@ -1,4 +1,4 @@
-"""value_and_grad: the loss of a model on a batch, and how it changes with every weight."""
+"""value_and_grad(): the loss of a model on a batch, and its gradient by every weight."""
 
 import copy
 from collections.abc import Mapping
@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.encoder import Inputs
 from numpy_erniem.heads import fold_choices
 from numpy_erniem.models import ErnieMForMultipleChoice
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ENCODER_ARGUMENTS, ErnieMPreTrainedModel
-from numpy_erniem.models.weights import PREFIX, flatten, nest
+from numpy_erniem.models.weights import flatten, nest
 from numpy_erniem.training.gradient_tree import Gradients, add
-from numpy_erniem.training.heads import HEADS, Head
+from numpy_erniem.training.heads import ENCODER, HEADS, Head
 from numpy_erniem.training.layers import encode
 
 NOT_FOR_TRAINING = (
@@ -25,11 +26,11 @@ NOT_FOR_TRAINING = (
 
 
 def trainable(model: ErnieMPreTrainedModel) -> ErnieMPreTrainedModel:
-    """A copy of a model with weights that an optimizer may change; the given one stays as it is."""
-    mine = copy.copy(model)
-    mine.config = copy.deepcopy(model.config)
-    mine.weights = nest({name: np.array(value) for name, value in flatten(model.weights).items()})
-    return mine
+    """A copy of a model whose weights an optimizer may change; the model itself stays as it is."""
+    copied = copy.copy(model)
+    copied.config = copy.deepcopy(model.config)
+    copied.weights = nest({name: np.array(value) for name, value in flatten(model.weights).items()})
+    return copied
 
 
 def value_and_grad(
@@ -38,25 +39,27 @@ def value_and_grad(
     *,
     head: Head | None = None,
     rng: np.random.Generator | None = None,
-    recompute: bool = False,
+    gradient_checkpointing: bool = False,
     threads: int = 1,
 ) -> tuple[float, Gradients]:
     """The loss of a batch and its gradient by every weight.
 
     Parameters
     ----------
-    model : any of `numpy_erniem.models`
+    model : ErnieMPreTrainedModel
+        Any model of `numpy_erniem.models`.
     batch : dict
-        Arguments of the model's forward pass, labels included.
-    head : function, optional
-        As in `training.heads`; the model's own if left out. `ErnieMModel` has none.
+        Arguments of the model's forward pass, with its labels.
+    head : `training.heads.Head`, optional
+        The loss; left out, that of the model's class. `ErnieMModel` has none.
     rng : Generator, optional
         For dropout, at the rates of the config; None: no dropout.
-    recompute : bool
-        Bound memory by running each layer twice.
+    gradient_checkpointing : bool
+        Keep only the input of each layer and compute the layer twice: less memory, about a third
+        more work.
     threads : int
-        Parts that the batch is cut in, each in a thread of its own. The same number gives the
-        same bits.
+        The batch is divided into so many parts, each computed by its own thread. The result is
+        bit-identical for a fixed number.
 
     Returns
     -------
@@ -68,8 +71,8 @@ def value_and_grad(
     Raises
     ------
     ValueError
-        An argument that has no place in training, a missing label, or what the forward pass
-        refuses.
+        An argument that training does not take, a missing label, a model without a loss, or
+        anything that the forward pass refuses.
 
     Examples
     --------
@@ -83,24 +86,35 @@ def value_and_grad(
     """
     head = head or HEADS.get(type(model))
     if head is None:
-        raise ValueError(f"{type(model).__name__} has no loss; pass head=, or take another model")
+        raise ValueError(f"{type(model).__name__} has no loss; pass head=, or use another model")
+    inputs, labels = _inputs_and_labels(model, batch)
+    encoder = model.weights.get(ENCODER, model.weights)
+    x, backward = encode(
+        inputs,
+        encoder,
+        model.config,
+        rng,
+        gradient_checkpointing=gradient_checkpointing,
+        threads=threads,
+    )  # (B, T) -> (B, T, D)
+    loss, dx, dhead = head(x, model.weights, model.config, labels, rng, threads)
+    dencoder = backward(dx)
+    if ENCODER in model.weights:
+        dencoder = {ENCODER: dencoder}
+    return float(loss), add(dhead, dencoder) if dhead else dencoder
+
+
+def _inputs_and_labels(
+    model: ErnieMPreTrainedModel, batch: Mapping[str, Any]
+) -> tuple[Inputs, dict[str, Any]]:
+    """The checked arguments of the encoder, and the rest of the batch."""
     for name in NOT_FOR_TRAINING:
         if batch.get(name) is not None:
-            raise ValueError(f"{name} has no place in training; leave it out of the batch")
+            raise ValueError(f"training does not take {name}; leave it out of the batch")
     arguments = dict(batch)
     if isinstance(model, ErnieMForMultipleChoice):
         for name in ("input_ids", "inputs_embeds", "attention_mask", "position_ids"):
             arguments.setdefault(name, None)
-        arguments, _ = fold_choices(arguments)
+        arguments, _ = fold_choices(arguments)  # (B, C, T) -> (B·C, T)
     chosen = {n: arguments.pop(n) for n in ENCODER_ARGUMENTS if n in arguments}
-    inputs = prepare_inputs(model.config, model.dtype, **chosen)
-    encoder = model.weights.get(PREFIX[:-1], model.weights)
-    x, backward = encode(
-        inputs, encoder, model.config, rng, recompute=recompute, threads=threads
-    )  # (B, T) -> (B, T, D)
-    labels = {**arguments, "threads": threads}
-    loss, dx, dhead = head(x, model.weights, model.config, labels, rng)
-    dencoder = backward(dx)
-    if PREFIX[:-1] in model.weights:
-        dencoder = {PREFIX[:-1]: dencoder}
-    return float(loss), add(dhead, dencoder) if dhead else dencoder
+    return prepare_inputs(model.config, model.dtype, **chosen), arguments

@@ -28,7 +28,7 @@ def head(request):
     return request.param
 
 
-@pytest.mark.parametrize("options", [{}, {"recompute": True}, {"threads": 2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True}, {"threads": 2}], ids=str)
 def test_every_head(head, options, dtype, rng):
     check(in_dtype(head.make(), dtype), {**head.inputs(rng), **head.labels}, **options)
 

@@ -14,8 +14,10 @@ from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import PREFIX
 from numpy_erniem.training.batches import pad
-from numpy_erniem.training.heads import Graded, cross_entropy_slope, label
+from numpy_erniem.training.heads import HeadGradients as Graded
+from numpy_erniem.training.heads import required_label
 from numpy_erniem.training.layers import encode
+from numpy_erniem.training.loss_gradients import cross_entropy_grad
 
 TEMPERATURE = 0.05
 BATCH_TOKENS = 4096
@@ -39,7 +41,7 @@ def unit_rows(x: np.ndarray) -> tuple[np.ndarray, Callable]:
 
 
 def contrast(
-    x: np.ndarray, w: Any, config: ErnieMConfig, labels: Mapping[str, Any], rng: Any = None
+    x: np.ndarray, w: Any, config: ErnieMConfig, labels: Mapping[str, Any], rng: Any, threads: int
 ) -> Graded:
     """Symmetric cross entropy over cosine similarities, the head of `erniem finetune retrieve`.
 
@@ -61,14 +63,14 @@ def contrast(
     Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv:2007.01852, section 2.
     """
     tau = labels.get("temperature", TEMPERATURE)
-    pooled, pool_back = mean_pool(x, label(labels, "real"))
+    pooled, pool_back = mean_pool(x, required_label(labels, "real"))
     u, unit_back = unit_rows(pooled)  # (2·B, D)
     a, b = np.split(u, 2)
     S, right = a @ b.T / tau, np.arange(len(a))  # (B, B)
     if labels.get("duplicates") is not None:
         S[labels["duplicates"]] = np.finfo(S.dtype).min / 2
     loss = (cross_entropy(S, right) + cross_entropy(S.T, right)) / 2
-    dS = (cross_entropy_slope(S, right) + cross_entropy_slope(S.T, right).T) / (2 * tau)
+    dS = (cross_entropy_grad(S, right) + cross_entropy_grad(S.T, right).T) / (2 * tau)
     du = np.concatenate([dS @ b, dS.T @ a])
     return loss, pool_back(unit_back(du)), {}
 

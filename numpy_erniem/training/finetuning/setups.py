@@ -177,7 +177,12 @@ def retrieve(
         rows = [[ids[n] for n in chosen] for ids in sides[0]]
         given = paired_batch(*rows, padding, temperature)
         return value_and_grad(
-            model, given, head=contrast, rng=rng, threads=plan.threads, recompute=plan.recompute
+            model,
+            given,
+            head=contrast,
+            rng=rng,
+            threads=plan.threads,
+            gradient_checkpointing=plan.recompute,
         )
 
     lengths = [len(x) + len(y) for x, y in zip(*sides[0], strict=True)]
@@ -271,7 +276,11 @@ def _warn_of_cuts(cut_off: int, count: int, longest: int) -> None:
 def _grade(batches: Batches, batch: Callable, plan: Plan) -> Grade:
     def grade(model: Any, step: int, rng: np.random.Generator) -> Any:
         return value_and_grad(
-            model, batch(0, batches[step]), rng=rng, threads=plan.threads, recompute=plan.recompute
+            model,
+            batch(0, batches[step]),
+            rng=rng,
+            threads=plan.threads,
+            gradient_checkpointing=plan.recompute,
         )
 
     return grade

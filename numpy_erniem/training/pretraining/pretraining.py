@@ -218,7 +218,9 @@ class Pretraining:
     ) -> tuple[float, Gradients]:
         """Loss and gradients of a step."""
         batch = self.masked(model, step, rng).batch()
-        return value_and_grad(model, batch, rng=rng, threads=self.threads, recompute=self.recompute)
+        return value_and_grad(
+            model, batch, rng=rng, threads=self.threads, gradient_checkpointing=self.recompute
+        )
 
 
 def predict(
@@ -232,7 +234,7 @@ def predict(
         model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
     )
     encoder = model.weights[PREFIX[:-1]]
-    x, _ = encode(inputs, encoder, model.config, recompute=True, threads=threads)
+    x, _ = encode(inputs, encoder, model.config, gradient_checkpointing=True, threads=threads)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
     scores = heads.lm_logits(
         x[given.masked], model.weights["lm_head"], table, model.config.layer_norm_eps
