@@ -1,8 +1,12 @@
 """Small checks that every room uses."""
 
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
+
+PACKAGE = __name__.partition(".")[0]
 
 
 def as_array(name: str, value: Any, kinds: str) -> np.ndarray:
@@ -27,3 +31,11 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning that points at the line outside this package which led to it."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -108,7 +108,7 @@ def _cross_entropy(
 
 
 def _scores_to_gradient(s: np.ndarray, y: np.ndarray, bias: np.ndarray, count: int) -> float:
-    """Replace the scores (n, V), still without the bias, by ds; return what they add to the loss."""
+    """Replace scores (n, V) without bias by their gradient; return what they add to the loss."""
     n, V = s.shape
     loss, ones = 0.0, np.ones(V, s.dtype)
     step = max(1, CACHE_BLOCK // V)

@@ -11,12 +11,16 @@ from numpy_erniem import (
     ErnieMTokenizer,
 )
 from numpy_erniem.cli.main import main
-from numpy_erniem.training.finetuning.setups import classify, retrieve, tag
-from numpy_erniem.training.trainer import Plan
+from numpy_erniem.training import (
+    TrainingConfig,
+    classification_setup,
+    retrieval_setup,
+    tagging_setup,
+)
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 BEASTS = ("cat", "dog", "horse", "mouse", "bird", "fish")
-QUICK = ["--rate", "0.006", "--batch", "8", "--threads", "1"]
+QUICK = ["--learning-rate", "0.006", "--batch-size", "8", "--threads", "1"]
 
 
 def sentences():
@@ -82,8 +86,10 @@ def test_retrieve_on_the_command_line(files, tmp_path, capsys):
 
 
 def test_from_python_in_a_few_lines(tmp_path):
-    plan = Plan(steps=30, batch=8, rate=6e-3, threads=1, evaluate_every=15)
-    report = classify(sentences(), sentences()[::3], plan).train(tmp_path)
+    config = TrainingConfig(
+        steps=30, batch_size=8, learning_rate=6e-3, threads=1, evaluate_every=15
+    )
+    report = classification_setup(sentences(), sentences()[::3], config).train(tmp_path)
     assert report["best"]["accuracy"] == 1
 
 
@@ -119,29 +125,29 @@ def test_going_on_with_other_data_is_refused(files, capsys):
     assert main(["finetune", "classify", *options]) == 0
     files(lines[1:], lines[:8])
     assert main(["finetune", "classify", *options]) == 2
-    assert "another configuration: data" in capsys.readouterr().err
+    assert "other options: data" in capsys.readouterr().err
 
 
 def test_long_texts_are_cut_and_told():
-    plan = Plan(steps=1, threads=1)
+    config = TrainingConfig(steps=1, threads=1)
     long = [("word " * 50, None, "a"), ("short", None, "b")]
     with pytest.warns(UserWarning, match="1 of 2 examples have more than 20 tokens"):
-        classify(long, long[1:], plan, longest=20)
+        classification_setup(long, long[1:], config, max_length=20)
 
 
 def test_more_tokens_than_the_model_takes():
-    with pytest.raises(ValueError, match="600 tokens are more than the 512"):
-        classify(sentences(), sentences(), Plan(steps=1), longest=600)
+    with pytest.raises(ValueError, match=r"max_length 600 is not in 3\.\.512"):
+        classification_setup(sentences(), sentences(), TrainingConfig(steps=1), max_length=600)
 
 
 def test_retrieve_needs_negatives():
     with pytest.raises(ValueError, match="at least two pairs"):
-        retrieve([("", "a", "b")], [("", "a", "b")], Plan(steps=1))
+        retrieval_setup([("", "a", "b")], [("", "a", "b")], TrainingConfig(steps=1))
 
 
 def test_a_word_beyond_the_cut_counts_as_wrong():
-    plan = Plan(steps=1, threads=1)
+    config = TrainingConfig(steps=1, threads=1)
     one = [(["cat"] * 9, ["a", "b", *"aaaaaaa"])]
     with pytest.warns(UserWarning, match="cut"):
-        task = tag(one, one, plan, longest=8)
-    assert task.evaluate(task.model)["accuracy"] <= 6 / 9
+        setup = tagging_setup(one, one, config, max_length=8)
+    assert setup.evaluate(setup.model)["accuracy"] <= 6 / 9

@@ -131,12 +131,11 @@ def test_recomputation_bounds_memory(rng):
     sizes = {"num_hidden_layers": 12, "intermediate_size": 96}
     model = make("ErnieMForTokenClassification", **sizes)
     ids = rng.integers(2, V, (64, T))
+    batch = {"input_ids": ids, "labels": ids % 5}
     peaks = []
-    for recompute in (False, True):
+    for checkpointing in (False, True):
         tracemalloc.start()
-        value_and_grad(
-            model, {"input_ids": ids, "labels": ids % 5}, gradient_checkpointing=recompute
-        )
+        value_and_grad(model, batch, gradient_checkpointing=checkpointing)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 0.5 * peaks[0]

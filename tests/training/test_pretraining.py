@@ -10,20 +10,21 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
-from numpy_erniem.training.pretraining import objectives
-from numpy_erniem.training.pretraining.objectives import Special
-from numpy_erniem.training.pretraining.pretraining import (
+from numpy_erniem.training import TrainingConfig
+from numpy_erniem.training.pretraining import (
     Corpus,
     Phase,
     Pretraining,
-    predict,
+    SpecialTokens,
+    objectives,
     read_corpora,
     special_tokens,
 )
+from numpy_erniem.training.pretraining.pretraining import predict_masked
 from tests.models.conftest import SMALL, redrawn
 
 PAIRS = [("de", "Open the file", "Datei öffnen"), ("ru", "Save all", "Сохранить все")] * 20
-SPECIAL = Special(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
+SPECIAL = SpecialTokens(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
 CORPUS = Corpus([((11, 12, 13), (21, 22)), ((31, 32), (41, 42))] * 6, [("en", "de")] * 12)
 MONO = Corpus([((11, 12, 13), None), ((41, 42), None)] * 6, [("en", "en"), ("de", "de")] * 6)
 
@@ -56,12 +57,12 @@ def options(folder, *more, out="out"):
         "--out": folder / out,
     }
     flat = [str(part) for pair in given.items() for part in pair]
-    return ["pretrain", *flat, "--batch", "4", "--threads", "1", *more]
+    return ["pretrain", *flat, "--batch-size", "4", "--threads", "1", *more]
 
 
 def test_all_objectives_on_the_command_line(folder, capsys):
     phases = ["--phase", "40:camlm,tlm", "--phase", "40:camlm,tlm,mmlm,btmlm"]
-    assert main([*options(folder), *phases, "--rate", "0.01"]) == 0
+    assert main([*options(folder), *phases, "--learning-rate", "0.01"]) == 0
     report = json.loads((folder / "out" / "report.json").read_text())
     losses = [loss for _, loss in report["history"]]
     assert len(losses) == 80
@@ -73,8 +74,9 @@ def test_all_objectives_on_the_command_line(folder, capsys):
 def test_it_goes_on_from_a_checkpoint(folder, capsys):
     assert main([*options(folder), "--phase", "3:tlm"]) == 0
     trained = folder / "out"
-    again = [*options(folder, out="more"), "--phase", "1:tlm", "--rate", "1e-9"]
-    again[again.index("--config") + 1] = str(trained)
+    again = [*options(folder, out="more"), "--phase", "1:tlm", "--learning-rate", "1e-9"]
+    at = again.index("--config")
+    again[at : at + 2] = ["--model", str(trained)]
     assert main(again) == 0
     name = "ernie_m.encoder.layers.0.linear1.weight"
     first, second = (
@@ -89,9 +91,9 @@ def test_it_goes_on_from_a_checkpoint(folder, capsys):
     [
         (["--phase", "many:tlm"], "'many:tlm' is not STEPS:OBJECTIVE"),
         (["--phase", "5:tlm,mlm"], "is not STEPS:OBJECTIVE"),
-        (["--masked", "1.5"], "masked share 1.5"),
-        (["--max-tokens", "400"], "two sentences with four special tokens"),
-        (["--max-tokens", "1"], "no example of 1 to 1 tokens"),
+        (["--mask-probability", "1.5"], "mask_probability 1.5"),
+        (["--max-length", "400"], "two sentences with 4 special tokens are 804"),
+        (["--max-length", "1"], "no example of 1 to 1 tokens"),
     ],
 )
 def test_bad_options_are_one_line(folder, more, message, capsys):
@@ -118,8 +120,9 @@ def test_what_is_too_long_is_left_out_and_told(folder):
 
 def task(*phases, **changed):
     phases = tuple(Phase.parse(text) for text in phases)
-    arguments = {"batch": 4, "seed": 5, **changed}
-    return Pretraining(CORPUS, MONO, SPECIAL, phases, **arguments)
+    steps = sum(phase.steps for phase in phases)
+    config = TrainingConfig(steps=steps, batch_size=4, seed=5, threads=1)
+    return Pretraining(CORPUS, MONO, SPECIAL, phases, config, **changed)
 
 
 def test_phases_follow_each_other():
@@ -141,24 +144,25 @@ def model():
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_a_step_is_decided_by_seed_and_number(name):
-    one, other = (task(f"9:{name}").masked(model(), 4, np.random.default_rng([5, 4])) for _ in "ab")
+    generators = (np.random.default_rng([5, 4]) for _ in range(2))
+    one, other = (task(f"9:{name}").masked_batch(model(), 4, rng) for rng in generators)
     np.testing.assert_array_equal(one.ids, other.ids)
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_pseudo_tokens_are_what_the_model_says():
     mine = model()
-    _, given = objectives.placeholders(
+    _, given = objectives.add_placeholders(
         [(11, 12, 13), (31,)], ["en"] * 2, ["de"] * 2, [2, 3], SPECIAL
     )
-    scores = mine(given.ids, given.visible).logits
-    words = predict(mine, given, words=SPECIAL.words)
+    scores = mine(given.ids, given.attention_mask).logits
+    words = predict_masked(mine, given, SPECIAL.words)
     want = 4 + scores[..., 4:96].argmax(axis=-1)
     np.testing.assert_array_equal(words, np.where(given.masked, want, given.ids))
 
 
 def test_btmlm_teaches_words_of_the_sentence_beside_pseudo_tokens():
-    given = task("9:btmlm", share=0.9).masked(model(), 0, np.random.default_rng(1))
+    given = task("9:btmlm", mask_probability=0.9).masked_batch(model(), 0, np.random.default_rng(1))
     learned = given.labels[given.labels != -100]
     assert set(learned) <= {11, 12, 13, 41, 42}
     assert given.ids.shape[1] == 3 + 3 + 4

@@ -1,119 +1,112 @@
-"""Sentences that find their translations: the loss with in-batch negatives, and the score.
+"""Fine-tuning sentence vectors so that sentences find their translations, and the score of that."""
 
-Shapes: B pairs, so 2·B texts, the sources first; T tokens, D hidden.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.losses import cross_entropy
-from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.weights import PREFIX
-from numpy_erniem.training.batches import pad
-from numpy_erniem.training.heads import HeadGradients as Graded
-from numpy_erniem.training.heads import required_label
-from numpy_erniem.training.layers import encode
-from numpy_erniem.training.loss_gradients import cross_entropy_grad
+from numpy_erniem.models import ErnieMModel
+from numpy_erniem.pipelines.embed import normalize_rows, pool
+from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.contrastive import (
+    TEMPERATURE,
+    contrastive_head,
+    find_duplicates,
+)
+from numpy_erniem.training.finetuning.preparation import load_trainable, token_ids
+from numpy_erniem.training.gradient_tree import Gradients
+from numpy_erniem.training.trainer import TrainingSetup
+from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.value_and_grad import value_and_grad
 
-TEMPERATURE = 0.05
-BATCH_TOKENS = 4096
-
-Ids = Sequence[int]
-
-
-def mean_pool(x: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, Callable]:
-    """Mean of the real tokens, and its gradient: (N, T, D), (N, T) bools -> (N, D)."""
-    share = real.astype(x.dtype)
-    share /= share.sum(axis=1, keepdims=True)  # (N, T)
-    y = np.matmul(share[:, None], x)[:, 0]  # (N,1,T)·(N,T,D) -> (N, D)
-    return y, lambda dy: share[:, :, None] * dy[:, None, :]
+Pairs = Sequence[tuple[str, str, str]]  # language of the target, source, target
 
 
-def unit_rows(x: np.ndarray) -> tuple[np.ndarray, Callable]:
-    """u = x / |x|, row by row; the gradient is (du - u (u · du)) / |x|."""
-    length = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(x.dtype).tiny)
-    u = x / length
-    return u, lambda du: (du - u * np.einsum("nd,nd->n", u, du)[:, None]) / length
+def retrieval_setup(
+    train: Pairs,
+    evaluation: Pairs,
+    config: TrainingConfig,
+    *,
+    model: str | os.PathLike | None = None,
+    max_length: int = 64,
+    temperature: float = TEMPERATURE,
+) -> TrainingSetup:
+    """Prepare the training of sentence vectors; `.train(folder)` runs it.
 
-
-def contrast(
-    x: np.ndarray, w: Any, config: ErnieMConfig, labels: Mapping[str, Any], rng: Any, threads: int
-) -> Graded:
-    """Symmetric cross entropy over cosine similarities, the head of `erniem finetune retrieve`.
-
-    Of a batch of B sources and then their B translations, each source has to find its translation
-    among all B, and each translation its source: with S = a bᵀ / τ of unit vectors a, b, the loss
-    is ½ (cross entropy of S + cross entropy of Sᵀ), the right one on the diagonal.
+    The vector of a sentence is the mean of its last hidden states. The loss is
+    `contrastive_loss`, the score P@1: see `retrieval_scores`.
 
     Parameters
     ----------
-    x : (2·B, T, D) array
-    w, config, rng
-        Not used: this head has no weights.
-    labels : dict
-        "real" (2·B, T), True for tokens that are no padding; "temperature" τ; "duplicates" (B, B)
-        bools, optional: pairs whose source or target is the same text, which are no negatives.
+    train, evaluation : sequences of (language of the target, source, target)
+    config : TrainingConfig
+        Its batch_size counts pairs.
+    model : path, optional
+        The checkpoint to start from: folder or name on the hub; left out, the bundled one.
+    max_length : int
+        Longer sentences are cut to so many tokens, with a warning.
+    temperature : float
+        Cosine similarities are divided by it, above 0.
 
-    References
-    ----------
-    Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv:2007.01852, section 2.
+    Returns
+    -------
+    TrainingSetup
+
+    Raises
+    ------
+    ValueError
+        Fewer than two pairs in a batch, a temperature that is not above 0, or a max_length that the
+        model does not take.
     """
-    tau = labels.get("temperature", TEMPERATURE)
-    pooled, pool_back = mean_pool(x, required_label(labels, "real"))
-    u, unit_back = unit_rows(pooled)  # (2·B, D)
-    a, b = np.split(u, 2)
-    S, right = a @ b.T / tau, np.arange(len(a))  # (B, B)
-    if labels.get("duplicates") is not None:
-        S[labels["duplicates"]] = np.finfo(S.dtype).min / 2
-    loss = (cross_entropy(S, right) + cross_entropy(S.T, right)) / 2
-    dS = (cross_entropy_grad(S, right) + cross_entropy_grad(S.T, right).T) / (2 * tau)
-    du = np.concatenate([dS @ b, dS.T @ a])
-    return loss, pool_back(unit_back(du)), {}
+    if config.batch_size < 2 or len(train) < 2:
+        raise ValueError(
+            "retrieval needs at least two pairs in a batch: the others are the negatives of a pair"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature} is not above 0")
+    loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, max_length)
+    sources, targets, held_out, translations = (
+        token_ids(tokenizer, [row[n] for row in part], max_length)
+        for part in (train, evaluation)
+        for n in (1, 2)
+    )
+    languages = [language for language, *_ in evaluation]
+
+    def loss_and_grad(
+        model: ErnieMModel, step: int, rng: np.random.Generator
+    ) -> tuple[float, Gradients]:
+        a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
+        batch = collate([*a, *b], tokenizer.pad_token_id)
+        head = contrastive_head(batch["attention_mask"], temperature, find_duplicates(a, b))
+        return value_and_grad(
+            model,
+            batch,
+            head=head,
+            rng=rng,
+            threads=config.threads,
+            gradient_checkpointing=config.gradient_checkpointing,
+        )
+
+    def evaluate(model: ErnieMModel) -> dict[str, float]:
+        return retrieval_scores(model, list(zip(languages, held_out, translations, strict=True)))
+
+    lengths = [len(a) + len(b) for a, b in zip(sources, targets, strict=True)]
+    batches = Batches(lengths, config.batch_size, config.seed)
+    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate)
 
 
-def paired_batch(
-    sources: Sequence[Ids], targets: Sequence[Ids], padding: int, temperature: float = TEMPERATURE
-) -> dict[str, Any]:
-    """The batch that `contrast` takes, from the ids of B sources and their B translations."""
-    ids = pad([*sources, *targets], padding)
-    same = [_equal(rows) for rows in (sources, targets)]
-    duplicates = (same[0] | same[1]) & ~np.eye(len(sources), dtype=bool)
-    real = ids != padding
-    return {
-        "input_ids": ids,
-        "attention_mask": real,
-        "real": real,
-        "temperature": temperature,
-        "duplicates": duplicates if duplicates.any() else None,
-    }
+def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
+    """Mean-pooled last hidden states, scaled to length 1: N rows of token ids -> (N, D)."""
 
+    def vectors(chosen: np.ndarray) -> np.ndarray:
+        batch = collate([ids[n] for n in chosen], model.config.pad_token_id)
+        return normalize_rows(pool(model(**batch), batch["attention_mask"], "mean"))
 
-def _equal(rows: Sequence[Ids]) -> np.ndarray:
-    keys = {}
-    numbers = np.array([keys.setdefault(tuple(row), len(keys)) for row in rows])
-    return numbers[:, None] == numbers[None, :]
-
-
-def embed(model: ErnieMPreTrainedModel, rows: Sequence[Ids]) -> np.ndarray:
-    """Mean-pooled last hidden states of framed ids, of length 1: (N, D)."""
-    padding, order = model.config.pad_token_id, np.argsort([len(r) for r in rows], kind="stable")
-    vectors, at = np.empty((len(rows), model.config.hidden_size), model.dtype), 0
-    while at < len(order):
-        chosen = order[at : at + max(1, BATCH_TOKENS // len(rows[order[-1]]))]
-        ids = pad([rows[n] for n in chosen], padding)
-        inputs = prepare_inputs(model.config, model.dtype, ids)
-        x, _ = encode(inputs, model.weights.get(PREFIX[:-1], model.weights), model.config)
-        vectors[chosen] = unit_rows(mean_pool(x, ids != padding)[0])[0]
-        at += len(chosen)
-    return vectors
+    return evaluate_in_batches(ids, vectors)
 
 
 def precision_at_1(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of rows whose most similar row on the other side is their own, both directions.
+    """The share of rows whose most similar row on the other side is their own, in both directions.
 
     Examples
     --------
@@ -125,12 +118,14 @@ def precision_at_1(a: np.ndarray, b: np.ndarray) -> float:
     return float(((S.argmax(axis=1) == right).mean() + (S.argmax(axis=0) == right).mean()) / 2)
 
 
-def retrieval_scores(
-    model: ErnieMPreTrainedModel, pairs: Sequence[tuple[str, Ids, Ids]]
-) -> dict[str, float]:
-    """P@1 of (language, source ids, target ids): the mean over languages, then each language."""
+def retrieval_scores(model: ErnieMModel, pairs: Sequence[tuple[str, Ids, Ids]]) -> dict[str, float]:
+    """P@1 of pairs (language, ids of the source, ids of the target).
+
+    "P@1" is the mean over the languages, "P@1 de" that of the pairs in "de".
+    """
     scores = {}
     for language in dict.fromkeys(language for language, *_ in pairs):
         sources, targets = zip(*(p[1:] for p in pairs if p[0] == language), strict=True)
-        scores[language or "all"] = precision_at_1(embed(model, sources), embed(model, targets))
+        vectors = (sentence_vectors(model, side) for side in (sources, targets))
+        scores[language or "all"] = precision_at_1(*vectors)
     return {"P@1": sum(scores.values()) / len(scores)} | {f"P@1 {k}": v for k, v in scores.items()}

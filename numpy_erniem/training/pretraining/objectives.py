@@ -1,20 +1,20 @@
-"""How ERNIE-M learns: what is masked, and what a masked token may see.
+"""The objectives of ERNIE-M: what a masked token may attend to.
 
 ==========  ============  ======================================================================
 objective   data          a masked token attends to
 ==========  ============  ======================================================================
-MMLM        monolingual   everything in its own sentence
-TLM         parallel      everything in both sentences
-CAMLM       parallel      unmasked tokens of the other sentence, masked ones of its own
-BTMLM 1     monolingual   the whole sentence, and all placeholders appended to it
-BTMLM 2     + pseudo      everything: the words, and the pseudo tokens that step 1 put in place
+MMLM        monolingual   all tokens of its own sentence
+TLM         parallel      all tokens of both sentences
+CAMLM       parallel      unmasked tokens of the other sentence, masked tokens of its own
+BTMLM 1     monolingual   all tokens of the sentence, and all placeholders appended to it
+BTMLM 2     + pseudo      all tokens: the sentence, and the pseudo tokens from step 1
 ==========  ============  ======================================================================
 
-An unmasked token in CAMLM and BTMLM 1 sees the unmasked tokens of its own sentence: through
-anything else, the context of a masked word would leak to it from the second layer on. (Ours: the
-paper's figure does not draw it.)
+In CAMLM and BTMLM 1 an unmasked token attends to the unmasked tokens of its own sentence only. If
+it attended to more, the context of a masked token would reach that token from the second layer on.
+(This rule is ours: the figure of the paper does not show what unmasked tokens attend to.)
 
-Layout: [CLS] x [SEP] [SEP] y [SEP]. Shapes: B batch, T tokens.
+Shapes: B batch, T tokens.
 
 References
 ----------
@@ -22,190 +22,175 @@ Ouyang et al., "ERNIE-M", arXiv:2012.15674, section 3 and figures 2 to 4.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from numpy_erniem.losses import IGNORED
+from numpy_erniem.training.pretraining.attention_masks import (
+    both_sentences_mask,
+    other_sentence_mask,
+    own_sentence_mask,
+)
+from numpy_erniem.training.pretraining.masking import (
+    Ids,
+    MaskedBatch,
+    Sentences,
+    SpecialTokens,
+    build_batch,
+    mask_tokens,
+    sample_mask,
+)
 
-MASKED_SHARE = 0.15
-MASK_TOKEN, RANDOM_TOKEN = 0.8, 0.1  # of the masked tokens; the others keep their word
 
+def mmlm(
+    sentences: Sentences, special: SpecialTokens, rng: np.random.Generator, mask_probability: float
+) -> MaskedBatch:
+    """Multilingual masked language modeling, on single sentences.
 
-@dataclass(frozen=True)
-class Special:
-    """Ids of the special tokens, and where ordinary words begin and end."""
+    Parameters
+    ----------
+    sentences : Sentences
+    special : SpecialTokens
+    rng : Generator
+        Draws the masked tokens and what replaces them.
+    mask_probability : float
+        Of each ordinary token, in (0, 1).
 
-    cls: int
-    pad: int
-    sep: int
-    mask: int
-    words: tuple[int, int]  # first, and one after the last
-    languages: dict[str, int]  # a placeholder of each language; empty: `mask` for all
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """A batch of sentences, or of pairs of a sentence and its translation.
-
-    ids (B, T); side (B, T): 0 for [CLS] x [SEP], 1 for [SEP] y [SEP], -1 for padding; placeholder
-    (B, T): the mask token of each token's language; word (B, T): whether it is a word at all.
+    Returns
+    -------
+    MaskedBatch
     """
-
-    ids: np.ndarray
-    side: np.ndarray
-    placeholder: np.ndarray
-    word: np.ndarray
+    masked = sample_mask(sentences, mask_probability, rng)
+    return mask_tokens(sentences, masked, own_sentence_mask(sentences), special, rng)
 
 
-@dataclass(frozen=True)
-class Masked:
-    """What a masked language model is given: ids, labels and masked (B, T), visible (B, T, T)."""
+def tlm(
+    sentences: Sentences, special: SpecialTokens, rng: np.random.Generator, mask_probability: float
+) -> MaskedBatch:
+    """Translation language modeling, on pairs.
 
-    ids: np.ndarray
-    labels: np.ndarray
-    masked: np.ndarray
-    visible: np.ndarray
+    Parameters
+    ----------
+    sentences, special, rng, mask_probability
+        As of `mmlm`.
 
-    def batch(self) -> dict[str, np.ndarray]:
-        """The arguments of `ErnieMForMaskedLM`."""
-        return {"input_ids": self.ids, "attention_mask": self.visible, "labels": self.labels}
-
-
-Ids = Sequence[int]
-
-
-def frame(
-    sentences: Sequence[tuple[Ids, Ids | None]], languages: Sequence[tuple[str, str]], s: Special
-) -> Sentences:
-    """Lay out x or (x, y) as [CLS] x [SEP] or [CLS] x [SEP] [SEP] y [SEP], padded."""
-    rows = []
-    for (x, y), names in zip(sentences, languages, strict=True):
-        ids, side = [s.cls, *x, s.sep], [0] * (len(x) + 2)
-        if y is not None:
-            ids, side = [*ids, s.sep, *y, s.sep], side + [1] * (len(y) + 2)
-        marks = [s.languages.get(name, s.mask) for name in names]
-        rows.append((ids, side, [marks[n] for n in side]))
-    T = max(len(ids) for ids, *_ in rows)
-    padded = [
-        np.array([row[n] + [fill] * (T - len(row[n])) for row in rows])
-        for n, fill in enumerate((s.pad, -1, s.mask))
-    ]
-    ids, side, placeholder = padded
-    return Sentences(ids, side, placeholder, (ids >= s.words[0]) & (ids < s.words[1]))
-
-
-def choose(s: Sentences, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the tokens to be masked, a share of the words and at least one: (B, T) bools."""
-    masked = (rng.random(s.ids.shape) < share) & s.word
-    if not masked.any() and s.word.any():
-        masked[tuple(np.argwhere(s.word)[0])] = True
-    return masked
-
-
-def hide(
-    s: Sentences,
-    masked: np.ndarray,
-    visible: np.ndarray,
-    special: Special,
-    rng: np.random.Generator,
-    placeholder: np.ndarray | None = None,
-) -> Masked:
-    """Put [MASK] for 80 % of the masked tokens, any word for 10 %, and leave 10 % as they are."""
-    dice = rng.random(s.ids.shape)
-    anything = rng.integers(*special.words, s.ids.shape)
-    new = np.where(
-        dice < MASK_TOKEN,
-        special.mask if placeholder is None else placeholder,
-        np.where(dice < MASK_TOKEN + RANDOM_TOKEN, anything, s.ids),
-    )
-    labels = np.where(masked, s.ids, IGNORED)
-    return Masked(np.where(masked, new, s.ids), labels, masked, visible)
-
-
-def sees_own_sentence(s: Sentences) -> np.ndarray:
-    """MMLM: everything in its own sentence, (B, T, T); two packed ones do not see each other."""
-    return (s.side[:, :, None] == s.side[:, None, :]) & (s.side >= 0)[:, None, :]
-
-
-def sees_everything(s: Sentences) -> np.ndarray:
-    """TLM and BTMLM 2: both sentences, (B, T, T); never the padding."""
-    real = (s.side >= 0)[:, None, :]
-    return np.repeat(real, s.ids.shape[1], axis=1)
-
-
-def sees_across(s: Sentences, masked: np.ndarray) -> np.ndarray:
-    """CAMLM and BTMLM 1, (B, T, T).
-
-    From a masked token: the other sentence without its masked tokens, and the masked tokens of
-    its own. From an unmasked one: the unmasked tokens of its own sentence.
+    Returns
+    -------
+    MaskedBatch
     """
-    own = sees_own_sentence(s)
-    other = (s.side[:, :, None] == 1 - s.side[:, None, :]) & (s.side >= 0)[:, None, :]
-    looks, is_masked = masked[:, :, None], masked[:, None, :]
-    return np.where(looks, (other & ~is_masked) | (own & is_masked), own & ~is_masked)
+    masked = sample_mask(sentences, mask_probability, rng)
+    return mask_tokens(sentences, masked, both_sentences_mask(sentences), special, rng)
 
 
-def mmlm(s: Sentences, special: Special, rng: np.random.Generator, share: float) -> Masked:
-    """Multilingual masked language model, on single sentences."""
-    return hide(s, choose(s, share, rng), sees_own_sentence(s), special, rng)
+def camlm(
+    sentences: Sentences, special: SpecialTokens, rng: np.random.Generator, mask_probability: float
+) -> MaskedBatch:
+    """Cross-attention masked language modeling, on pairs: a token from the translation alone.
 
+    A token that is drawn counts as masked for attention, whatever replaces it. The mask token is
+    the placeholder of the language (ours), because nothing else that a masked token attends to
+    tells which language is asked for.
 
-def tlm(s: Sentences, special: Special, rng: np.random.Generator, share: float) -> Masked:
-    """Translation language model, on pairs."""
-    return hide(s, choose(s, share, rng), sees_everything(s), special, rng)
+    Parameters
+    ----------
+    sentences, special, rng, mask_probability
+        As of `mmlm`.
 
-
-def camlm(s: Sentences, special: Special, rng: np.random.Generator, share: float) -> Masked:
-    """Cross-attention masked language model, on pairs: a word from the translation alone.
-
-    All chosen tokens count as masked for attention, whatever stands there. The mask token is the
-    placeholder of the language (ours): which language is asked for, nothing else that a masked
-    token sees would tell.
+    Returns
+    -------
+    MaskedBatch
     """
-    masked = choose(s, share, rng)
-    return hide(s, masked, sees_across(s, masked), special, rng, s.placeholder)
+    masked = sample_mask(sentences, mask_probability, rng)
+    attention_mask = other_sentence_mask(sentences, masked)
+    return mask_tokens(sentences, masked, attention_mask, special, rng, sentences.placeholder)
 
 
-def placeholders(
+def btmlm(
+    sentences: Sentences, special: SpecialTokens, rng: np.random.Generator, mask_probability: float
+) -> MaskedBatch:
+    """Back-translation masked language modeling, step 2: tokens of x, beside pseudo tokens.
+
+    Parameters
+    ----------
+    sentences : Sentences
+        From `fill_placeholders`.
+    special, rng, mask_probability
+        As of `mmlm`.
+
+    Returns
+    -------
+    MaskedBatch
+    """
+    masked = sample_mask(sentences, mask_probability, rng)
+    return mask_tokens(sentences, masked, both_sentences_mask(sentences), special, rng)
+
+
+def add_placeholders(
     sentences: Sequence[Ids],
     languages: Sequence[str],
     into: Sequence[str],
     lengths: Sequence[int],
-    s: Special,
-) -> tuple[Sentences, Masked]:
-    """BTMLM, step 1: as many placeholders of the language `into` as the translation is to have.
+    special: SpecialTokens,
+) -> tuple[Sentences, MaskedBatch]:
+    """BTMLM, step 1: append placeholders for a translation to each sentence.
 
-    Returns the pairs with placeholders for y, and what the model is given; all placeholders are
-    predicted at once. There are no labels: step 1 teaches nothing.
+    The model predicts all placeholders at once.
+
+    Parameters
+    ----------
+    sentences : sequence of sequences of int
+        Token ids without special tokens.
+    languages : sequence of str
+        The languages of the sentences.
+    into : sequence of str
+        The languages of the translations.
+    lengths : sequence of int
+        How many placeholders each sentence gets.
+    special : SpecialTokens
+
+    Returns
+    -------
+    pairs : Sentences
+        The sentences with their placeholders.
+    batch : MaskedBatch
+        The placeholders are masked; there are no labels, since step 1 has no loss.
     """
-    marks = [s.languages.get(name, s.mask) for name in into]
-    empty = [[mark] * n for mark, n in zip(marks, lengths, strict=True)]
+    tokens = [special.placeholder(name) for name in into]
+    empty = [[token] * n for token, n in zip(tokens, lengths, strict=True)]
     both = list(zip(languages, into, strict=True))
-    pairs = frame(list(zip(sentences, empty, strict=True)), both, s)
-    ends = (pairs.ids == s.sep) | (pairs.ids == s.cls) | (pairs.side < 0)
-    masked = (pairs.side == 1) & ~ends
-    visible = sees_across(pairs, masked)
-    return pairs, Masked(pairs.ids, np.full(pairs.ids.shape, IGNORED), masked, visible)
+    pairs = build_batch(list(zip(sentences, empty, strict=True)), both, special)
+    masked = _second_sentence(pairs, special)
+    labels = np.full(pairs.ids.shape, IGNORED)
+    return pairs, MaskedBatch(pairs.ids, labels, masked, other_sentence_mask(pairs, masked))
 
 
-def with_pseudo(pairs: Sentences, words: np.ndarray, s: Special) -> Sentences:
-    """The pairs with predicted words (B, T) in place of the placeholders.
+def fill_placeholders(pairs: Sentences, ids: np.ndarray, special: SpecialTokens) -> Sentences:
+    """Put predicted tokens in place of the placeholders.
 
-    The pseudo tokens do not count as words: they are seen, never masked nor predicted.
+    Parameters
+    ----------
+    pairs : Sentences
+        From `add_placeholders`.
+    ids : (B, T) integer array
+        Read at the placeholders only.
+    special : SpecialTokens
+
+    Returns
+    -------
+    Sentences
+        The pseudo tokens do not count as words: the model attends to them, but they are never
+        masked or predicted.
     """
-    ends = (pairs.ids == s.sep) | (pairs.ids == s.cls) | (pairs.side < 0)
-    filled = (pairs.side == 1) & ~ends
-    return replace(
-        pairs, ids=np.where(filled, words, pairs.ids), word=pairs.word & (pairs.side == 0)
-    )
+    filled = np.where(_second_sentence(pairs, special), ids, pairs.ids)
+    return replace(pairs, ids=filled, word=pairs.word & (pairs.side == 0))
 
 
-def btmlm(s: Sentences, special: Special, rng: np.random.Generator, share: float) -> Masked:
-    """BTMLM, step 2: words of x from the rest of x and the pseudo translation, all visible."""
-    return hide(s, choose(s, share, rng), sees_everything(s), special, rng)
+def _second_sentence(pairs: Sentences, special: SpecialTokens) -> np.ndarray:
+    """The tokens of y, without [SEP]: (B, T) bools."""
+    return (pairs.side == 1) & (pairs.ids != special.sep)
 
 
-Objective = Callable[[Sentences, Special, np.random.Generator, float], Masked]
+Objective = Callable[[Sentences, SpecialTokens, np.random.Generator, float], MaskedBatch]
 OBJECTIVES: dict[str, Objective] = {"mmlm": mmlm, "tlm": tlm, "camlm": camlm, "btmlm": btmlm}
-PARALLEL = ("tlm", "camlm")
+PARALLEL = ("tlm", "camlm")  # need pairs; the others need single sentences

@@ -1,51 +1,46 @@
-"""Pre-training: parallel and monolingual text, the four objectives in turn, one masked-LM head."""
+"""Pretraining: the objective and the batch of each step, its loss and its gradients."""
 
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from numpy_erniem import heads
+from numpy_erniem.encoder import encode
+from numpy_erniem.heads import lm_logits
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.models.weights import PREFIX
-from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import Batches
-from numpy_erniem.training.data_files import read_monolingual, read_pairs
 from numpy_erniem.training.gradient_tree import Gradients
-from numpy_erniem.training.layers import encode
-from numpy_erniem.training.pretraining import objectives
+from numpy_erniem.training.heads import ENCODER
+from numpy_erniem.training.pretraining.corpus import ENGLISH, Corpus
+from numpy_erniem.training.pretraining.masking import (
+    MASK_PROBABILITY,
+    MaskedBatch,
+    Sentences,
+    SpecialTokens,
+    build_batch,
+)
 from numpy_erniem.training.pretraining.objectives import (
     OBJECTIVES,
     PARALLEL,
-    Masked,
-    Sentences,
-    Special,
+    add_placeholders,
+    fill_placeholders,
 )
+from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.value_and_grad import value_and_grad
-
-ENGLISH = "en"
-
-
-@dataclass
-class Corpus:
-    """Token ids of sentences or pairs, with their languages: (x, None) or (x, y)."""
-
-    sentences: list[tuple[Sequence[int], Sequence[int] | None]]
-    languages: list[tuple[str, str]]
-
-    def lengths(self) -> list[int]:
-        """Tokens of each example, without the special ones."""
-        return [len(x) + (len(y) if y else 0) for x, y in self.sentences]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps in which the objectives are drawn with equal chances, or as often as they are named."""
+    """Steps with the same objectives.
+
+    Parameters
+    ----------
+    steps : int
+        At least 1.
+    objectives : tuple of str
+        Each step draws one of them; one that is named twice is drawn twice as often.
+    """
 
     steps: int
     objectives: tuple[str, ...]
@@ -53,6 +48,11 @@ class Phase:
     @classmethod
     def parse(cls, text: str) -> "Phase":
         """Read "6000:camlm,tlm".
+
+        Raises
+        ------
+        ValueError
+            The text is not of that form, or an objective is unknown.
 
         Examples
         --------
@@ -70,185 +70,181 @@ class Phase:
         return cls(int(steps), chosen)
 
 
-def special_tokens(tokenizer: ErnieMTokenizer) -> Special:
-    """The ids that the objectives need; placeholders are tokens named "[MASK:de]"."""
-    vocabulary = tokenizer.get_vocab()
-    languages = {token[6:-1]: n for token, n in vocabulary.items() if token.startswith("[MASK:")}
-    ends = [n for n in (*languages.values(), tokenizer.mask_token_id) if n > tokenizer.unk_token_id]
-    return Special(
-        cls=tokenizer.cls_token_id,
-        pad=tokenizer.pad_token_id,
-        sep=tokenizer.sep_token_id,
-        mask=tokenizer.mask_token_id,
-        words=(tokenizer.unk_token_id + 1, min(ends)),
-        languages=languages,
-    )
-
-
-def read_corpora(
-    parallel: str | os.PathLike | None,
-    mono: str | os.PathLike | None,
-    tokenizer: ErnieMTokenizer,
-    longest: int,
-) -> tuple[Corpus | None, Corpus | None]:
-    """Token ids of both files; what has more than `longest` tokens a sentence is left out.
-
-    A pair without a language, and the source of any pair, counts as English.
-    """
-    pairs = monos = None
-    if parallel is not None:
-        rows = read_pairs(parallel)
-        x = _ids([source for _, source, _ in rows], tokenizer)
-        y = _ids([target for *_, target in rows], tokenizer)
-        names = [(ENGLISH, language or ENGLISH) for language, *_ in rows]
-        pairs = _of_length(Corpus(list(zip(x, y, strict=True)), names), longest, parallel)
-    if mono is not None:
-        rows = read_monolingual(mono)
-        x = _ids([text for _, text in rows], tokenizer)
-        monos = Corpus([(ids, None) for ids in x], [(language, language) for language, _ in rows])
-        monos = _of_length(monos, longest, mono)
-    return pairs, monos
-
-
-def _ids(texts: list[str], tokenizer: ErnieMTokenizer) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
-        "input_ids"
-    ]
-
-
-def _of_length(corpus: Corpus, longest: int, source: Any) -> Corpus:
-    kept = [
-        n
-        for n, (x, y) in enumerate(corpus.sentences)
-        if 0 < len(x) <= longest and (y is None or 0 < len(y) <= longest)
-    ]
-    if not kept:
-        raise ValueError(f"{source} has no example of 1 to {longest} tokens a sentence")
-    if len(kept) < len(corpus.sentences):
-        warnings.warn(
-            f"{source}: {len(corpus.sentences) - len(kept)} of {len(corpus.sentences)} examples "
-            f"have no token, or more than {longest} a sentence, and are left out",
-            stacklevel=3,
-        )
-    return Corpus([corpus.sentences[n] for n in kept], [corpus.languages[n] for n in kept])
-
-
 @dataclass
 class Pretraining:
-    """What a step of pre-training is: which objective, which sentences, masked how.
+    """The batches of pre-training; `loss_and_grad` is what a `Trainer` needs.
 
-    Everything is drawn from the seed and the number of the step. `grade` fits `Trainer`.
+    The seed and the step alone decide the objective, the sentences and the masked tokens.
+
+    Parameters
+    ----------
+    pairs, sentences : Corpus or None
+        The data of TLM and CAMLM, and that of MMLM and BTMLM; None if no phase needs it.
+    special : SpecialTokens
+    phases : tuple of Phase
+        One after the other.
+    config : TrainingConfig
+        Its steps are those of all phases together.
+    mask_probability : float
+        Of each ordinary token, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        A phase needs data that is missing, or an argument is out of its range.
     """
 
     pairs: Corpus | None
-    mono: Corpus | None
-    special: Special
+    sentences: Corpus | None
+    special: SpecialTokens
     phases: tuple[Phase, ...]
-    batch: int
-    seed: int
-    share: float = objectives.MASKED_SHARE
-    threads: int = 1
-    recompute: bool = False
+    config: TrainingConfig
+    mask_probability: float = MASK_PROBABILITY
     _batches: dict[str, Batches] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         needed = {name for phase in self.phases for name in phase.objectives}
         for names, corpus, file in (
             (needed & set(PARALLEL), self.pairs, "--parallel"),
-            (needed - set(PARALLEL), self.mono, "--mono"),
+            (needed - set(PARALLEL), self.sentences, "--mono"),
         ):
             if names and corpus is None:
                 raise ValueError(f"{', '.join(sorted(names))} needs a file: give {file}")
-        if not 0 < self.share < 1:
-            raise ValueError(f"the masked share {self.share} is not in (0, 1)")
+        if not 0 < self.mask_probability < 1:
+            raise ValueError(f"mask_probability {self.mask_probability} is not in (0, 1)")
+        steps = sum(phase.steps for phase in self.phases)
+        if steps != self.config.steps:
+            raise ValueError(f"the phases have {steps} steps, the config {self.config.steps}")
+        corpora = {"pairs": self.pairs, "sentences": self.sentences}
         self._batches = {
-            name: Batches(corpus.lengths(), self.batch, [self.seed, n])
-            for n, (name, corpus) in enumerate((("pairs", self.pairs), ("mono", self.mono)))
+            name: Batches(corpus.lengths(), self.config.batch_size, [self.config.seed, n])
+            for n, (name, corpus) in enumerate(corpora.items())
             if corpus is not None
         }
-        self._names = sorted({n for pair in (self.pairs or self.mono).languages for n in pair})
+        names = (self.pairs or self.sentences).languages
+        self._languages = sorted({name for pair in names for name in pair})
 
     def objective(self, step: int, rng: np.random.Generator) -> str:
-        """The name of the objective of a step."""
+        """The name of the objective of a step, counted from 0."""
         for phase in self.phases:
             if step < phase.steps:
                 break
             step -= phase.steps
         return phase.objectives[rng.integers(len(phase.objectives))]
 
-    def masked(self, model: ErnieMForMaskedLM, step: int, rng: np.random.Generator) -> Masked:
-        """The batch of a step. The model is asked only by BTMLM, for its pseudo tokens."""
-        name = self.objective(step, rng)
-        corpus, kind = (self.pairs, "pairs") if name in PARALLEL else (self.mono, "mono")
-        chosen = self._batches[kind][step]
-        sentences = [corpus.sentences[n] for n in chosen]
-        languages = [corpus.languages[n] for n in chosen]
-        if name == "btmlm":
-            framed = self._back_translated(model, [x for x, _ in sentences], languages, rng)
-        else:
-            framed = objectives.frame(sentences, languages, self.special)
-        return OBJECTIVES[name](framed, self.special, rng, self.share)
+    def examples(self, objective: str, step: int) -> tuple[list, list[tuple[str, str]]]:
+        """The sentences or pairs of a step, as token ids, and their languages."""
+        name = "pairs" if objective in PARALLEL else "sentences"
+        corpus, chosen = getattr(self, name), self._batches[name][step]
+        return [corpus.sentences[n] for n in chosen], [corpus.languages[n] for n in chosen]
 
-    def _back_translated(
+    def masked_batch(
+        self, model: ErnieMForMaskedLM, step: int, rng: np.random.Generator
+    ) -> MaskedBatch:
+        """The batch of a step.
+
+        Parameters
+        ----------
+        model : ErnieMForMaskedLM
+            BTMLM asks it for pseudo tokens; the other objectives do not use it.
+        step : int
+            Counted from 0.
+        rng : Generator
+
+        Returns
+        -------
+        MaskedBatch
+        """
+        name = self.objective(step, rng)
+        sentences, languages = self.examples(name, step)
+        if name == "btmlm":
+            batch = self._back_translate(model, [x for x, _ in sentences], languages, rng)
+        else:
+            batch = build_batch(sentences, languages, self.special)
+        return OBJECTIVES[name](batch, self.special, rng, self.mask_probability)
+
+    def _back_translate(
         self,
         model: ErnieMForMaskedLM,
         sentences: list[Sequence[int]],
         languages: list[tuple[str, str]],
         rng: np.random.Generator,
     ) -> Sentences:
-        """BTMLM, step 1: sentences beside what the model takes for their translations.
+        """BTMLM, step 1: the sentences with pseudo tokens of the model as their translations.
 
-        The language is drawn (English for half of the others), and the translation gets as many
-        tokens as the sentence (ours: the paper's text does not say).
+        The language is drawn: English for half of the sentences in another language, any language
+        for the rest. A translation has as many tokens as its sentence. (Both are ours: the paper
+        does not say.)
         """
         own = [language for language, _ in languages]
         into = [
             ENGLISH
             if name != ENGLISH and rng.random() < 0.5
-            else self._names[rng.integers(len(self._names))]
+            else self._languages[rng.integers(len(self._languages))]
             for name in own
         ]
         lengths = [len(x) for x in sentences]
-        pairs, given = objectives.placeholders(sentences, own, into, lengths, self.special)
-        words = predict(model, given, threads=self.threads, words=self.special.words)
-        return objectives.with_pseudo(pairs, words, self.special)
+        pairs, batch = add_placeholders(sentences, own, into, lengths, self.special)
+        ids = predict_masked(model, batch, self.special.words)
+        return fill_placeholders(pairs, ids, self.special)
 
-    def grade(
+    def loss_and_grad(
         self, model: ErnieMForMaskedLM, step: int, rng: np.random.Generator
     ) -> tuple[float, Gradients]:
-        """Loss and gradients of a step."""
-        batch = self.masked(model, step, rng).batch()
+        """The loss of a step, and its gradient by every weight.
+
+        Parameters
+        ----------
+        model : ErnieMForMaskedLM
+        step : int
+            Counted from 0.
+        rng : Generator
+            For objective, masks and dropout.
+
+        Returns
+        -------
+        loss : float
+        gradients : nested dict like model.weights
+        """
         return value_and_grad(
-            model, batch, rng=rng, threads=self.threads, gradient_checkpointing=self.recompute
+            model,
+            self.masked_batch(model, step, rng).arguments(),
+            rng=rng,
+            threads=self.config.threads,
+            gradient_checkpointing=self.config.gradient_checkpointing,
         )
 
 
-def predict(
-    model: ErnieMForMaskedLM, given: Masked, *, threads: int = 1, words: tuple[int, int]
-) -> np.ndarray:
-    """The likeliest word for every placeholder, (B, T); elsewhere the ids that are there.
-
-    words bounds the ids that can come out. Nothing is differentiated.
-    """
+def masked_logits(model: ErnieMForMaskedLM, batch: MaskedBatch) -> np.ndarray:
+    """The scores of the vocabulary for the N masked tokens of a batch, in order: (N, V)."""
     inputs = prepare_inputs(
-        model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
+        model.config, model.dtype, input_ids=batch.ids, attention_mask=batch.attention_mask
     )
-    encoder = model.weights[PREFIX[:-1]]
-    x, _ = encode(inputs, encoder, model.config, gradient_checkpointing=True, threads=threads)
+    encoder = model.weights[ENCODER]
+    x = encode(inputs, encoder, model.config).last_hidden_state  # (B, T) -> (B, T, D)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
-    scores = heads.lm_logits(
-        x[given.masked], model.weights["lm_head"], table, model.config.layer_norm_eps
-    )  # (N, D) -> (N, V)
-    filled = given.ids.copy()
-    filled[given.masked] = words[0] + scores[:, slice(*words)].argmax(axis=1)
+    head, eps = model.weights["lm_head"], model.config.layer_norm_eps
+    return lm_logits(x[batch.masked], head, table, eps)  # (N, D) -> (N, V)
+
+
+def predict_masked(
+    model: ErnieMForMaskedLM, batch: MaskedBatch, words: tuple[int, int]
+) -> np.ndarray:
+    """The most likely token at each masked position; no gradients are computed.
+
+    Parameters
+    ----------
+    model : ErnieMForMaskedLM
+    batch : MaskedBatch
+    words : (int, int)
+        The first id that may be predicted, and one after the last.
+
+    Returns
+    -------
+    (B, T) integer array
+        The ids of the batch, with the predictions where a token is masked.
+    """
+    filled = batch.ids.copy()
+    logits = masked_logits(model, batch)[:, slice(*words)]
+    filled[batch.masked] = words[0] + logits.argmax(axis=1)
     return filled
-
-
-def save_all(out: Path, tokenizer: ErnieMTokenizer) -> Any:
-    """A function that saves a model and its tokenizer in a folder."""
-
-    def save(model: ErnieMForMaskedLM) -> None:
-        model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
-
-    return save
