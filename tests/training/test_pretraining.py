@@ -1,6 +1,7 @@
 """Pre-training from files to folders, and the schedule of its objectives."""
 
 import json
+import sys
 from collections import Counter
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy_erniem.training.pretraining import (
     Phase,
     Pretraining,
     SpecialTokens,
+    build_batch,
     objectives,
     read_corpora,
     special_tokens,
@@ -178,3 +180,48 @@ def test_the_special_tokens_of_a_tokenizer():
     assert special.words[0] == 4
     last = tokenizer.convert_ids_to_tokens(special.words[1])
     assert last.startswith("[MASK")
+
+
+def test_pseudo_tokens_are_predicted_without_the_training_path(monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("the training path ran")
+
+    monkeypatch.setattr(sys.modules["numpy_erniem.training.layers"], "encode", never)
+    _, given = objectives.add_placeholders([(11, 12)], ["en"], ["de"], [2], SPECIAL)
+    assert predict_masked(model(), given, SPECIAL.words).shape == (1, 8)
+
+
+def test_the_layout_is_the_tokenizer_s():
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    special = special_tokens(tokenizer)
+    for x, y in (([11, 12, 13], None), ([11, 12], [21, 22, 23])):
+        batch = build_batch([(x, y)], [("en", "de")], special)
+        assert batch.ids[0].tolist() == tokenizer.build_inputs_with_special_tokens(x, y)
+
+
+def test_the_phases_have_the_steps_of_the_config():
+    with pytest.raises(ValueError, match="the phases have 9 steps, the config 8"):
+        Pretraining(CORPUS, MONO, SPECIAL, (Phase(9, ("tlm",)),), TrainingConfig(steps=8))
+
+
+@pytest.mark.parametrize(
+    "option", [["--mask-probability", "0.6"], ["--max-length", "2"], ["--phase", "2:camlm"]]
+)
+def test_an_option_changes_the_run_and_its_record(folder, option, capsys):
+    rows = [("de", "a", "b"), *PAIRS]
+    (folder / "pairs.tsv").write_text("".join("\t".join(p) + "\n" for p in rows), "utf-8")
+    runs = []
+    for out, more in (("a", []), ("b", option)):
+        phases = [] if "--phase" in more else ["--phase", "2:tlm"]
+        assert main([*options(folder, *phases, out=out), *more]) == 0
+        runs.append(
+            [json.loads((folder / out / f"{name}.json").read_text()) for name in ("run", "report")]
+        )
+    assert runs[0][0] != runs[1][0]
+    assert runs[0][1]["history"] != runs[1][1]["history"]
+
+
+@pytest.mark.parametrize("given", [[], ["--config", "c", "--model", "m"]])
+def test_a_config_or_a_checkpoint_has_to_be_given(given, folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--mono", str(folder / "mono.tsv"), "--out", str(folder), *given])

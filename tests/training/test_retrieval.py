@@ -1,11 +1,18 @@
 """Sentences that find their translations: the loss, its gradient, the score."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training import (
+    TrainingConfig,
+    retrieval_setup,
+    trainable,
+    value_and_grad,
+)
 from numpy_erniem.training.batches import collate
 from numpy_erniem.training.finetuning.contrastive import contrastive_head, find_duplicates
 from numpy_erniem.training.finetuning.retrieval import (
@@ -115,3 +122,69 @@ def test_the_mean_is_over_languages():
     scores = retrieval_scores(mine, pairs)
     assert scores["P@1 xx"] == 1
     assert scores["P@1"] == pytest.approx((1 + scores["P@1 yy"]) / 2)
+
+
+def paddle_model(dtype="float32"):
+    """A model whose default mask hides [CLS] (id 0) and shows the padding."""
+    config = ErnieMConfig(**SMALL, attention_mask_convention="paddle")
+    return in_dtype(redrawn(ErnieMModel(config, add_pooling_layer=False, seed=3)), dtype)
+
+
+@pytest.mark.parametrize("make_model", [model, paddle_model])
+def test_training_and_evaluation_have_the_same_vectors(make_model):
+    mine = make_model("float64")
+    loss, _ = loss_and_grad(mine, temperature=0.3)
+    a, b = (sentence_vectors(mine, rows) for rows in (SOURCES, TARGETS))
+    p = np.exp(a @ b.T / 0.3)
+    both = -np.log(p / p.sum(axis=1)[:, None]) - np.log(p / p.sum(axis=0))
+    assert loss == pytest.approx(np.diag(both).mean() / 2, rel=1e-9)
+
+
+def test_padding_does_not_change_a_vector_whatever_the_config_hides_by_default():
+    mine = paddle_model()
+    together = sentence_vectors(mine, [*SOURCES, *TARGETS])
+    for row, vector in zip([*SOURCES, *TARGETS], together, strict=True):
+        hidden = mine([row], attention_mask=[[1] * len(row)]).last_hidden_state[0]
+        alone = hidden.mean(axis=0)
+        np.testing.assert_allclose(vector, alone / np.linalg.norm(alone), rtol=0, atol=1e-6)
+
+
+def test_evaluation_keeps_nothing_for_a_backward_pass(monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("the training path ran")
+
+    for module in ("layers", "value_and_grad"):
+        monkeypatch.setattr(sys.modules[f"numpy_erniem.training.{module}"], "encode", never)
+    pairs = [("xx", a, b) for a, b in zip(SOURCES, TARGETS, strict=True)]
+    assert 0 <= retrieval_scores(model("float32"), pairs)["P@1"] <= 1
+
+
+def test_evaluation_pads_a_batch_to_its_own_longest_row(monkeypatch):
+    monkeypatch.setattr("numpy_erniem.training.batches.BATCH_TOKENS", 18)
+    mine, shapes = model("float32"), []
+    forward = type(mine).forward
+
+    def spy(self, input_ids, attention_mask):
+        assert attention_mask.shape == input_ids.shape
+        shapes.append(input_ids.shape)
+        return forward(self, input_ids, attention_mask=attention_mask)
+
+    monkeypatch.setattr(type(mine), "forward", spy)
+    sentence_vectors(mine, [[0, *[5] * n, 2] for n in (1, 16, 2, 3, 1, 4)])
+    assert shapes == [(1, 18), (3, 6), (2, 3)]
+
+
+def test_the_temperature_has_to_be_positive():
+    pairs = [("", "a", "b")] * 2
+    with pytest.raises(ValueError, match="temperature 0 is not above 0"):
+        retrieval_setup(pairs, pairs, TrainingConfig(steps=1), temperature=0)
+
+
+def test_the_temperature_changes_the_loss():
+    pairs = [("de", "Open", "Öffnen"), ("de", "Save", "Speichern"), ("de", "File", "Datei")]
+    config = TrainingConfig(steps=1, threads=1)
+    losses = []
+    for temperature in (0.05, 0.5):
+        setup = retrieval_setup(pairs, pairs, config, temperature=temperature)
+        losses.append(setup.loss_and_grad(setup.model, 0, None)[0])
+    assert losses[0] != losses[1]

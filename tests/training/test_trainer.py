@@ -15,6 +15,8 @@ from numpy_erniem import ErnieMForTokenClassification
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.optimizer import AdamW
+from numpy_erniem.training.state import save_state
 from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
 from tests.models.conftest import T, V
@@ -238,3 +240,116 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
 def test_an_option_out_of_its_range_is_refused(name, value):
     with pytest.raises(ValueError, match=name):
         TrainingConfig(**{"steps": 5, name: value})
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_every_step_changes_the_weights(tmp_path, steps, decay):
+    mine = trainer(tmp_path, steps=steps, warmup=0.4, decay=decay)
+    before = mine.weights["classifier.bias"].copy()
+    for step in range(steps):
+        mine._step(step)
+        assert (mine.weights["classifier.bias"] != before).all(), f"step {step}"
+        before = mine.weights["classifier.bias"].copy()
+
+
+def test_the_learning_rate_follows_the_schedule(tmp_path, monkeypatch):
+    factors = []
+    monkeypatch.setattr(AdamW, "step", lambda self, w, g, factor, threads: factors.append(factor))
+    mine = trainer(tmp_path, steps=10, warmup=0.2, decay="linear")
+    for step in range(10):
+        mine._step(step)
+    assert factors == pytest.approx([0.5, 1, *(1 - n / 8 for n in range(8))])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch_size": 4},
+        {"learning_rate": 4e-3},
+        {"warmup": 0.5},
+        {"decay": "constant"},
+        {"layer_decay": 0.5},
+        {"weight_decay": 0.9},
+        {"betas": (0.8, 0.9)},
+        {"max_grad_norm": 0.01},
+        {"gradient_accumulation": 2},
+        {"seed": 1},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_an_option_changes_the_weights(tmp_path, option):
+    def loss_and_grad(model, step, rng):
+        ids = rng.integers(2, V, (mine.config.batch_size, T))
+        return value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, rng=rng)
+
+    ends = []
+    for n, options in enumerate(({}, option)):
+        mine = trainer(tmp_path / str(n), loss_and_grad, **{"steps": 6, **options})
+        mine.run()
+        ends.append(mine.weights["ernie_m.encoder.layers.0.linear1.weight"])
+    assert (ends[0] != ends[1]).any()
+
+
+def test_a_state_is_saved_and_an_evaluation_made_at_the_steps_that_are_asked_for(tmp_path):
+    seen = []
+
+    def evaluate(model):
+        seen.append(mine.optimizer.steps)
+        return {"score": 0.0}
+
+    def stops(model, step, rng):
+        if step == 8:
+            raise StoppedError
+        return loss_and_grad(model, step, rng)
+
+    mine = trainer(tmp_path, stops, evaluate, save_every=5, evaluate_every=3)
+    with pytest.raises(StoppedError):
+        mine.run()
+    assert seen == [3, 6]
+    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 5
+
+
+HANGS_WHILE_SAVING = """
+import os, sys, time
+from pathlib import Path
+from tests.training import test_trainer
+replace = os.replace
+def hang(source, target):
+    if Path(target).name == "state.safetensors":
+        print("saving", flush=True)
+        time.sleep(600)
+    replace(source, target)
+os.replace = hang
+test_trainer.trainer(Path(sys.argv[1])).run()
+"""
+
+
+def kill_while_saving(folder):
+    """Run until a state is about to take its name, and kill the process then."""
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGS_WHILE_SAVING, str(folder)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "saving\n"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert list(folder.glob(".saving-*"))
+
+
+def test_resuming_clears_what_a_killed_save_left(tmp_path):
+    kill_while_saving(tmp_path)
+    trainer(tmp_path)
+    assert not list(tmp_path.glob(".saving-*"))
+
+
+def test_saving_clears_what_a_killed_save_left(tmp_path):
+    kill_while_saving(tmp_path)
+    mine = trainer(tmp_path.parent / f"{tmp_path.name}-other")
+    save_state(tmp_path, mine.weights, mine.optimizer, [], [])
+    assert not list(tmp_path.glob(".saving-*"))
