@@ -1,7 +1,8 @@
 """Training in NumPy: gradients, optimizer, fine-tuning, and the pre-training of ERNIE-M.
 
 gradients            the primitives with their gradients; activation_gradients, loss_gradients
-layers, heads        the encoder and its heads with their gradients; masked_lm: the loss of one
+layers, encoder      the forward pass with its gradient
+heads                losses of the models with their gradients; masked_lm: of the largest
 value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in
 optimizer            AdamW and clipping; learning_rate: schedule and decay over the layers
 trainer              the loop; training_config: its options; state: its folder; batches, data_files

@@ -66,6 +66,6 @@ def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
 
 
 def cut(n: int, parts: int) -> list[slice]:
-    """0..n in at most `parts` slices of nearly the same length, none empty."""
+    """Divide 0..n into at most `parts` slices of nearly the same length, none of them empty."""
     edges = np.linspace(0, n, max(1, min(parts, n)) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]

@@ -12,9 +12,9 @@ from numpy_erniem.models import ErnieMForMultipleChoice
 from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.pretrained import ENCODER_ARGUMENTS, ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten, nest
+from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import ENCODER, HEADS, Head
-from numpy_erniem.training.layers import encode
 
 NOT_FOR_TRAINING = (
     "past_key_values",

@@ -12,7 +12,8 @@ from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.config import POSITION_EMBEDDING_TYPES
 from numpy_erniem.encoder import encode
 from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.training import layers
+from numpy_erniem.training import encoder
+from numpy_erniem.training.threads import cut
 from tests.models.conftest import B, D, H, L, T, V
 from tests.training.conftest import make
 
@@ -42,7 +43,7 @@ def both(model, arguments, **options):
     """Last hidden states of training and of the model."""
     inputs = prepare_inputs(model.config, model.dtype, **arguments)
     w = model.weights["ernie_m"]
-    x, _ = layers.encode(inputs, w, model.config, **options)
+    x, _ = encoder.encode(inputs, w, model.config, **options)
     return x, encode(inputs, w, model.config).last_hidden_state
 
 
@@ -87,7 +88,7 @@ def test_parts_of_a_batch_are_computed_as_if_alone(threads, rng):
     ids[3, 4:] = model.config.pad_token_id
     with use_backend("numpy"):
         inputs = prepare_inputs(model.config, model.dtype, ids)
-        x, _ = layers.encode(inputs, model.weights["ernie_m"], model.config, threads=threads)
-        parts = np.split(np.arange(5), [s.stop for s in layers.cut(5, threads)][:-1])
+        x, _ = encoder.encode(inputs, model.weights["ernie_m"], model.config, threads=threads)
+        parts = np.split(np.arange(5), [s.stop for s in cut(5, threads)][:-1])
         alone = [both(model, {"input_ids": ids[part]})[1] for part in parts]
     np.testing.assert_array_equal(x, np.concatenate(alone))
