@@ -5,9 +5,10 @@
 From which program's manual or menus does a sentence come? CORPUS is a folder with parallel.tsv.gz
 (language, English, translation) and parallel.source.txt.gz (the source of each row); the model
 never saw these six programs. It learns from English sentences, and is tested on other English ones
-and, without further training, on translations of those. Ours is `classify` and its `Trainer`;
-torch's is the model of tests/reference.py with torch.optim.AdamW. Both start from the same weights,
-the head included, and get the same batches and rates. No dropout: the two would draw it otherwise.
+and, without further training, on translations of those. Ours is `classification_setup`; torch's is
+the model of tests/reference.py with torch.optim.AdamW. Both start from the same weights, the head
+included, and get the same batches and learning rates. There is no dropout, because the two would
+draw it differently.
 """
 
 import argparse
@@ -25,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from numpy_erniem import set_num_threads
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training import Plan, classify, schedule
-from numpy_erniem.training.batches import Batches, pad
+from numpy_erniem.training import TrainingConfig, classification_setup, schedule
+from numpy_erniem.training.batches import Batches, collate
 
 PROGRAMS = (
     "calibre",
@@ -37,9 +38,9 @@ PROGRAMS = (
     "wesnoth-1.16-data",
 )
 LANGUAGES = ("de", "ru", "zh", "ko")
-FEWEST_WORDS, LONGEST = 4, 48  # words in English, tokens
+FEWEST_WORDS, MAX_LENGTH = 4, 48  # words in English, tokens
 TRAIN, TEST = 400, 100  # sentences a program
-STEPS, BATCH, RATE, WARMUP = 300, 32, 1e-3, 0.1
+STEPS, BATCH_SIZE, LEARNING_RATE, WARMUP = 300, 32, 1e-3, 0.1
 
 
 def read(corpus):
@@ -75,82 +76,83 @@ def split(found, seed):
     return train, dict(tests)
 
 
-def encode(task, examples):
+def encode(setup, examples):
     """Token ids and the numbers of the labels."""
     texts = [text for text, *_ in examples]
-    ids = task.tokenizer(texts, truncation=True, max_length=LONGEST, verbose=False)["input_ids"]
-    names = task.model.config.id2label
+    ids = setup.tokenizer(texts, truncation=True, max_length=MAX_LENGTH, verbose=False)["input_ids"]
+    names = setup.model.config.id2label
     number = {names[n]: n for n in names}
     return ids, np.array([int(number[label]) for *_, label in examples])
 
 
 def in_blocks(scores, ids, padding):
     """The scores (N, K) of all texts."""
-    blocks = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
-    return np.concatenate([scores(pad(block, padding)) for block in blocks])
+    blocks = [ids[at : at + BATCH_SIZE] for at in range(0, len(ids), BATCH_SIZE)]
+    return np.concatenate([scores(**collate(block, padding)) for block in blocks])
 
 
-def ours(task):
-    """Train; returns a function from ids to scores, and the seconds."""
+def ours(setup):
+    """Train; returns a function from a batch to scores, and the seconds."""
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        task.train(out)
+        setup.train(out)
         seconds = time.perf_counter() - start
-    return lambda ids: task.model(ids).logits, seconds
+    return lambda **batch: setup.model(**batch).logits, seconds
 
 
-def theirs(weights, config, plan, data, padding):
+def theirs(weights, config, training, data, padding):
     """The same with torch."""
     import torch
     from torch.nn import functional
 
     from tests.training import oracle
 
-    torch.set_num_threads(plan.threads)
+    torch.set_num_threads(training.threads)
     flat = {k: torch.nn.Parameter(torch.from_numpy(v)) for k, v in weights.items()}
     w = {k.removeprefix("ernie_m."): v for k, v in flat.items()}
     groups = [
-        {"params": [v for v in flat.values() if v.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [v for v in flat.values() if v.ndim > 1], "weight_decay": training.weight_decay},
         {"params": [v for v in flat.values() if v.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=plan.rate)
-    warmup = round(plan.warmup * plan.steps)
+    optimizer = torch.optim.AdamW(groups, lr=training.learning_rate)
     rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule(step + 1, plan.steps, warmup)
+        optimizer, lambda step: schedule(step, training.steps, training.warmup_steps)
     )
 
-    def scores(ids):
-        x = oracle.encode(w, config, torch.as_tensor(ids))
+    def scores(input_ids, attention_mask):
+        x = oracle.encode(w, config, *map(torch.as_tensor, (input_ids, attention_mask)))
         return oracle.linear(torch.tanh(oracle.linear(x[:, 0], w, "pooler.dense")), w, "classifier")
 
     ids, labels = data
-    batches, start = Batches([len(row) for row in ids], plan.batch, plan.seed), time.perf_counter()
-    for step in range(plan.steps):
+    batches = Batches([len(row) for row in ids], training.batch_size, training.seed)
+    start = time.perf_counter()
+    for step in range(training.steps):
         chosen = batches[step]
-        given = pad([ids[n] for n in chosen], padding)
+        batch = collate([ids[n] for n in chosen], padding)
         optimizer.zero_grad()
-        functional.cross_entropy(scores(given), torch.as_tensor(labels[chosen])).backward()
-        torch.nn.utils.clip_grad_norm_(flat.values(), plan.largest_norm)
+        functional.cross_entropy(scores(**batch), torch.as_tensor(labels[chosen])).backward()
+        torch.nn.utils.clip_grad_norm_(flat.values(), training.max_grad_norm)
         optimizer.step()
         rates.step()
-    return lambda ids: scores(ids).detach().numpy(), time.perf_counter() - start
+    return lambda **batch: scores(**batch).detach().numpy(), time.perf_counter() - start
 
 
 def compare(found, seed, threads):
     """Both trained from one seed: seconds, and by language what `show` tells."""
     train, tests = split(found, seed)
-    plan = Plan(STEPS, BATCH, RATE, WARMUP, seed=seed, threads=threads)
+    options = {"warmup": WARMUP, "seed": seed, "threads": threads}
+    training = TrainingConfig(STEPS, BATCH_SIZE, LEARNING_RATE, **options)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*were cut.*")
-        task = classify(train, tests["en"], plan, longest=LONGEST)
-    task.model.config.hidden_dropout_prob = task.model.config.attention_probs_dropout_prob = 0.0
-    padding, config = task.tokenizer.pad_token_id, task.model.config
-    start = {name: value.copy() for name, value in flatten(task.model.weights).items()}
-    other, others_seconds = theirs(start, config, plan, encode(task, train), padding)
-    mine, seconds = ours(task)
+        setup = classification_setup(train, tests["en"], training, max_length=MAX_LENGTH)
+    padding, config = setup.tokenizer.pad_token_id, setup.model.config
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    start = {name: value.copy() for name, value in flatten(setup.model.weights).items()}
+    other, others_seconds = theirs(start, config, training, encode(setup, train), padding)
+    mine, seconds = ours(setup)
     result = {"seconds": (seconds, others_seconds)}
     for language, examples in tests.items():
-        ids, labels = encode(task, examples)
+        ids, labels = encode(setup, examples)
         both = [in_blocks(scores, ids, padding) for scores in (mine, other)]
         a, b = (scores.argmax(axis=1) for scores in both)
         apart = np.abs(both[0] - both[1]).max()
@@ -170,7 +172,7 @@ def main():
     found = read(options.corpus)
     print(
         f"{len(PROGRAMS)} programs, {TRAIN} English sentences of each to learn from, up to {TEST} "
-        f"in each language to test; {STEPS} steps of {BATCH}, {options.threads} thread(s)\n\n"
+        f"in each language to test; {STEPS} steps of {BATCH_SIZE}, {options.threads} thread(s)\n\n"
         "| seed | language | ours | torch | same answer | scores differ by |\n"
         "|---|---|---|---|---|---|"
     )

@@ -25,7 +25,7 @@ from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW, clip
 
-V, MASKED, RATE = 12_000, 0.2, 1e-3
+V, MASKED, LEARNING_RATE = 12_000, 0.2, 1e-3
 SIZES = {  # layers, width, heads, batch, tokens
     "tiny": (3, 128, 4, 64, 44),
     "six layers": (6, 384, 6, 16, 64),
@@ -53,7 +53,7 @@ def setting(size):
 def ours(size, threads):
     """A function that makes a step and returns its loss, and the weights."""
     model, batch = setting(size)
-    weights, optimizer = flatten(model.weights), AdamW(RATE)
+    weights, optimizer = flatten(model.weights), AdamW(LEARNING_RATE)
 
     def step():
         loss, gradients = value_and_grad(model, batch, threads=threads)
@@ -82,7 +82,7 @@ def theirs(size, threads):
         {"params": [v for v in flat.values() if v.ndim > 1], "weight_decay": 0.01},
         {"params": [v for v in flat.values() if v.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE)
     chosen = batch["labels"] != -100
 
     def step():
@@ -111,7 +111,7 @@ def verify(size, threads):
         for k, v in flat.items()
         if not k.endswith("k_proj.bias")  # its gradient is 0: Adam makes steps of the rounding
     )
-    assert worst < 3 * RATE, f"{size}: weights differ by {worst}"
+    assert worst < 3 * LEARNING_RATE, f"{size}: weights differ by {worst}"
     return worst
 
 

@@ -5,7 +5,7 @@
 WORK is a folder of train_tiny.py: parallel.tsv, mono.tsv, dev.tsv and tokenizer/ are read, of the
 texts those in English and three other languages. The runs have the model, the seed and the number
 of steps in common, and differ in the objectives or in the mark of the language. Each is measured on
-dev.tsv: the loss of hidden words, and retrieval after pre-training and after the same few steps of
+dev.tsv: the loss of masked tokens, and retrieval after pre-training and after the same few steps of
 `retrieve`. OUT gets a folder for each run and ablation.json. Runs that are done are not repeated,
 and a stopped one goes on; so processes with different --only may work side by side, and a last call
 prints the tables.
@@ -19,27 +19,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from language_marks import MARKS, Mark, MarkedPretraining, hidden_words
+from language_marks import MARKS, Mark, MarkedPretraining, masked_by
 from train_tiny import SEED, SIZES, measure, write_json
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import write_text
-from numpy_erniem.heads import lm_logits
-from numpy_erniem.losses import IGNORED, cross_entropy
-from numpy_erniem.models.inputs import prepare_inputs
+from numpy_erniem.losses import cross_entropy
+from numpy_erniem.training import (
+    Phase,
+    TrainingConfig,
+    TrainingSetup,
+    retrieval_setup,
+    trainable,
+)
 from numpy_erniem.training.batches import Batches
-from numpy_erniem.training.finetuning import retrieve
-from numpy_erniem.training.layers import encode
-from numpy_erniem.training.objectives import PARALLEL, Masked, Special
-from numpy_erniem.training.pretraining import Corpus, Phase, read_corpora, save_all, special_tokens
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training.pretraining import (
+    Corpus,
+    SpecialTokens,
+    read_corpora,
+    special_tokens,
+)
+from numpy_erniem.training.pretraining.objectives import PARALLEL
+from numpy_erniem.training.pretraining.pretraining import masked_logits
 
-BATCH, RATE, LONGEST, SHARE = 64, 2e-3, 16, 0.25  # short sentences: more steps an hour
-PAIRS, RETRIEVE_RATE, RETRIEVE_LONGEST = 64, 1e-3, 32
+BATCH_SIZE, LEARNING_RATE = 64, 2e-3
+MAX_LENGTH, MASK_PROBABILITY = 16, 0.25  # short sentences: more steps an hour
+RETRIEVE_BATCH_SIZE, RETRIEVE_LEARNING_RATE, RETRIEVE_MAX_LENGTH = 64, 1e-3, 32
 LANGUAGES = ("de", "ru", "zh")  # three scripts; the fewer, the more a short run learns of each
 HELD_OUT = ("mmlm", "tlm", "camlm")  # whose loss is measured
-ROUNDS = 2  # over the held-out pairs, with other words hidden
+ROUNDS = 2  # over the held-out pairs, each with other tokens masked
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class Data:
 
     work: Path
     tokenizer: ErnieMTokenizer
-    special: Special
+    special: SpecialTokens
     pairs: Corpus
     mono: Corpus
     dev: Corpus
@@ -98,7 +106,7 @@ class Data:
     def read(cls, work: Path, out: Path) -> "Data":
         """Token ids of the rows in LANGUAGES, which are put in a folder of their own.
 
-        Sentences of more than LONGEST tokens are left out.
+        Sentences of more than MAX_LENGTH tokens are left out.
         """
         for name in ("parallel.tsv", "mono.tsv", "dev.tsv"):
             rows = (work / name).read_text("utf-8").splitlines()
@@ -108,8 +116,8 @@ class Data:
         work = out / "data"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*are left out.*")
-            both = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, LONGEST)
-            dev, _ = read_corpora(work / "dev.tsv", None, tokenizer, LONGEST)
+            both = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, MAX_LENGTH)
+            dev, _ = read_corpora(work / "dev.tsv", None, tokenizer, MAX_LENGTH)
         alone = Corpus(
             [(ids, None) for pair in dev.sentences for ids in pair],
             [(name, name) for pair in dev.languages for name in pair],
@@ -126,57 +134,53 @@ def pretrain(run: Run, data: Data, out: Path, options: argparse.Namespace) -> Er
     steps, seed, threads = options.steps, options.seed, options.threads
     config = ErnieMConfig(vocab_size=len(data.tokenizer), **SIZES)
     model = trainable(ErnieMForMaskedLM(config, seed=seed))
-    save = save_all(out, data.tokenizer)
+    more = {"warmup": 0.05, "betas": (0.9, 0.98), "seed": seed, "threads": threads}
+    training = TrainingConfig(steps, BATCH_SIZE, LEARNING_RATE, **more)
     if not run.objectives:
-        save(model)
+        TrainingSetup(training, model, data.tokenizer, None).save(out)
         return model
-    corpora, phases = (data.pairs, data.mono, data.special), run.phases(steps)
-    task = MarkedPretraining(*corpora, phases, BATCH, seed, SHARE, threads, mark=MARKS[run.mark])
-    plan = Plan(steps, BATCH, RATE, 0.05, betas=(0.9, 0.98), seed=seed, threads=threads)
-    Trainer(model, task.grade, plan, out, save=save, report=say).run()
+    pretraining = MarkedPretraining(
+        data.pairs,
+        data.mono,
+        data.special,
+        run.phases(steps),
+        training,
+        MASK_PROBABILITY,
+        mark=MARKS[run.mark],
+    )
+    setup = TrainingSetup(training, model, data.tokenizer, pretraining.loss_and_grad)
+    setup.train(out, report=say)
     return model
 
 
 def fine_tune(data: Data, base: Path, out: Path, options: argparse.Namespace) -> None:
     """`retrieve`, the same for all; dev.tsv is looked at after the last step."""
     steps, seed, threads = options.retrieve_steps, options.seed, options.threads
-    plan = Plan(steps, PAIRS, RETRIEVE_RATE, 0.05, seed=seed, threads=threads)
+    more = {"warmup": 0.05, "seed": seed, "threads": threads}
+    training = TrainingConfig(steps, RETRIEVE_BATCH_SIZE, RETRIEVE_LEARNING_RATE, **more)
     files = data.rows("parallel.tsv"), data.rows("dev.tsv")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*were cut.*")
-        task = retrieve(*files, plan, base=base, longest=RETRIEVE_LONGEST)
-    task.train(out, report=say)
+        setup = retrieval_setup(*files, training, model=base, max_length=RETRIEVE_MAX_LENGTH)
+    setup.train(out, report=say)
 
 
 def held_out_losses(model: ErnieMForMaskedLM, data: Data, mark: Mark) -> dict[str, float]:
-    """Mean loss of the hidden words of the held-out pairs, by objective."""
+    """Mean loss of the masked tokens of the held-out pairs, by objective."""
     losses = {}
     for name in HELD_OUT:
         corpus = data.dev if name in PARALLEL else data.dev_mono
-        batches = Batches(corpus.lengths(), BATCH, SEED)
+        batches = Batches(corpus.lengths(), BATCH_SIZE, SEED)
         rng, found, counts = np.random.default_rng(SEED), [], []
         for step in range(ROUNDS * batches.per_epoch):
             sentences = [corpus.sentences[n] for n in batches[step]]
             names = [corpus.languages[n] for n in batches[step]]
-            given = hidden_words(name, mark, sentences, names, data.special, rng, SHARE)
-            found.append(word_loss(model, given))
-            counts.append(given.masked.sum())
+            batch = masked_by(name, mark, sentences, names, data.special, rng, MASK_PROBABILITY)
+            logits, labels = masked_logits(model, batch), batch.labels[batch.masked]
+            found.append(cross_entropy(logits, labels))
+            counts.append(len(labels))
         losses[name] = float(np.average(found, weights=counts))
     return losses
-
-
-def word_loss(model: ErnieMForMaskedLM, given: Masked) -> float:
-    """Mean cross entropy of the hidden words of a batch, without gradients."""
-    encoder, hidden = model.weights["ernie_m"], given.labels != IGNORED
-    inputs = prepare_inputs(
-        model.config, model.dtype, input_ids=given.ids, attention_mask=given.visible
-    )
-    x, _ = encode(inputs, encoder, model.config, recompute=True)
-    table = encoder["embeddings"]["word_embeddings"]["weight"]
-    scores = lm_logits(
-        x[hidden], model.weights["lm_head"], table, model.config.layer_norm_eps
-    )  # (N, D) -> (N, V)
-    return float(cross_entropy(scores, given.labels[hidden]))
 
 
 def perform(name: str, data: Data, options: argparse.Namespace) -> None:

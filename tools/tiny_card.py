@@ -37,13 +37,14 @@ rounds otherwise and gives another model.
 
 1. Pre-training, steps:
    {steps};
-   an objective is drawn for each step. {batch} examples of similar length, at most {longest} tokens
-   a sentence, {masked:.0%} of the words masked; AdamW, 5 % warm-up, linear decay, no dropout.
+   an objective is drawn for each step. {batch_size} examples of similar length, at most
+   {max_length} tokens a sentence, {mask_probability:.0%} of the words masked; AdamW, 5 % warm-up,
+   linear decay, no dropout.
    Loss, a tenth of the steps at a time:
    {curve}.
-2. `retrieve`: {retrieve_steps:,} steps, peak rate {retrieve_rate:g};
-   batches of {retrieve_batch} pairs of at most {retrieve_longest} tokens a side, each finding its
-   translation among the batch; temperature {temperature:g}, dropout of hidden states
+2. `retrieve`: {retrieve_steps:,} steps, peak rate {retrieve_learning_rate:g};
+   batches of {retrieve_batch_size} pairs of at most {retrieve_max_length} tokens a side, each
+   finding its translation among the batch; temperature {temperature:g}, dropout of hidden states
    {retrieve_dropout:g}.
 
 ## Scores
@@ -89,7 +90,7 @@ def text(
         rows=", ".join(used),
         steps=";\n   then ".join(
             " then ".join(f"{p.steps:,} of {' + '.join(p.objectives)}" for p in stage.phases)
-            + f", peak rate {stage.rate:g}"
+            + f", peak rate {stage.learning_rate:g}"
             for stage in stages
         ),
         before=before["P@1"],

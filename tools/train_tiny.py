@@ -27,17 +27,16 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTok
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer.pieces import cut_piece
-from numpy_erniem.training.finetuning import retrieve
-from numpy_erniem.training.pretraining import (
+from numpy_erniem.training import (
     Phase,
     Pretraining,
-    read_corpora,
-    save_all,
-    special_tokens,
+    TrainingConfig,
+    TrainingSetup,
+    retrieval_setup,
+    trainable,
 )
-from numpy_erniem.training.retrieval import retrieval_scores
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training.finetuning.retrieval import retrieval_scores
+from numpy_erniem.training.pretraining import read_corpora, special_tokens
 
 LANGUAGES = ("de", "ru", "el", "ar", "hi", "th", "zh", "ja", "ko")
 LICENCES = {  # of the rows taken, by the beginning of their source; none is under the GPL alone
@@ -72,7 +71,7 @@ class Stage:
     """A part of pre-training with a learning rate that rises and falls of its own."""
 
     phases: tuple[Phase, ...]
-    rate: float
+    learning_rate: float
 
     @property
     def steps(self) -> int:
@@ -90,19 +89,19 @@ class Recipe:
                 Phase(21000, ("camlm", "tlm")),
                 Phase(3000, ("camlm", "camlm", "tlm", "tlm", "mmlm", "btmlm")),
             ),
-            rate=2e-3,
+            learning_rate=2e-3,
         ),
         # MMLM and BTMLM undo a part of the alignment (docs/training.md): align anew
-        Stage((Phase(8000, ("camlm", "tlm")),), rate=1.5e-3),
-        Stage((Phase(14000, ("camlm", "tlm")),), rate=1.5e-3),
+        Stage((Phase(8000, ("camlm", "tlm")),), learning_rate=1.5e-3),
+        Stage((Phase(14000, ("camlm", "tlm")),), learning_rate=1.5e-3),
     )
-    longest: int = 24
-    masked: float = 0.25
-    batch: int = 64
+    max_length: int = 24
+    mask_probability: float = 0.25
+    batch_size: int = 64
     retrieve_steps: int = 5000
-    retrieve_rate: float = 1e-3
-    retrieve_batch: int = 128
-    retrieve_longest: int = 40
+    retrieve_learning_rate: float = 1e-3
+    retrieve_batch_size: int = 128
+    retrieve_max_length: int = 40
     retrieve_dropout: float = 0.1  # of hidden states
     temperature: float = 0.05
     seed: int = SEED
@@ -179,33 +178,33 @@ def write_json(path: Path, values: dict) -> None:
 
 def pretrain(work: Path, tokenizer: ErnieMTokenizer, recipe: Recipe) -> Path:
     """Run the stages, each from the weights of the one before; returns the last one's folder."""
-    pairs, mono = read_corpora(work / "parallel.tsv", work / "mono.tsv", tokenizer, recipe.longest)
+    pairs, mono = read_corpora(
+        work / "parallel.tsv", work / "mono.tsv", tokenizer, recipe.max_length
+    )
     config = ErnieMConfig(vocab_size=len(tokenizer), **SIZES)
     model = ErnieMForMaskedLM(config, seed=recipe.seed)
     for n, stage in enumerate(recipe.stages):
         out, seed = stage_folder(work, n), recipe.seed + n
-        task = Pretraining(
-            pairs,
-            mono,
-            special_tokens(tokenizer),
-            stage.phases,
-            recipe.batch,
-            seed,
-            recipe.masked,
-            recipe.threads,
-        )
-        plan = Plan(
+        training = TrainingConfig(
             steps=stage.steps,
-            batch=recipe.batch,
-            rate=stage.rate,
+            batch_size=recipe.batch_size,
+            learning_rate=stage.learning_rate,
             warmup=0.05,
             betas=(0.9, 0.98),
             seed=seed,
             threads=recipe.threads,
             save_every=500,
         )
-        save = save_all(out, tokenizer)
-        Trainer(trainable(model), task.grade, plan, out, save=save, report=say).run()
+        pretraining = Pretraining(
+            pairs,
+            mono,
+            special_tokens(tokenizer),
+            stage.phases,
+            training,
+            recipe.mask_probability,
+        )
+        setup = TrainingSetup(training, trainable(model), tokenizer, pretraining.loss_and_grad)
+        setup.train(out, report=say)
         model = ErnieMForMaskedLM.from_pretrained(out)
     return out
 
@@ -226,23 +225,23 @@ def fine_tune(work: Path, folder: Path, recipe: Recipe) -> Path:
         [line.split("\t") for line in (work / name).read_text("utf-8").splitlines()]
         for name in ("parallel.tsv", "dev.tsv")
     ]
-    plan = Plan(
+    training = TrainingConfig(
         steps=recipe.retrieve_steps,
-        batch=recipe.retrieve_batch,
-        rate=recipe.retrieve_rate,
+        batch_size=recipe.retrieve_batch_size,
+        learning_rate=recipe.retrieve_learning_rate,
         warmup=0.05,
         seed=recipe.seed,
         threads=recipe.threads,
     )
-    task = retrieve(
+    setup = retrieval_setup(
         *files,
-        plan,
-        base=folder,
-        longest=recipe.retrieve_longest,
+        training,
+        model=folder,
+        max_length=recipe.retrieve_max_length,
         temperature=recipe.temperature,
     )
-    task.model.config.hidden_dropout_prob = recipe.retrieve_dropout
-    task.train(work / "retrieve", report=say)
+    setup.model.config.hidden_dropout_prob = recipe.retrieve_dropout
+    setup.train(work / "retrieve", report=say)
     return work / "retrieve"
 
 

@@ -1,16 +1,24 @@
-"""`erniem finetune`: classify texts, tag words, find translations; from files to a folder."""
+"""`erniem finetune`: train a classifier, a tagger or sentence vectors, from files to a folder."""
 
 import argparse
-import sys
-import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from numpy_erniem.training.finetuning import TASKS
-from numpy_erniem.training.training import Plan
+from numpy_erniem.cli.loss_plot import write_loss_plot
+from numpy_erniem.cli.training_options import (
+    add_training_options,
+    checksums,
+    print_progress,
+    training_config,
+)
+from numpy_erniem.training import classification_setup, retrieval_setup, tagging_setup
+from numpy_erniem.training.data_files import read_labelled, read_pairs, read_tagged
 
-PLAN = {"batch": 32, "rate": 5e-4, "warmup": 0.1, "layer_decay": 1.0, "weight_decay": 0.01}
-LAST = 50  # losses that a point of the plot is the mean of
+TASKS: dict[str, tuple[Callable, Callable]] = {  # how the files are read; the setup
+    "classify": (read_labelled, classification_setup),
+    "tag": (read_tagged, tagging_setup),
+    "retrieve": (read_pairs, retrieval_setup),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,76 +28,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", required=True, metavar="FILE", help=f"examples {text}: .jsonl, else TSV"
         )
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="where the run is kept")
-    parser.add_argument("--model", metavar="FOLDER", help="checkpoint to start from (the bundled)")
-    parser.add_argument("--epochs", type=float, default=3, help="times through --train (3)")
-    parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="of a text (128)")
-    add_plan(parser, PLAN)
-
-
-def add_plan(parser: argparse.ArgumentParser, defaults: dict[str, Any]) -> None:
-    """Declare the options that all training has."""
-    for name, value in defaults.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"({value})"
-        )
-    parser.add_argument("--decay", choices=("linear", "cosine", "constant"), default="linear")
-    parser.add_argument("--seed", type=int, default=0, help="(0)")
-    parser.add_argument("--threads", type=int, default=0, help="(all cores)")
-    parser.add_argument("--accumulate", type=int, default=1, help="batches a step (1)")
-    parser.add_argument("--save-every", type=int, default=500, metavar="STEPS", help="(500)")
-    parser.add_argument("--recompute", action="store_true", help="less memory, a third more work")
-
-
-def plan_of(options: argparse.Namespace, steps: int, **more: Any) -> Plan:
-    """The plan that the options describe."""
-    names = (*PLAN, "decay", "seed", "threads", "accumulate", "save_every", "recompute")
-    return Plan(steps=steps, **{name: getattr(options, name) for name in names}, **more)
-
-
-def data_of(paths: list[str | None], **more: Any) -> dict[str, Any]:
-    """What tells the data of a run from others: names do not, contents do."""
-    crcs = [None if path is None else zlib.crc32(Path(path).read_bytes()) for path in paths]
-    return {"data": crcs, **more}
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="the folder of the run")
+    parser.add_argument(
+        "--model", metavar="MODEL", help="checkpoint to start from: folder or name (the bundled)"
+    )
+    parser.add_argument(
+        "--epochs", type=float, default=3, metavar="N", help="times through --train (3)"
+    )
+    parser.add_argument(
+        "--max-length", type=int, default=128, metavar="N", help="tokens of a text (128)"
+    )
+    add_training_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; returns the exit code."""
-    read, make = TASKS[options.task]
+    read, setup = TASKS[options.task]
     train, evaluation = read(options.train), read(options.eval)
-    per_epoch = -(-len(train) // max(1, options.batch * options.accumulate))
+    examples = max(1, options.batch_size * options.gradient_accumulation)  # in a step
+    per_epoch = -(-len(train) // examples)
     steps = max(1, round(options.epochs * per_epoch))
-    plan = plan_of(options, steps, evaluate_every=max(1, min(per_epoch, steps)))
-    task = make(train, evaluation, plan, base=options.model, longest=options.max_tokens)
-    report = task.train(
-        options.out,
-        data=data_of([options.train, options.eval], task=options.task, model=options.model),
-        report=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    config = training_config(options, steps, evaluate_every=max(1, min(per_epoch, steps)))
+    prepared = setup(train, evaluation, config, model=options.model, max_length=options.max_length)
+    data = {
+        "data": checksums(options.train, options.eval),
+        "task": options.task,
+        "model": options.model,
+        "max_length": options.max_length,
+    }
+    report = prepared.train(options.out, data=data, report=print_progress)
     best = report["best"]
     print(f"{options.out}: best at step {best.pop('step')}: ", end="")
     print(", ".join(f"{name} {value:.4f}" for name, value in best.items()))
-    write_plot(Path(options.out), report)
+    write_loss_plot(Path(options.out), report)
     return 0
-
-
-def write_plot(out: Path, report: dict[str, Any]) -> None:
-    """loss.png, where matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print("no loss.png: matplotlib is not installed", file=sys.stderr)
-        return
-    steps, losses = zip(*report["history"], strict=True)
-    width = max(1, min(LAST, len(steps) // 10))
-    points = range(0, len(steps), width)
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss")
-    means = [sum(losses[n : n + width]) / len(losses[n : n + width]) for n in points]
-    axes.plot([steps[n] for n in points], means, label=f"loss, mean of {width} steps")
-    if report["evaluations"]:
-        score = axes.twinx()
-        score.set(ylabel=report["metrics"][0], ylim=(0, 1))
-        at, values = zip(*(row[:2] for row in report["evaluations"]), strict=True)
-        score.plot(at, values, "o-", color="tab:orange")
-    figure.savefig(out / "loss.png", dpi=100)

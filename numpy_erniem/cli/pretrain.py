@@ -1,25 +1,24 @@
-"""`erniem pretrain`: MMLM, TLM, CAMLM and BTMLM from scratch, or on from a checkpoint."""
+"""`erniem pretrain`: MMLM, TLM, CAMLM and BTMLM, from new weights or from a checkpoint."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from numpy_erniem.cli.finetune import PLAN, add_plan, data_of, plan_of, write_plot
+from numpy_erniem.cli.loss_plot import write_loss_plot
+from numpy_erniem.cli.training_options import (
+    add_training_options,
+    checksums,
+    print_progress,
+    training_config,
+)
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.training.objectives import MASKED_SHARE
-from numpy_erniem.training.pretraining import (
-    Phase,
-    Pretraining,
-    read_corpora,
-    save_all,
-    special_tokens,
-)
-from numpy_erniem.training.training import Trainer
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training import Phase, Pretraining, TrainingSetup, trainable
+from numpy_erniem.training.pretraining import read_corpora, special_tokens
+from numpy_erniem.training.pretraining.masking import MASK_PROBABILITY
 
 PHASES = ("2000:camlm,tlm", "1000:camlm,tlm,mmlm,btmlm")
+SPECIAL_TOKENS = 4  # of a pair: [CLS] x [SEP] [SEP] y [SEP]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,79 +27,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parallel", metavar="FILE", help="pairs: TSV of language, English, translation, or JSON"
     )
     parser.add_argument("--mono", metavar="FILE", help="sentences: TSV of language, text, or JSON")
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--config", metavar="FILE", help="config.json of a model with new weights")
+    start.add_argument("--model", metavar="MODEL", help="checkpoint to start from: folder or name")
     parser.add_argument(
-        "--config", metavar="FILE", required=True, help="config.json, or a folder to go on from"
+        "--tokenizer", metavar="FOLDER", help="(that of --model, or beside --config)"
     )
-    parser.add_argument(
-        "--tokenizer", metavar="FOLDER", help="tokenizer (the folder of the config)"
-    )
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="where the run is kept")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="the folder of the run")
     parser.add_argument(
         "--phase",
         action="append",
         metavar="STEPS:OBJECTIVES",
-        help=f"one after the other ({' '.join(PHASES)})",
+        help=f"may be repeated: one phase after the other ({' '.join(PHASES)})",
     )
-    parser.add_argument("--masked", type=float, default=MASKED_SHARE, help=f"({MASKED_SHARE})")
     parser.add_argument(
-        "--max-tokens",
+        "--mask-probability",
+        type=float,
+        default=MASK_PROBABILITY,
+        metavar="P",
+        help=f"of each token ({MASK_PROBABILITY})",
+    )
+    parser.add_argument(
+        "--max-length",
         type=int,
         default=64,
         metavar="N",
-        help="of a sentence (64); longer: left out",
+        help="tokens of a sentence; longer ones are left out (64)",
     )
-    add_plan(parser, {**PLAN, "rate": 1e-3})
+    add_training_options(parser, learning_rate=1e-3)
 
 
 def run(options: argparse.Namespace) -> int:
     """Pre-train; returns the exit code."""
     phases = tuple(Phase.parse(text) for text in options.phase or PHASES)
-    plan = plan_of(options, sum(phase.steps for phase in phases))
-    model, tokenizer = load(Path(options.config), options.tokenizer, options.max_tokens, plan.seed)
-    pairs, mono = read_corpora(options.parallel, options.mono, tokenizer, options.max_tokens)
-    task = Pretraining(
-        pairs,
-        mono,
-        special_tokens(tokenizer),
-        phases,
-        plan.batch,
-        plan.seed,
-        options.masked,
-        plan.threads,
-        plan.recompute,
+    config = training_config(options, sum(phase.steps for phase in phases))
+    model, tokenizer = load(options)
+    corpora = read_corpora(options.parallel, options.mono, tokenizer, options.max_length)
+    pretraining = Pretraining(
+        *corpora, special_tokens(tokenizer), phases, config, options.mask_probability
     )
-    out = Path(options.out)
-    data = data_of([options.parallel, options.mono], phases=options.phase, masked=options.masked)
-    trainer = Trainer(
-        trainable(model),
-        task.grade,
-        plan,
-        out,
-        data=data,
-        save=save_all(out, tokenizer),
-        report=lambda line: print(line, file=sys.stderr, flush=True),
-    )
-    write_plot(out, trainer.run())
+    setup = TrainingSetup(config, trainable(model), tokenizer, pretraining.loss_and_grad)
+    data = {
+        "data": checksums(options.parallel, options.mono),
+        "model": options.model,
+        "phases": list(options.phase or PHASES),
+        "mask_probability": options.mask_probability,
+        "max_length": options.max_length,
+    }
+    report = setup.train(options.out, data=data, report=print_progress)
+    write_loss_plot(Path(options.out), report)
     return 0
 
 
-def load(
-    given: Path, tokenizer_folder: str | None, longest: int, seed: int
-) -> tuple[ErnieMForMaskedLM, ErnieMTokenizer]:
-    """The model of a config.json, fresh, or of a folder, and a tokenizer that fits it."""
-    read = ErnieMConfig.from_pretrained if given.is_dir() else ErnieMConfig.from_json_file
-    config, folder = read(given), given if given.is_dir() else given.parent
-    tokenizer = ErnieMTokenizer.from_pretrained(tokenizer_folder or folder)
-    if 2 * longest + 4 > config.max_length:
+def load(options: argparse.Namespace) -> tuple[ErnieMForMaskedLM, ErnieMTokenizer]:
+    """The model that the options name, new or from a checkpoint, and a tokenizer that fits it."""
+    if options.model is not None:
+        model = ErnieMForMaskedLM.from_pretrained(options.model, seed=options.seed)
+        folder = options.model
+    else:
+        config = ErnieMConfig.from_json_file(options.config)
+        model, folder = ErnieMForMaskedLM(config, seed=options.seed), Path(options.config).parent
+    tokenizer = ErnieMTokenizer.from_pretrained(options.tokenizer or folder)
+    config, longest = model.config, 2 * options.max_length + SPECIAL_TOKENS
+    if longest > config.max_length:
         raise ValueError(
-            f"--max-tokens {longest}: two sentences with four special tokens are more "
-            f"than the {config.max_length} that the model takes"
+            f"--max-length {options.max_length}: two sentences with {SPECIAL_TOKENS} special "
+            f"tokens are {longest} tokens, more than the {config.max_length} that the model takes"
         )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {len(tokenizer)} tokens, the config a vocab_size of "
-            f"{config.vocab_size}; they do not belong together"
+            f"the tokenizer has {len(tokenizer)} tokens, more than the vocab_size "
+            f"{config.vocab_size} of the config; they do not belong together"
         )
-    if given.is_dir() and any(given.glob("model*.safetensors*")):
-        return ErnieMForMaskedLM.from_pretrained(given, seed=seed), tokenizer
-    return ErnieMForMaskedLM(config, seed=seed), tokenizer
+    return model, tokenizer

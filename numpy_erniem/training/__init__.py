@@ -1,33 +1,41 @@
-"""Learning in NumPy: gradients by hand, optimizers, fine-tuning, ERNIE-M's pre-training.
+"""Training in NumPy: gradients, optimizer, fine-tuning, and the pre-training of ERNIE-M.
 
-gradients   every primitive with its gradient; slopes, of the activations
-layers      the encoder; heads, words: the losses; value: of a whole model
-optimizer   AdamW, clipping, schedules
-objectives  MMLM, TLM, CAMLM, BTMLM
-training    the loop; batches, checkpoints, files
-finetuning  classify, tag, retrieve; pretraining, retrieval
+gradients            the primitives with their gradients; activation_gradients, loss_gradients
+layers, encoder      the forward pass with its gradient
+heads                losses of the models with their gradients; masked_lm: of the largest
+value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in
+optimizer            AdamW and clipping; learning_rate: schedule and decay over the layers
+trainer              the loop; training_config: its options; state: its folder; batches, data_files
+finetuning           classification, tagging, retrieval
+pretraining          MMLM, TLM, CAMLM and BTMLM
 """
 
-from numpy_erniem.training.finetuning import classify, retrieve, tag
-from numpy_erniem.training.objectives import OBJECTIVES
-from numpy_erniem.training.optimizer import AdamW, clip, layer_factors, schedule
-from numpy_erniem.training.pretraining import Phase, Pretraining
-from numpy_erniem.training.training import Plan, Trainer
-from numpy_erniem.training.value import trainable, value_and_grad
+from numpy_erniem.training.finetuning import (
+    classification_setup,
+    retrieval_setup,
+    tagging_setup,
+)
+from numpy_erniem.training.learning_rate import layer_factors, schedule
+from numpy_erniem.training.optimizer import AdamW, clip
+from numpy_erniem.training.pretraining import OBJECTIVES, Phase, Pretraining
+from numpy_erniem.training.trainer import Trainer, TrainingSetup
+from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.value_and_grad import trainable, value_and_grad
 
 __all__ = [
     "OBJECTIVES",
     "AdamW",
     "Phase",
-    "Plan",
     "Pretraining",
     "Trainer",
-    "classify",
+    "TrainingConfig",
+    "TrainingSetup",
+    "classification_setup",
     "clip",
     "layer_factors",
-    "retrieve",
+    "retrieval_setup",
     "schedule",
-    "tag",
+    "tagging_setup",
     "trainable",
     "value_and_grad",
 ]

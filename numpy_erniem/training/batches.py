@@ -1,25 +1,37 @@
-"""Which examples are in the batch of a step: decided by seed and step alone.
+"""Batches: which examples belong to a step, and their arrays with padding and mask.
 
-So a run that was stopped goes on with the batch that was next.
+Shapes: B examples in a batch, T tokens of the longest of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-JITTER = 0.1  # of a length, so that batches differ from epoch to epoch
+from numpy_erniem.pipelines.embed import BATCH_TOKENS, batches_by_length
+
+Ids = Sequence[int]
+JITTER = 0.1  # relative noise on the lengths, so that the batches differ from epoch to epoch
 
 
 class Batches:
     """Batches of examples of similar length, in another order in every epoch.
 
+    The seed and the step alone decide which examples a batch has. So a run that was stopped goes on
+    with the batch that is next.
+
     Parameters
     ----------
     lengths : sequence of int
-        Of the examples.
+        Tokens of each example.
     size : int
-        Examples in a batch; the last one of an epoch may be smaller.
+        Examples in a batch, at least 1; the last batch of an epoch may have fewer.
     seed : int or sequence of int
+
+    Raises
+    ------
+    ValueError
+        No examples, or a size below 1.
 
     Examples
     --------
@@ -32,7 +44,7 @@ class Batches:
         if not len(lengths):
             raise ValueError("there are no examples to make batches of")
         if size < 1:
-            raise ValueError(f"a batch of {size} examples is not at least 1")
+            raise ValueError(f"batch size {size} is not at least 1")
         self.lengths = np.asarray(lengths)
         self.size = size
         self.seed = list(np.atleast_1d(seed))
@@ -40,7 +52,7 @@ class Batches:
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __getitem__(self, step: int) -> np.ndarray:
-        """Indices of the examples of a step, counted from 0 over all epochs."""
+        """The indices of the examples of a step; steps count from 0 over all epochs."""
         epoch, n = divmod(step, self.per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._shuffled(epoch))
@@ -55,9 +67,52 @@ class Batches:
         return [batches[n] for n in rng.permutation(len(batches))]
 
 
-def pad(rows: Sequence[Sequence[int]], fill: int) -> np.ndarray:
-    """Rows of different lengths as one (B, T) array, filled up on the right."""
+def pad(rows: Sequence[Ids], fill: int) -> np.ndarray:
+    """Rows of different lengths as one (B, T) int64 array, filled on the right."""
     padded = np.full((len(rows), max(map(len, rows))), fill, np.int64)
     for n, row in enumerate(rows):
         padded[n, : len(row)] = row
     return padded
+
+
+def collate(
+    ids: Sequence[Ids], pad_token_id: int, labels: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Any]:
+    """The batch of some texts; it always has its attention mask.
+
+    Parameters
+    ----------
+    ids : B sequences of int
+        Token ids, with special tokens.
+    pad_token_id : int
+        What fills the shorter texts.
+    labels : dict of str to array, optional
+        Further entries of the batch.
+
+    Returns
+    -------
+    dict
+        input_ids (B, T) int64; attention_mask (B, T) bool, True for the tokens of the text; the
+        labels.
+    """
+    lengths = np.array([len(row) for row in ids])
+    input_ids = pad(ids, pad_token_id)
+    mask = np.arange(input_ids.shape[1]) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
+    return {"input_ids": input_ids, "attention_mask": mask, **(labels or {})}
+
+
+def evaluate_in_batches(
+    ids: Sequence[Ids], evaluate: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """One result for each text, computed in batches of similar length; in the order of `ids`.
+
+    `evaluate` gets the indices of a batch and returns an array with one row for each of them. A
+    batch has at most BATCH_TOKENS tokens, padding included.
+    """
+    results: np.ndarray | None = None
+    for chosen in batches_by_length([len(row) for row in ids], BATCH_TOKENS):
+        rows = np.asarray(evaluate(chosen))
+        if results is None:
+            results = np.empty((len(ids), *rows.shape[1:]), rows.dtype)
+        results[chosen] = rows
+    return results

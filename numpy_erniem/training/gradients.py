@@ -1,10 +1,11 @@
-"""Every primitive with its gradient: the value, and a function from dy to the other gradients.
+"""The primitives with their gradients: each returns its value and a function `backward`.
 
     y, backward = linear(x, w)
     dx, dw = backward(dy)
 
-dy is the gradient of the loss by y, of y's shape; dw is a dict like w. The value comes from `ops`,
-through the seam; beside it stands only what the way back needs. Shapes as in `ops`.
+dy is the gradient of the loss by y and has y's shape; dw is a dict like w. The values are those of
+`numpy_erniem.ops`, computed by the same dispatch; only what the backward pass needs is saved.
+Shapes: B batch, T tokens, S keys, D hidden, H heads, d = D/H, V vocabulary, P positions.
 """
 
 import math
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem import ops
-from numpy_erniem.training.slopes import activate, through_activation
-from numpy_erniem.training.trees import SparseRows
+from numpy_erniem.training.activation_gradients import activate, activation_backward
+from numpy_erniem.training.gradient_tree import SparseRows
 
 Weights = Mapping[str, Any]
 Backward = Callable[..., Any]
@@ -28,7 +29,8 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     ----------
     x : (..., K) array
     w : dict with "weight" (N, K) and "bias" (N,)
-    activation : name in `SLOPES`, optional
+    activation : str, optional
+        A name in `DERIVATIVES`; left out, act(z) = z.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     y = z if activation is None else activate(z, activation)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
-        dz = dy if activation is None else through_activation(dy, z, y, activation)
+        dz = dy if activation is None else activation_backward(dy, z, y, activation)
         rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, z.shape[-1])  # (M, K), (M, N)
         dw = {"weight": dz.T @ rows, "bias": column_sums(dz)}  # (N, M)·(M, K) -> (N, K)
         return (dz @ w["weight"]).reshape(x.shape), dw  # (M, N)·(N, K) -> (M, K)
@@ -48,7 +50,7 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:
-    """Σ over the rows as a product, which BLAS does faster than a sum: (M, N) -> (N,)."""
+    """The sum over the rows, (M, N) -> (N,), as a product: BLAS is faster than np.sum."""
     return np.ones(len(x), x.dtype) @ x
 
 
@@ -56,15 +58,17 @@ def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any,
     """Layer norm of v = x + residual: y = n γ + β, where n = (v - mean) / σ.
 
     The gradient of x and of residual is dv = (g - mean(g) - n mean(g n)) / σ, where g = dy γ;
-    dγ = Σ dy n and dβ = Σ dy. n and σ are computed anew on the way back, which costs less than
-    to keep them.
+    dγ = Σ dy n and dβ = Σ dy. The backward pass computes n and σ again: that costs less than
+    to keep them in memory.
 
     Parameters
     ----------
     x : (..., D) array
     residual : (..., D) array or None
+        None counts as zeros.
     w : dict with "weight" γ (D,) and "bias" β (D,)
     eps : float
+        Added to σ².
 
     Returns
     -------
@@ -99,16 +103,20 @@ def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any,
 def embed(
     ids: np.ndarray, rows: np.ndarray, w: Weights, eps: float, padding: int | None
 ) -> tuple[Any, Backward]:
-    """Layer norm of word row + position row; the tables' gradients are sparse.
+    """Layer norm of word row + position row; the gradients of the two tables are sparse.
 
     Parameters
     ----------
     ids : (B, T) integer array
-    rows : (B or 1, T) integer array, rows of the position table
-    w : dict of "word_embeddings" (V, D), "position_embeddings" (P, D) and "layer_norm"
+    rows : (B or 1, T) integer array
+        Rows of the position table.
+    w : dict
+        "word_embeddings" with weight (V, D), "position_embeddings" with weight (P, D), and
+        "layer_norm".
     eps : float
-    padding : int, optional
-        A row of both tables that learns nothing, as in upstream.
+        Of the layer norm.
+    padding : int or None
+        The row of the padding token: its gradient is 0 in both tables, as in upstream.
 
     Returns
     -------
@@ -118,22 +126,40 @@ def embed(
     y = ops.embed(ids, rows, w, eps)
 
     def backward(dy: np.ndarray) -> Weights:
-        words, places = (w[f"{n}_embeddings"]["weight"] for n in ("word", "position"))
-        _, norm_back = add_norm(words[ids], places[rows], w["layer_norm"], eps)
+        words, positions = (w[f"{n}_embeddings"]["weight"] for n in ("word", "position"))
+        _, norm_back = add_norm(words[ids], positions[rows], w["layer_norm"], eps)
         dv, dnorm = norm_back(dy)  # (B, T, D)
         return {
-            "word_embeddings": {"weight": looked_up(ids, dv, words.shape, padding)},
-            "position_embeddings": {"weight": looked_up(rows, dv, places.shape, padding)},
+            "word_embeddings": {"weight": embedding_gradient(ids, dv, words.shape, padding)},
+            "position_embeddings": {
+                "weight": embedding_gradient(rows, dv, positions.shape, padding)
+            },
             "layer_norm": dnorm,
         }
 
     return y, backward
 
 
-def looked_up(
+def embedding_gradient(
     ids: np.ndarray, dy: np.ndarray, shape: tuple[int, ...], padding: int | None
 ) -> SparseRows:
-    """The gradient of a table (V, D) whose rows `ids` (B or 1, T) became (B, T, D)."""
+    """The gradient of a table of which rows were looked up.
+
+    Parameters
+    ----------
+    ids : (B or 1, T) integer array
+        The rows.
+    dy : (B, T, D) array
+        The gradient of table[ids].
+    shape : (int, int)
+        (V, D), the shape of the table.
+    padding : int or None
+        A row whose gradient is 0.
+
+    Returns
+    -------
+    SparseRows
+    """
     ids = np.broadcast_to(ids, dy.shape[:2]).reshape(-1)
     values = dy.reshape(len(ids), -1)  # (B·T, D)
     if padding is not None and (ids == padding).any():
@@ -144,9 +170,20 @@ def looked_up(
 def dropout(
     x: np.ndarray, rate: float, rng: np.random.Generator | None
 ) -> tuple[np.ndarray, Backward]:
-    """x with a share `rate` of its elements set to 0, the others scaled up by 1 / (1 - rate).
+    """Set elements of x to 0 at random, and scale the others by 1 / (1 - rate).
 
-    Without a generator nothing is dropped. backward: from dy to dx.
+    Parameters
+    ----------
+    x : array of any shape
+    rate : float
+        The probability of each element to become 0, in [0, 1).
+    rng : Generator or None
+        None: nothing is dropped.
+
+    Returns
+    -------
+    y : array like x
+    backward : from dy to dx
 
     References
     ----------
@@ -174,22 +211,30 @@ def attention(
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
     key_distance: np.ndarray | None = None,
-    rate: float = 0.0,
+    dropout_rate: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, Backward]:
-    """Scaled dot-product attention, c = (P · f) v: P = softmax(s), f the dropout and head mask.
+    """Scaled dot-product attention, c = (P · f) v, with P = softmax(s) and factors f.
 
-    dv = (P · f)ᵀ dc; dP = f · dc vᵀ; ds = P (dP - Σ P dP), and Σ P dP = Σ dc c over d, which is
-    shorter; dq = ds k / √d, dk = dsᵀ q / √d. A score that the mask replaced has no gradient.
+    The factors are the head mask and the dropout of P. The gradients are dv = (P · f)ᵀ dc,
+    dP = f · dc vᵀ, ds = P (dP - Σ P dP), dq = ds k / √d and dk = dsᵀ q / √d. The sum Σ P dP over
+    the keys equals Σ dc c over d, which has fewer terms. A score that the mask replaced has no
+    gradient.
 
     Parameters
     ----------
-    q, k, v, mask, head_mask, query_distance, key_distance
+    q : (B, H, T, d) array
+    k, v : (B, H, S, d) arrays
+    mask : bool array that broadcasts to (B, H, T, S), optional
+        True: this query may attend to this key.
+    head_mask : array that broadcasts to (B, H, T, S), optional
+        Multiplies the probabilities.
+    query_distance, key_distance : (T + S - 1, d) arrays, optional
         As of `ops.attention`.
-    rate : float
-        Of the dropout of P.
+    dropout_rate : float
+        Of P.
     rng : Generator, optional
-        None: no dropout.
+        For the dropout; None: no dropout.
 
     Returns
     -------
@@ -200,7 +245,7 @@ def attention(
     distances = {"query_distance": query_distance, "key_distance": key_distance}
     context, P = ops.attention(q, k, v, mask=mask, keep_probabilities=True, **distances)
     root = 1 / math.sqrt(q.shape[-1])
-    Pf, dropped = dropout(P, rate, rng)
+    Pf, dropped = dropout(P, dropout_rate, rng)
     if head_mask is not None:
         Pf = Pf * head_mask
     if Pf is not P:
@@ -217,15 +262,15 @@ def attention(
         ds -= np.einsum("bthd,bthd->bht", dc, context)[..., None]
         ds *= P
         if mask is not None and not mask.any(axis=-1).all():
-            ds *= mask  # rows that see nothing are uniform whatever their scores are
+            ds *= mask  # a query that may see no key has uniform P, whatever the scores are
         ds *= root
         dq, dk = ds @ k, ds.swapaxes(2, 3) @ q
         by_distance = {}
         if query_distance is not None:
-            more, by_distance["query_distance"] = through_distance(ds, q, query_distance)
+            more, by_distance["query_distance"] = distance_backward(ds, q, query_distance)
             dq += more
         if key_distance is not None:
-            turned = through_distance(ds.swapaxes(2, 3), k, key_distance[::-1])
+            turned = distance_backward(ds.swapaxes(2, 3), k, key_distance[::-1])
             dk += turned[0]
             by_distance["key_distance"] = turned[1][::-1]
         return dq, dk, dv, by_distance
@@ -233,17 +278,28 @@ def attention(
     return context, backward
 
 
-def through_distance(
+def distance_backward(
     ds: np.ndarray, x: np.ndarray, distance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of x and of the table in `ops.distance_scores`, x_i · e_(i - j).
+    """The gradients of x and of the vectors e in `ops.distance_scores`, x_i · e_(i - j).
 
-    ds (B, H, n, m), x (B, H, n, d), distance (n + m - 1, d) -> of x's and distance's shapes.
+    Parameters
+    ----------
+    ds : (B, H, n, m) array
+        The gradient of the scores.
+    x : (B, H, n, d) array
+    distance : (n + m - 1, d) array
+        The vectors e.
+
+    Returns
+    -------
+    dx : (B, H, n, d) array
+    ddistance : (n + m - 1, d) array
     """
     n, m = ds.shape[2:]
     i, j = np.arange(n)[:, None], np.arange(m)[None, :]
     every = np.zeros((*ds.shape[:3], n + m - 1), ds.dtype)
-    every[:, :, i, i - j + m - 1] = ds  # each pair has a place of its own
+    every[:, :, i, i - j + m - 1] = ds  # each pair (i, j) has its own element
     dx = every @ distance  # (B,H,n,n+m-1)·(n+m-1,d)
     flat = every.reshape(-1, n + m - 1), x.reshape(-1, x.shape[-1])  # rows B·H·n
     return dx, flat[0].T @ flat[1]

@@ -1,20 +1,19 @@
-"""The heads with their gradients: what a model's loss is, and how it changes with the weights.
+"""The heads with their losses and gradients, for training.
 
-Each head is a function (x, w, config, labels, rng) -> (loss, dx, gradients): x (B, T, D) is the
-encoder's output, w the model's weights, labels what else is in the batch, by name, rng the
-generator of the dropout, or None. Values come from `numpy_erniem.heads` and `losses`.
+`HEADS` has a function for each model class; `Head` says what such a function takes and returns.
+Scores and losses are those of `numpy_erniem.heads` and `numpy_erniem.losses`.
+Shapes: B batch, T tokens, D hidden, K classes, C choices, V vocabulary.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from numpy_erniem import heads
-from numpy_erniem.activations import sigmoid
 from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.losses import IGNORED, cross_entropy
+from numpy_erniem.losses import cross_entropy
 from numpy_erniem.models import (
     ErnieMForInformationExtraction,
     ErnieMForMaskedLM,
@@ -24,157 +23,173 @@ from numpy_erniem.models import (
     ErnieMForTokenClassification,
 )
 from numpy_erniem.models.schema import ENCODER
-from numpy_erniem.ops import softmax
+from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import dropout, linear
 from numpy_erniem.training.layers import pooler
-from numpy_erniem.training.trees import Gradients
-from numpy_erniem.training.words import word_loss
+from numpy_erniem.training.loss_gradients import (
+    bce_grad,
+    classification_grad,
+    cross_entropy_grad,
+)
+from numpy_erniem.training.masked_lm import masked_lm_loss
 
 Weights = Mapping[str, Any]
-Graded = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights
-Head = Callable[..., Graded]
+Random = np.random.Generator | None
+HeadGradients = tuple[np.floating, np.ndarray, Gradients]  # loss, dx, gradients of the weights
 
 
-def mse_slope(scores: np.ndarray, targets: Any) -> np.ndarray:
-    """Gradient of mean (s - y)² by s: 2 (s - y) / n."""
-    return ((scores - targets) * (2 / scores.size)).astype(scores.dtype)
+class Head(Protocol):
+    """A loss on the encoder's output, with its gradients."""
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        w: Weights,
+        config: ErnieMConfig,
+        labels: Mapping[str, Any],
+        rng: Random,
+        threads: int,
+    ) -> HeadGradients:
+        """Compute the loss and its gradients.
+
+        Parameters
+        ----------
+        x : (B, T, D) float array
+            The encoder's output.
+        w : dict
+            All weights of the model.
+        config : ErnieMConfig
+        labels : dict
+            The entries of the batch that are not arguments of the encoder, such as "labels".
+        rng : Generator or None
+            For dropout; None: no dropout.
+        threads : int
+            How many threads the head may use, at least 1.
+
+        Returns
+        -------
+        loss : float of the dtype of x
+        dx : (B, T, D) array
+        gradients : dict
+            Nested like w, of the weights that the head uses.
+        """
 
 
-def bce_slope(scores: np.ndarray, targets: Any) -> np.ndarray:
-    """Gradient of the mean binary cross entropy by s: (σ(s) - y) / n."""
-    return ((sigmoid(scores) - targets) / scores.size).astype(scores.dtype)
+def required_label(labels: Mapping[str, Any], name: str) -> Any:
+    """A label of the batch; ValueError if the batch has none of that name."""
+    if labels.get(name) is None:
+        raise ValueError(f"the batch has no {name!r}, which the loss needs; add it to the batch")
+    return labels[name]
 
 
-def cross_entropy_slope(scores: np.ndarray, labels: Any, ignored: int = IGNORED) -> np.ndarray:
-    """Gradient of the mean cross entropy by s: (softmax(s) - one-hot(y)) / n of rows that count."""
-    rows, labels = scores.reshape(-1, scores.shape[-1]), np.asarray(labels).reshape(-1)
-    ds, counts = np.zeros_like(rows), np.flatnonzero(labels != ignored)
-    if len(counts):
-        ds[counts] = softmax(rows[counts])
-        ds[counts, labels[counts]] -= 1
-        ds /= len(counts)
-    return ds.reshape(scores.shape)
+def _sequence_classification(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """Pooler, dropout, classifier; then the loss that fits config.problem_type."""
+    y = required_label(labels, "labels")
+
+    def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:  # scores (B, K)
+        return heads.classification_loss(scores, y, config), classification_grad(scores, y, config)
+
+    return _pooled(x, w, config, loss_and_grad, rng)
 
 
-def classification_slope(scores: np.ndarray, labels: Any, config: ErnieMConfig) -> np.ndarray:
-    """Gradient of `heads.classification_loss` by the scores (B, K)."""
-    labels = as_array("labels", labels, "bif")
-    problem = heads.problem_of(labels, config)
-    if problem == "single_label_classification":
-        return cross_entropy_slope(scores, labels)
-    if problem == "multi_label_classification":
-        return bce_slope(scores, labels)
-    return mse_slope(scores, labels.reshape(scores.shape))
+def _multiple_choice(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """Pooler, dropout, one score for each choice; then cross entropy over a text's choices."""
+    y = as_array("labels", required_label(labels, "labels"), "i").reshape(-1)
 
-
-def sequence_classification(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any
-) -> Graded:
-    """pooled -> dropout -> classifier -> the loss that fits the problem."""
-
-    def grade(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
-        y = label(labels, "labels")
-        return heads.classification_loss(scores, y, config), classification_slope(scores, y, config)
-
-    return _pooled(x, w, config, grade, rng)
-
-
-def multiple_choice(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any
-) -> Graded:
-    """pooled -> dropout -> a score per choice -> cross entropy over the choices of a text."""
-
-    def grade(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
-        y = as_array("labels", label(labels, "labels"), "i").reshape(-1)
+    def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
         by_text = scores.reshape(len(y), -1)  # (B·C, 1) -> (B, C)
-        return cross_entropy(by_text, y), cross_entropy_slope(by_text, y).reshape(scores.shape)
+        return cross_entropy(by_text, y), cross_entropy_grad(by_text, y).reshape(scores.shape)
 
-    return _pooled(x, w, config, grade, rng)
+    return _pooled(x, w, config, loss_and_grad, rng)
 
 
-def _pooled(x: np.ndarray, w: Weights, config: ErnieMConfig, grade: Callable, rng: Any) -> Graded:
-    pooled, pooler_back = pooler(x, w[ENCODER]["pooler"])
-    pooled, drop_back = dropout(pooled, classifier_rate(config), rng)
-    scores, classifier_back = linear(pooled, w["classifier"])
-    loss, dscores = grade(scores)
+def _pooled(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, loss_and_grad: Callable, rng: Random
+) -> HeadGradients:
+    pooled, pooler_back = pooler(x, w[ENCODER]["pooler"])  # (B, T, D) -> (B, D)
+    pooled, drop_back = dropout(pooled, _classifier_dropout(config), rng)
+    scores, classifier_back = linear(pooled, w["classifier"])  # (B, D) -> (B, K)
+    loss, dscores = loss_and_grad(scores)
     dpooled, dclassifier = classifier_back(dscores)
     dx, dpooler = pooler_back(drop_back(dpooled))
     return loss, dx, {ENCODER: {"pooler": dpooler}, "classifier": dclassifier}
 
 
-def token_classification(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any
-) -> Graded:
-    """Dropout -> classifier -> cross entropy over the tokens that have a label."""
-    dropped, drop_back = dropout(x, classifier_rate(config), rng)
+def _token_classification(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """Dropout, classifier; then cross entropy over the tokens that have a label."""
+    dropped, drop_back = dropout(x, _classifier_dropout(config), rng)
     scores, classifier_back = linear(dropped, w["classifier"])  # (B, T, D) -> (B, T, K)
-    y = label(labels, "labels")
+    y = required_label(labels, "labels")
     loss = cross_entropy(scores, y)
-    dx, dclassifier = classifier_back(cross_entropy_slope(scores, y))
+    dx, dclassifier = classifier_back(cross_entropy_grad(scores, y))
     return loss, drop_back(dx), {"classifier": dclassifier}
 
 
-def question_answering(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any
-) -> Graded:
-    """Two scores a token -> mean of the cross entropies of start and end over the tokens."""
+def _question_answering(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """Two scores for each token; then the mean of the cross entropies of start and end."""
     both, back = linear(x, w["qa_outputs"])  # (B, T, D) -> (B, T, 2)
     T = x.shape[1]
     loss = heads.answer_loss((both[..., 0], both[..., 1]), *_spans(labels))
     dboth = np.empty_like(both)
-    for n, where in enumerate(_spans(labels)):
-        at = np.minimum(np.asarray(where).reshape(-1), T)  # beyond the text: left out
-        dboth[..., n] = cross_entropy_slope(both[..., n], at, ignored=T) / 2
+    for n, positions in enumerate(_spans(labels)):
+        at = np.minimum(np.asarray(positions).reshape(-1), T)  # T or more: does not count
+        dboth[..., n] = cross_entropy_grad(both[..., n], at, ignored=T) / 2
     dx, doutputs = back(dboth)
     return loss, dx, {"qa_outputs": doutputs}
 
 
-def information_extraction(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any
-) -> Graded:
-    """Log-odds of start and end -> mean of their binary cross entropies."""
+def _information_extraction(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """Log-odds of start and end of each token; then the mean of their binary cross entropies."""
     names = ("linear_start", "linear_end")
     scores, backs = zip(*(linear(x, w[name]) for name in names), strict=True)  # (B, T, 1)
     loss = heads.extraction_loss(tuple(s[..., 0] for s in scores), *_spans(labels))
     dx, gradients = np.zeros_like(x), {}
     for name, s, back, target in zip(names, scores, backs, _spans(labels), strict=True):
-        ds = bce_slope(s, np.asarray(target).reshape(s.shape)) / 2
+        ds = bce_grad(s, np.asarray(target).reshape(s.shape)) / 2
         part, gradients[name] = back(ds)
         dx += part
     return loss, dx, gradients
 
 
-def masked_lm(x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Any) -> Graded:
-    """The words of the tokens that have a label; only their scores are computed."""
-    words = w[ENCODER]["embeddings"]["word_embeddings"]["weight"]
-    y, eps, threads = label(labels, "labels"), config.layer_norm_eps, labels.get("threads", 1)
-    loss, dx, dhead, dwords = word_loss(x, y, w["lm_head"], words, eps, threads)
-    tied = {"embeddings": {"word_embeddings": {"weight": dwords}}}
+def _masked_lm(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
+) -> HeadGradients:
+    """The scores of the vocabulary, for the tokens that have a label; then cross entropy."""
+    table = w[ENCODER]["embeddings"]["word_embeddings"]["weight"]
+    y = required_label(labels, "labels")
+    loss, dx, dhead, dtable = masked_lm_loss(
+        x, y, w["lm_head"], table, config.layer_norm_eps, threads
+    )
+    tied = {"embeddings": {"word_embeddings": {"weight": dtable}}}
     return loss, dx, {ENCODER: tied, "lm_head": dhead}
 
 
-def label(labels: Mapping[str, Any], name: str) -> Any:
-    """A label argument; ValueError where the batch has none of that name."""
-    if labels.get(name) is None:
-        raise ValueError(f"the batch has no {name!r}, without which there is no loss")
-    return labels[name]
-
-
-def classifier_rate(config: ErnieMConfig) -> float:
-    """Dropout before a classifier: its own rate, or that of the hidden layers."""
+def _classifier_dropout(config: ErnieMConfig) -> float:
+    """The dropout rate before a classifier: its own, or that of the hidden layers."""
     rate = config.classifier_dropout
     return config.hidden_dropout_prob if rate is None else rate
 
 
 def _spans(labels: Mapping[str, Any]) -> tuple[Any, Any]:
-    return tuple(label(labels, name) for name in heads.SPAN_LABELS)
+    """The labels of start and end."""
+    return tuple(required_label(labels, name) for name in heads.SPAN_LABELS)
 
 
 HEADS: dict[type, Head] = {
-    ErnieMForSequenceClassification: sequence_classification,
-    ErnieMForMultipleChoice: multiple_choice,
-    ErnieMForTokenClassification: token_classification,
-    ErnieMForQuestionAnswering: question_answering,
-    ErnieMForInformationExtraction: information_extraction,
-    ErnieMForMaskedLM: masked_lm,
+    ErnieMForSequenceClassification: _sequence_classification,
+    ErnieMForMultipleChoice: _multiple_choice,
+    ErnieMForTokenClassification: _token_classification,
+    ErnieMForQuestionAnswering: _question_answering,
+    ErnieMForInformationExtraction: _information_extraction,
+    ErnieMForMaskedLM: _masked_lm,
 }

@@ -3,12 +3,11 @@
     y, backward = encoder_layer(x, w, config, options, rng)
     dx, dw = backward(dy)
 
-A generator `rng` drops out what the config says; None, as in inference, nothing.
-Shapes: B batch, T tokens, D hidden, H heads, d = D/H, F feed-forward.
+With a generator `rng` there is dropout, at the rates of the config; with None there is none, as in
+inference. Shapes: B batch, T tokens, D hidden, H heads, d = D/H, F feed-forward.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,37 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vectors, split_heads
+from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import (
     Backward,
     add_norm,
     attention,
     dropout,
     embed,
+    embedding_gradient,
     linear,
-    looked_up,
 )
-from numpy_erniem.training.threads import cut, in_threads
-from numpy_erniem.training.trees import Gradients, total
 
 Weights = Mapping[str, Any]
 Random = np.random.Generator | None
 
 
 def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.ndarray, Backward]:
-    """Word row + position row, normed: (B, T) ids, or (B, T, D) vectors -> (B, T, D)."""
+    """Layer norm of word row + position row: (B, T) ids, or (B, T, D) vectors -> (B, T, D).
+
+    Parameters
+    ----------
+    inputs : Inputs
+        input_ids or inputs_embeds, and position_ids.
+    w : dict
+        "word_embeddings", "position_embeddings", "layer_norm".
+    config : ErnieMConfig
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to the gradients of w
+    """
     rows, eps = inputs.position_ids + FIRST_POSITION, config.layer_norm_eps  # (B or 1, T)
     padding = config.pad_token_id
     if inputs.inputs_embeds is None:
@@ -43,7 +55,7 @@ def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.nda
 
     def backward(dy: np.ndarray) -> Gradients:
         dv, dnorm = norm_back(dy)
-        drows = {"weight": looked_up(rows, dv, table.shape, padding)}
+        drows = {"weight": embedding_gradient(rows, dv, table.shape, padding)}
         return {"position_embeddings": drows, "layer_norm": dnorm}
 
     return y, backward
@@ -52,7 +64,25 @@ def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.nda
 def self_attention(
     x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, rng: Random
 ) -> tuple[np.ndarray, Backward]:
-    """Every token collects from the tokens it may see: (B, T, D) -> (B, T, D)."""
+    """Self-attention: each token reads the tokens that it may attend to.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "self_attn" with "q_proj", "k_proj", "v_proj" and, for relative positions,
+        "distance_embedding"; "out_proj".
+    config : ErnieMConfig
+    options : AttentionOptions
+        Without a past.
+    rng : Generator or None
+        For the dropout of the attention probabilities.
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+    """
     B, T, _ = x.shape
     inner, d = w["self_attn"], config.head_dim
     flat, backs = zip(*(linear(x, inner[f"{n}_proj"]) for n in "qkv"), strict=True)
@@ -64,7 +94,7 @@ def self_attention(
         v,
         mask=options.mask,
         head_mask=options.head_mask,
-        rate=config.attention_probs_dropout_prob,
+        dropout_rate=config.attention_probs_dropout_prob,
         rng=rng,
         **distances,
     )
@@ -91,7 +121,22 @@ def self_attention(
 def feed_forward(
     x: np.ndarray, w: Weights, config: ErnieMConfig, rng: Random
 ) -> tuple[np.ndarray, Backward]:
-    """Two linear maps with an activation between them: (B, T, D) -> (B, T, D)."""
+    """Two linear maps with an activation between them.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "linear1" (F, D) and "linear2" (D, F).
+    config : ErnieMConfig
+    rng : Generator or None
+        For the dropout after the activation.
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+    """
     wide, wide_back = linear(x, w["linear1"], config.hidden_act)  # (B, T, D) -> (B, T, F)
     wide, act_back = dropout(wide, config.act_dropout, rng)
     y, narrow_back = linear(wide, w["linear2"])  # (B, T, F) -> (B, T, D)
@@ -107,7 +152,24 @@ def feed_forward(
 def encoder_layer(
     x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, rng: Random
 ) -> tuple[np.ndarray, Backward]:
-    """Attention, then feed-forward, each added to its input and normed: (B, T, D) -> (B, T, D)."""
+    """Self-attention, then feed-forward; each is added to its input, and the sum is normed.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "self_attn", "norm1", "linear1", "linear2", "norm2".
+    config : ErnieMConfig
+    options : AttentionOptions
+        Without a past.
+    rng : Generator or None
+        For dropout.
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+    """
     eps, rate = config.layer_norm_eps, config.hidden_dropout_prob
     attended, attended_back = self_attention(x, w["self_attn"], config, options, rng)
     attended, drop1_back = dropout(attended, rate, rng)
@@ -126,24 +188,8 @@ def encoder_layer(
     return y, backward
 
 
-def recomputed(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, seed: int | None
-) -> tuple[np.ndarray, Backward]:
-    """`encoder_layer` that keeps its input alone and runs a second time on the way back.
-
-    References
-    ----------
-    Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-    """
-
-    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
-        return encoder_layer(x, w, config, options, _generator(seed))[1](dy)
-
-    return encoder_layer(x, w, config, options, _generator(seed))[0], backward
-
-
 def pooler(x: np.ndarray, w: Weights) -> tuple[np.ndarray, Backward]:
-    """tanh of a linear map of the first token, [CLS]: (B, T, D) -> (B, D)."""
+    """tanh of a linear map ("dense") of the first token, [CLS]: (B, T, D) -> (B, D)."""
     y, first_back = linear(x[:, 0], w["dense"], "tanh")
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
@@ -152,96 +198,3 @@ def pooler(x: np.ndarray, w: Weights) -> tuple[np.ndarray, Backward]:
         return dx, {"dense": ddense}
 
     return y, backward
-
-
-def encode(
-    inputs: Inputs,
-    w: Weights,
-    config: ErnieMConfig,
-    rng: Random = None,
-    *,
-    recompute: bool = False,
-    threads: int = 1,
-) -> tuple[np.ndarray, Backward]:
-    """The forward pass of `numpy_erniem.encoder` up to the pooler: (B, T) ids -> (B, T, D).
-
-    Parameters
-    ----------
-    inputs : Inputs
-        From `prepare_inputs`, without a past.
-    w : dict
-        "embeddings" and "encoder".
-    config : ErnieMConfig
-    rng : Generator, optional
-        For dropout; each layer has a generator of its own, seeded from it.
-    recompute : bool
-        Keep the input of each layer only: less memory, a third more work.
-    threads : int
-        The batch is cut in so many parts, each worked on by its own thread.
-
-    Returns
-    -------
-    x : (B, T, D) array
-    backward : from dx (B, T, D) to {"embeddings": ..., "encoder": ...}
-    """
-    B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
-    parts = []
-    for rows in cut(B, threads):
-        seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attention) + 1)
-        parts.append((_rows(inputs, rows), seeds))
-    done = in_threads(lambda part: _encode(*part, w, config, recompute), parts)
-    if len(done) == 1:
-        return done[0]
-
-    def backward(dx: np.ndarray) -> Gradients:
-        pieces = [(back, dx[rows]) for (_, back), rows in zip(done, cut(B, threads), strict=True)]
-        return total(in_threads(lambda piece: piece[0](piece[1]), pieces))
-
-    return np.concatenate([x for x, _ in done]), backward
-
-
-def _encode(
-    inputs: Inputs, seeds: np.ndarray | None, w: Weights, config: ErnieMConfig, recompute: bool
-) -> tuple[np.ndarray, Backward]:
-    seeds = [None] * (len(inputs.attention) + 1) if seeds is None else seeds
-    x, embedded_back = embeddings(inputs, w["embeddings"], config)
-    x, drop_back = dropout(x, config.hidden_dropout_prob, _generator(seeds[-1]))
-    backs: list[Backward] = []
-    for n, layer in enumerate(w["encoder"]["layers"]):
-        if recompute:
-            x, back = recomputed(x, layer, config, inputs.attention[n], seeds[n])
-        else:
-            x, back = encoder_layer(x, layer, config, inputs.attention[n], _generator(seeds[n]))
-        backs.append(back)
-
-    def backward(dx: np.ndarray) -> Gradients:
-        layers: list[Gradients] = []
-        while backs:  # a layer's record is let go when it was used
-            dx, dlayer = backs.pop()(dx)
-            layers.insert(0, dlayer)
-        return {"embeddings": embedded_back(drop_back(dx)), "encoder": {"layers": layers}}
-
-    return x, backward
-
-
-def _generator(seed: int | None) -> Random:
-    return None if seed is None else np.random.default_rng(seed)
-
-
-def _rows(inputs: Inputs, rows: slice) -> Inputs:
-    """The part of the checked inputs that belongs to these rows of the batch."""
-
-    def part(array: np.ndarray | None) -> np.ndarray | None:
-        return array if array is None or len(array) == 1 else array[rows]
-
-    attention = [
-        options._replace(mask=part(options.mask), head_mask=part(options.head_mask))
-        for options in inputs.attention
-    ]
-    return replace(
-        inputs,
-        input_ids=None if inputs.input_ids is None else inputs.input_ids[rows],
-        inputs_embeds=None if inputs.inputs_embeds is None else inputs.inputs_embeds[rows],
-        position_ids=part(inputs.position_ids),
-        attention=attention,
-    )

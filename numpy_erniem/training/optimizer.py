@@ -1,16 +1,15 @@
-"""AdamW, and what belongs to a step: clipping, the schedule, a rate for every layer."""
+"""AdamW, and clipping of gradients to a largest norm."""
 
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.ops import CACHE_BLOCK
+from numpy_erniem.training.gradient_tree import SparseRows, scale, stored_values
 from numpy_erniem.training.threads import in_threads
-from numpy_erniem.training.trees import SparseRows
 
 Flat = Mapping[str, Any]  # flat name → array, or SparseRows
 
@@ -21,15 +20,21 @@ class AdamW:
 
     Parameters
     ----------
-    rate : float
-        Learning rate η, before `step`'s factor.
+    learning_rate : float
+        η, the peak; `step` multiplies it by the factor of the schedule.
     betas : (float, float)
-        How much of the two running means each step keeps.
+        β₁ and β₂: how much of the running means of g and g² each step keeps, in [0, 1).
     eps : float
+        ε, which keeps the division finite.
     weight_decay : float
-        λ. Biases and layer norms, tensors of one axis, are not decayed.
+        λ. Biases and layer norms, which are tensors of one axis, are not decayed.
     factors : dict of str to float
-        Of the rate, by flat name; 1 where a name is missing. See `layer_factors`.
+        Further factors of the learning rate, by flat name; 1 where a name is missing. See
+        `layer_factors`.
+    steps : int
+        t, the steps made so far.
+    first, second : dict of str to array
+        The running means m and v, by flat name; `step` makes those that are missing.
 
     Notes
     -----
@@ -38,15 +43,15 @@ class AdamW:
         m ← β₁ m + (1 - β₁) g        v ← β₂ v + (1 - β₂) g²
         w ← w - η λ w - η (m / (1 - β₁ᵗ)) / (√(v / (1 - β₂ᵗ)) + ε)
 
-    Rows of a table that were not looked up count as g = 0, as in torch, and so they move on by
-    what m holds of them.
+    Rows of a table that were not looked up have g = 0, but are still moved by their momentum m, as
+    in torch.
 
     References
     ----------
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
     """
 
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.01
@@ -62,9 +67,18 @@ class AdamW:
         factor: float = 1,
         threads: int = 1,
     ) -> None:
-        """Change the weights, in place, that have a gradient.
+        """Change the weights that have a gradient, in place.
 
-        factor multiplies the learning rate: the schedule's. Threads do not change the result.
+        Parameters
+        ----------
+        weights : dict of str to array
+            By flat name, of any shapes; C-contiguous.
+        gradients : dict of str to array or SparseRows
+            By flat name, each of its weight's shape and dtype.
+        factor : float
+            Multiplies the learning rate: the value of `schedule` at this step.
+        threads : int
+            The result does not depend on their number.
         """
         self.steps += 1
         tasks = []
@@ -73,18 +87,19 @@ class AdamW:
             for means in (self.first, self.second):
                 if name not in means:
                     means[name] = np.zeros_like(w)
-            g = g.dense() if isinstance(g, SparseRows) else g
-            rate = self.rate * factor * self.factors.get(name, 1)
+            rate = self.learning_rate * factor * self.factors.get(name, 1)
             decay = self.weight_decay * rate if w.ndim > 1 else 0
-            lines = [a.reshape(-1) for a in (w, g, self.first[name], self.second[name])]
-            for at in range(0, w.size, CACHE_BLOCK):
-                tasks.append(([line[at : at + CACHE_BLOCK] for line in lines], rate, decay))
+            arrays = (w, self.first[name], self.second[name])
+            tasks += [(*block, rate, decay) for block in _blocks(g, arrays)]
         shares = [tasks[n::threads] for n in range(threads)]
         in_threads(lambda share: [self._update(*task) for task in share], shares)
 
-    def _update(self, arrays: list[np.ndarray], rate: float, decay: float) -> None:
-        """The formula on one block of the four arrays."""
-        w, g, m, v = arrays
+    def _update(
+        self, g: "np.ndarray | _RowBlock", arrays: list[np.ndarray], rate: float, decay: float
+    ) -> None:
+        """Apply the formula to one block of g and of w, m and v."""
+        g = g if isinstance(g, np.ndarray) else g.dense()
+        w, m, v = arrays
         (b1, b2), t = self.betas, self.steps
         m *= b1
         m += (1 - b1) * g
@@ -102,93 +117,67 @@ class AdamW:
         w -= part
 
 
-def clip(gradients: dict[str, Any], largest: float | None) -> tuple[dict[str, Any], float]:
-    """Scale all gradients down together if their common norm is above `largest`.
+@dataclass(frozen=True)
+class _RowBlock:
+    """Rows start..end-1 of a sparse gradient; made dense only while they are used."""
+
+    gradient: SparseRows
+    start: int
+    end: int
+
+    def dense(self) -> np.ndarray:
+        return self.gradient.dense_rows(self.start, self.end)
+
+
+def _blocks(g: np.ndarray | SparseRows, arrays: tuple[np.ndarray, ...]) -> Iterator[tuple]:
+    """g and the arrays of its shape, in blocks that fit in the cache."""
+    if isinstance(g, SparseRows):
+        V, D = g.shape
+        rows = max(1, CACHE_BLOCK // D)
+        for at in range(0, V, rows):
+            end = min(at + rows, V)
+            yield _RowBlock(g, at, end), [a[at:end] for a in arrays]
+        return
+    flat, lines = g.reshape(-1), [a.reshape(-1) for a in arrays]
+    for at in range(0, flat.size, CACHE_BLOCK):
+        block = slice(at, at + CACHE_BLOCK)
+        yield flat[block], [line[block] for line in lines]
+
+
+def clip(gradients: dict[str, Any], max_norm: float | None) -> tuple[dict[str, Any], float]:
+    """Scale all gradients by one factor, so that their common norm is `max_norm` at most.
+
+    Parameters
+    ----------
+    gradients : dict of str to array or SparseRows
+        By flat name; changed in place.
+    max_norm : float or None
+        None: only the norm is computed.
 
     Returns
     -------
     gradients : dict
-        The same, or scaled ones; the arrays given are reused.
+        The dict that was given.
     norm : float
-        √ Σ g² before clipping; NaN or infinite where a gradient is.
+        √ Σ g² before clipping; NaN or infinite if a gradient is.
 
     References
     ----------
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
     arXiv:1211.5063, section 3.2; `torch.nn.utils.clip_grad_norm_`.
     """
-    norm = math.sqrt(sum(_squares(g) for g in gradients.values()))
-    if largest is not None and largest < norm < math.inf:
-        factor = largest / (norm + 1e-6)
-        for g in gradients.values():
-            values = g.values if isinstance(g, SparseRows) else g
-            values *= factor
+    norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients.values()))
+    if max_norm is not None and max_norm < norm < math.inf:
+        scale(gradients, max_norm / (norm + 1e-6))
     return gradients, norm
 
 
-def _squares(g: Any) -> float:
-    line = (g.values if isinstance(g, SparseRows) else g).reshape(-1)
+def _sum_of_squares(gradient: np.ndarray | SparseRows) -> float:
+    flat = stored_values(gradient).reshape(-1)
     with np.errstate(over="ignore"):
-        return float(line @ line)
+        return float(flat @ flat)
 
 
 def nonfinite(tensors: Flat) -> list[str]:
-    """Names of the tensors that hold NaN or infinity."""
-    return [
-        name
-        for name, g in tensors.items()
-        if not np.isfinite(g.values if isinstance(g, SparseRows) else g).all()
-    ]
-
-
-def linear_decay(share: float) -> float:
-    """1 - s: a straight line to 0."""
-    return 1 - share
-
-
-def cosine_decay(share: float) -> float:
-    """½ (1 + cos π s)."""
-    return 0.5 * (1 + math.cos(math.pi * share))
-
-
-DECAYS: dict[str, Callable[[float], float]] = {
-    "linear": linear_decay,
-    "cosine": cosine_decay,
-    "constant": lambda share: 1.0,
-}
-
-
-def schedule(step: int, steps: int, warmup: int, decay: str = "linear") -> float:
-    """Factor of the learning rate at a step, counted from 0: up from 0 by `warmup`, then down.
-
-    Examples
-    --------
-    >>> [schedule(step, 6, 2) for step in range(6)]
-    [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
-    """
-    if step < warmup:
-        return step / warmup
-    return DECAYS[decay](min(1.0, (step - warmup) / max(1, steps - warmup)))
-
-
-def layer_factors(names: Any, layers: int, decay: float) -> dict[str, float]:
-    """Layer-wise decay of the learning rate: decayⁿ, n layers below the head.
-
-    The head has 1, the last layer `decay`, the embeddings decay^(layers + 1); the pooler counts to
-    the head. The authors' scripts have 0.8.
-
-    Examples
-    --------
-    >>> names = ["classifier.bias", "ernie_m.encoder.layers.1.norm1.bias",
-    ...          "ernie_m.embeddings.layer_norm.bias"]
-    >>> [round(f, 3) for f in layer_factors(names, 2, 0.8).values()]
-    [1.0, 0.8, 0.512]
-    """
-    factors = {}
-    for name in names:
-        layer = re.search(r"encoder\.layers\.(\d+)\.", name)
-        below = layers - int(layer[1]) if layer else 0
-        if ".embeddings." in f".{name}":
-            below = layers + 1
-        factors[name] = decay**below
-    return factors
+    """The names of the tensors that hold NaN or infinity."""
+    return [name for name, t in tensors.items() if not np.isfinite(stored_values(t)).all()]

@@ -1,7 +1,7 @@
-"""Work on parts of a batch in threads: NumPy lets go of the interpreter while it computes.
+"""Threads that work on parts of a batch: NumPy releases the GIL while it computes.
 
-Each thread runs its own products, so BLAS and the C kernels are held at one thread meanwhile. What
-is summed afterwards is summed in the order of the parts: as many parts give the same bits.
+Each thread computes its own products, so BLAS and the C kernels use one thread each meanwhile. The
+results of the parts are summed in order: the result is bit-identical for a fixed number of parts.
 """
 
 import ctypes
@@ -21,10 +21,10 @@ from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
 
 @functools.cache
 def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """How to read and set the threads of the OpenBLAS in NumPy's wheel; None with another BLAS."""
+    """Functions that get and set the threads of the OpenBLAS in NumPy's wheel, or None."""
     folder = Path(np.__file__).parent
     for path in [*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")]:
-        library = ctypes.CDLL(str(path))  # already loaded: this finds it again
+        library = ctypes.CDLL(str(path))  # NumPy has loaded it: this returns the same library
         for name in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
             try:
                 return (
@@ -38,7 +38,7 @@ def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Hold the C kernels, and NumPy's BLAS so far as we know how, at one thread."""
+    """Let the C kernels, and NumPy's BLAS if it is OpenBLAS, use one thread inside the block."""
     pools = [(get_num_threads, set_num_threads), *filter(None, [_openblas()])]
     before = [get() for get, _ in pools]
     for _, put in pools:
@@ -51,7 +51,7 @@ def one_thread_each() -> Iterator[None]:
 
 
 def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
-    """[work(part) for part in parts], a thread for each part; one part alone needs none."""
+    """[work(part) for part in parts], one thread for each part; a single part needs none."""
     if len(parts) == 1:
         return [work(parts[0])]
     with one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
@@ -60,6 +60,6 @@ def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
 
 
 def cut(n: int, parts: int) -> list[slice]:
-    """0..n in at most `parts` slices of nearly the same length, none empty."""
+    """Divide 0..n into at most `parts` slices of nearly the same length, none of them empty."""
     edges = np.linspace(0, n, max(1, min(parts, n)) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]

@@ -20,7 +20,7 @@ SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
 
 def everything(seed=1):
     """A result of every kernel, of sizes that several threads share."""
-    from numpy_erniem.backend import settings
+    from numpy_erniem.backend import native
 
     rng = np.random.default_rng(seed)
     results = []

@@ -2,21 +2,29 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from numpy_erniem import (
+    ErnieMConfig,
     ErnieMForSequenceClassification,
     ErnieMForTokenClassification,
     ErnieMModel,
     ErnieMTokenizer,
+    bundled_checkpoint,
 )
 from numpy_erniem.cli.main import main
-from numpy_erniem.training.finetuning import classify, retrieve, tag
-from numpy_erniem.training.training import Plan
+from numpy_erniem.training import (
+    TrainingConfig,
+    classification_setup,
+    retrieval_setup,
+    tagging_setup,
+)
+from tests.models.conftest import SMALL
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 BEASTS = ("cat", "dog", "horse", "mouse", "bird", "fish")
-QUICK = ["--rate", "0.006", "--batch", "8", "--threads", "1"]
+QUICK = ["--learning-rate", "0.006", "--batch-size", "8", "--threads", "1"]
 
 
 def sentences():
@@ -82,8 +90,10 @@ def test_retrieve_on_the_command_line(files, tmp_path, capsys):
 
 
 def test_from_python_in_a_few_lines(tmp_path):
-    plan = Plan(steps=30, batch=8, rate=6e-3, threads=1, evaluate_every=15)
-    report = classify(sentences(), sentences()[::3], plan).train(tmp_path)
+    config = TrainingConfig(
+        steps=30, batch_size=8, learning_rate=6e-3, threads=1, evaluate_every=15
+    )
+    report = classification_setup(sentences(), sentences()[::3], config).train(tmp_path)
     assert report["best"]["accuracy"] == 1
 
 
@@ -119,29 +129,137 @@ def test_going_on_with_other_data_is_refused(files, capsys):
     assert main(["finetune", "classify", *options]) == 0
     files(lines[1:], lines[:8])
     assert main(["finetune", "classify", *options]) == 2
-    assert "another configuration: data" in capsys.readouterr().err
+    assert "other options: data" in capsys.readouterr().err
 
 
 def test_long_texts_are_cut_and_told():
-    plan = Plan(steps=1, threads=1)
+    config = TrainingConfig(steps=1, threads=1)
     long = [("word " * 50, None, "a"), ("short", None, "b")]
     with pytest.warns(UserWarning, match="1 of 2 examples have more than 20 tokens"):
-        classify(long, long[1:], plan, longest=20)
+        classification_setup(long, long[1:], config, max_length=20)
 
 
 def test_more_tokens_than_the_model_takes():
-    with pytest.raises(ValueError, match="600 tokens are more than the 512"):
-        classify(sentences(), sentences(), Plan(steps=1), longest=600)
+    with pytest.raises(ValueError, match=r"max_length 600 is not in 3\.\.512"):
+        classification_setup(sentences(), sentences(), TrainingConfig(steps=1), max_length=600)
 
 
 def test_retrieve_needs_negatives():
     with pytest.raises(ValueError, match="at least two pairs"):
-        retrieve([("", "a", "b")], [("", "a", "b")], Plan(steps=1))
+        retrieval_setup([("", "a", "b")], [("", "a", "b")], TrainingConfig(steps=1))
 
 
 def test_a_word_beyond_the_cut_counts_as_wrong():
-    plan = Plan(steps=1, threads=1)
+    config = TrainingConfig(steps=1, threads=1)
     one = [(["cat"] * 9, ["a", "b", *"aaaaaaa"])]
     with pytest.warns(UserWarning, match="cut"):
-        task = tag(one, one, plan, longest=8)
-    assert task.evaluate(task.model)["accuracy"] <= 6 / 9
+        setup = tagging_setup(one, one, config, max_length=8)
+    assert setup.evaluate(setup.model)["accuracy"] <= 6 / 9
+
+
+@pytest.fixture(params=["padding", "paddle"])
+def checkpoint(request, tmp_path):
+    """A small checkpoint, whose default mask hides the padding or, as Paddle's does, [CLS]."""
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    config = ErnieMConfig(
+        **{**SMALL, "vocab_size": len(tokenizer)},
+        attention_mask_convention=request.param,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    ErnieMModel(config, seed=3).save_pretrained(tmp_path / "small")
+    tokenizer.save_pretrained(tmp_path / "small")
+    return tmp_path / "small"
+
+
+TEXTS = [("Open the file", None, "a"), ("Save", None, "b"), ("A red cat and a dog", None, "a")]
+
+
+def alone(model, ids, **labels):
+    """The loss of each row by itself, with a mask that hides nothing."""
+    masks = ([[1] * len(row)] for row in ids)
+    return [
+        float(model([row], attention_mask=mask, **{k: [v[n]] for k, v in labels.items()}).loss)
+        for n, (row, mask) in enumerate(zip(ids, masks, strict=True))
+    ]
+
+
+def test_padding_does_not_change_the_loss_of_a_classifier(checkpoint):
+    config = TrainingConfig(steps=1, batch_size=3, threads=1)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    ids = setup.tokenizer([text for text, *_ in TEXTS])["input_ids"]
+    loss, _ = setup.loss_and_grad(setup.model, 0, None)
+    assert loss == pytest.approx(np.mean(alone(setup.model, ids, labels=[0, 1, 0])), rel=1e-5)
+
+
+def test_padding_does_not_change_the_answers_of_a_classifier(checkpoint, monkeypatch):
+    config = TrainingConfig(steps=1, batch_size=3, threads=1)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    masks, forward = [], type(setup.model).forward
+
+    def spy(self, input_ids, attention_mask):
+        masks.append(attention_mask.sum(axis=1).tolist())
+        return forward(self, input_ids, attention_mask=attention_mask)
+
+    monkeypatch.setattr(type(setup.model), "forward", spy)
+    setup.evaluate(setup.model)
+    ids = setup.tokenizer([text for text, *_ in TEXTS])["input_ids"]
+    assert masks == [sorted(map(len, ids), reverse=True)]
+
+
+def test_padding_does_not_change_the_loss_of_a_tagger(checkpoint):
+    examples = [(["Open", "it"], ["a", "b"]), (["Save"], ["b"]), (["A", "cat", "and"], ["a"] * 3)]
+    config = TrainingConfig(steps=1, batch_size=3, threads=1)
+    setup = tagging_setup(examples, examples, config, model=checkpoint, max_length=16)
+    losses, counts = [], []
+    for words, tags in examples:
+        tokens = [setup.tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
+        ids = setup.tokenizer.build_inputs_with_special_tokens(
+            [n for pieces in tokens for n in pieces]
+        )
+        labels = [-100]
+        for pieces, tag in zip(tokens, tags, strict=True):
+            labels += ["ab".index(tag)] + [-100] * (len(pieces) - 1)
+        losses += alone(setup.model, [ids], labels=[[*labels, -100]])
+        counts.append(len(words))
+    loss, _ = setup.loss_and_grad(setup.model, 0, None)
+    assert loss == pytest.approx(np.average(losses, weights=counts), rel=1e-5)
+    assert 0 <= setup.evaluate(setup.model)["accuracy"] <= 1
+
+
+def test_the_checkpoint_to_start_from_is_used(checkpoint):
+    options = {"model": checkpoint, "max_length": 16}
+    setup = classification_setup(TEXTS, TEXTS, TrainingConfig(steps=1), **options)
+    assert setup.model.config.hidden_size == SMALL["hidden_size"]
+
+
+def test_the_seed_draws_the_new_head():
+    heads = [
+        classification_setup(TEXTS, TEXTS, TrainingConfig(steps=1, seed=seed)).model.weights
+        for seed in (0, 0, 1)
+    ]
+    first, same, other = (w["classifier"]["weight"] for w in heads)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+def test_max_length_cuts_texts_on_the_command_line(files, capsys):
+    lines = [f"{text}\t{label}" for text, _, label in sentences()]
+    options = [*files(lines, lines[:4]), *QUICK, "--epochs", "0.2", "--max-length", "4"]
+    assert main(["finetune", "classify", *options]) == 0
+    assert "have more than 4 tokens and were cut" in capsys.readouterr().err
+
+
+def test_a_run_with_another_max_length_is_not_resumed(files, capsys):
+    lines = [f"{text}\t{label}" for text, _, label in sentences()]
+    options = [*files(lines, lines[:4]), *QUICK, "--epochs", "0.2"]
+    assert main(["finetune", "classify", *options]) == 0
+    assert main(["finetune", "classify", *options, "--max-length", "64"]) == 2
+    assert "max_length 128 there, 64 here" in capsys.readouterr().err
+
+
+def test_a_warning_of_cuts_points_at_the_caller():
+    long = [("word " * 50, None, "a"), ("short", None, "b")]
+    with pytest.warns(UserWarning, match="were cut") as caught:
+        classification_setup(long, long[1:], TrainingConfig(steps=1), max_length=20)
+    assert {w.filename for w in caught if "were cut" in str(w.message)} == {__file__}

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from numpy_erniem.losses import IGNORED
-from numpy_erniem.training.objectives import Special
+from numpy_erniem.training.pretraining import SpecialTokens
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "language_marks.py"
 if not SCRIPT.is_file():
     pytest.skip("the tools are not beside these tests", allow_module_level=True)
 
 EN, DE, MASK = 97, 98, 99
-SPECIAL = Special(cls=0, pad=1, sep=2, mask=MASK, words=(4, 97), languages={"en": EN, "de": DE})
+SPECIAL = SpecialTokens(
+    cls=0, pad=1, sep=2, mask=MASK, words=(4, 97), languages={"en": EN, "de": DE}
+)
 PAIRS = [([11, 12, 13, 14], [21, 22, 23]), ([15, 16], [24, 25, 26, 27, 28])]
 NAMES = [("en", "de"), ("en", "de")]
 
@@ -27,11 +29,11 @@ def marks():
     return module.MARKS
 
 
-def reached(visible):
+def reached(mask):
     """What a token can learn of through any number of layers, (B, T, T)."""
     for _ in range(5):
-        visible = visible | (visible.astype(int) @ visible.astype(int) > 0)
-    return visible
+        mask = mask | (mask.astype(int) @ mask.astype(int) > 0)
+    return mask
 
 
 def drawn(marks, name, seed):
@@ -44,7 +46,7 @@ def test_a_hidden_word_never_learns_of_its_own_sentence(marks, name):
         given = drawn(marks, name, seed)
         words = np.where(given.labels != IGNORED, given.labels, given.ids)  # before hiding
         is_x, is_y = (words > 10) & (words < 20), (words > 20) & (words < 30)
-        sees = reached(given.visible) & given.masked[:, :, None] & ~given.masked[:, None, :]
+        sees = reached(given.attention_mask) & given.masked[:, :, None] & ~given.masked[:, None, :]
         for own, other in ((is_x, is_y), (is_y, is_x)):
             assert not (sees & own[:, :, None] & own[:, None, :]).any()
             shown = other & ~given.masked
@@ -59,7 +61,9 @@ def test_a_language_token_is_seen_by_the_hidden_words_of_its_sentence_and_never_
         assert (given.labels[tokens] == IGNORED).all()
         for b, t in np.argwhere(given.masked):
             of_y = t > np.flatnonzero(given.ids[b] == 2)[0]
-            assert given.ids[b][given.visible[b, t] & tokens[b]].tolist() == [DE if of_y else EN]
+            assert given.ids[b][given.attention_mask[b, t] & tokens[b]].tolist() == [
+                DE if of_y else EN
+            ]
 
 
 @pytest.mark.parametrize("name", ["token", "none"])

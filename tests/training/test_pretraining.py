@@ -1,6 +1,7 @@
 """Pre-training from files to folders, and the schedule of its objectives."""
 
 import json
+import sys
 from collections import Counter
 
 import numpy as np
@@ -10,20 +11,22 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
-from numpy_erniem.training import objectives
-from numpy_erniem.training.objectives import Special
+from numpy_erniem.training import TrainingConfig
 from numpy_erniem.training.pretraining import (
     Corpus,
     Phase,
     Pretraining,
-    predict,
+    SpecialTokens,
+    build_batch,
+    objectives,
     read_corpora,
     special_tokens,
 )
+from numpy_erniem.training.pretraining.pretraining import predict_masked
 from tests.models.conftest import SMALL, redrawn
 
 PAIRS = [("de", "Open the file", "Datei öffnen"), ("ru", "Save all", "Сохранить все")] * 20
-SPECIAL = Special(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
+SPECIAL = SpecialTokens(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
 CORPUS = Corpus([((11, 12, 13), (21, 22)), ((31, 32), (41, 42))] * 6, [("en", "de")] * 12)
 MONO = Corpus([((11, 12, 13), None), ((41, 42), None)] * 6, [("en", "en"), ("de", "de")] * 6)
 
@@ -56,12 +59,12 @@ def options(folder, *more, out="out"):
         "--out": folder / out,
     }
     flat = [str(part) for pair in given.items() for part in pair]
-    return ["pretrain", *flat, "--batch", "4", "--threads", "1", *more]
+    return ["pretrain", *flat, "--batch-size", "4", "--threads", "1", *more]
 
 
 def test_all_objectives_on_the_command_line(folder, capsys):
     phases = ["--phase", "40:camlm,tlm", "--phase", "40:camlm,tlm,mmlm,btmlm"]
-    assert main([*options(folder), *phases, "--rate", "0.01"]) == 0
+    assert main([*options(folder), *phases, "--learning-rate", "0.01"]) == 0
     report = json.loads((folder / "out" / "report.json").read_text())
     losses = [loss for _, loss in report["history"]]
     assert len(losses) == 80
@@ -73,8 +76,9 @@ def test_all_objectives_on_the_command_line(folder, capsys):
 def test_it_goes_on_from_a_checkpoint(folder, capsys):
     assert main([*options(folder), "--phase", "3:tlm"]) == 0
     trained = folder / "out"
-    again = [*options(folder, out="more"), "--phase", "1:tlm", "--rate", "1e-9"]
-    again[again.index("--config") + 1] = str(trained)
+    again = [*options(folder, out="more"), "--phase", "1:tlm", "--learning-rate", "1e-9"]
+    at = again.index("--config")
+    again[at : at + 2] = ["--model", str(trained)]
     assert main(again) == 0
     name = "ernie_m.encoder.layers.0.linear1.weight"
     first, second = (
@@ -89,9 +93,9 @@ def test_it_goes_on_from_a_checkpoint(folder, capsys):
     [
         (["--phase", "many:tlm"], "'many:tlm' is not STEPS:OBJECTIVE"),
         (["--phase", "5:tlm,mlm"], "is not STEPS:OBJECTIVE"),
-        (["--masked", "1.5"], "masked share 1.5"),
-        (["--max-tokens", "400"], "two sentences with four special tokens"),
-        (["--max-tokens", "1"], "no example of 1 to 1 tokens"),
+        (["--mask-probability", "1.5"], "mask_probability 1.5"),
+        (["--max-length", "400"], "two sentences with 4 special tokens are 804"),
+        (["--max-length", "1"], "no example of 1 to 1 tokens"),
     ],
 )
 def test_bad_options_are_one_line(folder, more, message, capsys):
@@ -118,8 +122,9 @@ def test_what_is_too_long_is_left_out_and_told(folder):
 
 def task(*phases, **changed):
     phases = tuple(Phase.parse(text) for text in phases)
-    arguments = {"batch": 4, "seed": 5, **changed}
-    return Pretraining(CORPUS, MONO, SPECIAL, phases, **arguments)
+    steps = sum(phase.steps for phase in phases)
+    config = TrainingConfig(steps=steps, batch_size=4, seed=5, threads=1)
+    return Pretraining(CORPUS, MONO, SPECIAL, phases, config, **changed)
 
 
 def test_phases_follow_each_other():
@@ -141,24 +146,25 @@ def model():
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_a_step_is_decided_by_seed_and_number(name):
-    one, other = (task(f"9:{name}").masked(model(), 4, np.random.default_rng([5, 4])) for _ in "ab")
+    generators = (np.random.default_rng([5, 4]) for _ in range(2))
+    one, other = (task(f"9:{name}").masked_batch(model(), 4, rng) for rng in generators)
     np.testing.assert_array_equal(one.ids, other.ids)
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_pseudo_tokens_are_what_the_model_says():
     mine = model()
-    _, given = objectives.placeholders(
+    _, given = objectives.add_placeholders(
         [(11, 12, 13), (31,)], ["en"] * 2, ["de"] * 2, [2, 3], SPECIAL
     )
-    scores = mine(given.ids, given.visible).logits
-    words = predict(mine, given, words=SPECIAL.words)
+    scores = mine(given.ids, given.attention_mask).logits
+    words = predict_masked(mine, given, SPECIAL.words)
     want = 4 + scores[..., 4:96].argmax(axis=-1)
     np.testing.assert_array_equal(words, np.where(given.masked, want, given.ids))
 
 
 def test_btmlm_teaches_words_of_the_sentence_beside_pseudo_tokens():
-    given = task("9:btmlm", share=0.9).masked(model(), 0, np.random.default_rng(1))
+    given = task("9:btmlm", mask_probability=0.9).masked_batch(model(), 0, np.random.default_rng(1))
     learned = given.labels[given.labels != -100]
     assert set(learned) <= {11, 12, 13, 41, 42}
     assert given.ids.shape[1] == 3 + 3 + 4
@@ -174,3 +180,48 @@ def test_the_special_tokens_of_a_tokenizer():
     assert special.words[0] == 4
     last = tokenizer.convert_ids_to_tokens(special.words[1])
     assert last.startswith("[MASK")
+
+
+def test_pseudo_tokens_are_predicted_without_the_training_path(monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("the training path ran")
+
+    monkeypatch.setattr(sys.modules["numpy_erniem.training.value_and_grad"], "encode", never)
+    _, given = objectives.add_placeholders([(11, 12)], ["en"], ["de"], [2], SPECIAL)
+    assert predict_masked(model(), given, SPECIAL.words).shape == (1, 8)
+
+
+def test_the_layout_is_the_tokenizer_s():
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    special = special_tokens(tokenizer)
+    for x, y in (([11, 12, 13], None), ([11, 12], [21, 22, 23])):
+        batch = build_batch([(x, y)], [("en", "de")], special)
+        assert batch.ids[0].tolist() == tokenizer.build_inputs_with_special_tokens(x, y)
+
+
+def test_the_phases_have_the_steps_of_the_config():
+    with pytest.raises(ValueError, match="the phases have 9 steps, the config 8"):
+        Pretraining(CORPUS, MONO, SPECIAL, (Phase(9, ("tlm",)),), TrainingConfig(steps=8))
+
+
+@pytest.mark.parametrize(
+    "option", [["--mask-probability", "0.6"], ["--max-length", "2"], ["--phase", "2:camlm"]]
+)
+def test_an_option_changes_the_run_and_its_record(folder, option, capsys):
+    rows = [("de", "a", "b"), *PAIRS]
+    (folder / "pairs.tsv").write_text("".join("\t".join(p) + "\n" for p in rows), "utf-8")
+    runs = []
+    for out, more in (("a", []), ("b", option)):
+        phases = [] if "--phase" in more else ["--phase", "2:tlm"]
+        assert main([*options(folder, *phases, out=out), *more]) == 0
+        runs.append(
+            [json.loads((folder / out / f"{name}.json").read_text()) for name in ("run", "report")]
+        )
+    assert runs[0][0] != runs[1][0]
+    assert runs[0][1]["history"] != runs[1][1]["history"]
+
+
+@pytest.mark.parametrize("given", [[], ["--config", "c", "--model", "m"]])
+def test_a_config_or_a_checkpoint_has_to_be_given(given, folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--mono", str(folder / "mono.tsv"), "--out", str(folder), *given])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMModel, ErnieMTokenizer, bundled_checkpoint, embed
-from numpy_erniem.training.retrieval import retrieval_scores
+from numpy_erniem.training.finetuning.retrieval import retrieval_scores
 
 TRANSLATIONS = {
     "en": ["Open the file.", "The password is wrong.", "Delete the selected row.", "Print a page."],

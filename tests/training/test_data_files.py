@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from numpy_erniem.training import files
+from numpy_erniem.checkpoint.text_files import read_json_lines, read_lines
+from numpy_erniem.training import data_files as files
 
 
 @pytest.fixture
@@ -58,11 +59,11 @@ def test_windows_line_ends_and_a_mark_at_the_start(write):
         (files.read_labelled, "a.jsonl", ["{", "y"], "line 1 is not JSON"),
         (files.read_labelled, "a.jsonl", ["[1]"], "line 1 is a JSON list"),
         (files.read_labelled, "a.jsonl", ['{"text": "x"}'], "line 1 has the keys text; needed"),
-        (files.read_labelled, "a.jsonl", ['{"text": [], "label": 1}'], "line 1: text should be"),
+        (files.read_labelled, "a.jsonl", ['{"text": [], "label": 1}'], "line 1: text must be"),
         (files.read_pairs, "a.tsv", ["a\tb\tc\td"], "line 1 has 4 columns"),
         (files.read_monolingual, "a.tsv", ["only text"], "line 1 has 1 columns"),
         (files.read_tagged, "a.tsv", ["Ada\tP", "came"], "line 2 has 1 columns.*token, tag"),
-        (files.read_tagged, "a.jsonl", ['{"tokens": ["a"], "tags": []}'], "line 1: tags should"),
+        (files.read_tagged, "a.jsonl", ['{"tokens": ["a"], "tags": []}'], "line 1: tags must"),
         (
             files.read_tagged,
             "a.jsonl",
@@ -85,5 +86,22 @@ def test_a_line_that_is_not_text(write):
 def test_a_broken_gzip_file(tmp_path):
     path = tmp_path / "a.tsv.gz"
     path.write_bytes(gzip.compress(b"one\tun\n" * 999)[:-12])
-    with pytest.raises(ValueError, match="not good gzip"):
+    with pytest.raises(ValueError, match="not valid gzip"):
         files.read_pairs(path)
+
+
+def test_lines_are_numbered_and_streamed(write):
+    lines = read_lines(write("a.txt.gz", raw=b"one\r\n\ntwo"))
+    assert next(lines) == (1, "one")
+    assert list(lines) == [(2, ""), (3, "two")]
+
+
+def test_json_lines_may_hold_any_value(write):
+    path = write("a.jsonl", '"one"', "", "[2]")
+    assert list(read_json_lines(path)) == [(f"{path} line 1", "one"), (f"{path} line 3", [2])]
+
+
+def test_a_line_that_is_not_json_is_named(write):
+    path = write("a.jsonl", "1", "{", "2")
+    with pytest.raises(ValueError, match=r"a.jsonl line 2 is not JSON"):
+        list(read_json_lines(path))

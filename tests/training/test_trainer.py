@@ -1,12 +1,6 @@
-"""Runs that end, stop, go on and fail: the loop of `learn.training`."""
+"""Runs that end, stop, are resumed and fail: the loop of `training.trainer`."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +9,16 @@ from numpy_erniem import ErnieMForTokenClassification
 from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
-from numpy_erniem.training.batches import Batches, pad
-from numpy_erniem.training.training import Plan, Trainer
+from numpy_erniem.training.optimizer import AdamW
+from numpy_erniem.training.trainer import Trainer
+from numpy_erniem.training.training_config import TrainingConfig
 from tests.models.conftest import T, V
 from tests.training.conftest import make
 
 RATES = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 
 
-def grade(model, step, rng):
+def loss_and_grad(model, step, rng):
     """A task that can be learned: the label of a token is its id, modulo 5."""
     ids = rng.integers(2, V, (8, T))
     return value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, rng=rng)
@@ -34,10 +29,11 @@ def accuracy(model):
     return {"accuracy": float((model(ids).logits.argmax(axis=2) == ids % 5).mean())}
 
 
-def trainer(out, grade=grade, evaluate=None, **plan):
-    plan = Plan(**{"steps": 40, "rate": 3e-3, "threads": 1, "save_every": 10, **plan})
+def trainer(out, loss_and_grad=loss_and_grad, evaluate=None, **options):
+    defaults = {"steps": 40, "learning_rate": 3e-3, "threads": 1, "save_every": 10}
+    config = TrainingConfig(**{**defaults, **options})
     model = trainable(make("ErnieMForTokenClassification", **RATES))
-    return Trainer(model, grade, plan, out, evaluate=evaluate)
+    return Trainer(model, loss_and_grad, config, out, evaluate=evaluate)
 
 
 def bits(folder):
@@ -46,7 +42,9 @@ def bits(folder):
 
 
 def test_it_learns(tmp_path):
-    report = trainer(tmp_path, evaluate=accuracy, steps=120, rate=1e-2, evaluate_every=60).run()
+    report = trainer(
+        tmp_path, evaluate=accuracy, steps=120, learning_rate=1e-2, evaluate_every=60
+    ).run()
     losses = [loss for _, loss in report["history"]]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     assert report["best"]["accuracy"] > 0.5
@@ -86,7 +84,7 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path, stop):
     def until_stopped(model, step, rng):
         if step == stop:
             raise StoppedError
-        return grade(model, step, rng)
+        return loss_and_grad(model, step, rng)
 
     with pytest.raises(StoppedError):
         trainer(tmp_path / "parts", until_stopped).run()
@@ -96,38 +94,10 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(tmp_path, stop):
     assert reports[0] == reports[1]
 
 
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from tests.training import test_training
-def slow(*arguments):
-    time.sleep(0.02)
-    return test_training.grade(*arguments)
-test_training.trainer(Path(sys.argv[1]), slow, save_every=3).run()
-"""
-
-
-def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
-    trainer(tmp_path / "whole", save_every=3).run()
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    killed = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=environment
-    )
-    state, deadline = tmp_path / "killed" / "state.safetensors", time.monotonic() + 60
-    while not state.exists() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.kill(killed.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    killed.wait()
-    assert not (tmp_path / "killed" / "report.json").exists()
-    trainer(tmp_path / "killed", save_every=3).run()
-    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
-
-
 def test_a_run_with_another_configuration_says_what_differs(tmp_path):
     trainer(tmp_path).run()
-    with pytest.raises(ValueError, match=r"rate 0\.003 there, 0\.004 here.*another folder"):
-        trainer(tmp_path, rate=4e-3)
+    with pytest.raises(ValueError, match=r"learning_rate 0\.003 there, 0\.004 here.*folder"):
+        trainer(tmp_path, learning_rate=4e-3)
     with pytest.raises(ValueError, match="seed 0 there, 1 here"):
         trainer(tmp_path, seed=1)
 
@@ -144,7 +114,7 @@ def test_a_finished_run_is_not_repeated(tmp_path):
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path, where):
     def breaks(model, step, rng):
-        loss, gradients = grade(model, step, rng)
+        loss, gradients = loss_and_grad(model, step, rng)
         if step == 16:
             loss = float("nan")
             if where == "gradient":
@@ -166,34 +136,6 @@ def test_a_weight_that_is_nan_is_named(tmp_path):
         mine.run()
 
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from tests.training import test_training
-trainer = test_training.trainer(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    trainer.run()
-except OSError as error:
-    print(error)
-"""
-
-
-def test_a_full_disk_is_one_sentence(tmp_path):
-    pytest.importorskip("resource")
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(tmp_path)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "state.safetensors could not be written after step 10: the disk is full" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
-
-
 def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
     halves = []
 
@@ -206,7 +148,7 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
         ids = np.concatenate(halves[2 * step : 2 * step + 2])
         return value_and_grad(model, {"input_ids": ids, "labels": ids % 5})
 
-    in_two = trainer(tmp_path / "two", half, steps=3, accumulate=2)
+    in_two = trainer(tmp_path / "two", half, steps=3, gradient_accumulation=2)
     in_two.run()
     at_once = trainer(tmp_path / "one", whole, steps=3)
     at_once.run()
@@ -217,36 +159,89 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("rate", 0.0), ("warmup", 1.5), ("decay", "wild")]
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("warmup", 1.5),
+        ("decay", "wild"),
+        ("weight_decay", -1.0),
+        ("max_grad_norm", 0.0),
+        ("gradient_accumulation", 0),
+        ("threads", -1),
+        ("save_every", 0),
+        ("evaluate_every", -1),
+    ],
 )
-def test_a_plan_that_cannot_be(name, value):
+def test_an_option_out_of_its_range_is_refused(name, value):
     with pytest.raises(ValueError, match=name):
-        Plan(**{"steps": 5, name: value})
+        TrainingConfig(**{"steps": 5, name: value})
 
 
-def test_every_example_is_in_one_batch_of_an_epoch():
-    lengths = np.random.default_rng(1).integers(3, 40, 53)
-    batches = Batches(lengths, 8, seed=4)
-    for epoch in (0, 3):
-        steps = range(epoch * 7, epoch * 7 + 7)
-        assert sorted(np.concatenate([batches[n] for n in steps]).tolist()) == list(range(53))
-    assert [batches[0].tolist()] != [batches[7].tolist()]
+@pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_every_step_changes_the_weights(tmp_path, steps, decay):
+    mine = trainer(tmp_path, steps=steps, warmup=0.4, decay=decay)
+    before = mine.weights["classifier.bias"].copy()
+    for step in range(steps):
+        mine._step(step)
+        assert (mine.weights["classifier.bias"] != before).all(), f"step {step}"
+        before = mine.weights["classifier.bias"].copy()
 
 
-def test_batches_hold_examples_of_similar_length():
-    lengths = np.random.default_rng(1).integers(3, 400, 500)
-    batches = Batches(lengths, 10, seed=4)
-    spread = [np.ptp(lengths[batches[n]]) for n in range(50)]
-    assert np.mean(spread) < 40
+def test_the_learning_rate_follows_the_schedule(tmp_path, monkeypatch):
+    factors = []
+    monkeypatch.setattr(AdamW, "step", lambda self, w, g, factor, threads: factors.append(factor))
+    mine = trainer(tmp_path, steps=10, warmup=0.2, decay="linear")
+    for step in range(10):
+        mine._step(step)
+    assert factors == pytest.approx([0.5, 1, *(1 - n / 8 for n in range(8))])
 
 
-def test_a_batch_depends_on_seed_and_step_alone():
-    lengths = list(range(5, 60))
-    one, other = Batches(lengths, 4, seed=9), Batches(lengths, 4, seed=9)
-    later = [one[n].tolist() for n in (3, 40, 2)]
-    assert [other[n].tolist() for n in (3, 40, 2)] == later
-    assert Batches(lengths, 4, seed=10)[3].tolist() != later[0]
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch_size": 4},
+        {"learning_rate": 4e-3},
+        {"warmup": 0.5},
+        {"decay": "constant"},
+        {"layer_decay": 0.5},
+        {"weight_decay": 0.9},
+        {"betas": (0.8, 0.9)},
+        {"max_grad_norm": 0.01},
+        {"gradient_accumulation": 2},
+        {"seed": 1},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_an_option_changes_the_weights(tmp_path, option):
+    def loss_and_grad(model, step, rng):
+        ids = rng.integers(2, V, (mine.config.batch_size, T))
+        return value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, rng=rng)
+
+    ends = []
+    for n, options in enumerate(({}, option)):
+        mine = trainer(tmp_path / str(n), loss_and_grad, **{"steps": 6, **options})
+        mine.run()
+        ends.append(mine.weights["ernie_m.encoder.layers.0.linear1.weight"])
+    assert (ends[0] != ends[1]).any()
 
 
-def test_rows_are_filled_up_on_the_right():
-    assert pad([[4], [5, 6, 7]], 1).tolist() == [[4, 1, 1], [5, 6, 7]]
+def test_a_state_is_saved_and_an_evaluation_made_at_the_steps_that_are_asked_for(tmp_path):
+    seen = []
+
+    def evaluate(model):
+        seen.append(mine.optimizer.steps)
+        return {"score": 0.0}
+
+    def stops(model, step, rng):
+        if step == 8:
+            raise StoppedError
+        return loss_and_grad(model, step, rng)
+
+    mine = trainer(tmp_path, stops, evaluate, save_every=5, evaluate_every=3)
+    with pytest.raises(StoppedError):
+        mine.run()
+    assert seen == [3, 6]
+    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 5

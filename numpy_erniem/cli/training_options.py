@@ -1,0 +1,67 @@
+"""The options that `erniem finetune` and `erniem pretrain` have in common."""
+
+import argparse
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+from numpy_erniem.training.learning_rate import DECAYS
+from numpy_erniem.training.training_config import TrainingConfig
+
+OPTIONS = {  # name -> default, help
+    "batch_size": (32, "examples in a batch"),
+    "learning_rate": (5e-4, "the peak"),
+    "warmup": (0.1, "share of the steps in which the learning rate rises"),
+    "layer_decay": (1.0, "factor of the learning rate from each layer to the one below"),
+    "weight_decay": (0.01, "of AdamW"),
+    "max_grad_norm": (1.0, "scale gradients down to this norm; 0: never"),
+    "gradient_accumulation": (1, "batches in a step"),
+    "seed": (0, "of everything drawn at random"),
+    "threads": (0, "parts of a batch computed at the same time; 0: all cores"),
+    "save_every": (500, "steps between two saved states"),
+}
+
+
+def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """Declare the options of a `TrainingConfig`; `defaults` replace those of OPTIONS."""
+    for name, (default, text) in OPTIONS.items():
+        default = defaults.get(name, default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(default),
+            default=default,
+            metavar="N",
+            help=f"{text} ({default})",
+        )
+    parser.add_argument(
+        "--decay", choices=tuple(DECAYS), default="linear", help="after the warm-up (linear)"
+    )
+    parser.add_argument(
+        "--gradient-checkpointing",
+        action="store_true",
+        help="compute each layer twice: less memory, about a third more work",
+    )
+
+
+def training_config(options: argparse.Namespace, steps: int, **more: Any) -> TrainingConfig:
+    """The `TrainingConfig` that the options describe."""
+    chosen = {name: getattr(options, name) for name in OPTIONS}
+    chosen["max_grad_norm"] = chosen["max_grad_norm"] or None
+    return TrainingConfig(
+        steps=steps,
+        decay=options.decay,
+        gradient_checkpointing=options.gradient_checkpointing,
+        **chosen,
+        **more,
+    )
+
+
+def checksums(*paths: str | None) -> list[int | None]:
+    """The CRC-32 of files: it tells whether a run is resumed with the same data."""
+    return [None if path is None else zlib.crc32(Path(path).read_bytes()) for path in paths]
+
+
+def print_progress(line: str) -> None:
+    """Write a line of a run to stderr, at once."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,80 @@
+"""The files of examples that training reads: JSON lines or TSV, plain or gzipped."""
+
+import os
+from typing import Any
+
+from numpy_erniem.checkpoint.text_files import (
+    is_json_lines,
+    parse_columns,
+    read_lines,
+    read_records,
+    text_field,
+)
+
+TAGGED = ("tokens", "tags")  # keys of a JSON line
+
+
+def read_labelled(path: str | os.PathLike) -> list[tuple[str, str | None, str]]:
+    """Text, second text or None, and label; TSV: text, label or text, text_pair, label."""
+    examples = []
+    for where, values in read_records(path, (("text", "label"), ("text", "text_pair", "label"))):
+        pair = text_field(values, "text_pair", where) if values.get("text_pair") else None
+        label = text_field(values, "label", where)
+        examples.append((text_field(values, "text", where), pair, label))
+    return examples
+
+
+def read_pairs(path: str | os.PathLike) -> list[tuple[str, str, str]]:
+    """Language of the target ("" if not given), source, target.
+
+    TSV: source, target or language, source, target.
+    """
+    columns = (("source", "target"), ("language", "source", "target"))
+    examples = []
+    for where, values in read_records(path, columns):
+        language = text_field(values, "language", where) if "language" in values else ""
+        source, target = (text_field(values, name, where) for name in ("source", "target"))
+        examples.append((language, source, target))
+    return examples
+
+
+def read_monolingual(path: str | os.PathLike) -> list[tuple[str, str]]:
+    """Language and sentence; TSV: language, text."""
+    return [
+        (text_field(values, "language", where), text_field(values, "text", where))
+        for where, values in read_records(path, (("language", "text"),))
+    ]
+
+
+def read_tagged(path: str | os.PathLike) -> list[tuple[list[str], list[str]]]:
+    """Words and their tags.
+
+    JSON lines: {"tokens": [...], "tags": [...]}. TSV: a word and its tag in each line, and a blank
+    line after each sentence.
+    """
+    if is_json_lines(path):
+        return [_tagged(values, where) for where, values in read_records(path, [TAGGED])]
+    sentences: list[tuple[list[str], list[str]]] = [([], [])]
+    for number, line in read_lines(path):
+        if not line.strip():
+            if sentences[-1][0]:
+                sentences.append(([], []))
+            continue
+        values = parse_columns(line, f"{path} line {number}", [("token", "tag")])
+        sentences[-1][0].append(values["token"])
+        sentences[-1][1].append(values["tag"])
+    sentences = [s for s in sentences if s[0]]
+    if not sentences:
+        raise ValueError(f"{path} has only blank lines; it needs a word and a tag in each line")
+    return sentences
+
+
+def _tagged(values: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
+    for name in TAGGED:
+        texts = values[name]
+        if not isinstance(texts, list) or not texts or any(type(t) is not str for t in texts):
+            raise ValueError(f"{where}: {name} must be a list of texts, not {texts!r}")
+    tokens, tags = (values[name] for name in TAGGED)
+    if len(tokens) != len(tags):
+        raise ValueError(f"{where} has {len(tokens)} tokens and {len(tags)} tags")
+    return tokens, tags

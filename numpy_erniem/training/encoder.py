@@ -1,0 +1,144 @@
+"""encode(): the forward pass of `numpy_erniem.encoder` with its gradient.
+
+Shapes: B batch, T tokens, D hidden.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.encoder import Inputs
+from numpy_erniem.layers import AttentionOptions
+from numpy_erniem.training.gradient_tree import Gradients, total
+from numpy_erniem.training.gradients import Backward, dropout
+from numpy_erniem.training.layers import Random, Weights, embeddings, encoder_layer
+from numpy_erniem.training.threads import cut, in_threads
+
+
+def encode(
+    inputs: Inputs,
+    w: Weights,
+    config: ErnieMConfig,
+    rng: Random = None,
+    *,
+    gradient_checkpointing: bool = False,
+    threads: int = 1,
+) -> tuple[np.ndarray, Backward]:
+    """The forward pass of `numpy_erniem.encoder` without its pooler: (B, T) ids -> (B, T, D).
+
+    Parameters
+    ----------
+    inputs : Inputs
+        From `prepare_inputs`, without a past.
+    w : dict
+        "embeddings" and "encoder".
+    config : ErnieMConfig
+    rng : Generator, optional
+        For dropout; each layer gets a generator of its own, seeded from it. None: no dropout.
+    gradient_checkpointing : bool
+        Keep only the input of each layer, and run the layer again in the backward pass: less
+        memory, about a third more work.
+    threads : int
+        The batch is divided into so many parts; each is computed by its own thread.
+
+    Returns
+    -------
+    x : (B, T, D) array
+    backward : from dx (B, T, D) to {"embeddings": ..., "encoder": ...}
+    """
+    B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
+    parts = []
+    for rows in cut(B, threads):
+        seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attention) + 1)
+        parts.append((_rows(inputs, rows), seeds))
+    done = in_threads(lambda part: _encode(*part, w, config, gradient_checkpointing), parts)
+    if len(done) == 1:
+        return done[0]
+
+    def backward(dx: np.ndarray) -> Gradients:
+        pieces = [(back, dx[rows]) for (_, back), rows in zip(done, cut(B, threads), strict=True)]
+        return total(in_threads(lambda piece: piece[0](piece[1]), pieces))
+
+    return np.concatenate([x for x, _ in done]), backward
+
+
+def _encode(
+    inputs: Inputs,
+    seeds: np.ndarray | None,
+    w: Weights,
+    config: ErnieMConfig,
+    gradient_checkpointing: bool,
+) -> tuple[np.ndarray, Backward]:
+    seeds = [None] * (len(inputs.attention) + 1) if seeds is None else seeds
+    x, embedded_back = embeddings(inputs, w["embeddings"], config)
+    x, drop_back = dropout(x, config.hidden_dropout_prob, _generator(seeds[-1]))
+    backs: list[Backward] = []
+    for n, layer in enumerate(w["encoder"]["layers"]):
+        options = inputs.attention[n]
+        if gradient_checkpointing:
+            x, back = checkpointed_layer(x, layer, config, options, seeds[n])
+        else:
+            x, back = encoder_layer(x, layer, config, options, _generator(seeds[n]))
+        backs.append(back)
+
+    def backward(dx: np.ndarray) -> Gradients:
+        layers: list[Gradients] = []
+        while backs:  # pop() frees the arrays that a layer saved, as soon as it is done
+            dx, dlayer = backs.pop()(dx)
+            layers.insert(0, dlayer)
+        return {"embeddings": embedded_back(drop_back(dx)), "encoder": {"layers": layers}}
+
+    return x, backward
+
+
+def checkpointed_layer(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions, seed: int | None
+) -> tuple[np.ndarray, Backward]:
+    """`encoder_layer` with gradient checkpointing: it keeps x alone, and runs again for dx.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w, config, options
+        As of `encoder_layer`.
+    seed : int or None
+        Both runs make a generator from it, so both drop the same elements; None: no dropout.
+
+    Returns
+    -------
+    y : (B, T, D) array
+    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+
+    References
+    ----------
+    Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+    """
+
+    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+        return encoder_layer(x, w, config, options, _generator(seed))[1](dy)
+
+    return encoder_layer(x, w, config, options, _generator(seed))[0], backward
+
+
+def _generator(seed: int | None) -> Random:
+    return None if seed is None else np.random.default_rng(seed)
+
+
+def _rows(inputs: Inputs, rows: slice) -> Inputs:
+    """The checked inputs of these rows of the batch."""
+
+    def part(array: np.ndarray | None) -> np.ndarray | None:
+        return array if array is None or len(array) == 1 else array[rows]
+
+    attention = [
+        options._replace(mask=part(options.mask), head_mask=part(options.head_mask))
+        for options in inputs.attention
+    ]
+    return replace(
+        inputs,
+        input_ids=None if inputs.input_ids is None else inputs.input_ids[rows],
+        inputs_embeds=None if inputs.inputs_embeds is None else inputs.inputs_embeds[rows],
+        position_ids=part(inputs.position_ids),
+        attention=attention,
+    )

@@ -1,0 +1,131 @@
+"""Fine-tuning sentence vectors so that sentences find their translations, and the score of that."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from numpy_erniem.models import ErnieMModel
+from numpy_erniem.pipelines.embed import normalize_rows, pool
+from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.contrastive import (
+    TEMPERATURE,
+    contrastive_head,
+    find_duplicates,
+)
+from numpy_erniem.training.finetuning.preparation import load_trainable, token_ids
+from numpy_erniem.training.gradient_tree import Gradients
+from numpy_erniem.training.trainer import TrainingSetup
+from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.value_and_grad import value_and_grad
+
+Pairs = Sequence[tuple[str, str, str]]  # language of the target, source, target
+
+
+def retrieval_setup(
+    train: Pairs,
+    evaluation: Pairs,
+    config: TrainingConfig,
+    *,
+    model: str | os.PathLike | None = None,
+    max_length: int = 64,
+    temperature: float = TEMPERATURE,
+) -> TrainingSetup:
+    """Prepare the training of sentence vectors; `.train(folder)` runs it.
+
+    The vector of a sentence is the mean of its last hidden states. The loss is
+    `contrastive_loss`, the score P@1: see `retrieval_scores`.
+
+    Parameters
+    ----------
+    train, evaluation : sequences of (language of the target, source, target)
+    config : TrainingConfig
+        Its batch_size counts pairs.
+    model : path, optional
+        The checkpoint to start from: folder or name on the hub; left out, the bundled one.
+    max_length : int
+        Longer sentences are cut to so many tokens, with a warning.
+    temperature : float
+        Cosine similarities are divided by it, above 0.
+
+    Returns
+    -------
+    TrainingSetup
+
+    Raises
+    ------
+    ValueError
+        Fewer than two pairs in a batch, a temperature that is not above 0, or a max_length that the
+        model does not take.
+    """
+    if config.batch_size < 2 or len(train) < 2:
+        raise ValueError(
+            "retrieval needs at least two pairs in a batch: the others are the negatives of a pair"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature} is not above 0")
+    loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, max_length)
+    sources, targets, held_out, translations = (
+        token_ids(tokenizer, [row[n] for row in part], max_length)
+        for part in (train, evaluation)
+        for n in (1, 2)
+    )
+    languages = [language for language, *_ in evaluation]
+
+    def loss_and_grad(
+        model: ErnieMModel, step: int, rng: np.random.Generator
+    ) -> tuple[float, Gradients]:
+        a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
+        batch = collate([*a, *b], tokenizer.pad_token_id)
+        head = contrastive_head(batch["attention_mask"], temperature, find_duplicates(a, b))
+        return value_and_grad(
+            model,
+            batch,
+            head=head,
+            rng=rng,
+            threads=config.threads,
+            gradient_checkpointing=config.gradient_checkpointing,
+        )
+
+    def evaluate(model: ErnieMModel) -> dict[str, float]:
+        return retrieval_scores(model, list(zip(languages, held_out, translations, strict=True)))
+
+    lengths = [len(a) + len(b) for a, b in zip(sources, targets, strict=True)]
+    batches = Batches(lengths, config.batch_size, config.seed)
+    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate)
+
+
+def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
+    """Mean-pooled last hidden states, scaled to length 1: N rows of token ids -> (N, D)."""
+
+    def vectors(chosen: np.ndarray) -> np.ndarray:
+        batch = collate([ids[n] for n in chosen], model.config.pad_token_id)
+        return normalize_rows(pool(model(**batch), batch["attention_mask"], "mean"))
+
+    return evaluate_in_batches(ids, vectors)
+
+
+def precision_at_1(a: np.ndarray, b: np.ndarray) -> float:
+    """The share of rows whose most similar row on the other side is their own, in both directions.
+
+    Examples
+    --------
+    >>> a = np.eye(3)
+    >>> precision_at_1(a, a[[0, 2, 1]]), precision_at_1(a, a)
+    (0.3333333333333333, 1.0)
+    """
+    S, right = a @ b.T, np.arange(len(a))
+    return float(((S.argmax(axis=1) == right).mean() + (S.argmax(axis=0) == right).mean()) / 2)
+
+
+def retrieval_scores(model: ErnieMModel, pairs: Sequence[tuple[str, Ids, Ids]]) -> dict[str, float]:
+    """P@1 of pairs (language, ids of the source, ids of the target).
+
+    "P@1" is the mean over the languages, "P@1 de" that of the pairs in "de".
+    """
+    scores = {}
+    for language in dict.fromkeys(language for language, *_ in pairs):
+        sources, targets = zip(*(p[1:] for p in pairs if p[0] == language), strict=True)
+        vectors = (sentence_vectors(model, side) for side in (sources, targets))
+        scores[language or "all"] = precision_at_1(*vectors)
+    return {"P@1": sum(scores.values()) / len(scores)} | {f"P@1 {k}": v for k, v in scores.items()}

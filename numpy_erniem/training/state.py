@@ -1,0 +1,166 @@
+"""The folder of a training run: its options, and the state from which it can be resumed.
+
+    run.json             what decides the result: options, model config, data
+    state.safetensors    weights, the two running means of AdamW, step, losses
+    config.json, model.safetensors, ...    the best or last model
+    report.json          losses and scores, written at the end
+
+A state is written under another name first, so a crash leaves the old state or the new one.
+"""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.checkpoint.folder import read_safetensors, write_text
+from numpy_erniem.training.optimizer import AdamW
+
+RUN, STATE, REPORT = "run.json", "state.safetensors", "report.json"
+UNFINISHED = ".saving-state-"  # folders in which a state is written before it takes its name
+
+Rows = list[tuple[float, ...]]
+
+
+def open_run(out: Path, run: Mapping[str, Any]) -> bool:
+    """Write run.json, or compare it with the one that is there; True if there is a state to resume.
+
+    Raises
+    ------
+    ValueError
+        The folder holds a run with other options: the message says which.
+    """
+    clear_unfinished(out)
+    run = json.loads(json.dumps(run))  # tuples become lists, as in the file
+    path = out / RUN
+    if path.is_file() and (out / STATE).is_file():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+        differing = [
+            f"{name} {there.get(name)!r} there, {run.get(name)!r} here"
+            for name in {**there, **run}
+            if there.get(name) != run.get(name)
+        ]
+        if differing:
+            raise ValueError(
+                f"{out} holds a run with other options: {'; '.join(differing)}; "
+                "give the same options to resume it, or another folder"
+            )
+        return True
+    with write_errors(path, "before the first step"):
+        write_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    return False
+
+
+def save_state(
+    out: Path,
+    weights: Mapping[str, np.ndarray],
+    optimizer: AdamW,
+    history: Rows,
+    evaluations: Rows,
+) -> None:
+    """Write everything that the next step depends on.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of the run.
+    weights : dict of str to array
+        By flat name.
+    optimizer : AdamW
+    history : list of (step, loss)
+    evaluations : list of (step, score, ...)
+
+    Raises
+    ------
+    OSError
+        The state could not be written; the one before it is kept.
+    """
+    from safetensors.numpy import save
+
+    tensors = {"step": np.array([optimizer.steps], np.int64)}
+    for name, rows in (("history", history), ("evaluations", evaluations)):
+        tensors[name] = np.array(rows or np.empty((0, 0)), np.float64)
+    groups = {"weights": weights, "first": optimizer.first, "second": optimizer.second}
+    for group, arrays in groups.items():
+        tensors |= {f"{group}.{name}": value for name, value in arrays.items()}
+    with write_errors(out / STATE, f"after step {optimizer.steps}"):
+        _write_complete(out / STATE, save(tensors))
+
+
+def _write_complete(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old file or the new one."""
+    clear_unfinished(path.parent)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as hidden:
+        complete = Path(hidden, path.name)
+        with complete.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(complete, path)
+
+
+def clear_unfinished(out: Path) -> None:
+    """Remove what a killed process left behind while it was saving a state."""
+    for folder in out.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_state(out: Path, weights: Mapping[str, np.ndarray], optimizer: AdamW) -> tuple[Rows, Rows]:
+    """Put a saved state into the weights and the optimizer.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of the run.
+    weights : dict of str to array
+        By flat name; changed in place.
+    optimizer : AdamW
+        Its means and its step are changed.
+
+    Returns
+    -------
+    history : list of (step, loss)
+    evaluations : list of (step, score, ...)
+
+    Raises
+    ------
+    ValueError
+        The state is of another model.
+    """
+    tensors = {name: tensor.numpy() for name, tensor in read_safetensors(out / STATE).items()}
+    for name, value in weights.items():
+        stored = tensors.get(f"weights.{name}")
+        if stored is None or stored.shape != value.shape:
+            raise ValueError(f"{out / STATE} does not fit the model: see tensor {name}")
+        value[...] = stored
+    for group, means in (("first", optimizer.first), ("second", optimizer.second)):
+        for name, stored in tensors.items():
+            if name.startswith(f"{group}."):
+                means[name.removeprefix(f"{group}.")] = stored.copy()
+    optimizer.steps = int(tensors["step"][0])
+    return tuple([tuple(row) for row in tensors[n].tolist()] for n in ("history", "evaluations"))
+
+
+@contextmanager
+def write_errors(path: Path, when: str) -> Iterator[None]:
+    """Turn a failed write into one sentence: which file, when, why, and what is still good."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        why = "the disk is full" if is_full or "No space left" in text else text
+        kept = "the file before it is kept" if path.exists() else "there was no file before it"
+        raise OSError(f"{path} could not be written {when}: {why}; {kept}") from None

@@ -1,0 +1,234 @@
+"""Trainer: the loop of training. TrainingSetup: a model with what the loop needs to train it."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.checkpoint.folder import write_text
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.weights import flatten
+from numpy_erniem.tokenizer import ErnieMTokenizer
+from numpy_erniem.training.gradient_tree import Gradients, add, scale
+from numpy_erniem.training.learning_rate import layer_factors, schedule
+from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
+from numpy_erniem.training.state import (
+    REPORT,
+    load_state,
+    open_run,
+    save_state,
+    write_errors,
+)
+from numpy_erniem.training.training_config import TrainingConfig
+
+# (model, number of the batch, generator) -> loss and gradients
+LossAndGrad = Callable[[ErnieMPreTrainedModel, int, np.random.Generator], tuple[float, Gradients]]
+Evaluate = Callable[[ErnieMPreTrainedModel], dict[str, float]]
+SECONDS_BETWEEN_REPORTS = 10
+
+
+class Trainer:
+    """The loop: batch, gradients, clipping, AdamW; saved states and evaluations.
+
+    Parameters
+    ----------
+    model : ErnieMPreTrainedModel
+        From `trainable`; its weights are changed in place.
+    loss_and_grad : function
+        Gets the model, the number of the batch (counted from 0) and a generator for dropout;
+        returns the loss of that batch and its gradients.
+    config : TrainingConfig
+    out : path
+        The folder of the run. A run with the same options that is there is resumed.
+    data : dict, optional
+        Whatever identifies the data; it has to be the same when a run is resumed.
+    save : function of the model, optional
+        Writes the model; left out, `model.save_pretrained(out)`.
+    evaluate : function of the model, optional
+        Returns scores by name. The model with the highest first score is saved. Left out, the last
+        model is saved.
+    report : function of a str, optional
+        Gets the lines that tell the progress.
+
+    Raises
+    ------
+    ValueError
+        The folder holds a run with other options.
+    """
+
+    def __init__(
+        self,
+        model: ErnieMPreTrainedModel,
+        loss_and_grad: LossAndGrad,
+        config: TrainingConfig,
+        out: str | os.PathLike,
+        *,
+        data: dict[str, Any] | None = None,
+        save: Callable[[ErnieMPreTrainedModel], None] | None = None,
+        evaluate: Evaluate | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.model, self.loss_and_grad, self.config = model, loss_and_grad, config
+        self.out = Path(out)
+        self.save = save or (lambda model: model.save_pretrained(self.out))
+        self.evaluate, self.report = evaluate, report
+        self.weights = flatten(model.weights)
+        self.optimizer = AdamW(
+            config.learning_rate,
+            tuple(config.betas),
+            weight_decay=config.weight_decay,
+            factors=layer_factors(self.weights, model.config.num_hidden_layers, config.layer_decay),
+        )
+        self.history: list[tuple[float, float]] = []  # step, loss
+        self.evaluations: list[tuple[float, ...]] = []  # step, scores
+        self.metrics: list[str] = []
+        self.out.mkdir(parents=True, exist_ok=True)
+        run = {**asdict(config), "config": model.config.to_dict(), **(data or {})}
+        run["config"].pop("architectures", None)  # it is set when the model is saved
+        if open_run(self.out, run):
+            self.history, self.evaluations = load_state(self.out, self.weights, self.optimizer)
+            self.report(f"resumes after step {self.optimizer.steps}")
+
+    def run(self) -> dict[str, Any]:
+        """Train to the last step; returns what report.json holds.
+
+        Raises
+        ------
+        ValueError
+            The loss or a gradient is NaN or infinite. The message names the step and the tensor;
+            the last saved state is kept.
+        OSError
+            A file could not be written.
+        """
+        config, recent = self.config, []
+        started = reported = time.monotonic()
+        first = self.optimizer.steps
+        while self.optimizer.steps < config.steps:
+            loss = self._step(self.optimizer.steps)
+            n = self.optimizer.steps
+            self.history.append((n, loss))
+            recent.append(loss)
+            now = time.monotonic()
+            if now - reported > SECONDS_BETWEEN_REPORTS or n == config.steps:
+                left = (now - started) / (n - first) * (config.steps - n)
+                mean = sum(recent) / len(recent)
+                self.report(f"step {n} of {config.steps}: loss {mean:.4f}, {left:.0f} s left")
+                reported, recent = now, []
+            if n == config.steps or (config.evaluate_every and n % config.evaluate_every == 0):
+                self._evaluate(n)
+            if n == config.steps or n % config.save_every == 0:
+                save_state(self.out, self.weights, self.optimizer, self.history, self.evaluations)
+        return self._finish()
+
+    def _step(self, step: int) -> float:
+        """Do one step, counted from 0; returns the mean loss of its batches."""
+        config, losses, gradients = self.config, [], None
+        count = config.gradient_accumulation
+        for part in range(count):
+            rng = np.random.default_rng([config.seed, step, part])
+            loss, more = self.loss_and_grad(self.model, step * count + part, rng)
+            losses.append(loss)
+            gradients = more if gradients is None else add(gradients, more)
+        loss, flat = sum(losses) / count, flatten(gradients)
+        if count > 1:
+            scale(flat, 1 / count)
+        flat, norm = clip(flat, config.max_grad_norm)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            self._stop(step + 1, loss, flat)
+        factor = schedule(step, config.steps, config.warmup_steps, config.decay)
+        self.optimizer.step(self.weights, flat, factor, config.threads)
+        return loss
+
+    def _stop(self, step: int, loss: float, gradients: dict[str, Any]) -> None:
+        """Raise a ValueError that names the step and the first tensor that is not finite."""
+        bad = [f"weight {name}" for name in nonfinite(self.weights)]
+        bad += [f"gradient of {name}" for name in nonfinite(gradients)]
+        where = bad[0] if bad else "none: the norm of all gradients together overflowed"
+        raise ValueError(
+            f"step {step}: the loss is {loss:g}; the first tensor that is not finite: {where}; "
+            f"the last saved state in {self.out} is kept; use a lower learning rate"
+        )
+
+    def _evaluate(self, step: int) -> None:
+        """Evaluate, and save the model if it is the best so far."""
+        if self.evaluate is None:
+            self._save()
+            return
+        scores = self.evaluate(self.model)
+        self.metrics = list(scores)
+        values = tuple(float(value) for value in scores.values())
+        best = max((row[1] for row in self.evaluations), default=-math.inf)
+        self.evaluations.append((step, *values))
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.report(f"step {step}: {shown}{', the best so far' if values[0] > best else ''}")
+        if values[0] > best:
+            self._save()
+
+    def _save(self) -> None:
+        with write_errors(self.out / "model.safetensors", f"after step {self.optimizer.steps}"):
+            self.save(self.model)
+
+    def _finish(self) -> dict[str, Any]:
+        """Write report.json; returns what it holds."""
+        report: dict[str, Any] = {
+            "steps": self.optimizer.steps,
+            "history": [[int(n), loss] for n, loss in self.history],
+            "evaluations": [[int(row[0]), *row[1:]] for row in self.evaluations],
+        }
+        if self.evaluate and not self.metrics:
+            self.metrics = list(self.evaluate(self.model))
+        if self.evaluations:
+            best = max(self.evaluations, key=lambda row: row[1])
+            report["metrics"] = self.metrics
+            report["best"] = {"step": int(best[0])} | dict(zip(self.metrics, best[1:], strict=True))
+        with write_errors(self.out / REPORT, "at the end"):
+            write_text(self.out / REPORT, json.dumps(report, indent=1) + "\n")
+        return report
+
+
+@dataclass
+class TrainingSetup:
+    """A model and its tokenizer, with what a `Trainer` needs to train it.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    model : ErnieMPreTrainedModel
+        From `trainable`.
+    tokenizer : ErnieMTokenizer
+        It is saved beside the model.
+    loss_and_grad, evaluate
+        As of `Trainer`.
+    """
+
+    config: TrainingConfig
+    model: ErnieMPreTrainedModel
+    tokenizer: ErnieMTokenizer
+    loss_and_grad: LossAndGrad
+    evaluate: Evaluate | None = None
+
+    def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
+        """Train in a folder, or resume the run that is there; returns what report.json holds.
+
+        `options` are `data` and `report` of `Trainer`. Errors are those of `Trainer.run`.
+        """
+        return Trainer(
+            self.model,
+            self.loss_and_grad,
+            self.config,
+            out,
+            save=lambda model: self.save(out),
+            evaluate=self.evaluate,
+            **options,
+        ).run()
+
+    def save(self, out: str | os.PathLike) -> None:
+        """Write model and tokenizer to a folder."""
+        self.model.save_pretrained(out)
+        self.tokenizer.save_pretrained(out)

@@ -1,0 +1,95 @@
+"""TrainingConfig: everything that decides how a training run goes, except model and data."""
+
+from dataclasses import dataclass
+
+from numpy_erniem.backend.cores import available_cores
+from numpy_erniem.training.learning_rate import DECAYS
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The options of a training run; all of them are written to run.json.
+
+    Parameters
+    ----------
+    steps : int
+        Optimizer steps in all, at least 1.
+    batch_size : int
+        Examples in a batch, at least 1.
+    learning_rate : float
+        The peak of the learning rate, in (0, 10).
+    warmup : float
+        The share of the steps in which the learning rate rises to its peak, in [0, 1); 0: it
+        starts at the peak.
+    decay : {"linear", "cosine", "constant"}
+        How the learning rate falls after the warm-up; see `schedule`.
+    layer_decay : float
+        Factor of the learning rate from each layer to the one below; 1: the same for all layers.
+        See `layer_factors`.
+    weight_decay : float
+        λ of AdamW; 0: none.
+    betas : (float, float)
+        β₁ and β₂ of AdamW.
+    max_grad_norm : float or None
+        Gradients are scaled down to this norm, taken over all of them together; None: never.
+    gradient_accumulation : int
+        Batches in a step, at least 1. A step uses the mean of their gradients.
+    seed : int
+        Of everything drawn at random: new weights, order of the examples, masks, dropout.
+    threads : int
+        Parts of a batch that are computed at the same time; 0: one for each core that the process
+        may use. The result is bit-identical for a fixed number.
+    gradient_checkpointing : bool
+        Compute each layer twice instead of keeping its intermediate results: less memory, about a
+        third more work.
+    save_every : int
+        Steps between two saved states, at least 1.
+    evaluate_every : int
+        Steps between two evaluations; 0: only after the last step.
+
+    Raises
+    ------
+    ValueError
+        A value out of its range.
+    """
+
+    steps: int
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    decay: str = "linear"
+    layer_decay: float = 1.0
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float | None = 1.0
+    gradient_accumulation: int = 1
+    seed: int = 0
+    threads: int = 0
+    gradient_checkpointing: bool = False
+    save_every: int = 500
+    evaluate_every: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "gradient_accumulation", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
+        for name in ("threads", "evaluate_every", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        if not 0 < self.learning_rate < 10:
+            raise ValueError(f"learning_rate {self.learning_rate} is not in (0, 10)")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup {self.warmup} is not a share of the steps in [0, 1)")
+        if self.decay not in DECAYS:
+            raise ValueError(f"decay {self.decay!r} is not one of {', '.join(DECAYS)}")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ValueError(
+                f"max_grad_norm {self.max_grad_norm} is not above 0; None turns clipping off"
+            )
+        if not self.threads:
+            object.__setattr__(self, "threads", available_cores())
+
+    @property
+    def warmup_steps(self) -> int:
+        """The steps in which the learning rate rises."""
+        return round(self.warmup * self.steps)

@@ -1,0 +1,118 @@
+"""value_and_grad(): the loss of a model on a batch, and its gradient by every weight."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.encoder import Inputs
+from numpy_erniem.models import ErnieMForMultipleChoice
+from numpy_erniem.models.inputs import ENCODER_ARGUMENTS, fold_choices, prepare_inputs
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.schema import ENCODER
+from numpy_erniem.models.weights import encoder_weights, flatten, nest
+from numpy_erniem.training.encoder import encode
+from numpy_erniem.training.gradient_tree import Gradients, add
+from numpy_erniem.training.heads import HEADS, Head
+
+NOT_FOR_TRAINING = (
+    "past_key_values",
+    "use_cache",
+    "output_hidden_states",
+    "output_attentions",
+    "return_dict",
+)
+
+
+def trainable(model: ErnieMPreTrainedModel) -> ErnieMPreTrainedModel:
+    """A copy of a model whose weights an optimizer may change; the model itself stays as it is."""
+    copied = copy.copy(model)
+    copied.config = copy.deepcopy(model.config)
+    copied.weights = nest({name: np.array(value) for name, value in flatten(model.weights).items()})
+    return copied
+
+
+def value_and_grad(
+    model: ErnieMPreTrainedModel,
+    batch: Mapping[str, Any],
+    *,
+    head: Head | None = None,
+    rng: np.random.Generator | None = None,
+    gradient_checkpointing: bool = False,
+    threads: int = 1,
+) -> tuple[float, Gradients]:
+    """The loss of a batch and its gradient by every weight.
+
+    Parameters
+    ----------
+    model : ErnieMPreTrainedModel
+        Any model of `numpy_erniem.models`.
+    batch : dict
+        Arguments of the model's forward pass, with its labels.
+    head : `training.heads.Head`, optional
+        The loss; left out, that of the model's class. `ErnieMModel` has none.
+    rng : Generator, optional
+        For dropout, at the rates of the config; None: no dropout.
+    gradient_checkpointing : bool
+        Keep only the input of each layer and compute the layer twice: less memory, about a third
+        more work.
+    threads : int
+        The batch is divided into so many parts, each computed by its own thread. The result is
+        bit-identical for a fixed number.
+
+    Returns
+    -------
+    loss : float
+    gradients : nested dict like model.weights
+        Arrays, or `SparseRows` for embedding tables of which only some rows were used. A weight
+        that the loss does not depend on is missing.
+
+    Raises
+    ------
+    ValueError
+        An argument that training does not take, a missing label, a model without a loss, or
+        anything that the forward pass refuses.
+
+    Examples
+    --------
+    >>> from numpy_erniem import ErnieMConfig, ErnieMForSequenceClassification
+    >>> config = ErnieMConfig(vocab_size=99, hidden_size=12, num_attention_heads=3,
+    ...                       num_hidden_layers=2, intermediate_size=37)
+    >>> model = ErnieMForSequenceClassification(config, seed=1)
+    >>> loss, gradients = value_and_grad(model, {"input_ids": [[0, 5, 17, 2]], "labels": [1]})
+    >>> gradients["classifier"]["weight"].shape
+    (2, 12)
+    """
+    head = head or HEADS.get(type(model))
+    if head is None:
+        raise ValueError(f"{type(model).__name__} has no loss; pass head=, or use another model")
+    inputs, labels = _inputs_and_labels(model, batch)
+    encoder = encoder_weights(model.weights)
+    x, backward = encode(
+        inputs,
+        encoder,
+        model.config,
+        rng,
+        gradient_checkpointing=gradient_checkpointing,
+        threads=threads,
+    )  # (B, T) -> (B, T, D)
+    loss, dx, dhead = head(x, model.weights, model.config, labels, rng, threads)
+    dencoder = backward(dx)
+    if ENCODER in model.weights:
+        dencoder = {ENCODER: dencoder}
+    return float(loss), add(dhead, dencoder) if dhead else dencoder
+
+
+def _inputs_and_labels(
+    model: ErnieMPreTrainedModel, batch: Mapping[str, Any]
+) -> tuple[Inputs, dict[str, Any]]:
+    """The checked arguments of the encoder, and the rest of the batch."""
+    for name in NOT_FOR_TRAINING:
+        if batch.get(name) is not None:
+            raise ValueError(f"training does not take {name}; leave it out of the batch")
+    arguments = dict(batch)
+    if isinstance(model, ErnieMForMultipleChoice):
+        arguments, _ = fold_choices(arguments)  # (B, C, T) -> (B·C, T)
+    chosen = {n: arguments.pop(n) for n in ENCODER_ARGUMENTS if n in arguments}
+    return prepare_inputs(model.config, model.dtype, **chosen), arguments
