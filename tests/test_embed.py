@@ -1,5 +1,6 @@
 """Texts in, vectors out, in Python."""
 
+import re
 import shutil
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy_erniem import (
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.pipelines import embed as module
-from numpy_erniem.pipelines.embed import Embedder, batches_by_length
+from numpy_erniem.pipelines.batching import batches_by_length
+from numpy_erniem.pipelines.embed import Embedder
 
 TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]
 
@@ -61,8 +63,43 @@ def test_normalize_gives_length_one(embedder):
     assert abs(np.linalg.norm(embedder(TEXTS), axis=1) - 1).min() > 0.1
 
 
-def test_prefix_is_put_before_every_text(embedder, close):
-    close(embedder(["a b"], prefix="query: "), embedder(["query: a b"]), "exact")
+def test_prompt_is_put_before_every_text(embedder, close):
+    close(embedder(["a b"], prompt="query: "), embedder(["query: a b"]), "exact")
+
+
+@pytest.fixture
+def prompted(embedder):
+    """An embedder whose checkpoint records prompts."""
+    settings = {"prompts": {"query": "q: ", "none": ""}, "default_prompt_name": "query"}
+    return Embedder(embedder.model, embedder.tokenizer, settings)
+
+
+def test_prompt_name_chooses_a_recorded_prompt(prompted, embedder, close):
+    close(prompted(["a"]), embedder(["q: a"]), "exact")
+    close(prompted(["a"], prompt_name="query"), embedder(["q: a"]), "exact")
+    close(prompted(["a"], prompt_name="none"), embedder(["a"]), "exact")
+
+
+def test_a_prompt_may_be_called_like_a_name_and_be_empty(prompted, embedder, close):
+    close(prompted(["a"], prompt="query"), embedder(["querya"]), "exact")
+    close(prompted(["a"], prompt=""), embedder(["a"]), "exact")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt_name": "quary"}, "'quary' is not recorded; did you mean 'query'?"),
+        ({"prompt_name": "query", "prompt": "q: "}, "both given"),
+    ],
+)
+def test_a_prompt_that_cannot_be_chosen_is_named(options, message, prompted):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        prompted(["a"], **options)
+
+
+def test_a_checkpoint_without_prompts_has_no_names(embedder):
+    with pytest.raises(ValueError, match="records no prompts"):
+        embedder(["a"], prompt_name="query")
 
 
 def test_a_text_longer_than_the_model_takes_is_cut_with_a_warning(embedder, close):

@@ -1,4 +1,4 @@
-"""Tokenizer files of a source → ours: sentencepiece.bpe.model, vocab.txt, and two small JSONs."""
+"""Make our tokenizer files, sentencepiece.bpe.model, vocab.txt and two of JSON, of a source's."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.report import Report
+from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 
 MODEL = "sentencepiece.bpe.model"
@@ -25,8 +25,8 @@ OURS = {
 LARGEST = 64_000_000  # bytes of a tokenizer file
 
 
-def small_file(folder: Path, name: str) -> bytes | None:
-    """The bytes of a file of a folder, if it is there."""
+def _read_file(folder: Path, name: str) -> bytes | None:
+    """The bytes of a file in a folder; None if it is not there."""
     if not (folder / name).is_file():
         return None
     path = inside(folder, name)
@@ -37,14 +37,30 @@ def small_file(folder: Path, name: str) -> bytes | None:
 
 
 def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]:
-    """The tokenizer files of an ERNIE-M source; Paddle's rule for a bare "▁" where it applies."""
+    """Copy the tokenizer files of an ERNIE-M source.
+
+    Parameters
+    ----------
+    source : Path
+        The folder.
+    report : Report
+        Lines about the files are added.
+    paddle : bool
+        Whether the source is PaddleNLP's, which treats a bare "▁" in its own way; the setting
+        bare_underline says so.
+
+    Returns
+    -------
+    dict of str to bytes
+        The files by name.
+    """
     files = {}
     for name in (MODEL, VOCABULARY, SETTINGS, SPECIALS, ADDED):
-        content = small_file(source, name)
+        content = _read_file(source, name)
         if content is not None:
             files[name] = content
     if not {MODEL, VOCABULARY} <= files.keys():
-        report.notes.append(f"the source has no {MODEL} or no {VOCABULARY}: no tokenizer")
+        report.notes.append(f"no tokenizer: the source lacks {MODEL} or {VOCABULARY}")
     if paddle and MODEL in files:
         settings = read_json(inside(source, SETTINGS)) if SETTINGS in files else {**OURS}
         settings |= {"bare_underline": "paddle", "tokenizer_class": "ErnieMTokenizer"}
@@ -56,7 +72,23 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
 def from_xlm_roberta(
     source: Path, config: dict[str, Any], max_length: int, report: Report
 ) -> dict[str, bytes]:
-    """Our tokenizer files from XLM-R's; pieces are not cut, as they were not in training.
+    """Make our tokenizer files of XLM-R's; pieces are not cut, as they were not in training.
+
+    Parameters
+    ----------
+    source : Path
+        The folder.
+    config : dict
+        Our config; the vocabulary may have one entry more than its vocab_size.
+    max_length : int
+        Most tokens of a text, for the tokenizer's config.
+    report : Report
+        Lines about the files are added.
+
+    Returns
+    -------
+    dict of str to bytes
+        The files by name.
 
     Raises
     ------
@@ -72,7 +104,7 @@ def from_xlm_roberta(
         )
     others = _added_tokens(source, len(vocabulary))
     if others:
-        report.notes.append(f"added tokens are plain text here: {', '.join(map(repr, others[:9]))}")
+        report.notes.append(f"added tokens become plain text: {', '.join(map(repr, others[:9]))}")
     settings = {
         **OURS,
         "cut_pieces": False,
@@ -91,8 +123,8 @@ def from_xlm_roberta(
 
 
 def _model(source: Path) -> tuple[bytes, str]:
-    """The SentencePiece model of a source, there or made, and how it came about."""
-    model = small_file(source, MODEL)
+    """The SentencePiece model of a source, found or made, and a text that says which."""
+    model = _read_file(source, MODEL)
     if model is not None:
         return model, f"from {MODEL}"
     remedy = "convert the weights alone with tokenizer=False (--no-tokenizer)"
@@ -106,7 +138,7 @@ def _model(source: Path) -> tuple[bytes, str]:
 
 
 def _added_tokens(source: Path, count: int) -> list[str]:
-    """Tokens that the source knows beside its vocabulary of `count` entries."""
+    """Tokens that the source adds to its vocabulary of `count` entries."""
     found = read_json(inside(source, ADDED)) if (source / ADDED).is_file() else {}
     listed = []
     if (source / FAST).is_file():
@@ -118,14 +150,14 @@ def _added_tokens(source: Path, count: int) -> list[str]:
 
 
 def _pieces(model: bytes, source: Path) -> list[str]:
-    """Ordinary pieces in their order; the first three are the special ones."""
+    """The pieces of a model in their order, without the three special ones."""
     from sentencepiece import SentencePieceProcessor
 
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(model)
-    except Exception as error:  # the library raises RuntimeError, and others for some bytes
-        raise ValueError(f"{source}: {MODEL} is no SentencePiece model: {error}") from None
+    except Exception as error:  # RuntimeError, for some bytes others
+        raise ValueError(f"{source}: {MODEL} is not a SentencePiece model: {error}") from None
     texts = [processor.id_to_piece(n) for n in range(processor.get_piece_size())]
     if texts[:3] != ["<unk>", "<s>", "</s>"]:
         raise ValueError(f"{source}: {MODEL} begins with {texts[:3]}, not as XLM-R's does")
@@ -135,6 +167,6 @@ def _pieces(model: bytes, source: Path) -> list[str]:
 
 
 def as_json(values: dict[str, Any]) -> bytes:
-    """A JSON file, keys sorted."""
+    """Encode values as a JSON file, with sorted keys."""
     text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
     return f"{text}\n".encode()

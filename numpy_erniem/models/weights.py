@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import Tensor
+from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
 from numpy_erniem.config import ErnieMConfig
 
 Shapes = dict[str, tuple[int, ...]]
@@ -154,11 +154,16 @@ def match_prefix(names: Iterable[str], expected: Shapes) -> dict[str, str]:
     return {n: n for n in names}
 
 
+def intermediate_size_of(tensors: Mapping[str, Tensor]) -> int | None:
+    """The intermediate size F of the weights; None if they have no layers, or differ in it."""
+    rows = {t.shape[0] for n, t in tensors.items() if n.endswith("linear1.weight") and t.shape}
+    return rows.pop() if len(rows) == 1 else None
+
+
 def trust_intermediate_size(config: ErnieMConfig, tensors: Mapping[str, Tensor]) -> None:
     """Correct config.intermediate_size from the weights: published large configs are wrong."""
-    rows = {t.shape[0] for n, t in tensors.items() if n.endswith("linear1.weight") and t.shape}
-    if len(rows) == 1 and rows != {config.intermediate_size}:
-        (found,) = rows
+    found = intermediate_size_of(tensors)
+    if found not in (None, config.intermediate_size):
         warnings.warn(
             f"config.json says intermediate_size {config.intermediate_size}, "
             f"the weights have {found}; {found} is used",
@@ -217,10 +222,10 @@ def load_tensors(
     for name, shape in expected.items():
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
-        elif found[name].kind in ("F64", "F32", "F16", "BF16"):
+        elif found[name].dtype in FLOATS:
             flat[name] = _vectors_copied(found[name].numpy(dtype))
         else:
-            raise ValueError(f"{source}: tensor {name} holds {found[name].kind}, not floats")
+            raise ValueError(f"{source}: tensor {name} holds {found[name].dtype}, not floats")
     report.warn(source)
     _warn_of_nan(flat, source)
     return flat, report

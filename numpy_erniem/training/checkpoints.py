@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import read_safetensors, write_text
+from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.training.optimizer import AdamW
 
 RUN, STATE, REPORT = "run.json", "state.safetensors", "report.json"
@@ -52,7 +53,7 @@ def open_run(out: Path, run: Mapping[str, Any]) -> bool:
             )
         return True
     with telling(path, "before the first step"):
-        write_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        atomic_write(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return False
 
 

@@ -155,8 +155,8 @@ def test_a_file_that_is_cut_in_the_cache_is_refused(ask, tmp_path):
 
 UNKNOWN = {
     "someone/else": "neither a folder here nor a public model",
-    "../x/y": "is no folder here",
-    "nowhere": "is no folder here",
+    "../x/y": "is not a folder here",
+    "nowhere": "is not a folder here",
 }
 
 

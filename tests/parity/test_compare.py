@@ -124,7 +124,7 @@ def test_the_first_layer_that_differs_is_named(golden, folder):
     report = check_parity(folder, against=golden)
     assert report.first_outside("numpy") == "layer 2"
     assert not report.ok
-    assert "out of tolerance from: layer 2" in str(report)
+    assert "outside the tolerance from: layer 2" in str(report)
     assert report.rows["numpy"]["layer 1"].largest < 2e-5
 
 
@@ -146,7 +146,7 @@ def test_the_exit_code(golden, folder, capsys):
     scale(folder, "embeddings.layer_norm.bias", 2.0)
     scale(folder, "embeddings.layer_norm.weight", 2.0)
     assert main(["parity", str(folder), "--against", str(golden)]) == 1
-    assert "out of tolerance from: embeddings" in capsys.readouterr().out
+    assert "outside the tolerance from: embeddings" in capsys.readouterr().out
 
 
 def test_the_numbers_of_another_model_are_refused(golden):
