@@ -173,3 +173,25 @@ def test_pooler_of_a_checkpoint_without_one_is_named(embedder):
         headless = ErnieMModel.from_pretrained(bundled_checkpoint(), add_pooling_layer=False)
     with pytest.raises(ValueError, match="no pooler"):
         module.Embedder(headless, embedder.tokenizer)(["a"], pooling="pooler")
+
+
+def test_the_warning_about_long_texts_names_the_callers_line(embedder):
+    with pytest.warns(UserWarning, match="cut at their end") as caught:
+        embedder(["file " * 600])
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_long_text_is_tokenized_once_and_cut_as_the_tokenizer_cuts(side, embedder, monkeypatch):
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint(), truncation_side=side)
+    text = " ".join(f"{n} file" for n in range(600))
+    options = {"truncation": True, "max_length": 512}
+    want = embedder.model([tokenizer(text, **options)["input_ids"]])
+    seen, real = [], ErnieMTokenizer.__call__
+    monkeypatch.setattr(
+        ErnieMTokenizer, "__call__", lambda self, *a, **o: seen.append(a) or real(self, *a, **o)
+    )
+    with pytest.warns(UserWarning, match="cut at their end"):
+        vectors = Embedder(embedder.model, tokenizer)([text])
+    np.testing.assert_array_equal(vectors, want.last_hidden_state.mean(axis=1))
+    assert len(seen) == 1
