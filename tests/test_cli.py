@@ -198,6 +198,15 @@ def test_info_tells_of_config_tensors_memory_and_backend(run):
     assert "12012×128  embeddings.word_embeddings.weight" in run("info", "--tensors")[1]
 
 
+def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 3072}))
+    _, out, err = run("info", copy)
+    assert f"feed-forward {config['intermediate_size']}" in out
+    assert "config.json says intermediate_size 3072" in err
+
+
 def test_info_as_json(run):
     facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
     assert facts["config"]["hidden_size"] == 128

@@ -12,6 +12,7 @@ from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.weights import trust_intermediate_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """Config, tensors, sizes and backend of a checkpoint folder, as plain values."""
     values, tensors = read_checkpoint(folder)
     config = ErnieMConfig.from_values(values, folder)
+    trust_intermediate_size(config, tensors)
     parameters = sum(math.prod(t.shape) for t in tensors.values())
     mapped = sum(t.data.nbytes for t in tensors.values() if t.dtype == "F32")
     converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.dtype != "F32")
