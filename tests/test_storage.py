@@ -257,7 +257,7 @@ def test_a_crash_while_renaming_never_leaves_half_a_checkpoint(
         read_folder(tmp_path)
 
 
-@pytest.mark.parametrize("size", ["5", "GB", "5 TB", 0, "-1KB"])
+@pytest.mark.parametrize("size", ["5", "GB", "5 TB", 0, "-1KB", "infGB"])
 def test_a_shard_size_that_is_none_is_named(size, tensors, tmp_path):
     with pytest.raises(ValueError, match="size"):
         write_folder(tmp_path, tensors, max_shard_size=size)

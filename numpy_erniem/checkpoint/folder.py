@@ -126,10 +126,10 @@ def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
         raise ValueError(f"{index} has no weight_map, an object from tensor names to files")
     shards = {}
     for file in dict.fromkeys(weight_map.values()):
-        beside = Path(file).name == file and "\\" not in file and len(file) < 200
-        if not beside or not file.endswith(form.suffix):
+        is_plain = Path(file).name == file and "\\" not in file and len(file) < 200
+        if not is_plain or not file.endswith(form.suffix):
             raise ValueError(
-                f"{index} names {file[:100]!r}; a shard is a {form.suffix} file beside it"
+                f"{index} names {file[:100]!r}; a shard is a {form.suffix} file in the same folder"
             )
         if not (folder / file).is_file():
             raise FileNotFoundError(f"{folder} lacks the shard {file!r} that {index.name} names")

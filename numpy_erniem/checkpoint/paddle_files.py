@@ -13,7 +13,7 @@ from numpy_erniem.checkpoint.unpickle import unpickle
 
 PARAMETER_NAMES = "StructuredToParameterName@@"  # holds names inside a Paddle program, no tensors
 SPLIT = "UnpackBigParamInfor@@"  # arrays of a GiB and more, in protocols 2 and 3
-CHUNK = 1 << 20  # bytes that are looked at at a time
+CHUNK = 1 << 20  # bytes that are counted at a time
 
 # Paddle stores bfloat16 as NumPy's uint16; no checkpoint has real uint16.
 DTYPE_OF_CODE = {
@@ -114,7 +114,8 @@ def _tensor(shape: Any, dtype: Any, columns: Any, data: Any) -> Tensor:
         raise ValueError("an array without a dtype or an order")
     size = prod(check_shape(shape)) * dtype.numpy.itemsize
     if not isinstance(data, memoryview | _EncodedBytes) or len(data) != size:
-        found = f"{len(data)} bytes" if hasattr(data, "__len__") else type(data).__name__
+        known = isinstance(data, memoryview | _EncodedBytes)
+        found = f"{len(data)} bytes" if known else f"a {type(data).__name__}"
         raise ValueError(f"an array of shape {shape} needs {size} bytes of data, not {found}")
     order = "F" if columns else "C"
     name = DTYPE_OF_CODE[dtype.code]

@@ -8,6 +8,7 @@ because the library needs all tensors of a file in memory at once, and we conver
 """
 
 import json
+import mmap
 import os
 from collections.abc import Mapping
 from math import prod
@@ -51,14 +52,14 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
     return tensors
 
 
-def _header(path: Path, mapped: Any) -> dict[str, Any]:
+def _header(path: Path, mapped: mmap.mmap) -> dict[str, Any]:
     """The entries of the header by tensor; the library would keep one of two of the same name."""
     header = parse_object(path, mapped[8 : 8 + int.from_bytes(mapped[:8], "little")])
     header.pop("__metadata__", None)
     return header
 
 
-def _validate(path: Path, mapped: Any) -> None:
+def _validate(path: Path, mapped: mmap.mmap) -> None:
     """Let the library check the header against the file; it reads no tensor."""
     from safetensors import SafetensorError, safe_open  # imported only where there is such a file
 
@@ -72,7 +73,7 @@ def _validate(path: Path, mapped: Any) -> None:
         ) from None
 
 
-def _wrong_size(path: Path, mapped: Any) -> str:
+def _wrong_size(path: Path, mapped: mmap.mmap) -> str:
     """The tensor whose size is wrong, which the library does not name; "" if there is none."""
     try:
         header = _header(path, mapped)

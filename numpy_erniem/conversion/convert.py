@@ -170,7 +170,7 @@ def _other_files(
     tokenizer: bool,
     source: str,
 ) -> dict[str, bytes]:
-    """The files of the new folder beside weights and config."""
+    """The files of the new folder other than weights and config."""
     files: dict[str, bytes] = {}
     is_family = "source_model_type" in values
     names = [source, str(values.get("_name_or_path", ""))]

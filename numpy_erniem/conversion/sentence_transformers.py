@@ -84,7 +84,7 @@ def _modules(path: Path) -> list[dict[str, Any]]:
 def _pooling(source: Path, name: str) -> str:
     """The kind of pooling that a module's config.json chooses."""
     if not re.fullmatch(r"[\w.-]{1,100}", name) or ".." in name:
-        raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder beside it")
+        raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder next to it")
     path = inside(source, f"{name}/config.json")
     if not path.is_file():
         raise FileNotFoundError(f"{source} lacks {name}/config.json, which modules.json names")

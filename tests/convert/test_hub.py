@@ -205,6 +205,10 @@ def test_a_folder_is_preferred_to_a_name(tmp_path, monkeypatch):
     assert resolve_folder(NAME) == Path(NAME)
 
 
+def test_without_a_name_it_is_the_bundled_checkpoint():
+    assert resolve_folder(None) == bundled_checkpoint()
+
+
 def test_one_format_is_needed_the_first_that_is_there():
     both = ["config.json", "pytorch_model.bin", "model.safetensors", "tf_model.h5"]
     assert needed_files(both) == ["config.json", "model.safetensors"]

@@ -70,6 +70,25 @@ def test_e5_gets_its_prompts_by_its_name(source, tmp_path):
     assert settings["default_prompt_name"] == "query"
 
 
+def test_e5_gets_its_prompts_in_place_of_empty_ones(source, tmp_path):
+    sentence_folder(source, {"query": "", "passage": ""})
+    config = json.loads((source / "config.json").read_text())
+    config["_name_or_path"] = "intfloat/multilingual-e5-small"
+    (source / "config.json").write_text(json.dumps(config))
+    convert(source, tmp_path / "out")
+    prompts = read_sentence_settings(tmp_path / "out")["prompts"]
+    assert prompts == {"query": "query: ", "passage": "passage: "}
+
+
+def test_an_empty_prompt_is_recorded_under_its_name(source, tmp_path):
+    sentence_folder(source, {"query": "Q: ", "passage": ""})
+    convert(source, tmp_path / "out")
+    embedder = Embedder.from_pretrained(tmp_path / "out")
+    np.testing.assert_array_equal(
+        embedder(["a"], prompt_name="passage"), embedder(["a"], prompt="")
+    )
+
+
 REFUSED = {
     "pools by max": {"pooling": ("max",)},
     "pools by cls and mean": {"pooling": ("mean", "cls")},
@@ -88,5 +107,5 @@ def test_what_cannot_be_pooled_is_named(message, source, tmp_path):
 def test_modules_may_not_name_other_folders(source, tmp_path):
     listing = [{"type": "x.Pooling", "path": "../elsewhere"}]
     (source / "modules.json").write_text(json.dumps(listing))
-    with pytest.raises(ValueError, match="not a folder beside it"):
+    with pytest.raises(ValueError, match="not a folder next to it"):
         convert(source, tmp_path / "out")

@@ -11,6 +11,7 @@ from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
+from numpy_erniem.parity import compare
 from numpy_erniem.parity.compare import Difference, read_golden
 
 SIZES = {
@@ -182,6 +183,13 @@ def test_a_golden_file_must_be_named_npz(folder, upstream, tmp_path):
     with pytest.raises(ValueError, match="does not end in"):
         check_parity(folder, save=tmp_path / "golden.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_checkpoint_is_loaded_once_for_both_backends(golden, folder, monkeypatch):
+    loaded, real = [], compare.load
+    monkeypatch.setattr(compare, "load", lambda path: loaded.append(path) or real(path))
+    assert check_parity(folder, against=golden).ok
+    assert loaded == [folder]
 
 
 def test_differences_of_known_numbers():
