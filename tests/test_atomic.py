@@ -32,6 +32,11 @@ def names(folder):
     return sorted(os.listdir(folder))
 
 
+def write_half(file):
+    file.write(b"half")
+    raise OSError("the disk is full")
+
+
 def leftovers(folder):
     return [name for name in names(folder) if name.startswith(PREFIX)]
 
@@ -48,16 +53,18 @@ def test_text_and_bytes_are_written_as_they_are(content, raw, tmp_path):
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     atomic_write(tmp_path / "file", "old")
     with pytest.raises(OSError, match="disk"), atomic_file(tmp_path / "file") as file:
-        file.write(b"half")
-        raise OSError("the disk is full")
+        write_half(file)
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
 def test_an_error_in_the_middle_leaves_no_folder(tmp_path):
-    with pytest.raises(OSError, match="disk"), atomic_folder(tmp_path / "out") as folder:
-        (folder / "file").write_text("half")
-        raise OSError("the disk is full")
+    with (
+        pytest.raises(OSError, match="disk"),
+        atomic_folder(tmp_path / "out") as folder,
+        (folder / "file").open("wb") as file,
+    ):
+        write_half(file)
     assert names(tmp_path) == []
 
 

@@ -8,8 +8,8 @@ import pytest
 import numpy_erniem
 
 PACKAGE = Path(numpy_erniem.__file__).parent
-# A command's functions are called by main alone; a native kernel takes the arguments of its primitive
-# in ops, which documents them.
+# A command's functions are called by main alone; a native kernel takes the arguments of its
+# primitive in ops, which documents them.
 EXEMPT = ("cli/", "backend/native.py")
 FILES = [
     path

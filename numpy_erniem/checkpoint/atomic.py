@@ -1,9 +1,9 @@
 """Files and folders that appear complete or not at all, even after a crash.
 
-Files are written in a hidden folder `.saving-*` next to their final place, flushed to disk, and then
-renamed. A process that is killed leaves its hidden folder behind; the next save
-to the same place removes it. Each hidden folder holds a lock file, which the system unlocks when
-its writer ends, so the folder of a writer that is still running is left alone.
+Files are written in a hidden folder `.saving-*` next to their final place, flushed to disk, and
+then renamed. A process that is killed leaves its hidden folder behind; the next save to the same
+place removes it. Each hidden folder holds a lock file, which the system unlocks when its writer
+ends, so the folder of a writer that is still running is left alone.
 """
 
 import os
