@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.activations import ACTIVATIONS
-from numpy_erniem.checkpoint.folder import read_config, write_text
+from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.config_files import read_config
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -268,7 +269,7 @@ class ErnieMConfig:
 
     def to_json_file(self, path: str | os.PathLike[str]) -> None:
         """Write config.json to `path`."""
-        write_text(Path(path), self.to_json_string())
+        atomic_write(path, self.to_json_string())
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write `folder`/config.json; the folder is created if it does not exist."""

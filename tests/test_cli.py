@@ -18,7 +18,9 @@ from numpy_erniem import (
     get_threading,
 )
 from numpy_erniem.cli import embed as command
+from numpy_erniem.cli import progress as progress_module
 from numpy_erniem.cli.main import main
+from numpy_erniem.cli.progress import Progress
 
 TEXTS = ["Open a file", "打开文件", "Datei öffnen"]
 
@@ -128,7 +130,7 @@ def test_standard_input(run, monkeypatch):
         (["--pooling", "cls"], {"pooling": "cls"}),
         (["--pooling", "pooler"], {"pooling": "pooler"}),
         (["--normalize"], {"normalize": True}),
-        (["--prefix", "query: "], {"prefix": "query: "}),
+        (["--prompt", "query: "], {"prompt": "query: "}),
         (["--model", bundled_checkpoint()], {}),
     ],
 )
@@ -150,11 +152,18 @@ def test_batch_tokens_bounds_the_batches(run, monkeypatch):
     assert seen == [7]
 
 
+def test_prompt_name_reaches_the_embedder(run, tmp_path):
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    (copy / "sentence_embedding.json").write_text('{"prompts": {"passage": "p: "}}')
+    _, out, _ = run("embed", "--model", copy, "--prompt-name", "passage", "--", *TEXTS)
+    np.testing.assert_array_equal(vectors_in(out), embed(TEXTS, prompt="p: "))
+
+
 def test_progress_is_shown_after_two_seconds(monkeypatch):
     clock = iter([0.0, 1.0, 3.0, 9.0, 14.0, 15.0])
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     file = io.StringIO()
-    progress = command.Progress(file)
+    progress = Progress(file, "texts")
     for done in (10, 20, 30, 40, 50):
         progress(done, 50)
     assert file.getvalue().splitlines() == [
@@ -164,10 +173,18 @@ def test_progress_is_shown_after_two_seconds(monkeypatch):
 
 
 def test_short_work_shows_no_progress(monkeypatch):
-    monkeypatch.setattr(command.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: 0.0)
     file = io.StringIO()
-    command.Progress(file)(5, 5)
+    Progress(file, "texts")(5, 5)
     assert file.getvalue() == ""
+
+
+def test_progress_of_bytes_is_in_megabytes(monkeypatch):
+    clock = iter([0.0, 11.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    file = io.StringIO()
+    Progress(file, "MB", scale=1e6)(2_000_000, 4_000_000)
+    assert file.getvalue() == "2 of 4 MB, 11 s left \n"
 
 
 def test_info_tells_of_config_tensors_memory_and_backend(run):
@@ -199,6 +216,15 @@ def test_info_tells_the_threads_of_the_kernels(run):
     assert facts["threads"] == get_num_threads()
 
 
+def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 3072}))
+    _, out, err = run("info", copy)
+    assert f"feed-forward {config['intermediate_size']}" in out
+    assert "config.json says intermediate_size 3072" in err
+
+
 def test_info_as_json(run):
     facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
     assert facts["config"]["hidden_size"] == 128
@@ -207,19 +233,22 @@ def test_info_as_json(run):
 
 
 BAD = {
-    "nothing": (["embed"], "give texts, or --input FILE"),
-    "both": (["embed", "a", "--input", "in.txt"], "give texts, or --input FILE"),
+    "nothing": (["embed"], "give texts or --input FILE"),
+    "both": (["embed", "a", "--input", "in.txt"], "give texts or --input FILE"),
     "no file": (["embed", "--input", "nowhere.txt"], "nowhere.txt"),
-    "no model": (["embed", "a", "--model", "nowhere"], "nowhere is no folder"),
+    "no model": (["embed", "a", "--model", "nowhere"], "nowhere is not a folder"),
     "empty file": (["embed", "--input", "empty.txt"], "empty.txt has no lines"),
     "not UTF-8": (["embed", "--input", "latin.txt"], "latin.txt line 2 is not UTF-8"),
     "not JSON": (["embed", "--input", "bad.jsonl"], "bad.jsonl line 2 is not JSON"),
     "no field": (["embed", "--input", "field.jsonl"], "field.jsonl line 1 has no 'text'"),
-    "no text": (["embed", "--input", "number.jsonl"], "line 1 holds a int where a text"),
+    "no text": (["embed", "--input", "number.jsonl"], "line 1 holds a int in place of a text"),
     "output": (["embed", "a", "--output", "a.csv"], "neither in .npy nor in .jsonl"),
-    "output folder": (["embed", "a", "--output", "no/where.npy"], "no"),
+    "output folder": (
+        ["embed", "a", "--output", "no/where.npy"],
+        "in a folder that does not exist",
+    ),
     "batch": (["embed", "a", "--batch-tokens", "0"], "batch_tokens 0"),
-    "info": (["info", "nowhere"], "nowhere is no folder"),
+    "info": (["info", "nowhere"], "nowhere is not a folder"),
     "info empty": (["info", "."], "no config.json"),
 }
 

@@ -1,5 +1,6 @@
 """Texts in, vectors out, in Python."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,14 +9,13 @@ import pytest
 from numpy_erniem import (
     ErnieMModel,
     ErnieMTokenizer,
-    backend_report,
     bundled_checkpoint,
     embed,
-    reset_backend_report,
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.pipelines import embed as module
-from numpy_erniem.pipelines.embed import Embedder, batches_by_length
+from numpy_erniem.pipelines.batching import batches_by_length
+from numpy_erniem.pipelines.embed import Embedder
 
 TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]
 
@@ -61,8 +61,43 @@ def test_normalize_gives_length_one(embedder):
     assert abs(np.linalg.norm(embedder(TEXTS), axis=1) - 1).min() > 0.1
 
 
-def test_prefix_is_put_before_every_text(embedder, close):
-    close(embedder(["a b"], prefix="query: "), embedder(["query: a b"]), "exact")
+def test_prompt_is_put_before_every_text(embedder, close):
+    close(embedder(["a b"], prompt="query: "), embedder(["query: a b"]), "exact")
+
+
+@pytest.fixture
+def prompted(embedder):
+    """An embedder whose checkpoint records prompts."""
+    settings = {"prompts": {"query": "q: ", "none": ""}, "default_prompt_name": "query"}
+    return Embedder(embedder.model, embedder.tokenizer, settings)
+
+
+def test_prompt_name_chooses_a_recorded_prompt(prompted, embedder, close):
+    close(prompted(["a"]), embedder(["q: a"]), "exact")
+    close(prompted(["a"], prompt_name="query"), embedder(["q: a"]), "exact")
+    close(prompted(["a"], prompt_name="none"), embedder(["a"]), "exact")
+
+
+def test_a_prompt_may_be_called_like_a_name_and_be_empty(prompted, embedder, close):
+    close(prompted(["a"], prompt="query"), embedder(["querya"]), "exact")
+    close(prompted(["a"], prompt=""), embedder(["a"]), "exact")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt_name": "quary"}, "'quary' is not recorded; did you mean 'query'?"),
+        ({"prompt_name": "query", "prompt": "q: "}, "both given"),
+    ],
+)
+def test_a_prompt_that_cannot_be_chosen_is_named(options, message, prompted):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        prompted(["a"], **options)
+
+
+def test_a_checkpoint_without_prompts_has_no_names(embedder):
+    with pytest.raises(ValueError, match="records no prompts"):
+        embedder(["a"], prompt_name="query")
 
 
 def test_a_text_longer_than_the_model_takes_is_cut_with_a_warning(embedder, close):
@@ -109,10 +144,10 @@ def test_a_warning_about_the_weights_comes_through(copy):
         Embedder.from_pretrained(copy)
 
 
-def test_loading_runs_the_model_on_the_backend_that_is_chosen(backend):
-    reset_backend_report()
-    Embedder.from_pretrained()
-    assert ("native" in backend_report()["calls"].get("linear", {})) == (backend == "native")
+def test_loading_packs_the_weights_for_the_kernels(backend):
+    embedder = Embedder.from_pretrained()
+    weight = embedder.model.weights["encoder"]["layers"][0]["linear1"]["weight"]
+    assert (weight.base.kept is not None) == (backend == "native")
 
 
 @pytest.mark.parametrize(
@@ -136,3 +171,25 @@ def test_pooler_of_a_checkpoint_without_one_is_named(embedder):
         headless = ErnieMModel.from_pretrained(bundled_checkpoint(), add_pooling_layer=False)
     with pytest.raises(ValueError, match="no pooler"):
         module.Embedder(headless, embedder.tokenizer)(["a"], pooling="pooler")
+
+
+def test_the_warning_about_long_texts_names_the_callers_line(embedder):
+    with pytest.warns(UserWarning, match="cut at their end") as caught:
+        embedder(["file " * 600])
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_long_text_is_tokenized_once_and_cut_as_the_tokenizer_cuts(side, embedder, monkeypatch):
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint(), truncation_side=side)
+    text = " ".join(f"{n} file" for n in range(600))
+    options = {"truncation": True, "max_length": 512}
+    want = embedder.model([tokenizer(text, **options)["input_ids"]])
+    seen, real = [], ErnieMTokenizer.__call__
+    monkeypatch.setattr(
+        ErnieMTokenizer, "__call__", lambda self, *a, **o: seen.append(a) or real(self, *a, **o)
+    )
+    with pytest.warns(UserWarning, match="cut at their end"):
+        vectors = Embedder(embedder.model, tokenizer)([text])
+    np.testing.assert_array_equal(vectors, want.last_hidden_state.mean(axis=1))
+    assert len(seen) == 1

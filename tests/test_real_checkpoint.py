@@ -34,7 +34,7 @@ def folder():
 
 def test_translations_find_each_other(folder, backend):
     embedder = Embedder.from_pretrained(folder)
-    vectors = embedder(ENGLISH + CHINESE, prefix="query: ", normalize=True)
+    vectors = embedder(ENGLISH + CHINESE, prompt="query: ", normalize=True)
     similarity = vectors[:5] @ vectors[5:].T
     assert similarity.argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
     assert similarity.argmax(axis=0).tolist() == [0, 1, 2, 3, 4]

@@ -23,7 +23,7 @@ from language_marks import MARKS, Mark, MarkedPretraining, masked_by
 from train_tiny import SEED, SIZES, measure, write_json
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
-from numpy_erniem.checkpoint.folder import write_text
+from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.training import (
     Phase,
@@ -111,7 +111,7 @@ class Data:
         for name in ("parallel.tsv", "mono.tsv", "dev.tsv"):
             rows = (work / name).read_text("utf-8").splitlines()
             kept = [row for row in rows if row.split("\t")[0] in ("en", *LANGUAGES)]
-            write_text(out / "data" / name, "\n".join(kept) + "\n")
+            atomic_write(out / "data" / name, "\n".join(kept) + "\n")
         tokenizer = ErnieMTokenizer.from_pretrained(work / "tokenizer")
         work = out / "data"
         with warnings.catch_warnings():

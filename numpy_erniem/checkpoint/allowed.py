@@ -1,4 +1,4 @@
-"""What a pickle may name, and checks of the arguments that it gives."""
+"""The allow list of the unpickler, and checks of the arguments that a pickle gives."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Allowed:
-    """What stands for a global of the allow list: its name, and our function for it."""
+    """Stands for a global that a pickle may name; `build` is our function in its place, if any."""
 
     name: str
     build: Callable[..., Any] | None = None
@@ -20,7 +20,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class LongText:
-    """The UTF-8 bytes of a string too long to be a name; they stay in the file."""
+    """The UTF-8 bytes, still in the file, of a string that is too long to be a name."""
 
     utf8: memoryview
 
@@ -28,26 +28,26 @@ class LongText:
 AllowList = Mapping[tuple[str, str], Allowed]
 
 
-def shape_of(value: Any) -> tuple[int, ...]:
-    """A tuple of at most 32 sizes, checked."""
+def check_shape(value: Any) -> tuple[int, ...]:
+    """Return `value` if it is a tuple of at most 32 sizes; else a ValueError."""
     if type(value) is not tuple or len(value) > 32:
         raise ValueError("a shape is not a tuple of at most 32 sizes")
     for size in value:
-        natural(size, "a size")
+        check_count(size, "a size")
     return value
 
 
-def natural(value: Any, what: str) -> int:
-    """An integer from 0 to 2**63 - 1, checked."""
+def check_count(value: Any, what: str) -> int:
+    """Return `value` if it is an integer from 0 to 2**63 - 1; else a ValueError."""
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError(f"{what} is not an integer from 0 up")
+        raise ValueError(f"{what} is not an integer of at least 0")
     return value
 
 
 def ordered_dict(*items: Any) -> dict:
-    """An empty dict: pickles make an OrderedDict empty and fill it by SETITEMS."""
+    """Stands for OrderedDict(), which pickles call without arguments and fill later."""
     if items:
-        raise ValueError("collections.OrderedDict is made with arguments")
+        raise ValueError("collections.OrderedDict is called with arguments")
     return {}
 
 

@@ -1,4 +1,4 @@
-"""A model's name → the folder that holds it: here, or on the Hugging Face hub."""
+"""Find the folder of a model by its name: on this machine, or on the Hugging Face hub."""
 
 import os
 import re
@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
 from numpy_erniem.checkpoint.folder import FORMATS
+from numpy_erniem.checkpoint.sentence_settings import SENTENCE_SETTINGS_FILE
 
 BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 SMALL_FILES = (
-    *("config.json", "model_config.json", "vocab.txt", "sentencepiece.bpe.model"),
+    *(CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "vocab.txt", "sentencepiece.bpe.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    "sentence_embedding.json",
+    SENTENCE_SETTINGS_FILE,
 )
 FAMILY_FILES = (
     *("tokenizer.json", "modules.json", "1_Pooling/config.json"),
@@ -23,12 +25,12 @@ FAMILY_FILES = (
 
 
 def bundled_checkpoint() -> Path:
-    """Folder of the small checkpoint that comes with the package."""
+    """The folder of the small checkpoint that comes with the package."""
     return BUNDLED
 
 
 def resolve_folder(
-    name: str | os.PathLike,
+    model: str | os.PathLike | None,
     *,
     revision: str | None = None,
     cache_dir: str | os.PathLike | None = None,
@@ -36,45 +38,53 @@ def resolve_folder(
     family: bool = False,
     weights: bool = True,
 ) -> Path:
-    """Return the folder called `name`; what is not here is fetched from the Hugging Face hub.
+    """Find the folder of a model; one that is not on this machine is downloaded.
 
     Parameters
     ----------
-    name : path or str
-        A folder, or a name such as "susnato/ernie-m-base_pytorch".
+    model : path or str, optional
+        A folder, or a name on the Hugging Face hub such as "susnato/ernie-m-base_pytorch". None is
+        the bundled checkpoint.
     revision : str, optional
-        Branch, tag or commit on the hub.
+        Branch, tag or commit on the hub; left out, its main branch.
     cache_dir : path, optional
-        Where downloads are kept; left out, where huggingface_hub keeps them.
+        Where downloads are kept; left out, in the cache of huggingface_hub.
     local_files_only : bool
-        Use what was downloaded before, and no network; so does HF_HUB_OFFLINE=1.
+        Do not use the network; find the model in the cache. So does HF_HUB_OFFLINE=1.
     family : bool
-        Also fetch the files that a conversion from the XLM-RoBERTa family needs.
+        Also download the files that a conversion from the XLM-RoBERTa family needs.
     weights : bool
-        Whether the weights are needed; a tokenizer does without.
+        Whether to download weights; a tokenizer and a config need none.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
     FileNotFoundError
         There is no such folder, and no such model on the hub or in the cache.
     ValueError
-        The download was broken off, or is not what the hub announced.
+        The download was broken off, or the hub answered with an error.
     """
-    folder = Path(name)
+    if model is None:
+        return BUNDLED
+    folder, name = Path(model), model
     if folder.is_dir():
         return folder
     if folder.exists():
         raise FileNotFoundError(f"{folder} is a file; give the folder that holds the checkpoint")
     if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
         raise FileNotFoundError(
-            f"{folder} is no folder here; give a folder with config.json and model.safetensors, "
+            f"{folder} is not a folder here; give a folder with config.json and model.safetensors, "
             "or a name on the Hugging Face hub, OWNER/MODEL"
         )
     try:
         import huggingface_hub
     except ImportError:
         raise FileNotFoundError(
-            f"{name} is no folder here; to fetch it from the Hugging Face hub, "
+            f"{name} is not a folder here; to download it from the Hugging Face hub, "
             "pip install 'numpy-erniem[hub]'"
         ) from None
     options = {"revision": revision, "cache_dir": cache_dir}
@@ -84,7 +94,7 @@ def resolve_folder(
 def _download(
     hub: Any, name: str, options: dict[str, Any], local_files_only: bool, what: tuple[bool, bool]
 ) -> Path:
-    """Fetch the files that are needed, or find them in the cache."""
+    """Download the files that are needed, or find them in the cache."""
     from huggingface_hub import constants
 
     revision = options["revision"]
@@ -93,20 +103,20 @@ def _download(
         try:
             info = hub.HfApi().model_info(name, revision=revision)
             files = needed_files([s.rfilename for s in info.siblings or []], *what)
-        except Exception as error:  # of the hub, of its HTTP library, of the network
-            if _answered(error):
-                raise _explained(name, revision, error) from None
-    if files is None:  # no network, or none wanted
+        except Exception as error:  # from huggingface_hub, its HTTP library or the network
+            if _is_refusal(error):
+                raise _one_line_error(name, revision, error) from None
+    if files is None:  # the network is down, or is not to be used
         return _cached(hub, name, options)
     try:
         return Path(hub.snapshot_download(name, allow_patterns=files, **options))
     except Exception as error:
-        raise _explained(name, revision, error) from None
+        raise _one_line_error(name, revision, error) from None
 
 
 def _cached(hub: Any, name: str, options: dict[str, Any]) -> Path:
-    """The folder of what was downloaded before."""
-    for file in ("config.json", "model_config.json"):
+    """The folder of the model in the cache."""
+    for file in (CONFIG_FILE, OLD_PADDLE_CONFIG_FILE):
         found = hub.try_to_load_from_cache(name, file, **options)
         if isinstance(found, str):
             return Path(found).parent
@@ -117,7 +127,21 @@ def _cached(hub: Any, name: str, options: dict[str, Any]) -> Path:
 
 
 def needed_files(available: Iterable[str], family: bool = False, weights: bool = True) -> list[str]:
-    """Those files of a repository that we read: the first format of weights, and small ones."""
+    """Choose the files of a repository to download.
+
+    Parameters
+    ----------
+    available : iterable of str
+        The names of all its files.
+    family : bool
+        Whether to choose the files that a conversion from the XLM-RoBERTa family needs.
+    weights : bool
+        Whether to choose weights: the first format that is there, with its index and shards.
+
+    Returns
+    -------
+    list of str
+    """
     available = list(available)
     wanted = [*SMALL_FILES, *(FAMILY_FILES if family else ())]
     files = [name for name in wanted if name in available]
@@ -131,8 +155,8 @@ def needed_files(available: Iterable[str], family: bool = False, weights: bool =
     return files
 
 
-def _answered(error: Exception) -> bool:
-    """Whether the hub said no, rather than could not be reached."""
+def _is_refusal(error: Exception) -> bool:
+    """Whether the hub refused the request; False if it could not be reached."""
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -147,8 +171,8 @@ def _answered(error: Exception) -> bool:
     return isinstance(error, HFValidationError)
 
 
-def _explained(name: str, revision: str | None, error: Exception) -> Exception:
-    """The hub's error as one of ours, in one line."""
+def _one_line_error(name: str, revision: str | None, error: Exception) -> Exception:
+    """Turn an error of huggingface_hub into one of ours, on one line."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -157,7 +181,7 @@ def _explained(name: str, revision: str | None, error: Exception) -> Exception:
     )
 
     if isinstance(error, GatedRepoError):
-        return FileNotFoundError(f"{name} asks for consent: accept its terms on the hub, log in")
+        return FileNotFoundError(f"{name} is gated: accept its terms on the hub, and log in")
     if isinstance(error, RevisionNotFoundError):
         return FileNotFoundError(f"{name} has no revision {revision!r} on the Hugging Face hub")
     if isinstance(error, RepositoryNotFoundError):
@@ -167,4 +191,4 @@ def _explained(name: str, revision: str | None, error: Exception) -> Exception:
     line = " ".join(str(error).split())[:300]
     if isinstance(error, HfHubHTTPError):
         return ValueError(f"{name}: the Hugging Face hub answered: {line}")
-    return ValueError(f"{name}: the download broke off; run it again to go on ({line})")
+    return ValueError(f"{name}: the download broke off; run it again to continue ({line})")

@@ -1,14 +1,21 @@
-"""JSON from strangers: an object, of sensible size, in which no name stands twice."""
+"""JSON files from others: one object, of a sensible size, without duplicate keys."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-LARGEST = 64_000_000  # bytes; indexes and configs have a thousandth of it
+LARGEST = 64_000_000  # bytes; indexes and configs have about a thousandth of it
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of sensible size."""
+    """Read a JSON object from a file.
+
+    Raises
+    ------
+    ValueError
+        The file is larger than `LARGEST`, is not a JSON object, or has a key twice.
+    """
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{path} has {size} bytes; at most {LARGEST} are read")
@@ -16,18 +23,32 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_object(path: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object without repeated keys."""
+    """Parse a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    text : bytes
+        UTF-8.
+
+    Raises
+    ------
+    ValueError
+        The text is not a JSON object, or has a key twice.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
         if len(keys) < len(pairs):
-            raise ValueError("a name stands there twice")
+            (first, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+            raise ValueError(f"duplicate key {first[:100]!r}")
         return keys
 
     try:
         parsed = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not good JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
     return parsed

@@ -1,17 +1,15 @@
-"""PaddleNLP's names, layouts and configs → ours."""
+"""PaddleNLP's names, layouts and configs, translated into ours."""
 
 import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.report import Report, architecture_of
-from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor
+from numpy_erniem.checkpoint.config_files import architecture_of
+from numpy_erniem.checkpoint.tensors import LazyTensor, Tensor
 
-ARCHITECTURES = {"UIEM": "ErnieMForInformationExtraction"}
-QUESTIONS = "ErnieMForQuestionAnswering"
+QUESTION_ANSWERING = "ErnieMForQuestionAnswering"
 
-# Paddle keeps the weight of a linear map as (in, out).
+# Paddle stores the weight of a linear map as (in, out).
 LINEAR_WEIGHT = re.compile(
     r"(?:[qkv]_proj|out_proj|linear1|linear2|pooler\.dense|classifier|linear_start|linear_end)"
     r"\.weight$"
@@ -19,47 +17,71 @@ LINEAR_WEIGHT = re.compile(
 EPSILON = 1e-5  # of Paddle's layer norm; PaddleNLP reads no other from its config
 
 
-def from_paddle(
-    config: dict[str, Any], tensors: dict[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
-    """Translate a PaddleNLP checkpoint; nothing is read yet, a transposed weight is a view.
+class Translation(NamedTuple):
+    """A checkpoint in our names, and what was done to make it.
+
+    Attributes
+    ----------
+    config : dict
+        The keys of config.json. They say how PaddleNLP masks (`ErnieMConfig.hidden_token_id`).
+    tensors : dict of str to Tensor
+    renamed : dict of str to str
+        PaddleNLP's names to ours, where they differ.
+    transposed : list of str
+        Our names of the weights that Paddle stores as (in, out).
+    derived : dict of str to (before, after)
+        Keys of the config that were added or corrected; before is None if there was none.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    renamed: dict[str, str]
+    transposed: list[str]
+    derived: dict[str, tuple[Any, Any]]
+
+
+def is_paddle(names: Iterable[str]) -> bool:
+    """Whether tensors are named and laid out as in PaddleNLP."""
+    return any(".self_attn.q_proj." in n and ".self_attn.self_attn." not in n for n in names)
+
+
+def from_paddle(config: dict[str, Any], tensors: dict[str, Tensor]) -> Translation:
+    """Translate a PaddleNLP checkpoint. No tensor is read; a transposed weight is a view.
 
     Parameters
     ----------
     config : dict
-        PaddleNLP's config.json, which is left as it is.
+        The keys of PaddleNLP's config.json; not changed.
     tensors : dict of str to Tensor
         By PaddleNLP's names.
-
-    Returns
-    -------
-    config, tensors : dict
-        Ours. The config says how PaddleNLP masks (see `ErnieMConfig.hidden_token_id`).
-    report : Report
     """
-    config, report = dict(config), Report("PaddleNLP")
-    named = architecture_of(config)
-    ours = {}
+    architecture = architecture_of(config)
+    ours: dict[str, Tensor] = {}
+    renamed, transposed = {}, []
     for name, tensor in tensors.items():
-        new = our_name(name, named == QUESTIONS)
+        new = our_name(name, architecture == QUESTION_ANSWERING)
         if new != name:
-            report.renamed[name] = new
+            renamed[name] = new
         if LINEAR_WEIGHT.search(name) and len(tensor.shape) == 2:
-            report.transposed.append(new)
-            tensor = _transposed(tensor)
+            transposed.append(new)
+            tensor = _transpose(tensor)
         ours[new] = tensor
-    if named:
-        report.derive(config, "architectures", [ARCHITECTURES.get(named, named)])
-    report.derive(config, "layer_norm_eps", EPSILON)
-    report.derive(config, "attention_mask_convention", "paddle")
-    config.setdefault("model_type", "ernie_m")
-    return config, ours, report
+    values: dict[str, Any] = {"layer_norm_eps": EPSILON, "attention_mask_convention": "paddle"}
+    if architecture:
+        values = {"architectures": [architecture], **values}
+    derived = {
+        key: (config.get(key), value)
+        for key, value in values.items()
+        if key not in config or config[key] != value
+    }
+    new_config = {"model_type": "ernie_m", **config, **values}
+    return Translation(new_config, ours, renamed, transposed, derived)
 
 
-def _transposed(tensor: Tensor) -> Tensor:
-    if isinstance(tensor, Computed):
-        return Computed(tensor.kind, tensor.shape[::-1], lambda: tensor.data.T)
-    return Tensor(tensor.kind, tensor.data.T)
+def _transpose(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, LazyTensor):
+        return LazyTensor(tensor.dtype, tensor.shape[::-1], lambda: tensor.data.T)
+    return Tensor(tensor.dtype, tensor.data.T)
 
 
 def our_name(name: str, question_answering: bool = False) -> str:
@@ -72,31 +94,3 @@ def our_name(name: str, question_answering: bool = False) -> str:
     """
     name = re.sub(r"\.self_attn\.([qkv]_proj)\.", r".self_attn.self_attn.\1.", name)
     return re.sub(r"^classifier\.", "qa_outputs.", name) if question_answering else name
-
-
-def old_paddle_config(path: Path) -> dict[str, Any]:
-    """The keys of a model_config.json, which PaddleNLP wrote before 2.5.
-
-    It holds the arguments of a constructor: {"init_args": [{..., "init_class": "ErnieMModel"}],
-    "init_class": "UIEM"}, or those of ErnieMModel alone.
-
-    Raises
-    ------
-    ValueError
-        It is for another model, or no such file.
-    """
-    outer = read_json(path)
-    arguments = outer.pop("init_args", [])
-    outer_class = outer.pop("init_class", None)
-    config: dict[str, Any] = {}
-    for argument in arguments if isinstance(arguments, list | tuple) else [arguments]:
-        if isinstance(argument, dict):
-            config |= argument
-        elif isinstance(argument, int):  # the second argument of a model with classes
-            config["num_classes"] = argument
-    inner_class = config.pop("init_class", None)
-    config |= outer
-    name = outer_class or inner_class or "ErnieMModel"
-    if not isinstance(name, str) or not re.fullmatch(r"ErnieM(Model|For\w+)|UIEM", name):
-        raise ValueError(f"{path} is for {name!r}, not for an ERNIE-M model")
-    return {**config, "architectures": [name], "model_type": "ernie_m"}

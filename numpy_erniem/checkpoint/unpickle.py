@@ -1,11 +1,11 @@
-"""A pickle read without ever running it: a small interpreter for the opcodes that tensors need.
+"""Read a pickle safely: a small interpreter for the opcodes that tensors need.
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program
-names. This one cannot: a name in the file selects one of our own functions from an allow list, or
-the file is refused. What it builds are None, bools, numbers, strings, tuples, lists, dicts with
-string keys, and our records of tensors that are not read yet. Every opcode costs at least a byte
-and makes at most one small object, the number of opcodes is bounded by the size of the file, and
-long bytes stay where they are, so neither time nor memory can run away.
+names. This one cannot: a name in the file selects one of our own functions from an allow list, and
+any other name is an error. The results are None, bools, numbers, strings, tuples, lists, dicts with
+string keys, and our records of tensors, whose bytes stay in the file. Time and memory are bounded:
+an opcode takes at least one byte of the file and makes at most one small object, and the number of
+opcodes is limited by the size of the file.
 """
 
 import struct
@@ -14,8 +14,8 @@ from typing import Any
 
 from numpy_erniem.checkpoint.allowed import ADVICE, Allowed, AllowList, LongText
 
-LONGEST_TEXT = 1 << 16  # a longer string is tensor data in disguise, and stays in the file
-OPCODES_AT_LEAST = 100_000  # what any file may have; more only where it has the bytes of tensors
+LONGEST_TEXT = 1 << 16  # bytes; a longer string holds tensor data, and stays in the file
+OPCODES_AT_LEAST = 100_000  # every file may have as many; a large file may have more
 BYTES_PER_OPCODE = 16
 
 
@@ -35,19 +35,19 @@ def unpickle(
     persistent : callable, optional
         Makes our record of a persistent id.
     start : int
-        Where in `data` the pickle begins.
+        The byte of `data` at which the pickle begins.
 
     Returns
     -------
     value : object
     end : int
-        Where the pickle ends.
+        The byte after the pickle.
 
     Raises
     ------
     ValueError
-        For a global that is not allowed (the message names it), an opcode that tensors do not
-        need, and anything that is not a pickle.
+        The file names a global that is not allowed (the message says which), has an opcode that
+        tensors do not need, or is not a pickle.
     """
     machine = _Machine(data, start, allowed, persistent)
     most = OPCODES_AT_LEAST + (len(data) - start) // BYTES_PER_OPCODE
@@ -58,18 +58,20 @@ def unpickle(
             return machine.finish(), machine.at
         step = _STEPS.get(opcode)
         if step is None:
-            raise ValueError(f"byte {where}: {_named(opcode)}, which tensors do not need; {ADVICE}")
+            raise ValueError(
+                f"byte {where}: {_opcode_name(opcode)}, which tensors do not need; {ADVICE}"
+            )
         try:
             step(machine)
         except (IndexError, KeyError):
-            raise ValueError(f"byte {where}: {_named(opcode)} finds nothing to work on") from None
+            raise ValueError(f"byte {where}: {_opcode_name(opcode)} lacks an operand") from None
         except ValueError as error:
             raise ValueError(f"byte {where}: {error}") from None
     raise ValueError(f"more than {most} opcodes; a checkpoint of this size has far fewer")
 
 
 class _Machine:
-    """Stack, memo and position. The stack of a nested level begins at the last of `marks`."""
+    """Stack, memo and position; the values after the last mark are at `marks[-1]` and above."""
 
     def __init__(self, data, start, allowed, persistent) -> None:
         self.data, self.at = data, start
@@ -79,10 +81,10 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def take(self, count: int) -> memoryview:
-        """The next `count` bytes, where they stand."""
+        """The next `count` bytes, as a view."""
         end = self.at + count
         if end > len(self.data):
-            raise ValueError(f"{count} bytes are announced, {len(self.data) - self.at} are left")
+            raise ValueError(f"{count} bytes are needed, {len(self.data) - self.at} are left")
         view = self.data[self.at : end]
         self.at = end
         return view
@@ -125,7 +127,7 @@ class _Machine:
         self.push(self.allowed[module, name])
 
     def refuse(self, module: str, name: str) -> None:
-        wanted = ascii(f"{module}.{name}")[1:-1]  # no byte of it may steer a terminal
+        wanted = ascii(f"{module}.{name}")[1:-1]  # no control characters for the terminal
         raise ValueError(f"the file wants {wanted[:200]}, not a tensor: {ADVICE}")
 
 
@@ -156,35 +158,35 @@ def _update(m: _Machine, values: list[Any]) -> None:
         if type(key) is not str:
             raise ValueError(f"a dict has a {type(key).__name__} for a key, not a string")
         if key in target:
-            raise ValueError(f"the name {key[:100]!r} stands there twice")
+            raise ValueError(f"duplicate key {key[:100]!r}")
         target[key] = value
 
 
 def _reduce(m: _Machine) -> None:
     arguments, callee = m.pop(), m.pop()
     if not isinstance(callee, Allowed) or callee.build is None or type(arguments) is not tuple:
-        raise ValueError("a call of what is no function")
+        raise ValueError("REDUCE of an object that is not callable")
     try:
         m.push(callee.build(*arguments))
     except TypeError:
-        raise ValueError(f"{callee.name} with {len(arguments)} arguments") from None
+        raise ValueError(f"{callee.name} does not take {len(arguments)} arguments") from None
 
 
 def _build(m: _Machine) -> None:
-    """Give state to a record; the attributes of an OrderedDict are read over."""
+    """Give a record its state; the attributes of an OrderedDict are skipped."""
     state, target = m.pop(), m.stack[-1]
     if type(target) is not dict:
         if not hasattr(type(target), "set_state") or type(state) is not tuple:
-            raise ValueError(f"state is given to a {type(target).__name__}")
+            raise ValueError(f"BUILD of a {type(target).__name__}, which takes no state")
         try:
             target.set_state(*state)
         except TypeError:
-            raise ValueError(f"a {type(target).__name__} with {len(state)} states") from None
+            raise ValueError(f"BUILD of an array or dtype with {len(state)} arguments") from None
 
 
 def _persistent(m: _Machine) -> None:
     if m.persistent is None:
-        raise ValueError("a persistent id, which this format does not have")
+        raise ValueError("a persistent id, which this file format does not have")
     m.push(m.persistent(m.pop()))
 
 
@@ -242,8 +244,8 @@ _STEPS: dict[int, Callable[[_Machine], None]] = {
 }
 
 
-def _named(opcode: int) -> str:
+def _opcode_name(opcode: int) -> str:
     import pickletools
 
     found = pickletools.code2op.get(chr(opcode))
-    return f"pickle opcode {found.name}" if found else f"{opcode:#04x} is no pickle opcode"
+    return f"pickle opcode {found.name}" if found else f"{opcode:#04x} is not a pickle opcode"

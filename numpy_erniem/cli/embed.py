@@ -3,18 +3,18 @@
 import argparse
 import io
 import json
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from numpy_erniem.pipelines.embed import BATCH_TOKENS, POOLINGS, Embedder, normalize_rows
+from numpy_erniem.checkpoint.atomic import atomic_file
+from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.progress import Progress
+from numpy_erniem.pipelines.embed import BATCH_TOKENS, Embedder
+from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows
 
 HANDFUL = 12  # texts whose similarities fit on a screen
 
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", help=".npy: an array (texts, width); .jsonl: JSON lines"
     )
     parser.add_argument(
-        "--model", metavar="MODEL", help="checkpoint: folder, or name on the hub (the bundled one)"
+        "--model", metavar="MODEL", help="folder, or name on the hub (the bundled one)"
     )
-    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit on the hub")
+    add_hub_options(parser)
     parser.add_argument("--pooling", choices=POOLINGS, help="(the checkpoint's, else mean)")
     parser.add_argument(
         "--normalize",
@@ -42,39 +42,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale vectors to length 1 (as the checkpoint records)",
     )
     parser.add_argument(
-        "--prefix",
-        metavar="TEXT",
-        help='put before every text, such as "query: ", or the name of a prefix that the '
-        "checkpoint records, such as passage (its default)",
+        "--prompt-name",
+        metavar="NAME",
+        help="prompt that the checkpoint records, such as passage (its default)",
     )
+    parser.add_argument("--prompt", metavar="TEXT", help='put before every text, such as "query: "')
     parser.add_argument(
         "--batch-tokens",
         type=int,
         default=BATCH_TOKENS,
         metavar="N",
-        help=f"tokens worked on at a time ({BATCH_TOKENS}); fewer need less memory",
+        help=f"most tokens of a batch ({BATCH_TOKENS}); fewer need less memory",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Embed and write; returns the exit code."""
     if bool(options.text) == bool(options.input):
-        raise ValueError("give texts, or --input FILE, one of them")
+        raise ValueError("give texts or --input FILE, and not both")
     if options.output and Path(options.output).suffix not in (".npy", ".jsonl"):
         raise ValueError(f"--output {options.output} ends neither in .npy nor in .jsonl")
+    if options.output and not Path(options.output).absolute().parent.is_dir():
+        raise FileNotFoundError(f"--output {options.output} is in a folder that does not exist")
     texts = options.text or list(read_texts(options.input, options.field))
     if not texts:
         raise ValueError(f"--input {options.input} has no lines")
-    embedder = Embedder.from_pretrained(options.model, revision=options.revision)
+    embedder = Embedder.from_pretrained(options.model, **hub_options(options))
     if embedder.model.config.to_dict().get("trained") is False:
         print("erniem: this checkpoint is not trained: vectors carry no meaning", file=sys.stderr)
     vectors = embedder(
         texts,
         pooling=options.pooling,
         normalize=options.normalize,
-        prefix=options.prefix,
+        prompt_name=options.prompt_name,
+        prompt=options.prompt,
         batch_tokens=options.batch_tokens,
-        progress=Progress(sys.stderr),
+        progress=Progress(sys.stderr, "texts"),
     )
     if options.output:
         write_vectors(Path(options.output), texts, vectors)
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_texts(name: str, field: str) -> Iterator[str]:
-    """Texts of a file: its lines, or of JSON lines the strings or the values of `field`."""
+    """Read the texts of a file: its lines, or of JSON lines the strings or values of `field`."""
     raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
         lines = raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
@@ -110,13 +113,13 @@ def _text_of(line: str, where: str, field: str) -> str:
             raise ValueError(f"{where} has no {field!r}; name the key of the text with --field")
         value = value[field]
     if not isinstance(value, str):
-        raise ValueError(f"{where} holds a {type(value).__name__} where a text should be")
+        raise ValueError(f"{where} holds a {type(value).__name__} in place of a text")
     return value
 
 
 def write_vectors(path: Path, texts: Iterable[str], vectors: np.ndarray) -> None:
     """Write .npy or .jsonl; the file appears when it is complete."""
-    with complete_file(path) as file:
+    with atomic_file(path) as file:
         if path.suffix == ".npy":
             np.save(file, vectors)
         else:
@@ -125,18 +128,8 @@ def write_vectors(path: Path, texts: Iterable[str], vectors: np.ndarray) -> None
             characters.detach()
 
 
-@contextmanager
-def complete_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name only when the block ends well."""
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as hidden:
-        partial = Path(hidden, path.name)
-        with partial.open("wb") as file:
-            yield file
-        os.replace(partial, path)
-
-
 def write_json_lines(file: IO[str], texts: Iterable[str], vectors: np.ndarray) -> None:
-    """One {"text": ..., "vector": [...]} a line; the numbers are exact in float32."""
+    """Write {"text": ..., "vector": [...]} lines; the numbers are exact in float32."""
     for text, vector in zip(texts, vectors, strict=True):
         numbers = [float(str(value)) for value in vector]
         file.write(json.dumps({"text": text, "vector": numbers}, ensure_ascii=False) + "\n")
@@ -154,33 +147,3 @@ def show(texts: list[str], vectors: np.ndarray, file: IO[str]) -> None:
         for n, row in enumerate(unit @ unit.T, 1):
             print(f"{n:4}" + "".join(f"{value:7.3f}" for value in row), file=file)
     print("\nall numbers: --output FILE.npy or FILE.jsonl, or a pipe", file=file)
-
-
-class Progress:
-    """A line about texts done, for work that takes longer than two seconds.
-
-    On a terminal the line is rewritten; elsewhere one is printed every ten seconds.
-    """
-
-    def __init__(self, file: IO[str]) -> None:
-        self.file = file
-        self.terminal = file.isatty()
-        self.started = self.last = time.monotonic()
-        self.shown = False
-
-    def __call__(self, done: int, total: int) -> None:
-        """Say that `done` of `total` texts are embedded."""
-        now = time.monotonic()
-        self.shown |= now - self.started > 2 and done < total
-        due = now - self.last > (0.2 if self.terminal else 10) or done == total
-        if not self.shown or not due:
-            return
-        self.last = now
-        left = (now - self.started) / done * (total - done)
-        start, end = ("\r", "\n" if done == total else "") if self.terminal else ("", "\n")
-        print(
-            f"{start}{done} of {total} texts, {left:.0f} s left ",
-            end=end,
-            file=self.file,
-            flush=True,
-        )

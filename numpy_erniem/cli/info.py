@@ -4,24 +4,30 @@ import argparse
 import json
 import math
 import sys
+from pathlib import Path
+from typing import Any
 
 from numpy_erniem.backend.dispatch import backend_report, get_num_threads
 from numpy_erniem.checkpoint.folder import read_checkpoint
-from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.weights import trust_intermediate_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem info`."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="checkpoint (the bundled one)")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="folder, or name on the hub (the bundled one)"
+    )
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--json", action="store_true", help="print JSON, tensors included")
+    add_hub_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is known of a checkpoint; returns the exit code."""
-    folder = bundled_checkpoint() if options.model is None else resolve_folder(options.model)
-    facts = describe(folder)
+    """Print what a checkpoint holds; returns the exit code."""
+    facts = describe(resolve_folder(options.model, **hub_options(options)))
     if options.json:
         json.dump(facts, sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -30,13 +36,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def describe(folder) -> dict:
-    """Config, tensors, sizes and backend, as plain values."""
+def describe(folder: Path) -> dict[str, Any]:
+    """Config, tensors, sizes and backend of a checkpoint folder, as plain values."""
     values, tensors = read_checkpoint(folder)
     config = ErnieMConfig.from_values(values, folder)
+    trust_intermediate_size(config, tensors)
     parameters = sum(math.prod(t.shape) for t in tensors.values())
-    mapped = sum(t.data.nbytes for t in tensors.values() if t.kind == "F32")
-    converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.kind != "F32")
+    mapped = sum(t.data.nbytes for t in tensors.values() if t.dtype == "F32")
+    converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.dtype != "F32")
     return {
         "folder": str(folder),
         "config": config.to_dict(),
@@ -46,25 +53,25 @@ def describe(folder) -> dict:
         - sum(math.prod(t.shape) for n, t in tensors.items() if n.endswith("_embeddings.weight")),
         "bytes_mapped": mapped,
         "bytes_converted_to_float32": converted,
-        "tensors": {n: {"dtype": t.kind, "shape": list(t.shape)} for n, t in tensors.items()},
+        "tensors": {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
         "threads": get_num_threads(),
     }
 
 
-def show(facts: dict, tensors: bool) -> None:
-    """Print the facts for a person."""
+def show(facts: dict[str, Any], tensors: bool) -> None:
+    """Print the facts as text, with a line for each tensor if asked for."""
     config = facts["config"]
-    kinds = sorted({t["dtype"] for t in facts["tensors"].values()})
+    dtypes = sorted({t["dtype"] for t in facts["tensors"].values()})
     lines = {
         "folder": facts["folder"],
-        "architecture": ", ".join(config["architectures"] or ["not said"]),
+        "architecture": ", ".join(config["architectures"] or ["not recorded"]),
         "layers": f"{config['num_hidden_layers']}, {config['hidden_size']} wide, "
         f"{config['num_attention_heads']} heads, feed-forward {config['intermediate_size']}, "
         f"{config['hidden_act']}",
         "vocabulary": f"{config['vocab_size']} entries",
         "longest text": f"{facts['max_length']} tokens",
-        "tensors": f"{len(facts['tensors'])}, {' and '.join(kinds)} on disk",
+        "tensors": f"{len(facts['tensors'])}, {' and '.join(dtypes)} on disk",
         "parameters": f"{facts['parameters'] / 1e6:.1f} M, "
         f"{facts['parameters_without_embeddings'] / 1e6:.1f} M without the embedding tables",
         "memory": f"{facts['bytes_mapped'] / 1e6:.0f} MB mapped, "

@@ -9,11 +9,11 @@ from numpy_erniem import __version__
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
-    "convert": ("numpy_erniem.cli.convert", "make our checkpoint of another one, safely"),
+    "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),
     "info": ("numpy_erniem.cli.info", "show what a checkpoint holds and what will run it"),
-    "parity": ("numpy_erniem.cli.parity", "compare our numbers with upstream's, by layer"),
+    "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
 }
 

@@ -1,12 +1,14 @@
-"""`erniem parity`: our numbers beside upstream's, as a table; exit code 1 past the tolerance."""
+"""`erniem parity`: our outputs against upstream's, as a table; exit code 1 past the tolerance."""
 
 import argparse
+
+from numpy_erniem.cli.options import add_hub_options, hub_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem parity`."""
     parser.add_argument(
-        "checkpoint", nargs="?", metavar="CHECKPOINT", help="folder or hub name (the bundled one)"
+        "model", nargs="?", metavar="MODEL", help="folder, or name on the hub (the bundled one)"
     )
     parser.add_argument(
         "--text", action="append", metavar="TEXT", help="an input; may be given several times"
@@ -14,10 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, default=1e-4, metavar="X", help="largest |difference| (1e-4)"
     )
-    parser.add_argument("--save", metavar="FILE", help="write upstream's numbers, an .npz")
+    parser.add_argument("--save", metavar="FILE", help="write upstream's outputs, an .npz")
     parser.add_argument(
         "--against", metavar="FILE", help="compare with such a file; torch is not needed"
     )
+    add_hub_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,11 +28,12 @@ def run(options: argparse.Namespace) -> int:
     from numpy_erniem.parity.compare import check_parity
 
     report = check_parity(
-        options.checkpoint,
+        options.model,
         options.text,
         tolerance=options.tolerance,
         save=options.save,
         against=options.against,
+        **hub_options(options),
     )
     print(report)
     return 0 if report.ok else 1

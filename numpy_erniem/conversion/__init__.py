@@ -1,6 +1,6 @@
-"""Other people's checkpoints, read safely and turned into our folder."""
+"""Checkpoints of other models and libraries, read safely and written as a folder of ours."""
 
-from numpy_erniem.checkpoint.report import Report
 from numpy_erniem.conversion.convert import convert
+from numpy_erniem.conversion.report import Report
 
 __all__ = ["Report", "convert"]

@@ -1,7 +1,8 @@
-"""XLM-RoBERTa and its family → the ERNIE-M layout.
+"""Translate XLM-RoBERTa and its family into ERNIE-M's names and layout.
 
-The encoders are the same but for names and one sum: BERT adds a token type's vector to every
-token, ERNIE-M has none, so row 0 of that table is folded into every row of the position table.
+The encoders are the same except for names and one sum: BERT adds a token type's vector to every
+token. ERNIE-M has no token types, so row 0 of that table is added to every row of the position
+table.
 """
 
 import re
@@ -10,8 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.report import Report, architecture_of
-from numpy_erniem.checkpoint.safetensors_file import Computed, Tensor
+from numpy_erniem.checkpoint.config_files import architecture_of
+from numpy_erniem.checkpoint.tensors import LazyTensor, Tensor
+from numpy_erniem.conversion.report import Report
+from numpy_erniem.models.schema import (
+    BASE_MODEL,
+    HEAD_PARTS,
+    POSITION_TABLE,
+    PREFIX,
+    SCHEMAS,
+    TOKEN_TABLE,
+    xlm_roberta_heads,
+)
 
 FAMILY = ("xlm-roberta", "roberta", "camembert", "bert")
 DIFFERS = {
@@ -32,8 +43,6 @@ DIFFERS = {
     "xlm-roberta-xl": "it normalises before each sublayer, ERNIE-M after it",
 }
 
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 LAYER = {
     "attention.self.query": "self_attn.self_attn.q_proj",
@@ -47,20 +56,8 @@ LAYER = {
 }
 OUTSIDE = {"embeddings.LayerNorm": "embeddings.layer_norm", "pooler.dense": "pooler.dense"}
 PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-HEADS = {
-    "classifier.dense": "ernie_m.pooler.dense",
-    "classifier.out_proj": "classifier",
-    "classifier": "classifier",
-    "qa_outputs": "qa_outputs",
-    "lm_head": "lm_head",
-    "lm_head.dense": "lm_head.dense",
-    "lm_head.layer_norm": "lm_head.layer_norm",
-}
-HEAD_PREFIXES = ("classifier.", "qa_outputs.", "lm_head.")
-TASKS = (
-    *("SequenceClassification", "MultipleChoice", "TokenClassification", "QuestionAnswering"),
-    "MaskedLM",
-)
+HEADS = xlm_roberta_heads()
+TASKS = [name.removeprefix("ErnieMFor") for name, schema in SCHEMAS.items() if schema.xlm_roberta]
 KEPT = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
     *("intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob"),
@@ -72,19 +69,19 @@ KEPT = (
 def from_family(
     config: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
-    """Translate the checkpoint of a BERT or XLM-RoBERTa model; nothing is read yet.
+    """Translate the checkpoint of a BERT or XLM-RoBERTa model; no tensor is read.
 
     Raises
     ------
     ValueError
-        The architecture differs; the message says in what.
+        The architecture differs from ERNIE-M's; the message says how.
     """
     model_type = config.get("model_type")
     _check_architecture(model_type, config)
-    found = [name for name in tensors if name.endswith(WORDS)]
+    found = [name for name in tensors if name.endswith(TOKEN_TABLE)]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} tensors are named {WORDS}; one is needed")
-    prefix = found[0].removesuffix(WORDS)
+        raise ValueError(f"{len(found)} tensors are named {TOKEN_TABLE}; exactly one must be")
+    prefix = found[0].removesuffix(TOKEN_TABLE)
     report = Report(model_type)
     ours: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -98,7 +95,8 @@ def from_family(
             if new != name:
                 report.renamed[name] = new
     _fold_types(ours, tensors.get(prefix + TYPES), model_type, config, report)
-    return _finish(ours, config, report)
+    ours, task = _settle_heads(ours, config, report)
+    return _our_config(config, ours, task, report), ours, report
 
 
 def _check_architecture(model_type: Any, config: dict[str, Any]) -> None:
@@ -114,7 +112,7 @@ def _check_architecture(model_type: Any, config: dict[str, Any]) -> None:
         raise ValueError(f"position_embedding_type {kind!r}; only absolute can be converted")
     for key in ("is_decoder", "add_cross_attention"):
         if config.get(key):
-            raise ValueError(f"{key} is true: a decoder, ERNIE-M is an encoder")
+            raise ValueError(f"{key} is true: the model is a decoder, ERNIE-M is an encoder")
 
 
 def _our_name(name: str, prefix: str) -> tuple[str, str]:
@@ -123,10 +121,10 @@ def _our_name(name: str, prefix: str) -> tuple[str, str]:
     if name.startswith(prefix):
         stem = stem[len(prefix) :]
         short = f"{stem}.{parameter}"
-        if short in (WORDS, POSITIONS):
+        if short in (TOKEN_TABLE, POSITION_TABLE):
             return short, ""
         if short == TYPES:
-            return "", "its row 0 is folded into the positions"
+            return "", "its row 0 is added to the position table"
         if parameter in ("position_ids", "token_type_ids"):
             return "", "a buffer, not a weight"
         layer = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+)", stem)
@@ -135,9 +133,9 @@ def _our_name(name: str, prefix: str) -> tuple[str, str]:
             where = f"encoder.layers.{layer[1]}." if layer else ""
             return f"{where}{part}.{PARAMETERS[parameter]}", ""
         if stem.startswith(("encoder.", "embeddings.")):
-            raise ValueError(f"the tensor {name} has no place in ERNIE-M: another architecture")
+            raise ValueError(f"ERNIE-M has no tensor like {name}: the architecture differs")
     if stem == "lm_head.decoder":
-        return "", "the word embedding and lm_head.bias, which the encoder and the head have"
+        return "", "a copy of the word embedding or of lm_head.bias"
     if stem in HEADS and parameter in ("weight", "bias"):
         return f"{HEADS[stem]}.{parameter}", ""
     return "", "of a head that ERNIE-M does not have"
@@ -150,81 +148,90 @@ def _fold_types(
     config: dict[str, Any],
     report: Report,
 ) -> None:
-    """Positions as ERNIE-M counts them, from row 2, with token type 0 added to each."""
-    positions = ours.get(POSITIONS)
+    """Add token type 0 to every row of the position table; the first position becomes row 2."""
+    positions = ours.get(POSITION_TABLE)
     if positions is None or len(positions.shape) != 2:
-        raise ValueError(f"there is no table {POSITIONS}: positions are made in another way")
+        raise ValueError(
+            f"the tensor {POSITION_TABLE} is missing: positions are encoded in another way"
+        )
     rows, width = positions.shape
     padding = config.get("pad_token_id", 1)
     if model_type != "bert" and padding != 1:
-        raise ValueError(f"pad_token_id {padding!r}: positions start after it, 1 is needed")
+        raise ValueError(f"pad_token_id {padding!r} is not 1; positions start in the row after it")
     first = 0 if model_type == "bert" else 2
     if types is not None and (len(types.shape) != 2 or types.shape[1:] != (width,)):
         raise ValueError(f"{TYPES} has shape {types.shape}, not (types, {width})")
-    ours[POSITIONS] = Computed(
-        "F32", (rows + 2 - first, width), _folded(positions, types, 2 - first)
+    ours[POSITION_TABLE] = LazyTensor(
+        "F32", (rows + 2 - first, width), _fold(positions, types, 2 - first)
     )
     how = "token type 0 added to every row"
-    report.made[POSITIONS] = how + ("" if first else "; two zero rows in front")
+    report.made[POSITION_TABLE] = how + ("" if first else "; two zero rows in front")
     if types is not None and types.shape[0] > 1:
         report.notes.append(
-            "token type 1, which BERT gives the second text of a pair, is gone: "
+            "token type 1, which BERT gives the second text of a pair, is dropped: "
             "vectors of single texts are the same, those of pairs are not"
         )
 
 
-def _folded(positions: Tensor, types: Tensor | None, empty: int) -> Callable[[], np.ndarray]:
-    def make() -> np.ndarray:
+def _fold(positions: Tensor, types: Tensor | None, empty: int) -> Callable[[], np.ndarray]:
+    def compute() -> np.ndarray:
         table = positions.numpy(np.float32)
         if types is not None:
             table = table + types.numpy(np.float32)[0]
         return np.concatenate([np.zeros((empty, table.shape[1]), np.float32), table])
 
-    return make
+    return compute
 
 
-def _finish(
+def _settle_heads(
     ours: dict[str, Tensor], config: dict[str, Any], report: Report
-) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
-    """The config, and the prefix that the encoder's tensors have beside a head."""
-    width = ours[WORDS].shape[1]
-    heads = {n: t for n, t in ours.items() if n.startswith(HEAD_PREFIXES)}
-    named = architecture_of(config)
-    task = next((t for t in TASKS if named.endswith(t)), None)
+) -> tuple[dict[str, Tensor], str | None]:
+    """Keep the head that the config names, with its prefix, or none; and the head's task."""
+    heads = [name for name in ours if name.startswith(HEAD_PARTS)]
+    architecture = architecture_of(config)
+    task = next((t for t in TASKS if architecture.endswith(t)), None)
     if heads and not task:
         task = "QuestionAnswering" if "qa_outputs.weight" in heads else None
-        if "ernie_m.pooler.dense.weight" in ours:
+        if f"{PREFIX}pooler.dense.weight" in ours:
             task = "SequenceClassification"
     if task == "MaskedLM" and config.get("tie_word_embeddings") is False:
         task = None
     if heads and task:
-        if "ernie_m.pooler.dense.weight" in ours:  # the head's own, in place of the encoder's
+        if f"{PREFIX}pooler.dense.weight" in ours:  # the head's own replaces the encoder's
             for name in ("pooler.dense.weight", "pooler.dense.bias"):
                 ours.pop(name, None)
-        ours = {_prefixed(name): tensor for name, tensor in ours.items()}
-        report.renamed = {old: _prefixed(new) for old, new in report.renamed.items()}
-    else:
-        for name in heads:
-            report.dropped[name] = "of a head that config.json does not name, or of no known kind"
-            del ours[name]
-        task = None
-        if "pooler.dense.weight" not in ours:
-            ours["pooler.dense.weight"] = Tensor("F32", np.eye(width, dtype=np.float32))
-            ours["pooler.dense.bias"] = Tensor("F32", np.zeros(width, np.float32))
-            report.made["pooler.dense"] = "the identity, as the source has none"
+        report.renamed = {old: _with_prefix(new) for old, new in report.renamed.items()}
+        return {_with_prefix(name): tensor for name, tensor in ours.items()}, task
+    for name in heads:
+        report.dropped[name] = "of a head of unknown kind, or one that config.json does not name"
+        del ours[name]
+    if "pooler.dense.weight" not in ours:
+        width = ours[TOKEN_TABLE].shape[1]
+        ours["pooler.dense.weight"] = Tensor("F32", np.eye(width, dtype=np.float32))
+        ours["pooler.dense.bias"] = Tensor("F32", np.zeros(width, np.float32))
+        report.made["pooler.dense"] = "the identity, as the source has none"
+    return ours, None
+
+
+def _our_config(
+    config: dict[str, Any], ours: dict[str, Tensor], task: str | None, report: Report
+) -> dict[str, Any]:
+    """The keys of our config.json; the sizes of the tables are those of the tensors."""
     new = {key: config[key] for key in KEPT if key in config}
     new |= {"model_type": "ernie_m", "source_model_type": config["model_type"]}
-    new["architectures"] = [f"ErnieMFor{task}" if task else "ErnieMModel"]
+    new["architectures"] = [f"ErnieMFor{task}" if task else BASE_MODEL]
     new.setdefault("layer_norm_eps", 1e-12)
     new.setdefault("pad_token_id", 0 if config["model_type"] == "bert" else 1)
     report.derived["architectures"] = (config.get("architectures"), new["architectures"])
-    words, places = (next(t for n, t in ours.items() if n.endswith(e)) for e in (WORDS, POSITIONS))
+    words, positions = (
+        next(t for n, t in ours.items() if n.endswith(end)) for end in (TOKEN_TABLE, POSITION_TABLE)
+    )
     report.derive(new, "vocab_size", words.shape[0])
     new["max_position_embeddings"] = config.get("max_position_embeddings")
-    report.derive(new, "max_position_embeddings", places.shape[0])
-    return new, ours, report
+    report.derive(new, "max_position_embeddings", positions.shape[0])
+    return new
 
 
-def _prefixed(name: str) -> str:
+def _with_prefix(name: str) -> str:
     of_encoder = name.startswith(("embeddings.", "encoder.", "pooler."))
-    return f"ernie_m.{name}" if of_encoder else name
+    return PREFIX + name if of_encoder else name

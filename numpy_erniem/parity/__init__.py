@@ -1,1 +1,1 @@
-"""Our numbers against upstream's."""
+"""Our outputs compared with upstream's."""

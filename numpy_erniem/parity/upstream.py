@@ -1,4 +1,4 @@
-"""Upstream's model on our inputs: torch and transformers, imported when they are asked for."""
+"""Upstream's model on the same inputs; torch and transformers are imported when it is run."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import INDEX, SINGLE, read_checkpoint
+from numpy_erniem.checkpoint.folder import INDEX_FILE, WEIGHTS_FILE, read_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.weights import match_prefix
+from numpy_erniem.parity.golden import Arrays
 
-Numbers = dict[str, np.ndarray]
 
-
-def named(output: Any) -> Numbers:
-    """The arrays of an output in the order in which they are computed."""
+def layer_outputs(output: Any) -> Arrays:
+    """The arrays of a model's output, in the order in which they are computed."""
     hidden = list(output["hidden_states"])
     found = {"embeddings" if n == 0 else f"layer {n}": x for n, x in enumerate(hidden)}
     for name in ("pooler_output", "logits", "start_logits", "end_logits"):
@@ -25,21 +24,41 @@ def named(output: Any) -> Numbers:
     return {name: np.asarray(x) for name, x in found.items()}
 
 
-def arranged(inputs: Numbers, model_class: str) -> Mapping[str, np.ndarray]:
-    """Texts as a batch, or as the choices of one question."""
+def as_model_inputs(inputs: Arrays, model_class: str) -> Mapping[str, np.ndarray]:
+    """A batch of texts, (B, T); for multiple choice the choices of one question, (1, B, T)."""
     if model_class.endswith("MultipleChoice"):
         return {name: values[None] for name, values in inputs.items()}
     return inputs
 
 
 def upstream_versions() -> str:
-    """Name and versions of the reference."""
+    """The versions of transformers and torch, as one text."""
     torch, transformers = import_module("torch"), import_module("transformers")
     return f"transformers {transformers.__version__} on torch {torch.__version__}"
 
 
-def upstream_numbers(folder: Path, config: ErnieMConfig, inputs: Numbers) -> Numbers:
-    """Run upstream's model, with weights that upstream's own readers read where they can."""
+def upstream_outputs(folder: Path, config: ErnieMConfig, inputs: Arrays) -> Arrays:
+    """Run upstream's model; upstream's own readers read the weights, except for Paddle's.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint.
+    config : ErnieMConfig
+        Its config, with the intermediate size of the weights.
+    inputs : dict of str to array
+        input_ids and attention_mask, (B, T) integers.
+
+    Returns
+    -------
+    dict of str to array
+        As from `layer_outputs`.
+
+    Raises
+    ------
+    ValueError
+        torch or transformers is missing, or the folder lacks a tensor that upstream needs.
+    """
     try:
         torch, transformers = import_module("torch"), import_module("transformers")
         base_class = transformers.ErnieMModel
@@ -64,21 +83,21 @@ def upstream_numbers(folder: Path, config: ErnieMConfig, inputs: Numbers) -> Num
         if missing:
             raise ValueError(f"{folder} lacks {', '.join(missing[:3])}, which upstream needs")
         model.load_state_dict(state, strict=False)
-        tensors = {n: torch.from_numpy(x) for n, x in arranged(inputs, name).items()}
+        tensors = {n: torch.from_numpy(x) for n, x in as_model_inputs(inputs, name).items()}
         output = model(**tensors, output_hidden_states=True, return_dict=True)
-    return named(output)
+    return layer_outputs(output)
 
 
 def _upstream_weights(torch: Any, folder: Path) -> dict[str, Any]:
-    """Tensors by safetensors' and torch's own readers; Paddle's by ours."""
-    if (folder / SINGLE).is_file() or (folder / INDEX).is_file():
+    """Tensors by the readers of safetensors and torch; Paddle's files by ours."""
+    if (folder / WEIGHTS_FILE).is_file() or (folder / INDEX_FILE).is_file():
         from safetensors.torch import load_file
 
-        files = {SINGLE}
-        if (folder / INDEX).is_file():
-            files = set(read_json(folder / INDEX)["weight_map"].values())
+        files = {WEIGHTS_FILE}
+        if (folder / INDEX_FILE).is_file():
+            files = set(read_json(folder / INDEX_FILE)["weight_map"].values())
         return {n: x for file in sorted(files) for n, x in load_file(folder / file).items()}
     if (folder / "pytorch_model.bin").is_file():
         return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
-    tensors = read_checkpoint(folder)[1]
+    tensors = read_folder(folder)
     return {n: torch.from_numpy(t.numpy(np.float32).copy()) for n, t in tensors.items()}

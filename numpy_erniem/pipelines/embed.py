@@ -1,58 +1,23 @@
 """Texts in, one vector per text out."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
-from numpy_erniem.checkpoint.sentence_settings import read_settings
-from numpy_erniem.checks import warn
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
+from numpy_erniem.checks import nearest, warn
 from numpy_erniem.models import ErnieMModel
+from numpy_erniem.pipelines.batching import batches_by_length
+from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows, pool
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
-POOLINGS = ("mean", "cls", "pooler")
 BATCH_TOKENS = 4096  # bounds the activations of a batch: 50 MB for the base model's widest
-
-
-def pool(output: Any, attention_mask: np.ndarray, pooling: str) -> np.ndarray:
-    """One vector per text from a model's output: (B, T, D) -> (B, D).
-
-    "mean": the mean of the last hidden state over real tokens; "cls": its first token; "pooler":
-    the model's pooler_output, tanh of a linear map of the first token.
-    """
-    if pooling == "cls":
-        return output.last_hidden_state[:, 0]
-    if pooling == "pooler":
-        return output.pooler_output
-    real = attention_mask[:, :, None].astype(output.last_hidden_state.dtype)  # (B, T, 1)
-    return (output.last_hidden_state * real).sum(axis=1) / real.sum(axis=1)
-
-
-def normalize_rows(vectors: np.ndarray) -> np.ndarray:
-    """Scale every row to length 1; a zero row stays zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
-    """Indices in batches of similar length, longest first, each at most `batch_tokens` padded."""
-    order = np.argsort([-n for n in lengths], kind="stable")
-    start = 0
-    while start < len(order):
-        rows = max(1, batch_tokens // lengths[order[start]])
-        yield order[start : start + rows]
-        start += rows
-
-
-def model_ready_to_run(folder: str | os.PathLike) -> ErnieMModel:
-    """Load a model and run it on one token, in which pass the kernels pack its weights."""
-    model = ErnieMModel.from_pretrained(folder)
-    model([[0]], attention_mask=[[1]])
-    return model
+Progress = Callable[[int, int], None]
 
 
 class Embedder:
@@ -63,7 +28,8 @@ class Embedder:
     model : ErnieMModel
     tokenizer : ErnieMTokenizer
     settings : dict, optional
-        What the checkpoint records about its vectors: pooling, normalize, prefixes, max_length.
+        What the checkpoint records about its vectors: pooling, normalize, prompts,
+        default_prompt_name, max_length.
 
     Examples
     --------
@@ -84,14 +50,44 @@ class Embedder:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike | None = None, *, revision: str | None = None
+        cls,
+        model: str | os.PathLike | None = None,
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        local_files_only: bool = False,
     ) -> "Embedder":
-        """Load model and tokenizer from a folder or hub name; None is the bundled checkpoint."""
-        folder = bundled_checkpoint() if name is None else resolve_folder(name, revision=revision)
-        with ThreadPoolExecutor(1) as beside:  # SentencePiece loads without holding the GIL
-            model = beside.submit(copy_context().run, model_ready_to_run, folder)
-            tokenizer = ErnieMTokenizer.from_pretrained(folder)
-        return cls(model.result(), tokenizer, read_settings(folder))
+        """Load a model, its tokenizer and its settings.
+
+        Parameters
+        ----------
+        model : path or str, optional
+            A folder, or a name on the Hugging Face hub; None is the bundled checkpoint.
+        revision : str, optional
+            Branch, tag or commit on the hub; left out, its main branch.
+        cache_dir : path, optional
+            Where downloads are kept; left out, in the cache of huggingface_hub.
+        local_files_only : bool
+            Do not use the network; find the model in the cache.
+
+        Returns
+        -------
+        Embedder
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such model, or a file of it is missing.
+        ValueError
+            A file is damaged.
+        """
+        folder = resolve_folder(
+            model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        with ThreadPoolExecutor(1) as executor:  # SentencePiece releases the GIL while it loads
+            loading = executor.submit(copy_context().run, ErnieMTokenizer.from_pretrained, folder)
+            loaded = ErnieMModel.from_pretrained(folder).prepare()  # its warnings name the caller
+        return cls(loaded, loading.result(), read_sentence_settings(folder))
 
     def __call__(
         self,
@@ -99,28 +95,31 @@ class Embedder:
         *,
         pooling: str | None = None,
         normalize: bool | None = None,
-        prefix: str | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
         batch_tokens: int = BATCH_TOKENS,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
-        """Embed texts, in batches of similar length, results in the order given.
+        """Embed texts, in batches of similar length; the results are in the order of the texts.
 
         Parameters
         ----------
         texts : sequence of str
-            One longer than the model takes is cut at its end, with a warning.
+            One that is longer than the model takes is cut at its end, with a warning.
         pooling : {"mean", "cls", "pooler"}, optional
             Left out, as the checkpoint records, else "mean".
         normalize : bool, optional
             Scale every vector to length 1, so that a dot product is the cosine similarity. Left
             out, as the checkpoint records, else False.
-        prefix : str, optional
-            Put before every text, or the name of a prefix that the checkpoint records, such as
-            "passage". Left out, the checkpoint's default, else nothing.
+        prompt_name : str, optional
+            The name of a prompt that the checkpoint records, such as "passage". Left out, and
+            `prompt` too, the checkpoint's default prompt, if it has one.
+        prompt : str, optional
+            Put before every text, such as "query: "; "" for nothing.
         batch_tokens : int
-            Most tokens, padding included, that are worked on at a time; bounds memory.
+            Most tokens, padding included, of a batch; bounds memory.
         progress : callable, optional
-            Called with the numbers of texts done and in all after every batch.
+            Called after every batch with the number of texts done and of all texts.
 
         Returns
         -------
@@ -129,24 +128,30 @@ class Embedder:
         Raises
         ------
         ValueError
-            No texts, an unknown pooling, or "pooler" for a checkpoint without one.
+            There are no texts; the pooling is unknown, or "pooler" for a checkpoint without one;
+            `prompt_name` is not recorded, or given together with `prompt`.
         TypeError
-            A text that is not a str.
+            A text is not a str.
         """
         _check_texts(texts)
         pooling = self.settings.get("pooling", "mean") if pooling is None else pooling
         normalize = self.settings.get("normalize", False) if normalize is None else normalize
-        prefixes = self.settings.get("prefixes", {})
-        prefix = self.settings.get("default_prefix") or "" if prefix is None else prefix
-        prefix = prefixes.get(prefix, prefix)
         if pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         if pooling == "pooler" and not self.model.pooling:
             raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens {batch_tokens} is not at least 1")
-        ids = self._token_ids([prefix + text for text in texts])
-        vectors = np.empty((len(texts), self.model.config.hidden_size), self.model.dtype)
+        prompt = self._prompt(prompt_name, prompt)
+        ids = self._token_ids([prompt + text for text in texts])
+        vectors = self._vectors(ids, pooling, batch_tokens, progress)
+        return normalize_rows(vectors) if normalize else vectors
+
+    def _vectors(
+        self, ids: list[list[int]], pooling: str, batch_tokens: int, progress: Progress | None
+    ) -> np.ndarray:
+        """Run the model batch by batch: a row of (n, D) for each text."""
+        vectors = np.empty((len(ids), self.model.config.hidden_size), self.model.dtype)
         done = 0
         for rows in batches_by_length([len(i) for i in ids], batch_tokens):
             batch = self.tokenizer.pad({"input_ids": [ids[r] for r in rows]}, return_tensors="np")
@@ -155,8 +160,24 @@ class Embedder:
             vectors[rows] = pool(output, mask, pooling)  # (b, T, D) -> (b, D)
             done += len(rows)
             if progress:
-                progress(done, len(texts))
-        return normalize_rows(vectors) if normalize else vectors
+                progress(done, len(ids))
+        return vectors
+
+    def _prompt(self, name: str | None, prompt: str | None) -> str:
+        """The text to put before every text."""
+        if name is not None and prompt is not None:
+            raise ValueError(f"prompt_name {name!r} and prompt {prompt!r} are both given; give one")
+        if prompt is not None:
+            return prompt
+        prompts = self.settings.get("prompts", {})
+        if name is None:
+            name = self.settings.get("default_prompt_name")
+            return "" if name is None else prompts[name]
+        if not prompts:
+            raise ValueError(f"prompt_name {name!r}: the checkpoint records no prompts; use prompt")
+        if name not in prompts:
+            raise ValueError(f"prompt_name {name!r} is not recorded{nearest(name, list(prompts))}")
+        return prompts[name]
 
     def _token_ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of every text, [CLS] X [SEP], at most as many as the model takes."""
@@ -165,9 +186,10 @@ class Embedder:
         ids = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
         too_long = [n for n, i in enumerate(ids) if len(i) > longest]
         for n in too_long:
-            ids[n] = self.tokenizer(
-                texts[n], truncation=True, max_length=longest, return_attention_mask=False
-            )["input_ids"]
+            cut = self.tokenizer.prepare_for_model(
+                ids[n][1:-1], truncation=True, max_length=longest, verbose=False
+            )
+            ids[n] = cut["input_ids"]
         if too_long:
             warn(
                 f"{len(too_long)} of {len(texts)} texts have more than {longest} tokens and were "
@@ -187,21 +209,29 @@ def _check_texts(texts: Any) -> None:
 
 
 def embed(
-    texts: Sequence[str], model: str | os.PathLike | None = None, **options: Any
+    texts: Sequence[str],
+    model: str | os.PathLike | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    local_files_only: bool = False,
+    **options: Any,
 ) -> np.ndarray:
     """Load a checkpoint and embed texts; `Embedder` keeps the checkpoint for further calls.
 
     Parameters
     ----------
     texts : sequence of str
-    model : path, optional
-        Folder of the checkpoint; None is the bundled one.
+    model, revision, cache_dir, local_files_only
+        As in `Embedder.from_pretrained`.
     **options
-        As in `Embedder.__call__`: pooling, normalize, prefix, batch_tokens, progress.
+        As in `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens, progress.
 
     Returns
     -------
     (len(texts), D) float32 array
     """
-    _check_texts(texts)
-    return Embedder.from_pretrained(model)(texts, **options)
+    embedder = Embedder.from_pretrained(
+        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+    )
+    return embedder(texts, **options)

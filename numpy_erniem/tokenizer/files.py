@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checks import warn
 from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
@@ -228,9 +229,5 @@ def write_files(
             text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
             content = f"{text}\n".encode()
         paths.append(folder / (f"{prefix}-{name}" if prefix else name))
-        _write(paths[-1], content)
+        atomic_write(paths[-1], content)
     return tuple(map(str, paths))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -10,9 +10,6 @@ A state is written under another name first, so a crash leaves the old state or 
 
 import errno
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import read_safetensors, write_text
+from numpy_erniem.checkpoint.atomic import atomic_write, clear_leftovers
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.training.optimizer import AdamW
 
 RUN, STATE, REPORT = "run.json", "state.safetensors", "report.json"
-UNFINISHED = ".saving-state-"  # folders in which a state is written before it takes its name
 
 Rows = list[tuple[float, ...]]
 
@@ -37,7 +34,7 @@ def open_run(out: Path, run: Mapping[str, Any]) -> bool:
     ValueError
         The folder holds a run with other options: the message says which.
     """
-    clear_unfinished(out)
+    clear_leftovers(out)
     run = json.loads(json.dumps(run))  # tuples become lists, as in the file
     path = out / RUN
     if path.is_file() and (out / STATE).is_file():
@@ -57,7 +54,7 @@ def open_run(out: Path, run: Mapping[str, Any]) -> bool:
             )
         return True
     with write_errors(path, "before the first step"):
-        write_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        atomic_write(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return False
 
 
@@ -94,25 +91,7 @@ def save_state(
     for group, arrays in groups.items():
         tensors |= {f"{group}.{name}": value for name, value in arrays.items()}
     with write_errors(out / STATE, f"after step {optimizer.steps}"):
-        _write_complete(out / STATE, save(tensors))
-
-
-def _write_complete(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old file or the new one."""
-    clear_unfinished(path.parent)
-    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as hidden:
-        complete = Path(hidden, path.name)
-        with complete.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(complete, path)
-
-
-def clear_unfinished(out: Path) -> None:
-    """Remove what a killed process left behind while it was saving a state."""
-    for folder in out.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+        atomic_write(out / STATE, save(tensors))
 
 
 def load_state(out: Path, weights: Mapping[str, np.ndarray], optimizer: AdamW) -> tuple[Rows, Rows]:

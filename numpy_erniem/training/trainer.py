@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.folder import write_text
+from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -188,7 +188,7 @@ class Trainer:
             report["metrics"] = self.metrics
             report["best"] = {"step": int(best[0])} | dict(zip(self.metrics, best[1:], strict=True))
         with write_errors(self.out / REPORT, "at the end"):
-            write_text(self.out / REPORT, json.dumps(report, indent=1) + "\n")
+            atomic_write(self.out / REPORT, json.dumps(report, indent=1) + "\n")
         return report
 
 

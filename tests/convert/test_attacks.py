@@ -134,7 +134,7 @@ OPCODES = {
     "EMPTY_SET": b"\x8f",
     "BYTEARRAY8": b"\x96" + struct.pack("<Q", 2**40),
     "NEXT_BUFFER": b"\x97",
-    "no pickle opcode": b"\xff",
+    "not a pickle opcode": b"\xff",
 }
 
 
@@ -145,10 +145,10 @@ def test_an_opcode_that_tensors_do_not_need(opcode, refused):
 
 HOSTILE_STATES = {
     "on a function": (name("collections", "OrderedDict") + dict_of(__class__=b"N") + b"b", "state"),
-    "on a tuple": (b")" + dict_of(x=b"N") + b"b", "state is given to a tuple"),
-    "on a list": (b"]" + tuple_of(b"N", dict_of(x=b"N")) + b"b", "state is given to a list"),
-    "on a string": (text("x") + dict_of(x=b"N") + b"b", "state is given to a str"),
-    "without a target": (b")b", "BUILD finds nothing"),
+    "on a tuple": (b")" + dict_of(x=b"N") + b"b", "BUILD of a tuple"),
+    "on a list": (b"]" + tuple_of(b"N", dict_of(x=b"N")) + b"b", "BUILD of a list"),
+    "on a string": (text("x") + dict_of(x=b"N") + b"b", "BUILD of a str"),
+    "without a target": (b")b", "BUILD lacks an operand"),
 }
 
 
@@ -158,10 +158,10 @@ def test_build(case, refused):
 
 
 MEMO = {
-    "get of nothing": (b"h\x07", "BINGET finds nothing"),
-    "long get of nothing": (b"j\xff\xff\xff\xff", "LONG_BINGET finds nothing"),
-    "put of nothing": (b"q\x00", "BINPUT finds nothing"),
-    "memoize of nothing": (b"\x94", "MEMOIZE finds nothing"),
+    "get of nothing": (b"h\x07", "BINGET lacks an operand"),
+    "long get of nothing": (b"j\xff\xff\xff\xff", "LONG_BINGET lacks an operand"),
+    "put of nothing": (b"q\x00", "BINPUT lacks an operand"),
+    "memoize of nothing": (b"\x94", "MEMOIZE lacks an operand"),
     "append to the memo's tuple": (b")q\x00Na", "items are added to a tuple"),
     "a list inside itself": (b"]q\x00h\x00a", "a list, not a dict"),
     "a dict inside itself": (b"}q\x00" + text("a") + b"h\x00s", "'a' is a dict"),
@@ -187,7 +187,7 @@ def test_billion_laughs_as_a_value(refused):
 
 def test_billion_laughs_as_an_argument(refused):
     laughs = b")q\x00" + b"h\x00h\x00\x86q\x00" * 100 + b"h\x00h\x00\x86"
-    refused(call(name("collections", "OrderedDict"), laughs), "stops with|made with arguments")
+    refused(call(name("collections", "OrderedDict"), laughs), "stops with|called with arguments")
 
 
 def test_depth(refused):
@@ -214,7 +214,7 @@ LENGTHS = {
 
 @pytest.mark.parametrize("opcode", LENGTHS)
 def test_a_length_beyond_the_file(opcode, refused):
-    refused(LENGTHS[opcode], "announced|does not end within 256 bytes")
+    refused(LENGTHS[opcode], "bytes are needed|does not end within 256 bytes")
 
 
 def test_a_nested_pickle_in_bytes_stays_bytes(refused):
@@ -240,13 +240,13 @@ def test_a_second_pickle_behind_the_storages(tmp_path):
 
 def test_a_call_of_a_class_that_only_marks(refused):
     kind = name("torch", "FloatStorage")
-    refused(call(kind, number(10)), r"wants torch|no function")
+    refused(call(kind, number(10)), r"wants torch|not callable")
 
 
 def test_a_call_with_too_many_arguments(tmp_path):
     path = tmp_path / "file"
     pickles.write_zip(path, call(name("torch._utils", "_rebuild_parameter")))
-    with pytest.raises(ValueError, match="_rebuild_parameter with 0 arguments"):
+    with pytest.raises(ValueError, match="_rebuild_parameter does not take 0 arguments"):
         read_torch(path)
 
 
@@ -255,7 +255,7 @@ def test_a_dict_key_that_is_no_string(refused):
 
 
 def test_a_name_twice(refused):
-    refused(b"}(" + text("a") + b"N" + text("a") + b"Nu", "'a' stands there twice")
+    refused(b"}(" + text("a") + b"N" + text("a") + b"Nu", "duplicate key 'a'")
 
 
 def test_text_that_is_not_utf8(refused):
@@ -270,7 +270,7 @@ def test_a_protocol_of_the_future(tmp_path):
 
 
 TENSORS = {
-    "negative stride": (tensor(strides=(-4, 1)), "integer from 0 up"),
+    "negative stride": (tensor(strides=(-4, 1)), "integer of at least 0"),
     "negative offset": (tensor(offset=-1), "storage offset is not an integer"),
     "offset beyond": (tensor(offset=1), "does not fit its storage of 12"),
     "shape beyond": (tensor((4, 4)), "does not fit its storage of 12"),
@@ -298,7 +298,7 @@ TENSORS = {
     "storage of 2^62": (tensor(where=storage(count=2**62)), "not 4611686018427387904 elements"),
     "storage that is missing": (tensor(where=storage(key="9")), "'9' is missing"),
     "key that climbs": (tensor(where=storage(key="../../data.pkl")), "is missing"),
-    "persistent id of nothing": (b"NQ", "no storage"),
+    "persistent id of nothing": (b"NQ", "not a storage"),
     "quantized storage": (tensor(where=storage("QInt8Storage")), r"wants torch\.QInt8Storage"),
 }
 
@@ -335,11 +335,11 @@ ARRAYS = {
     "too little data": (array(data=bytes(40)), r"\(3, 4\) needs 48 bytes"),
     "too much data": (array(data=bytes(50)), r"\(3, 4\) needs 48 bytes"),
     "huge shape": (array(shape=(2**40, 2**40)), "needs"),
-    "negative shape": (array(shape=(-1, -12)), "integer from 0 up"),
+    "negative shape": (array(shape=(-1, -12)), "integer of at least 0"),
     "33 axes": (array(shape=(1,) * 33), "at most 32"),
-    "another order": (array(columns=b"N"), "without dtype and order"),
-    "no state": (array(state=b")"), "a PickledArray with 0 states"),
-    "a state twice": (array() + b"h\x00b", "BINGET finds nothing"),
+    "another order": (array(columns=b"N"), "without a dtype or an order"),
+    "no state": (array(state=b")"), "BUILD of an array or dtype with 0 arguments"),
+    "a state twice": (array() + b"h\x00b", "BINGET lacks an operand"),
     "another class": (
         call(
             name("numpy.core.multiarray", "_reconstruct"),

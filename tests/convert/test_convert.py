@@ -1,4 +1,4 @@
-"""The door: complete folders or nothing, dtypes, memory, the command line."""
+"""convert(): complete folders or nothing, dtypes, memory, the command line."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
-from numpy_erniem.checkpoint.safetensors_file import STRETCH, Tensor, bfloat16_bits
+from numpy_erniem.checkpoint.tensors import CHUNK, Tensor, bfloat16_bits
 from numpy_erniem.cli.main import main
 
 SIZES = {
@@ -72,12 +72,12 @@ def test_torch_gives_what_safetensors_give(source, tmp_path):
 def test_the_dtype_of_the_weights(dtype, kind, source, tmp_path):
     convert(source, tmp_path / "out", dtype=dtype)
     before, after = read_folder(source), read_folder(tmp_path / "out")
-    assert {tensor.kind for tensor in after.values()} == {kind}
+    assert {tensor.dtype for tensor in after.values()} == {kind}
     for name, tensor in before.items():
         np.testing.assert_allclose(
             after[name].numpy(np.float32), tensor.numpy(), rtol=2**-8, atol=1e-6
         )
-        np.testing.assert_array_equal(after[name].stored(), tensor.stored(kind))
+        np.testing.assert_array_equal(after[name].encode_as(), tensor.encode_as(kind))
 
 
 def test_bfloat16_is_rounded_as_torch_rounds(rng):
@@ -99,7 +99,7 @@ def test_a_value_beyond_float16_is_named(source, tmp_path):
 
 def test_infinity_stays_infinity():
     values = np.float32([np.inf, -np.inf, 1])
-    assert Tensor("F32", values).stored("F16").tolist() == [np.inf, -np.inf, 1]
+    assert Tensor("F32", values).encode_as("F16").tolist() == [np.inf, -np.inf, 1]
 
 
 def test_shards(source, tmp_path):
@@ -122,7 +122,7 @@ def test_progress_ends_at_the_total(source, tmp_path):
 def test_extra_tensors_are_dropped_and_named(source, tmp_path):
     change_tensors(source, cls__predictions__bias=np.ones(3, np.float32))
     report = convert(source, tmp_path / "out")
-    assert report.dropped == {"cls.predictions.bias": "no tensor of this model"}
+    assert report.dropped == {"cls.predictions.bias": "not a tensor of this model"}
     assert "cls.predictions.bias" not in read_folder(tmp_path / "out")
 
 
@@ -148,15 +148,15 @@ def truncated(folder):
 BAD = {
     "not of the ERNIE-M architecture": lambda f: change_config(f, model_type="gpt2"),
     "no config.json": lambda f: (f / "config.json").unlink(),
-    "no checkpoint": lambda f: (f / "model.safetensors").unlink(),
-    "the tensors end at|ends at byte": truncated,
+    "has no checkpoint": lambda f: (f / "model.safetensors").unlink(),
+    "was the download broken off": truncated,
     "tensors are missing: pooler.dense.bias": lambda f: change_tensors(f, ["pooler.dense.bias"]),
     "has shape (19, 12), the config says (20, 12)": lambda f: change_config(f, vocab_size=20),
     "holds I64, not floats": lambda f: change_tensors(f, pooler__dense__bias=np.ones(12, np.int64)),
     "hidden_size 'x' is not an integer": lambda f: change_config(f, hidden_size="x"),
     "num_hidden_layers 1000000000 is above": lambda f: change_config(f, num_hidden_layers=10**9),
     "tensors are missing: encoder.layers.2": lambda f: change_config(f, num_hidden_layers=300),
-    "is not good JSON": lambda f: (f / "config.json").write_text("{"),
+    "is not valid JSON": lambda f: (f / "config.json").write_text("{"),
 }
 
 
@@ -175,7 +175,7 @@ def test_a_crash_leaves_nothing(source, tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("numpy_erniem.checkpoint.folder._flush", full)
+    monkeypatch.setattr("numpy_erniem.checkpoint.folder.flush", full)
     with pytest.raises(OSError, match="no space"):
         convert(source, tmp_path / "out")
     assert os.listdir(tmp_path) == ["source"]
@@ -243,7 +243,7 @@ def test_a_config_that_asks_for_more_than_memory_holds_is_refused(source):
 
 
 def test_a_tensor_is_converted_in_stretches_without_a_seam(rng):
-    values = rng.standard_normal((3, STRETCH // 2 + 7)).astype(np.float32)
-    np.testing.assert_array_equal(Tensor("F32", values).stored("BF16"), bfloat16_bits(values))
-    half = Tensor("F32", values).stored("F16")
+    values = rng.standard_normal((3, CHUNK // 2 + 7)).astype(np.float32)
+    np.testing.assert_array_equal(Tensor("F32", values).encode_as("BF16"), bfloat16_bits(values))
+    half = Tensor("F32", values).encode_as("F16")
     np.testing.assert_array_equal(half, values.astype(np.float16))

@@ -155,8 +155,8 @@ def test_a_file_that_is_cut_in_the_cache_is_refused(ask, tmp_path):
 
 UNKNOWN = {
     "someone/else": "neither a folder here nor a public model",
-    "../x/y": "is no folder here",
-    "nowhere": "is no folder here",
+    "../x/y": "is not a folder here",
+    "nowhere": "is not a folder here",
 }
 
 
@@ -203,6 +203,10 @@ def test_a_folder_is_preferred_to_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(bundled_checkpoint(), tmp_path / "someone" / "ernie-m-tiny")
     assert resolve_folder(NAME) == Path(NAME)
+
+
+def test_without_a_name_it_is_the_bundled_checkpoint():
+    assert resolve_folder(None) == bundled_checkpoint()
 
 
 def test_one_format_is_needed_the_first_that_is_there():

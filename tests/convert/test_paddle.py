@@ -10,9 +10,10 @@ import pytest
 
 import numpy_erniem
 from numpy_erniem import ErnieMModel, convert
+from numpy_erniem.checkpoint.config_files import old_paddle_config
 from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.checkpoint.paddle_files import read_pdparams
-from numpy_erniem.checkpoint.paddle_names import from_paddle, old_paddle_config
+from numpy_erniem.checkpoint.paddle_names import from_paddle
 from numpy_erniem.checkpoint.safetensors_file import Tensor
 from numpy_erniem.config import ErnieMConfig
 
@@ -151,24 +152,24 @@ def test_a_truncated_file(part, shared, tmp_path):
     whole = (shared / "data/paddle/UIEM/model_state.pdparams").read_bytes()
     path = tmp_path / "x"
     path.write_bytes(whole[: int(len(whole) * part)])
-    with pytest.raises(ValueError, match="announced"):
+    with pytest.raises(ValueError, match="bytes are needed"):
         read_pdparams(path)
 
 
 def test_the_classifier_of_question_answering_is_renamed():
     tensors = {"classifier.weight": Tensor("F32", np.ones((12, 2), np.float32))}
     config = {"architectures": ["ErnieMForQuestionAnswering"]}
-    _, ours, report = from_paddle(config, tensors)
-    assert ours["qa_outputs.weight"].shape == (2, 12)
-    assert report.renamed == {"classifier.weight": "qa_outputs.weight"}
+    translation = from_paddle(config, tensors)
+    assert translation.tensors["qa_outputs.weight"].shape == (2, 12)
+    assert translation.renamed == {"classifier.weight": "qa_outputs.weight"}
 
 
 def test_embeddings_and_norms_are_not_transposed():
     names = ["embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"]
     tensors = {name: Tensor("F32", np.ones((5, 2), np.float32)) for name in names}
-    _, ours, report = from_paddle({}, tensors)
-    assert {tensor.shape for tensor in ours.values()} == {(5, 2)}
-    assert report.transposed == []
+    translation = from_paddle({}, tensors)
+    assert {tensor.shape for tensor in translation.tensors.values()} == {(5, 2)}
+    assert translation.transposed == []
 
 
 @pytest.mark.filterwarnings(WRONG_SIZE)
@@ -249,6 +250,6 @@ def test_an_old_folder_is_loaded_as_the_class_it_names(shared, tmp_path):
 
 
 def test_paddle_reads_no_epsilon_from_its_config():
-    config, _, report = from_paddle({"layer_norm_eps": 1e-12}, {})
-    assert config["layer_norm_eps"] == 1e-5
-    assert report.derived["layer_norm_eps"] == (1e-12, 1e-5)
+    translation = from_paddle({"layer_norm_eps": 1e-12}, {})
+    assert translation.config["layer_norm_eps"] == 1e-5
+    assert translation.derived["layer_norm_eps"] == (1e-12, 1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMModel, convert
-from numpy_erniem.checkpoint.sentence_settings import read_settings
+from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_every_layer_equals_torchs(mini, converted, rng, backend):
 
 
 def test_its_pooling_is_recorded(converted):
-    settings = read_settings(converted)
+    settings = read_sentence_settings(converted)
     assert (settings["pooling"], settings["normalize"], settings["max_length"]) == (
         "mean",
         True,

@@ -90,9 +90,9 @@ def test_ids_equal_upstreams(shared, source, tmp_path):
 OTHER_TOKENIZERS = {
     "WordPiece": {"model": {"type": "WordPiece", "vocab": {"a": 1}}},
     "BPE": {"model": {"merges": [], "vocab": {}}},
-    "falls back to bytes": {"model": {"type": "Unigram", "vocab": [], "byte_fallback": True}},
-    "no list of texts": {"model": {"type": "Unigram", "vocab": [["a", "b"]]}},
-    "no list of texts with scores": {"model": {"type": "Unigram", "vocab": [["a", 1e300]]}},
+    "byte_fallback": {"model": {"type": "Unigram", "vocab": [], "byte_fallback": True}},
+    "is not a list of texts": {"model": {"type": "Unigram", "vocab": [["a", "b"]]}},
+    "not a list of texts with scores": {"model": {"type": "Unigram", "vocab": [["a", 1e300]]}},
     "begins with": {"model": {"type": "Unigram", "vocab": [["<pad>", 0.0]]}},
     "of no known kind": {"model": []},
     "normalises by Lowercase": {"normalizer": {"type": "Lowercase"}},
@@ -118,7 +118,7 @@ def test_a_source_without_a_tokenizer_is_refused_with_the_remedy(source, tmp_pat
 
 def test_a_broken_sentencepiece_model_is_refused(source, tmp_path):
     (source / "sentencepiece.bpe.model").write_bytes(b"\xff" * 40)
-    with pytest.raises(ValueError, match="no SentencePiece model"):
+    with pytest.raises(ValueError, match="not a SentencePiece model"):
         convert(source, tmp_path / "out")
 
 
@@ -141,4 +141,4 @@ def test_pieces_lose_the_mask_and_the_special_ones():
 def test_tokens_that_are_lost_are_noted(source, tmp_path):
     (source / "added_tokens.json").write_text('{"<mask>": 5, "<entity>": 999999}')
     report = convert(source, tmp_path / "out")
-    assert report.notes == ["added tokens are plain text here: '<entity>'"]
+    assert report.notes == ["added tokens become plain text: '<entity>'"]

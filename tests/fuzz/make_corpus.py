@@ -80,8 +80,8 @@ def main():
             "pooling": "mean",
             "normalize": True,
             "max_length": 9,
-            "prefixes": {"query": "q: "},
-            "default_prefix": "query",
+            "prompts": {"query": "q: "},
+            "default_prompt_name": "query",
         },
     )
     pieces = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁a", -1.5], ["b", -2]]

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem.checkpoint.config_files import old_paddle_config
 from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.paddle_files import read_pdparams
-from numpy_erniem.checkpoint.paddle_names import old_paddle_config
-from numpy_erniem.checkpoint.report import Report
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
-from numpy_erniem.checkpoint.sentence_settings import read_settings
+from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
-from numpy_erniem.conversion.sentence import sentence_settings
+from numpy_erniem.conversion.report import Report
+from numpy_erniem.conversion.sentence_transformers import settings_of_source
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
-from numpy_erniem.parity.compare import read_golden
+from numpy_erniem.parity.golden import read_golden
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -27,7 +27,7 @@ CORPUS = Path(__file__).parent / "corpus"
 def tensors_of(read: Callable) -> Callable[[Path], None]:
     def target(path: Path) -> None:
         for tensor in read(path).values():
-            tensor.stored()
+            tensor.encode_as()
 
     return target
 
@@ -40,7 +40,7 @@ def load_config(path: Path) -> None:
 
 def load_index(path: Path) -> None:
     for tensor in read_folder(path.parent).values():
-        tensor.stored()
+        tensor.encode_as()
 
 
 def load_unigram(path: Path) -> None:
@@ -83,7 +83,7 @@ class Target:
 
 
 def sentence_target(path: Path) -> None:
-    sentence_settings(path.parent, [], Report())
+    settings_of_source(path.parent, [], Report())
 
 
 def golden() -> bytes:
@@ -107,7 +107,7 @@ TARGETS = {
     "index": Target("model.safetensors.index.json", load_index),
     "modules": Target("modules.json", sentence_target, share=0.5),
     "settings": Target(
-        "sentence_embedding.json", lambda path: read_settings(path.parent), share=0.5
+        "sentence_embedding.json", lambda path: read_sentence_settings(path.parent), share=0.5
     ),
     "tokenizer.json": Target("tokenizer.json", load_unigram),
     "tokenizer config": Target("tokenizer_config.json", load_tokenizer, share=0.05),

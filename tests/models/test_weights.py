@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from numpy_erniem.checkpoint.safetensors_file import mapping_of
+from numpy_erniem.checkpoint.tensors import mapping_of
 from numpy_erniem.models.schema import TOKEN_TABLE, encoder_shapes
 from numpy_erniem.models.weights import flatten, initial_tensor, load_tensors, nest
 from tests.oracles import SMALL, our_model, upstream_model
@@ -247,7 +247,7 @@ def test_config_overrides_and_a_given_config(folder):
 
 
 def test_a_folder_that_is_none_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         ErnieMModel.from_pretrained(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="is a file; give the folder"):

@@ -11,6 +11,7 @@ from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
+from numpy_erniem.parity import compare
 from numpy_erniem.parity.compare import Difference, read_golden
 
 SIZES = {
@@ -124,7 +125,7 @@ def test_the_first_layer_that_differs_is_named(golden, folder):
     report = check_parity(folder, against=golden)
     assert report.first_outside("numpy") == "layer 2"
     assert not report.ok
-    assert "out of tolerance from: layer 2" in str(report)
+    assert "outside the tolerance from: layer 2" in str(report)
     assert report.rows["numpy"]["layer 1"].largest < 2e-5
 
 
@@ -146,7 +147,7 @@ def test_the_exit_code(golden, folder, capsys):
     scale(folder, "embeddings.layer_norm.bias", 2.0)
     scale(folder, "embeddings.layer_norm.weight", 2.0)
     assert main(["parity", str(folder), "--against", str(golden)]) == 1
-    assert "out of tolerance from: embeddings" in capsys.readouterr().out
+    assert "outside the tolerance from: embeddings" in capsys.readouterr().out
 
 
 def test_the_numbers_of_another_model_are_refused(golden):
@@ -182,6 +183,13 @@ def test_a_golden_file_must_be_named_npz(folder, upstream, tmp_path):
     with pytest.raises(ValueError, match="does not end in"):
         check_parity(folder, save=tmp_path / "golden.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_checkpoint_is_loaded_once_for_both_backends(golden, folder, monkeypatch):
+    loaded, real = [], compare.load
+    monkeypatch.setattr(compare, "load", lambda path: loaded.append(path) or real(path))
+    assert check_parity(folder, against=golden).ok
+    assert loaded == [folder]
 
 
 def test_differences_of_known_numbers():

@@ -92,10 +92,10 @@ def test_arguments_go_before_what_the_files_say(make, tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        pytest.param(b"{", "not good JSON", id="cut short"),
-        pytest.param(b"\xff", "not good JSON", id="not UTF-8"),
-        pytest.param(b'{"a": ' + b"[" * 50_000, "not good JSON", id="too deep"),
-        pytest.param(b'{"<a>": 1, "<a>": 2}', "a name stands there twice", id="a name twice"),
+        pytest.param(b"{", "not valid JSON", id="cut short"),
+        pytest.param(b"\xff", "not valid JSON", id="not UTF-8"),
+        pytest.param(b'{"a": ' + b"[" * 50_000, "not valid JSON", id="too deep"),
+        pytest.param(b'{"<a>": 1, "<a>": 2}', "duplicate key '<a>'", id="a name twice"),
         pytest.param(b"[]", "a JSON list, not an object", id="a list"),
     ],
 )
@@ -192,7 +192,7 @@ def test_files_of_another_tokenizer_warn(folder, tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         ErnieMTokenizer.from_pretrained(tmp_path / "nowhere")
 
 

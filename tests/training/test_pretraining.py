@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
-from numpy_erniem.checkpoint.folder import read_safetensors
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.cli.main import main
 from numpy_erniem.training import TrainingConfig
 from numpy_erniem.training.pretraining import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMForTokenClassification
-from numpy_erniem.checkpoint.folder import read_safetensors
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW

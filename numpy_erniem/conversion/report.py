@@ -1,4 +1,4 @@
-"""What a conversion did, for people."""
+"""What a conversion did, as text for a reader."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,22 +8,30 @@ from typing import Any
 
 @dataclass
 class Report:
-    """What became of every tensor, key and file of a source.
+    """What a conversion did to the tensors, the config and the files; str() lists it.
 
     Attributes
     ----------
+    layout : str
+        Whose names the source has: "ERNIE-M", "PaddleNLP" or a model_type such as "xlm-roberta".
     renamed : dict of str to str
-        Names in the source → names in our file, where they differ.
+        Names in the source to names in our file, where they differ.
     transposed : list of str
-        Our names of weights that the source has as (in, out).
+        Our names of the weights that the source stores as (in, out).
     dropped : dict of str to str
-        Names in the source → why they have no place here.
+        Names in the source to the reason why they are left out.
     derived : dict of str to (before, after)
-        Keys of the config that were corrected or added; None before: there was none.
+        Keys of the config that were corrected or added; before is None if there was none.
     made : dict of str to str
-        Our tensors and files that the source does not have as such → how they were made.
+        Our tensors and files that the source does not have, to how they were made.
     notes : list of str
         What a user of the converted checkpoint should know.
+    source : str
+        The checkpoint that was read, as it was given.
+    out : Path
+        The folder that was written.
+    tensors, parameters, bytes_written : int
+        Numbers of tensors and of their elements, and the bytes of their data.
     """
 
     layout: str = "ERNIE-M"
@@ -40,7 +48,15 @@ class Report:
     bytes_written: int = 0
 
     def derive(self, config: dict[str, Any], key: str, value: Any) -> None:
-        """Set a key of a config, and remember it if that changes anything."""
+        """Set a key of a config, and record it if its value changes.
+
+        Parameters
+        ----------
+        config : dict
+            Changed in place.
+        key : str
+        value : object
+        """
         if key not in config or config[key] != value:
             self.derived[key] = (config.get(key), value)
         config[key] = value
@@ -63,9 +79,3 @@ class Report:
         lines += [f"derived {key}: {b!r} -> {a!r}" for key, (b, a) in self.derived.items()]
         lines += [f"made {name}: {how}" for name, how in self.made.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
-
-
-def architecture_of(config: dict[str, Any]) -> str:
-    """The class that a config names, or nothing."""
-    names = config.get("architectures")
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""

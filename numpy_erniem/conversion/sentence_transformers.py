@@ -1,4 +1,4 @@
-"""How a checkpoint turns texts into vectors: what sentence-transformers records about it."""
+"""Read what sentence-transformers records about a model: pooling, scaling, prompts, length."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import parse_object, read_json
-from numpy_erniem.checkpoint.report import Report
-from numpy_erniem.checkpoint.sentence_settings import FILE, POOLINGS
+from numpy_erniem.checkpoint.sentence_settings import RECORDED_POOLINGS, SENTENCE_SETTINGS_FILE
+from numpy_erniem.conversion.report import Report
 
 MODES = {
     "pooling_mode_cls_token": "cls",
@@ -17,26 +17,32 @@ MODES = {
     "pooling_mode_weightedmean_tokens": "weighted mean",
     "pooling_mode_lasttoken": "last token",
 }
-# E5 was trained with prefixes, and its files do not tell
+# E5 was trained with prompts, which its files do not record.
 E5 = re.compile(r"\be5[-_](?:small|base|large)(?!.*instruct)", re.IGNORECASE)
-E5_PREFIXES = {"query": "query: ", "passage": "passage: "}
+E5_PROMPTS = {"query": "query: ", "passage": "passage: "}
 
 
-def sentence_settings(source: Path, names: list[str], report: Report) -> dict[str, Any] | None:
-    """Pooling, scaling, prefixes and length of a sentence-transformers folder; None: it is none.
+def settings_of_source(source: Path, names: list[str], report: Report) -> dict[str, Any] | None:
+    """Read the settings of a sentence-transformers folder, as `read_sentence_settings` has them.
 
     Parameters
     ----------
     source : Path
+        The folder.
     names : list of str
-        What the checkpoint is called, to know E5 by.
+        The names of the checkpoint; E5 is recognised by them.
     report : Report
-        Gets a line.
+        A line about the settings is added.
+
+    Returns
+    -------
+    dict or None
+        None if the folder is not of sentence-transformers.
 
     Raises
     ------
     ValueError
-        The folder asks for something that is not possible here.
+        The folder asks for a kind of pooling, or a module, that is not supported.
     """
     listing = source / "modules.json"
     modules = _modules(listing) if listing.is_file() else []
@@ -48,17 +54,21 @@ def sentence_settings(source: Path, names: list[str], report: Report) -> dict[st
         elif kind == "Normalize":
             settings["normalize"] = True
         elif kind != "Transformer":
-            raise ValueError(f"{listing} has a module {kind!r}; only pooling and scaling are known")
+            raise ValueError(
+                f"{listing} has a module {kind!r}; supported are Transformer, Pooling, Normalize"
+            )
     if settings:
         settings.setdefault("normalize", False)
         settings |= _prompts(source) | _max_length(source)
     if any(E5.search(name) for name in names):
         settings.setdefault("pooling", "mean")
         settings.setdefault("normalize", True)
-        if not settings.get("prefixes"):
-            settings |= {"prefixes": E5_PREFIXES, "default_prefix": "query"}
+        if not any(settings.get("prompts", {}).values()):
+            settings |= {"prompts": E5_PROMPTS, "default_prompt_name": "query"}
     if settings:
-        report.made[FILE] = ", ".join(f"{key} {value!r}" for key, value in settings.items())
+        report.made[SENTENCE_SETTINGS_FILE] = ", ".join(
+            f"{key} {value!r}" for key, value in settings.items()
+        )
     return settings or None
 
 
@@ -72,9 +82,9 @@ def _modules(path: Path) -> list[dict[str, Any]]:
 
 
 def _pooling(source: Path, name: str) -> str:
-    """The one pooling that a module's config.json switches on."""
+    """The kind of pooling that a module's config.json chooses."""
     if not re.fullmatch(r"[\w.-]{1,100}", name) or ".." in name:
-        raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder beside it")
+        raise ValueError(f"{source / 'modules.json'} names {name[:100]!r}, not a folder next to it")
     path = inside(source, f"{name}/config.json")
     if not path.is_file():
         raise FileNotFoundError(f"{source} lacks {name}/config.json, which modules.json names")
@@ -82,8 +92,8 @@ def _pooling(source: Path, name: str) -> str:
     chosen = [mode for key, mode in MODES.items() if values.get(key)]
     if not chosen and isinstance(values.get("pooling_mode"), str):
         chosen = [values["pooling_mode"]]
-    if len(chosen) != 1 or chosen[0] not in POOLINGS:
-        raise ValueError(f"{path} pools by {' and '.join(chosen)}; possible are mean and cls")
+    if len(chosen) != 1 or chosen[0] not in RECORDED_POOLINGS:
+        raise ValueError(f"{path} pools by {' and '.join(chosen)}; supported are mean or cls")
     return chosen[0]
 
 
@@ -92,10 +102,12 @@ def _prompts(source: Path) -> dict[str, Any]:
     values = read_json(inside(source, path.name)) if path.is_file() else {}
     prompts = values.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
-        raise ValueError(f"{path}: prompts is not a dict from names to texts")
-    prompts = {name: text for name, text in prompts.items() if text}
+        raise ValueError(f"{path}: prompts is not an object from names to texts")
     default = values.get("default_prompt_name")
-    return {"prefixes": prompts, "default_prefix": default if default in list(prompts) else None}
+    return {
+        "prompts": prompts,
+        "default_prompt_name": default if default in list(prompts) else None,
+    }
 
 
 def _max_length(source: Path) -> dict[str, Any]:
