@@ -139,7 +139,7 @@ static int64_t place(const struct attention *p, float *memory, struct scratch *t
 }
 
 /* Whether all values of a head are finite: none has all bits of its exponent set. */
-static int is_finite(const struct attention *p, int64_t b, int64_t h)
+static int values_are_finite(const struct attention *p, int64_t b, int64_t h)
 {
     const uint32_t exponent = 0x7f800000;
     uint32_t wrong = 0;
@@ -228,7 +228,7 @@ static struct head begin_head(const struct attention *p, int64_t b, int64_t h, i
     struct head head = {.b = b, .h = h, .skip = skip, .factor = factor_of(p, b, h)};
     if (p->mask) {
         head.mask = p->mask + offset(p->mask_stride, b, h, 0);
-        head.skip = skip && isfinite(head.factor) && is_finite(p, b, h);
+        head.skip = skip && isfinite(head.factor) && values_are_finite(p, b, h);
     }
     if (head.skip && head.mask && p->mask_stride[2] == 0)
         head.count = list_keys(p, head.mask, s->keys);

@@ -16,7 +16,7 @@ from numpy_erniem.backend.memory import (
     new_array,
     readable,
 )
-from numpy_erniem.backend.packing import ROWS, forget, panels, prepared, rows_were_read
+from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
 from numpy_erniem.backend.unsupported import Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
@@ -52,10 +52,11 @@ def linear(x, w, activation=None):
     """Native kernel of `ops.linear`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, number, layer = x.shape, ACTIVATIONS.get(activation), prepared(w, _linear)
+    layer = layer_arguments(w, _linear_arguments)
     if type(layer) is Unsupported:
         return layer
     n, k, weight, bias = layer
+    shape, number = x.shape, ACTIVATIONS.get(activation)
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
     y = new_array((*shape[:-1], n))
@@ -70,7 +71,7 @@ def linears(x, ws):
     """Native kernel of `ops.linears`: one call for all weights, if they have one shape."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    layers = [prepared(w, _linear) for w in ws]
+    layers = [layer_arguments(w, _linear_arguments) for w in ws]
     for layer in layers:
         if type(layer) is Unsupported:
             return layer
@@ -93,7 +94,7 @@ def linears(x, ws):
     return _checked(ys, status)
 
 
-def _linear(weight, bias):
+def _linear_arguments(weight, bias):
     """N, K, the packed weight and a copy of the bias of a linear layer."""
     if weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
@@ -106,7 +107,7 @@ def add_norm(x, residual, w, eps):
     """Native kernel of `ops.add_norm`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, layer = x.shape, prepared(w, _norm)
+    shape, layer = x.shape, layer_arguments(w, _norm_arguments)
     if type(layer) is Unsupported:
         return layer
     d, scale, shift = layer
@@ -124,7 +125,7 @@ def add_norm(x, residual, w, eps):
     return _checked(y, status)
 
 
-def _norm(weight, bias):
+def _norm_arguments(weight, bias):
     """D, and copies of the factor γ and the shift β of a layer norm."""
     if weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
@@ -281,7 +282,7 @@ def _checked(result, status: int):
 def prepare(w):
     """Keep what the kernels read of a linear layer or a layer norm, so that no call makes it."""
     if is_frozen(w["weight"]):
-        prepared(w, _norm if w["weight"].ndim == 1 else _linear)
+        layer_arguments(w, _norm_arguments if w["weight"].ndim == 1 else _linear_arguments)
 
 
 KERNELS = {

@@ -20,7 +20,7 @@ class PackedWeights:
     Made by the first kernel that reads the array, or by `prepare` of a model. It is the `kept` of
     the array's `FrozenMemory` and nothing else refers to it, so it is freed with the array: with
     its model, or when the model gets another array in its place. A pack for another instruction
-    set is refused by C and then made anew.
+    set is refused by C, and made again.
 
     Only arrays made by `freeze` have one. Any other array can change unseen, also one that is
     read-only at the moment; such a weight is packed for every call.
@@ -30,7 +30,7 @@ class PackedWeights:
     panels : tuple or None
         The array's shape, and the pointer to a `struct erniem_packed` made of it.
     layer : tuple or None
-        What `prepared` made of the array as a layer's weight, and for which bias.
+        What `layer_arguments` made of the array as a layer's weight, and for which bias.
     rows_read : int
         Rows that were read from the array as a table since its pages were released.
     """
@@ -53,8 +53,8 @@ class PackedWeights:
         return owner.kept
 
 
-def prepared(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | Unsupported:
-    """`prepare(weight, bias)`: a tuple of what C reads of a layer, or why it does not.
+def layer_arguments(w: Mapping[str, np.ndarray], make: Callable) -> tuple | Unsupported:
+    """`make(weight, bias)`: a tuple of what C reads of a layer, or why it does not.
 
     Kept for frozen arrays: checking dtype, shape and layout on every call can cost as much as a
     small kernel.
@@ -63,13 +63,13 @@ def prepared(w: Mapping[str, np.ndarray], prepare: Callable) -> tuple | Unsuppor
     owner = weight.base
     if type(owner) is FrozenMemory and (kept := owner.kept) and (layer := kept.layer):
         its_bias, its_shape, made_by, arguments = layer
-        if its_bias() is bias and its_shape == weight.shape and made_by is prepare:
+        if its_bias() is bias and its_shape == weight.shape and made_by is make:
             return arguments
-    arguments = prepare(weight, bias)
+    arguments = make(weight, bias)
     if type(arguments) is tuple and is_frozen(bias):
         kept = PackedWeights.of(weight)
         if kept is not None:
-            kept.layer = (weakref.ref(bias), weight.shape, prepare, arguments)
+            kept.layer = (weakref.ref(bias), weight.shape, make, arguments)
     return arguments
 
 
