@@ -7,7 +7,7 @@ pytest, torch and transformers (extra `test`).
 A test counts once, also where it runs for several models. It is
 
 passed           if it made an object of the tested classes and raised nothing
-failed           if it raised; explained if docs/differences.md has a row for it
+failed           if it raised; explained if docs/differences.md has a row for each of its errors
 not applicable   if NOT_APPLICABLE names it, or if the suite itself skips it
 
 The exit code is 0 if every failure is explained, every row and every name there is needed, and no
@@ -138,12 +138,17 @@ class Results:
             self.passed.add(item.name)
         return result
 
+    def pytest_collectreport(self, report: Any) -> None:
+        """Show why the tests cannot be read."""
+        if report.failed:
+            print(report.longreprtext)
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Note failures and skips; a subtest reports for itself."""
         group, name = report.nodeid.split("::")[-2:]
         if report.failed:
             line = first_line(report)
-            if not re.fullmatch(r"contains \d+ failed subtests?", line):
+            if not re.search(r"contains \d+ failed subtests?$", line):
                 line = line.replace(group, "ErnieM...")
                 self.failed.setdefault(name, {}).setdefault(line, set()).add(group)
         elif report.skipped:
@@ -151,22 +156,29 @@ class Results:
 
 
 def first_line(report: Any) -> str:
-    """The error's first line; the last one where a process that the test started reports."""
+    """The line of the suite that failed, and the first line of the error.
+
+    Of a process that the test started, the last line of its error.
+    """
     crash = getattr(report.longrepr, "reprcrash", None)
     lines = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
-    return lines[-1 if "Traceback" in lines[0] else 0]
+    line = lines[-1 if "Traceback" in lines[0] else 0]
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", ())
+    places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None)]
+    places = [place for place in places if "upstream_tests" in place.path]
+    return f"{Path(places[-1].path).name}:{places[-1].lineno}: {line}" if places else line
 
 
-def explained() -> dict[str, str]:
-    """The tests that the section of docs/differences.md names, with what it says of them."""
+def rows() -> list[tuple[str, str, str]]:
+    """The rows of the section in docs/differences.md: test, a part of the error, explanation."""
     _, _, section = DIFFERENCES.read_text(encoding="utf-8").partition(HEADING)
     section = section.partition("\n## ")[0]
-    return dict(re.findall(r"^\| `(test_\w+)` \| (.+) \|$", section, re.MULTILINE))
+    return re.findall(r"^\| `(test_\w+)` \| `(.+?)` \| (.+) \|$", section, re.MULTILINE)
 
 
 def report(results: Results, whole: bool) -> int:
     """Print the outcome and return the exit code; `whole`: every row and pattern must be needed."""
-    reasons, failed = explained(), results.failed
+    table, needed, failed = rows(), set(), results.failed
     passed = results.passed - failed.keys()
     outside = {name: why for name in results.names if (why := why_not(name))}
     skipped = results.skipped.items()
@@ -175,24 +187,28 @@ def report(results: Results, whole: bool) -> int:
     for reason in sorted(set(outside.values())):
         names = sorted(name for name in outside if outside[name] == reason)
         print(f"\nnot applicable ({len(names)}), {reason}:\n  {', '.join(names)}")
-    unexplained = failed.keys() - reasons.keys()
-    for title, names in (
-        ("failed, explained", failed.keys() & reasons.keys()),
-        ("failed, NOT EXPLAINED", unexplained),
-    ):
-        print(f"\n{title} ({len(names)}):")
-        for name in sorted(names):
-            print(f"  {name}{': ' + reasons[name] if name in reasons else ''}")
-            for line, groups in failed[name].items():
-                print(f"    {line[:200]}{f' ({len(groups)} models)' if len(groups) > 1 else ''}")
+    unexplained = set()
+    print(f"\nfailed ({len(failed)}):")
+    for name in sorted(failed):
+        print(f"  {name}")
+        for line, groups in failed[name].items():
+            row = next((r for r in table if r[0] == name and r[1] in line), None)
+            needed.add(row)
+            print(f"    {line[:200]}{f' ({len(groups)} models)' if len(groups) > 1 else ''}")
+            print(f"    {'explained: ' + row[2] if row else 'NOT EXPLAINED'}")
+            if row is None:
+                unexplained.add(name)
     print(f"\npassed ({len(passed)}):\n  {', '.join(sorted(passed))}")
-    unneeded = reasons.keys() - failed.keys()
+    unneeded = {f"{name} ({part})" for name, part, _ in set(table) - needed}
     unneeded |= {p for p in PATTERNS if not any(fnmatchcase(n, p) for n in outside)}
     if idle:
         print(f"\npassed without an object of the tested classes: {', '.join(sorted(idle))}")
     if whole and unneeded:
         print(f"\nexplained or excluded, but no longer needed: {', '.join(sorted(unneeded))}")
-    print(f"\n{len(passed)} passed, {len(failed)} failed, {len(outside)} not applicable")
+    print(
+        f"\n{len(passed)} passed, {len(failed)} failed ({len(unexplained)} of them not explained), "
+        f"{len(outside)} not applicable"
+    )
     return int(bool(unexplained or idle or (whole and unneeded)))
 
 
