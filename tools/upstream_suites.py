@@ -230,6 +230,7 @@ def main() -> int:
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        tempfile.tempdir = os.environ["TMPDIR"] = name  # some tests leave folders behind
         unpack(chosen.source or download(folder), folder)
         sys.path[:0] = [str(folder), str(TOOLS.parent)]
         results = Results(chosen.only)
