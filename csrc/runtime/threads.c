@@ -91,6 +91,8 @@ int erniem_set_threads(int n)
     return 0;
 }
 
+int erniem_wanted_threads(void) { return atomic_load(&wanted); }
+
 int erniem_get_threads(void) { return current() == &erniem_serial ? 1 : atomic_load(&wanted); }
 
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),

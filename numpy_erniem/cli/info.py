@@ -5,7 +5,7 @@ import json
 import math
 import sys
 
-from numpy_erniem.backend.dispatch import backend_report, get_num_threads
+from numpy_erniem.backend.dispatch import backend_report, get_num_threads, get_threading
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.config import ErnieMConfig
@@ -48,7 +48,7 @@ def describe(folder) -> dict:
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.kind, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
-        "threads": get_num_threads(),
+        "threads": 1 if get_threading() == "serial" else get_num_threads(),
     }
 
 
