@@ -143,7 +143,10 @@ class BuildKernels(build_ext):
         try:
             super().build_extension(ext)
         except Exception as error:  # whatever a compiler can do wrong, the install goes on
-            print(f"numpy-erniem: no C kernels ({error}); NumPy will serve alone.", file=sys.stderr)
+            print(
+                f"numpy-erniem: no C kernels ({error}); the package runs on NumPy alone.",
+                file=sys.stderr,
+            )
 
 
 if __name__ == "__main__":

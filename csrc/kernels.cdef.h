@@ -41,8 +41,10 @@ int erniem_choose_threading(const char *name);
    1 <= n <= ERNIEM_MAX_THREADS. */
 #define ERNIEM_MAX_THREADS 1024
 int erniem_set_threads(int n);
-/* That number; 1 while "serial" is chosen. */
+/* The threads that a kernel uses: that number, or 1 while "serial" is chosen. */
 int erniem_get_threads(void);
+/* The number that was set, also while "serial" is chosen. */
+int erniem_wanted_threads(void);
 
 /* memory.c: memory that starts at a cache line; NULL where there is none. A block that is released is
    kept for the next caller, within a limit. */

@@ -16,6 +16,7 @@ from numpy_erniem import (
     embed,
     get_num_threads,
     get_threading,
+    set_threading,
 )
 from numpy_erniem.cli import embed as command
 from numpy_erniem.cli import progress as progress_module
@@ -205,15 +206,17 @@ def test_info_tells_of_config_tensors_memory_and_backend(run):
 
 
 def test_info_tells_the_threads_of_the_kernels(run):
-    out = run("info")[1]
-    report = backend_report()
+    report, before = backend_report(), get_threading()
     if report["backend"] == "numpy":
-        assert "threads:" not in out
-    else:
-        assert f"threads:       {get_num_threads()} ({get_threading()})\n" in out
-    facts = json.loads(run("info", "--json")[1])
-    assert facts["threading"] == get_threading()
-    assert facts["threads"] == get_num_threads()
+        assert "threads:" not in run("info")[1]
+        return
+    number = get_num_threads()
+    for name, want in (("pool", number), ("serial", 1)):
+        set_threading(name)
+        assert f"threads:       {want} ({name})\n" in run("info")[1]
+        facts = json.loads(run("info", "--json")[1])
+        assert (facts["threading"], facts["threads"]) == (name, want)
+    set_threading(before)
 
 
 def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):

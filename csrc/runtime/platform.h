@@ -1,4 +1,4 @@
-/* What POSIX systems and Windows call by different names: locks, condition variables, threads, a
+/* One name for what POSIX systems and Windows name differently: locks, condition variables, threads, a
    clock, a pause inside a waiting loop. Include it first: it asks the system headers for more than
    C11 has. Atomics are those of C11 on every system. */
 

@@ -1,4 +1,4 @@
-/* The queue of work items that all threads of one job take from, whoever started the threads. */
+/* The queue from which all threads of a job take work items; OpenMP and the pool share it. */
 
 #ifndef ERNIEM_TASKS_H
 #define ERNIEM_TASKS_H

@@ -1,11 +1,12 @@
-/* Which threads do the work: the choice among the implementations of threads.h, how many threads
-   there are, and the door through which every kernel goes. */
+/* The choice among the implementations of threads.h, the number of threads, and erniem_parallel, which
+   every kernel calls. */
 
 #include "threads.h"
 
 #include <string.h>
 
-/* Every implementation that this build contains. The first one is the default. */
+/* Every implementation that this build contains. The first one is the default: to make the pool the
+   default, put it first. */
 static const struct erniem_threading *const built[] = {
 #if defined(ERNIEM_HAS_OPENMP)
     &erniem_openmp,
@@ -90,6 +91,8 @@ int erniem_set_threads(int n)
     atomic_store(&wanted, n);
     return 0;
 }
+
+int erniem_wanted_threads(void) { return atomic_load(&wanted); }
 
 int erniem_get_threads(void) { return current() == &erniem_serial ? 1 : atomic_load(&wanted); }
 

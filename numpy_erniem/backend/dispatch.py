@@ -190,7 +190,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads a C kernel uses; 1 under "serial" and where they are not built."""
+    """Return how many threads a C kernel may use; 1 where they are not built.
+
+    It is the number that was set. Under "serial" a kernel uses one thread all the same.
+    """
     settings = _settings()
     return settings.get_num_threads() if settings else 1
 

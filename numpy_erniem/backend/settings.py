@@ -64,8 +64,8 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads a kernel uses; 1 under "serial"."""
-    return lib.erniem_get_threads()
+    """Return the number that was set; "serial" uses one thread all the same."""
+    return lib.erniem_wanted_threads()
 
 
 def default_threads() -> int:

@@ -251,6 +251,7 @@ static void check_jobs(void)
         check_stealing();
     for (int threads = 1; threads <= 2; threads++) {
         erniem_set_threads(threads);
+        failures += erniem_wanted_threads() != threads;
         failures += erniem_get_threads() != (strcmp(erniem_threading(), "serial") ? threads : 1);
         failures += erniem_parallel(ITEMS, take_none, NULL) != ERNIEM_NO_MEMORY;
         failures += erniem_parallel((int64_t)1 << 32, take_none, NULL) != ERNIEM_BAD_SIZE;

@@ -232,17 +232,12 @@ def test_c_and_python_have_the_same_largest_number(kernels, threads):
 def test_the_kind_is_chosen_and_told(threading, threads):
     threads(3)
     assert erniem.get_threading() == erniem.backend_report()["threading"] == threading
-    assert erniem.get_num_threads() == (1 if threading == "serial" else 3)
 
 
-def test_the_number_is_kept_under_serial(threads):
-    before = erniem.get_threading()
-    erniem.set_threading("serial")
+def test_the_number_is_kept_under_serial_which_uses_one(kernels, threading, threads):
     threads(3)
-    assert erniem.get_num_threads() == 1
-    erniem.set_threading("pool")
     assert erniem.get_num_threads() == 3
-    erniem.set_threading(before)
+    assert kernels.lib.erniem_get_threads() == (1 if threading == "serial" else 3)
 
 
 def test_an_unknown_kind_is_refused():
