@@ -72,7 +72,7 @@ def test_kinds_of_threads_stand_beside_each_other():
 def test_the_page_on_kernels_has_a_place_for_that_table():
     page = Path(__file__).resolve().parents[1] / "docs" / "kernels.md"
     part = {**LIMITS, "rows": [row("native, pool", 1, 8, 0.010, 0.016)]}
-    assert "| 1 × 8 |" in tables.filled_in(page.read_text(encoding="utf-8"), {"threading": part})
+    assert "| 1 × 8 |" in tables.fill_in(page.read_text(encoding="utf-8"), {"threading": part})
 
 
 class Answering:

@@ -110,7 +110,7 @@ def rooms_in_design():
     for row in rows.splitlines():
         left, right = row.strip("|").split("|")
         rooms = re.findall(r"`(\w+)`", left)
-        others = above if "every room above" in right else set(re.findall(r"`(\w+)`", right))
+        others = above if "every room above" in right else set(re.findall(r"`([\w.]+)`", right))
         found |= {room: set(others) for room in rooms}
         above = above | set(rooms)
     return found

@@ -219,11 +219,7 @@ def attention(
     context = new_array((B, T, H, d))
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
-        B,
-        H,
-        T,
-        S,
-        d,
+        *(B, H, T, S, d),
         *_rows(q),
         *_rows(k),
         *_rows(v),

@@ -279,7 +279,7 @@ def roofline(
     note = {"fontsize": SMALL, "va": "bottom", "color": GREY}
     axes.text(high / 1.1, peak * 1.07, f"roof: arithmetic, {peak:.0f} GFLOP/s", ha="right", **note)
     axes.axvline(ridge, color=GREY, linestyle=":", linewidth=1)
-    axes.text(low * 1.1, peak * 1.07, f"slope: memory, {bandwidth:.0f} GB/s", ha="left", **note)
+    axes.text(low * 1.1, peak * 1.07, f"line: memory, {bandwidth:.0f} GB/s", ha="left", **note)
     for n, (name, a, b) in enumerate(zip(points, x, y, strict=True)):
         style = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
         axes.plot(a, b, markersize=11, linestyle="none", label=f"{name}: {b:.3g}", **style)

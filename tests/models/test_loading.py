@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import numpy_erniem
+import numpy_erniem.checkpoint.config_files as config_files
 import numpy_erniem.checkpoint.folder as folder_module
 from numpy_erniem import (
     ErnieMConfig,
@@ -175,6 +176,7 @@ class TestOpening:
             return form._replace(read=read)
 
         monkeypatch.setattr(folder_module, "read_json", read_json)
+        monkeypatch.setattr(config_files, "read_json", read_json)
         forms = tuple(map(reader, folder_module.FORMATS))
         monkeypatch.setattr(folder_module, "FORMATS", forms)
         return seen

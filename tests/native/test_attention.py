@@ -166,12 +166,12 @@ def test_any_layout(rng, close):
     same(close, q[:, :1], k[:, :1], v[:, :1])
 
 
-def test_what_is_declined(rng):
+def test_what_is_unsupported(rng):
     from numpy_erniem.backend import native
 
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     table = rng.standard_normal((17, 16), np.float32)
-    declined = [
+    unsupported = [
         native.attention(q.astype(np.float64), k, v),
         native.attention(q, k.astype(">f4"), v),
         native.attention(q, k[:, :2], v),
@@ -187,7 +187,7 @@ def test_what_is_declined(rng):
         native.attention(q, k, v, head_mask=np.ones((1, 3, 9, 1), np.float32)),
         native.attention(q, k, v, head_mask=np.ones((1, 3, 1, 1))),
     ]
-    assert all(isinstance(result, Unsupported) for result in declined)
+    assert all(isinstance(result, Unsupported) for result in unsupported)
     wide = heads(rng, 1, 1, 3, 769)
     assert isinstance(native.attention(wide, wide, wide), Unsupported)
 

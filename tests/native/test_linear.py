@@ -59,7 +59,7 @@ def test_several_weights_at_once_give_what_each_gives_alone(isa, rng, threads, m
             np.testing.assert_array_equal(a, b)
 
 
-def test_several_weights_of_different_shapes_are_declined(rng):
+def test_several_weights_of_different_shapes_are_unsupported(rng):
     from numpy_erniem.backend import native
 
     x = rng.standard_normal((2, 8), np.float32)
@@ -201,11 +201,11 @@ def test_any_layout(rng, close):
     close(native.linear(x, {"weight": w, "bias": step}), want, "primitive", "bias")
 
 
-def test_what_is_declined(rng):
+def test_what_is_unsupported(rng):
     from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 2, 3, 4)
-    declined = [
+    unsupported = [
         (x.astype(np.float64), w, bias),
         (x.astype(">f4"), w, bias),
         (x, w.astype(np.float16), bias),
@@ -216,6 +216,6 @@ def test_what_is_declined(rng):
         (x, w[0], bias),
         (np.float32(1).reshape(()), w, bias),
     ]
-    for a, b, c in declined:
+    for a, b, c in unsupported:
         assert isinstance(native.linear(a, {"weight": b, "bias": c}), Unsupported)
     assert isinstance(native.linear(x, {"weight": w, "bias": bias}, "maxout"), Unsupported)

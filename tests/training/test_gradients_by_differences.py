@@ -21,8 +21,8 @@ DROPOUT = {
 }
 
 
-def check_slopes(model, batch, seed=None, **options):
-    """Along a random direction of each tensor, the slope of the loss is the gradient's part."""
+def check_gradients(model, batch, seed=None, **options):
+    """Along a random direction of each tensor, the loss changes as the gradient says."""
 
     def loss_and_gradients():
         rng = None if seed is None else np.random.default_rng(seed)
@@ -43,13 +43,13 @@ def check_slopes(model, batch, seed=None, **options):
         value[...] = kept - STEP * direction
         below = loss_and_gradients()[0]
         value[...] = kept
-        slope, want = np.vdot(gradients[name], direction), (above - below) / (2 * STEP)
-        assert slope == pytest.approx(want, rel=1e-6, abs=1e-7 * largest), name
+        got, want = np.vdot(gradients[name], direction), (above - below) / (2 * STEP)
+        assert got == pytest.approx(want, rel=1e-6, abs=1e-7 * largest), name
 
 
 @pytest.mark.parametrize("head", HEADS, ids=[h.name.removeprefix("ErnieMFor") for h in HEADS])
 def test_every_head(head, rng):
-    check_slopes(in_dtype(head.make(), "float64"), {**head.inputs(rng), **head.labels})
+    check_gradients(in_dtype(head.make(), "float64"), {**head.inputs(rng), **head.labels})
 
 
 def tags(rng):
@@ -60,13 +60,13 @@ def tags(rng):
 def test_dropout_masks_and_positions_together(kind, rng):
     model = make("ErnieMForTokenClassification", "float64", position_embedding_type=kind, **DROPOUT)
     batch = {**tags(rng), "attention_mask": rng.random((B, T, T)) < 0.7}
-    check_slopes(model, {**batch, "head_mask": rng.random((L, 3))}, seed=8)
+    check_gradients(model, {**batch, "head_mask": rng.random((L, 3))}, seed=8)
 
 
 @pytest.mark.parametrize("kind", POSITION_EMBEDDING_TYPES)
 def test_heads_that_were_pruned(kind, rng):
     sizes = {"position_embedding_type": kind, "pruned_heads": {1: [0, 2]}}
-    check_slopes(make("ErnieMForTokenClassification", "float64", **sizes), tags(rng))
+    check_gradients(make("ErnieMForTokenClassification", "float64", **sizes), tags(rng))
 
 
 @pytest.mark.parametrize("name", DROPOUT)
