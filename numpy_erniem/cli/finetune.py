@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from numpy_erniem.cli.loss_plot import write_loss_plot
+from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.training_options import (
     add_training_options,
     checksums,
     print_progress,
     training_config,
+    write_loss_picture,
 )
 from numpy_erniem.training import classification_setup, retrieval_setup, tagging_setup
 from numpy_erniem.training.data_files import read_labelled, read_pairs, read_tagged
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-length", type=int, default=128, metavar="N", help="tokens of a text (128)"
     )
+    add_hub_options(parser)
     add_training_options(parser)
 
 
@@ -49,7 +51,14 @@ def run(options: argparse.Namespace) -> int:
     per_epoch = -(-len(train) // examples)
     steps = max(1, round(options.epochs * per_epoch))
     config = training_config(options, steps, evaluate_every=max(1, min(per_epoch, steps)))
-    prepared = setup(train, evaluation, config, model=options.model, max_length=options.max_length)
+    prepared = setup(
+        train,
+        evaluation,
+        config,
+        model=options.model,
+        max_length=options.max_length,
+        hub_options=hub_options(options),
+    )
     data = {
         "data": checksums(options.train, options.eval),
         "task": options.task,
@@ -60,5 +69,5 @@ def run(options: argparse.Namespace) -> int:
     best = report["best"]
     print(f"{options.out}: best at step {best.pop('step')}: ", end="")
     print(", ".join(f"{name} {value:.4f}" for name, value in best.items()))
-    write_loss_plot(Path(options.out), report)
+    write_loss_picture(Path(options.out), report)
     return 0

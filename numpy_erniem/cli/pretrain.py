@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
-from numpy_erniem.cli.loss_plot import write_loss_plot
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.training_options import (
     add_training_options,
     checksums,
     print_progress,
     training_config,
+    write_loss_picture,
 )
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models import ErnieMForMaskedLM
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens of a sentence; longer ones are left out (64)",
     )
+    add_hub_options(parser)
     add_training_options(parser, learning_rate=1e-3)
 
 
@@ -75,15 +78,15 @@ def run(options: argparse.Namespace) -> int:
         "max_length": options.max_length,
     }
     report = setup.train(options.out, data=data, report=print_progress)
-    write_loss_plot(Path(options.out), report)
+    write_loss_picture(Path(options.out), report)
     return 0
 
 
 def load(options: argparse.Namespace) -> tuple[ErnieMForMaskedLM, ErnieMTokenizer]:
     """The model that the options name, new or from a checkpoint, and a tokenizer that fits it."""
     if options.model is not None:
-        model = ErnieMForMaskedLM.from_pretrained(options.model, seed=options.seed)
-        folder = options.model
+        folder = resolve_folder(options.model, **hub_options(options))
+        model = ErnieMForMaskedLM.from_pretrained(folder, seed=options.seed)
     else:
         config = ErnieMConfig.from_json_file(options.config)
         model, folder = ErnieMForMaskedLM(config, seed=options.seed), Path(options.config).parent

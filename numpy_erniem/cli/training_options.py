@@ -62,6 +62,16 @@ def checksums(*paths: str | None) -> list[int | None]:
     return [None if path is None else zlib.crc32(Path(path).read_bytes()) for path in paths]
 
 
+def write_loss_picture(out: Path, report: dict[str, Any]) -> None:
+    """Write loss.png into the folder of a run; say so where matplotlib is not installed."""
+    from numpy_erniem.plots.losses import write_loss_plot
+
+    try:
+        write_loss_plot(out / "loss.png", report)
+    except ImportError as error:
+        print(f"no loss.png: {error}", file=sys.stderr)
+
+
 def print_progress(line: str) -> None:
     """Write a line of a run to stderr, at once."""
     print(line, file=sys.stderr, flush=True)

@@ -44,13 +44,13 @@ def encode_chunked(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -
         return encode(inputs, w, config)
     size = math.ceil(B / math.ceil(B / most))  # so that the last chunk is about as large
     starts = range(0, B, size)
-    chunks = [encode(_chunk(inputs, slice(n, n + size)), w, config) for n in starts]
+    chunks = [encode(select_texts(inputs, slice(n, n + size)), w, config) for n in starts]
     pooled = None if chunks[0].pooled is None else np.concatenate([c.pooled for c in chunks])
     return Encoded(np.concatenate([c.last_hidden_state for c in chunks]), pooled)  # (B, T, D)
 
 
-def _chunk(inputs: Inputs, texts: slice) -> Inputs:
-    """The inputs of these texts alone."""
+def select_texts(inputs: Inputs, texts: slice) -> Inputs:
+    """The checked inputs of these texts of a batch alone."""
     return replace(
         inputs,
         input_ids=_rows(inputs.input_ids, texts),

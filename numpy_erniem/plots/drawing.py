@@ -28,6 +28,15 @@ def pyplot_module() -> Any:
     return pyplot
 
 
+def figure_class() -> Any:
+    """matplotlib.figure.Figure, for a picture that no window shows; ImportError as above."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+    return Figure
+
+
 def _shortened(text: str, width: int = 28) -> str:
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 

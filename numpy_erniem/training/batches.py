@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.pipelines.embed import BATCH_TOKENS, batches_by_length
+from numpy_erniem.pipelines.batching import batches_by_length
+from numpy_erniem.pipelines.embed import BATCH_TOKENS
+from numpy_erniem.tokenizer.padder import pad_rows
 
 Ids = Sequence[int]
 JITTER = 0.1  # relative noise on the lengths, so that the batches differ from epoch to epoch
@@ -67,14 +69,6 @@ class Batches:
         return [batches[n] for n in rng.permutation(len(batches))]
 
 
-def pad(rows: Sequence[Ids], fill: int) -> np.ndarray:
-    """Rows of different lengths as one (B, T) int64 array, filled on the right."""
-    padded = np.full((len(rows), max(map(len, rows))), fill, np.int64)
-    for n, row in enumerate(rows):
-        padded[n, : len(row)] = row
-    return padded
-
-
 def collate(
     ids: Sequence[Ids], pad_token_id: int, labels: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, Any]:
@@ -96,7 +90,7 @@ def collate(
         labels.
     """
     lengths = np.array([len(row) for row in ids])
-    input_ids = pad(ids, pad_token_id)
+    input_ids = pad_rows(ids, pad_token_id)
     mask = np.arange(input_ids.shape[1]) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
     return {"input_ids": input_ids, "attention_mask": mask, **(labels or {})}
 

@@ -3,13 +3,12 @@
 Shapes: B batch, T tokens, D hidden.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import AttentionOptions
+from numpy_erniem.models.chunking import select_texts
 from numpy_erniem.training.gradient_tree import Gradients, total
 from numpy_erniem.training.gradients import Backward, dropout
 from numpy_erniem.training.layers import Random, Weights, embeddings, encoder_layer
@@ -51,7 +50,7 @@ def encode(
     parts = []
     for rows in cut(B, threads):
         seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attention) + 1)
-        parts.append((_rows(inputs, rows), seeds))
+        parts.append((select_texts(inputs, rows), seeds))
     done = in_threads(lambda part: _encode(*part, w, config, gradient_checkpointing), parts)
     if len(done) == 1:
         return done[0]
@@ -123,22 +122,3 @@ def checkpointed_layer(
 
 def _generator(seed: int | None) -> Random:
     return None if seed is None else np.random.default_rng(seed)
-
-
-def _rows(inputs: Inputs, rows: slice) -> Inputs:
-    """The checked inputs of these rows of the batch."""
-
-    def part(array: np.ndarray | None) -> np.ndarray | None:
-        return array if array is None or len(array) == 1 else array[rows]
-
-    attention = [
-        options._replace(mask=part(options.mask), head_mask=part(options.head_mask))
-        for options in inputs.attention
-    ]
-    return replace(
-        inputs,
-        input_ids=None if inputs.input_ids is None else inputs.input_ids[rows],
-        inputs_embeds=None if inputs.inputs_embeds is None else inputs.inputs_embeds[rows],
-        position_ids=part(inputs.position_ids),
-        attention=attention,
-    )

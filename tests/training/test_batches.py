@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem.training import batches as module
-from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches, pad
+from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches
 
 
 def test_every_example_is_in_one_batch_of_an_epoch():
@@ -29,10 +29,6 @@ def test_a_batch_depends_on_seed_and_step_alone():
     later = [one[n].tolist() for n in (3, 40, 2)]
     assert [other[n].tolist() for n in (3, 40, 2)] == later
     assert Batches(lengths, 4, seed=10)[3].tolist() != later[0]
-
-
-def test_rows_are_filled_up_on_the_right():
-    assert pad([[4], [5, 6, 7]], 1).tolist() == [[4, 1, 1], [5, 6, 7]]
 
 
 def test_a_batch_always_has_its_mask():

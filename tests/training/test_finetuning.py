@@ -20,6 +20,7 @@ from numpy_erniem.training import (
     retrieval_setup,
     tagging_setup,
 )
+from numpy_erniem.training.finetuning import preparation
 from tests.models.conftest import SMALL
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
@@ -263,3 +264,24 @@ def test_a_warning_of_cuts_points_at_the_caller():
     with pytest.warns(UserWarning, match="were cut") as caught:
         classification_setup(long, long[1:], TrainingConfig(steps=1), max_length=20)
     assert {w.filename for w in caught if "were cut" in str(w.message)} == {__file__}
+
+
+FROM_THE_HUB = {"revision": "v2", "cache_dir": "kept", "local_files_only": True}
+FLAGS = ["--revision", "v2", "--cache-dir", "kept", "--local-files-only"]
+
+
+def refuse_and_tell(model, **options):
+    raise ValueError(f"asked for {model} with {options}")
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "retrieve"])
+def test_the_options_of_the_hub_reach_it(task, files, monkeypatch, capsys):
+    lines = {
+        "classify": ["a\tx", "b\ty"],
+        "tag": ["a\tx", "", "b\ty"],
+        "retrieve": ["de\ta\tb"] * 2,
+    }
+    monkeypatch.setattr(preparation, "resolve_folder", refuse_and_tell)
+    options = [*files(lines[task], lines[task]), *QUICK, "--model", "someone/model", *FLAGS]
+    assert main(["finetune", task, *options]) == 2
+    assert f"asked for someone/model with {FROM_THE_HUB}" in capsys.readouterr().err

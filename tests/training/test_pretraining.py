@@ -10,6 +10,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
+from numpy_erniem.cli import pretrain
 from numpy_erniem.cli.main import main
 from numpy_erniem.training import TrainingConfig
 from numpy_erniem.training.pretraining import (
@@ -225,3 +226,16 @@ def test_an_option_changes_the_run_and_its_record(folder, option, capsys):
 def test_a_config_or_a_checkpoint_has_to_be_given(given, folder, capsys):
     with pytest.raises(SystemExit):
         main(["pretrain", "--mono", str(folder / "mono.tsv"), "--out", str(folder), *given])
+
+
+def test_the_options_of_the_hub_reach_it(folder, monkeypatch, capsys):
+    def refuse_and_tell(model, **options):
+        raise ValueError(f"asked for {model} with {options}")
+
+    monkeypatch.setattr(pretrain, "resolve_folder", refuse_and_tell)
+    command = options(folder)
+    at = command.index("--config")
+    command[at : at + 2] = ["--model", "someone/model", "--revision", "v2", "--cache-dir", "kept"]
+    assert main([*command, "--local-files-only"]) == 2
+    wanted = {"revision": "v2", "cache_dir": "kept", "local_files_only": True}
+    assert f"asked for someone/model with {wanted}" in capsys.readouterr().err

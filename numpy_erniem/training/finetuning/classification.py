@@ -1,7 +1,7 @@
 """Fine-tuning a classifier: a label for a text, or for a pair of texts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def classification_setup(
     *,
     model: str | os.PathLike | None = None,
     max_length: int = 128,
+    hub_options: Mapping[str, Any] | None = None,
 ) -> TrainingSetup:
     """Prepare the training of a classifier; `.train(folder)` runs it.
 
@@ -40,6 +41,8 @@ def classification_setup(
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
     max_length : int
         Longer texts are cut to so many tokens, with a warning.
+    hub_options : dict, optional
+        revision, cache_dir and local_files_only, as of `from_pretrained`.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def classification_setup(
     """
     names = find_label_names("label", *([y for *_, y in part] for part in (train, evaluation)))
     loaded, tokenizer = load_trainable(
-        ErnieMForSequenceClassification, model, config.seed, max_length, names
+        ErnieMForSequenceClassification, model, config.seed, max_length, names, hub_options
     )
     padding = tokenizer.pad_token_id
     ids, labels = _arrays(tokenizer, train, names, max_length)

@@ -2,12 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checks import warn
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -25,6 +25,7 @@ def load_trainable(
     seed: int,
     max_length: int,
     label_names: Sequence[str] | None = None,
+    hub_options: Mapping[str, Any] | None = None,
 ) -> tuple[ErnieMPreTrainedModel, ErnieMTokenizer]:
     """Load a checkpoint for fine-tuning; a head that it does not have is drawn at random.
 
@@ -40,6 +41,8 @@ def load_trainable(
         Tokens of the longest text.
     label_names : sequence of str, optional
         The classes, in the order of their ids; left out, the checkpoint's.
+    hub_options : dict, optional
+        revision, cache_dir and local_files_only, as of `from_pretrained`.
 
     Returns
     -------
@@ -51,18 +54,18 @@ def load_trainable(
     ValueError
         max_length is not possible for this model.
     """
-    source = bundled_checkpoint() if model is None else model
+    folder = resolve_folder(model, **(hub_options or {}))
     options = {} if label_names is None else {"id2label": dict(enumerate(label_names))}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*drawn at random.*")  # that is what a new head is
         warnings.filterwarnings("ignore", ".*unexpected.*|.*not used.*")
-        loaded = kind.from_pretrained(source, seed=seed, ignore_mismatched_sizes=True, **options)
+        loaded = kind.from_pretrained(folder, seed=seed, ignore_mismatched_sizes=True, **options)
     limit = loaded.config.max_length
     if not SHORTEST <= max_length <= limit:
         raise ValueError(
             f"max_length {max_length} is not in {SHORTEST}..{limit}, which this model takes"
         )
-    return trainable(loaded), ErnieMTokenizer.from_pretrained(source)
+    return trainable(loaded), ErnieMTokenizer.from_pretrained(folder)
 
 
 def find_label_names(what: str, train: Sequence[str], evaluation: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Fine-tuning sentence vectors so that sentences find their translations, and the score of that."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def retrieval_setup(
     *,
     model: str | os.PathLike | None = None,
     max_length: int = 64,
+    hub_options: Mapping[str, Any] | None = None,
     temperature: float = TEMPERATURE,
 ) -> TrainingSetup:
     """Prepare the training of sentence vectors; `.train(folder)` runs it.
@@ -45,6 +47,8 @@ def retrieval_setup(
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
     max_length : int
         Longer sentences are cut to so many tokens, with a warning.
+    hub_options : dict, optional
+        revision, cache_dir and local_files_only, as of `from_pretrained`.
     temperature : float
         Cosine similarities are divided by it, above 0.
 
@@ -64,7 +68,9 @@ def retrieval_setup(
         )
     if not temperature > 0:
         raise ValueError(f"temperature {temperature} is not above 0")
-    loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, max_length)
+    loaded, tokenizer = load_trainable(
+        ErnieMModel, model, config.seed, max_length, hub_options=hub_options
+    )
     sources, targets, held_out, translations = (
         token_ids(tokenizer, [row[n] for row in part], max_length)
         for part in (train, evaluation)

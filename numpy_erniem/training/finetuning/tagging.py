@@ -1,7 +1,7 @@
 """Fine-tuning a tagger: a label for every word."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import ErnieMForTokenClassification
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches, pad
+from numpy_erniem.tokenizer.padder import pad_rows
+from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches
 from numpy_erniem.training.finetuning.preparation import (
     batch_loss_and_grad,
     find_label_names,
@@ -30,6 +31,7 @@ def tagging_setup(
     *,
     model: str | os.PathLike | None = None,
     max_length: int = 128,
+    hub_options: Mapping[str, Any] | None = None,
 ) -> TrainingSetup:
     """Prepare the training of a tagger; `.train(folder)` runs it.
 
@@ -44,6 +46,8 @@ def tagging_setup(
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
     max_length : int
         Longer sentences are cut to so many tokens, with a warning.
+    hub_options : dict, optional
+        revision, cache_dir and local_files_only, as of `from_pretrained`.
 
     Returns
     -------
@@ -58,14 +62,14 @@ def tagging_setup(
     tags = ([y for _, tags in part for y in tags] for part in (train, evaluation))
     names = find_label_names("tag", *tags)
     loaded, tokenizer = load_trainable(
-        ErnieMForTokenClassification, model, config.seed, max_length, names
+        ErnieMForTokenClassification, model, config.seed, max_length, names, hub_options
     )
     rows, held_out = (_rows(tokenizer, part, names, max_length) for part in (train, evaluation))
     words = sum(len(tags) for _, tags in evaluation)
 
     def batch_of(rows: Rows, chosen: np.ndarray) -> dict[str, Any]:
         ids, labels = ([column[n] for n in chosen] for column in rows)
-        return collate(ids, tokenizer.pad_token_id, {"labels": pad(labels, IGNORED)})
+        return collate(ids, tokenizer.pad_token_id, {"labels": pad_rows(labels, IGNORED)})
 
     def evaluate(model: ErnieMForTokenClassification) -> dict[str, float]:
         def right_words(chosen: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from numpy_erniem.losses import IGNORED
-from numpy_erniem.training.batches import pad
+from numpy_erniem.tokenizer.padder import pad_rows
 
 MASK_PROBABILITY = 0.15
 MASK_TOKEN, RANDOM_TOKEN = 0.8, 0.1  # shares of the masked tokens; the others stay as they are
@@ -120,9 +120,9 @@ def build_batch(
         all_ids.append(ids)
         sides.append(side)
         placeholders.append([tokens[n] for n in side])
-    ids = pad(all_ids, special.pad)
+    ids = pad_rows(all_ids, special.pad)
     word = (ids >= special.words[0]) & (ids < special.words[1])
-    return Sentences(ids, pad(sides, -1), pad(placeholders, special.mask), word)
+    return Sentences(ids, pad_rows(sides, -1), pad_rows(placeholders, special.mask), word)
 
 
 def sample_mask(
