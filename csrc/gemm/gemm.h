@@ -10,7 +10,7 @@
 enum erniem_number { ERNIEM_FLOAT32 };
 
 /* A weight w (n, k), rearranged into panels of nr columns for one instruction set. The panels lie
-   behind this struct, in the same block of memory, and start at a cache line. See pack.c. */
+   in front of this struct, in the same block of memory, which starts at a cache line. See pack.c. */
 struct erniem_packed {
     enum erniem_number number;
     const struct erniem_micro *micro; /* the instruction set it was packed for */

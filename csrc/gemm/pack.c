@@ -13,8 +13,6 @@
 
 #include "gemm.h"
 
-enum { LINE = 64 }; /* bytes of a cache line */
-
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
                        const int64_t *rows, float *to)
 {
@@ -76,28 +74,32 @@ static void pack_some(const void *job, struct erniem_tasks *tasks)
 int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed)
 {
     const struct erniem_micro *micro = erniem_micro();
-    const int64_t nr = micro->gemm.nr, head = erniem_ceil_div(sizeof **packed, LINE) * LINE;
+    const int64_t nr = micro->gemm.nr;
     *packed = NULL;
     if (!erniem_fits(n, k, 8) || !erniem_fits(n + nr, k, 8)) /* in bytes, and what marks pairs */
         return ERNIEM_BAD_SIZE;
     const int64_t panels = erniem_ceil_div(n, nr), blocks = erniem_ceil_div(k, ERNIEM_KC);
-    const int64_t floats = panels * nr * k;
-    char *block = erniem_acquire(head + floats * (int64_t)sizeof(float) + blocks * (panels / 2));
-    if (!block)
+    const int64_t floats = panels * nr * k; /* a multiple of 4, so the struct behind is aligned */
+    float *data = erniem_acquire(floats * (int64_t)sizeof(float) + (int64_t)sizeof **packed +
+                                 blocks * (panels / 2));
+    if (!data)
         return ERNIEM_NO_MEMORY;
 
-    struct erniem_packed *to = (struct erniem_packed *)(void *)block;
-    float *data = (float *)(void *)(block + head);
+    struct erniem_packed *to = (struct erniem_packed *)(void *)(data + floats);
     *to = (struct erniem_packed){.number = ERNIEM_FLOAT32, .micro = micro, .n = n, .k = k,
                                  .panels = panels, .data = data,
-                                 .may_add = (unsigned char *)(data + floats)};
+                                 .may_add = (unsigned char *)(to + 1)};
     const struct packing job = {to, w};
     const int status = erniem_parallel(erniem_ceil_div(panels, 2), pack_some, &job);
     if (status != 0)
-        erniem_release(block);
+        erniem_release(data);
     else
         *packed = to;
     return status;
 }
 
-void erniem_packed_free(struct erniem_packed *packed) { erniem_release(packed); }
+void erniem_packed_free(struct erniem_packed *packed)
+{
+    if (packed)
+        erniem_release(packed->data);
+}

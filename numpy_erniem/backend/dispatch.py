@@ -201,7 +201,7 @@ def get_num_threads() -> int:
 def set_threading(name: str) -> None:
     """Choose who runs the threads of the C kernels, in the whole process and from now on.
 
-    The first choice is NUMPY_ERNIEM_THREADING, else OpenMP where it is built in, else the pool.
+    The first choice is NUMPY_ERNIEM_THREADING, else the pool.
     Results do not depend on it. In the child of a fork OpenMP cannot be used: the pool takes its
     place there. Without C kernels only the name is checked.
 
