@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 
 SUITE = Path(__file__).with_name("kernel_suite.c")
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{REPOSITORY / 'csrc'}"]
-KINDS = ("openmp", "pool", "serial")
+KINDS = ("pool", "openmp", "serial")
 
 
 def compile_suite(folder, *compiler):
