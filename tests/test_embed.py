@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_loading_packs_the_weights_for_the_kernels(backend):
     ("texts", "options", "error", "message"),
     [
         ([], {}, ValueError, "texts is empty"),
-        ("one", {}, TypeError, "give a list of str"),
+        (b"one", {}, TypeError, "texts is bytes; decode it"),
         (["a", 3], {}, TypeError, r"texts\[1\] is a int"),
         ([None], {}, TypeError, r"texts\[0\] is a NoneType"),
         (["a"], {"pooling": "max"}, ValueError, "'max' is not one of mean, cls, pooler"),
@@ -193,3 +194,79 @@ def test_a_long_text_is_tokenized_once_and_cut_as_the_tokenizer_cuts(side, embed
         vectors = Embedder(embedder.model, tokenizer)([text])
     np.testing.assert_array_equal(vectors, want.last_hidden_state.mean(axis=1))
     assert len(seen) == 1
+
+
+class Column(Sequence):
+    """A column as datasets has it: a sequence that makes its values when they are asked for."""
+
+    def __len__(self):
+        return len(TEXTS)
+
+    def __getitem__(self, n):
+        return TEXTS[n]
+
+
+ITERABLES = {
+    "tuple": lambda: tuple(TEXTS),
+    "generator": lambda: (text for text in TEXTS),
+    "iterator": lambda: iter(TEXTS),
+    "values of a dict": lambda: dict(enumerate(TEXTS)).values(),
+    "keys of a dict": lambda: dict.fromkeys(TEXTS).keys(),
+    "array of str": lambda: np.array(TEXTS),
+    "array of objects": lambda: np.array(TEXTS, object),
+    "column": Column,
+}
+
+
+@pytest.mark.parametrize("kind", ITERABLES)
+def test_texts_may_be_any_iterable_of_str(kind, embedder, close):
+    close(embedder(ITERABLES[kind]()), embedder(TEXTS), "exact")
+
+
+@pytest.mark.parametrize("text", ["Open a file", np.str_("Open a file"), np.array("Open a file")])
+def test_one_text_gives_one_vector(text, embedder, close):
+    close(embedder(text), embedder(["Open a file"])[0], "exact")
+
+
+class Table:
+    """What tables of several libraries have in common: names of columns."""
+
+    columns = ("text",)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __len__(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        (
+            Table(),
+            TypeError,
+            r"texts is a Table, a table; give one column, such as table\['text'\]",
+        ),
+        ({"text": TEXTS}, TypeError, "texts is a dict, a mapping; give a list of str"),
+        ({"a", "b"}, TypeError, "texts is a set, which has no order"),
+        (np.array([["a"], ["b"]]), TypeError, r"2 dimensions; give one, such as texts\[:, 0\]"),
+        ([["a"], ["b"]], TypeError, r"texts\[0\] is a list, not a str; give one flat list of str"),
+        ([{"text": "a"}], TypeError, r"texts\[0\] is a dict, not a str; give the column"),
+        (["a", None], TypeError, r"texts\[1\] is a NoneType, not a str; a value is missing"),
+        (["a", float("nan")], TypeError, r"texts\[1\] is a float, not a str; a value is missing"),
+        (np.array([b"a"]), TypeError, r"texts\[0\] is a bytes, not a str; decode it"),
+        (None, TypeError, "texts is a NoneType; give a str or a list of str"),
+        (3, TypeError, "texts is a int; give a str or a list of str"),
+        (iter(()), ValueError, "texts is empty; give at least one text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_column_of_texts_is_refused(texts, error, message, embedder):
+    with pytest.raises(error, match=message):
+        embedder(texts)
+
+
+def test_a_row_that_no_batch_writes_is_not_a_number(embedder, monkeypatch):
+    monkeypatch.setattr(module, "batches_by_length", lambda *_: iter([np.array([0, 2])]))
+    assert np.isnan(embedder(TEXTS)).all(axis=1).tolist() == [False, True, False, True, True]

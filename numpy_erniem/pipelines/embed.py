@@ -1,7 +1,7 @@
 """Texts in, one vector per text out."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -14,6 +14,7 @@ from numpy_erniem.checks import nearest, warn
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.pipelines.batching import batches_by_length
 from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows, pool
+from numpy_erniem.pipelines.texts import take_texts
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 BATCH_TOKENS = 4096  # bounds the activations of a batch: 50 MB for the base model's widest
@@ -91,7 +92,7 @@ class Embedder:
 
     def __call__(
         self,
-        texts: Sequence[str],
+        texts: str | Iterable[Any],
         *,
         pooling: str | None = None,
         normalize: bool | None = None,
@@ -104,8 +105,10 @@ class Embedder:
 
         Parameters
         ----------
-        texts : sequence of str
-            One that is longer than the model takes is cut at its end, with a warning.
+        texts : str or iterable of str
+            One text, or texts in a list, an iterator, a NumPy array with one dimension, or a column
+            of pandas, Arrow or datasets. A text that is longer than the model takes is cut at its
+            end, with a warning.
         pooling : {"mean", "cls", "pooler"}, optional
             Left out, as the checkpoint records, else "mean".
         normalize : bool, optional
@@ -123,7 +126,8 @@ class Embedder:
 
         Returns
         -------
-        (len(texts), D) float32 array
+        (number of texts, D) float32 array
+            Of one str, a (D,) array.
 
         Raises
         ------
@@ -131,9 +135,9 @@ class Embedder:
             There are no texts; the pooling is unknown, or "pooler" for a checkpoint without one;
             `prompt_name` is not recorded, or given together with `prompt`.
         TypeError
-            A text is not a str.
+            A text is not a str, or `texts` is bytes, a table, a mapping or a set.
         """
-        _check_texts(texts)
+        texts, single = take_texts(texts)
         pooling = self.settings.get("pooling", "mean") if pooling is None else pooling
         normalize = self.settings.get("normalize", False) if normalize is None else normalize
         if pooling not in POOLINGS:
@@ -145,13 +149,14 @@ class Embedder:
         prompt = self._prompt(prompt_name, prompt)
         ids = self._token_ids([prompt + text for text in texts])
         vectors = self._vectors(ids, pooling, batch_tokens, progress)
-        return normalize_rows(vectors) if normalize else vectors
+        vectors = normalize_rows(vectors) if normalize else vectors
+        return vectors[0] if single else vectors
 
     def _vectors(
         self, ids: list[list[int]], pooling: str, batch_tokens: int, progress: Progress | None
     ) -> np.ndarray:
         """Run the model batch by batch: a row of (n, D) for each text."""
-        vectors = np.empty((len(ids), self.model.config.hidden_size), self.model.dtype)
+        vectors = np.full((len(ids), self.model.config.hidden_size), np.nan, self.model.dtype)
         done = 0
         for rows in batches_by_length([len(i) for i in ids], batch_tokens):
             batch = self.tokenizer.pad({"input_ids": [ids[r] for r in rows]}, return_tensors="np")
@@ -198,18 +203,8 @@ class Embedder:
         return ids
 
 
-def _check_texts(texts: Any) -> None:
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"texts is one {type(texts).__name__}; give a list of str, such as [text]")
-    if len(texts) == 0:
-        raise ValueError("texts is empty; give at least one text")
-    for n, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{n}] is a {type(text).__name__}, not a str")
-
-
 def embed(
-    texts: Sequence[str],
+    texts: str | Iterable[Any],
     model: str | os.PathLike | None = None,
     *,
     revision: str | None = None,
@@ -221,7 +216,8 @@ def embed(
 
     Parameters
     ----------
-    texts : sequence of str
+    texts : str or iterable of str
+        As in `Embedder`'s call.
     model, revision, cache_dir, local_files_only
         As in `Embedder.from_pretrained`.
     **options
@@ -229,7 +225,8 @@ def embed(
 
     Returns
     -------
-    (len(texts), D) float32 array
+    (number of texts, D) float32 array
+        Of one str, a (D,) array.
     """
     embedder = Embedder.from_pretrained(
         model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
