@@ -20,9 +20,9 @@ from numpy_erniem import (
     set_threading,
 )
 from numpy_erniem.cli import embed as command
-from numpy_erniem.cli import progress as progress_module
 from numpy_erniem.cli.main import main
-from numpy_erniem.cli.progress import Progress
+from numpy_erniem.pipelines import progress as progress_module
+from numpy_erniem.pipelines.progress import Progress
 
 TEXTS = ["Open a file", "打开文件", "Datei öffnen"]
 
