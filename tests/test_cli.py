@@ -1,5 +1,6 @@
 """The command `erniem`: what it prints and writes, and its one-line errors."""
 
+import gzip
 import io
 import json
 import os
@@ -19,9 +20,9 @@ from numpy_erniem import (
     set_threading,
 )
 from numpy_erniem.cli import embed as command
-from numpy_erniem.cli import progress as progress_module
 from numpy_erniem.cli.main import main
-from numpy_erniem.cli.progress import Progress
+from numpy_erniem.pipelines import progress as progress_module
+from numpy_erniem.pipelines.progress import Progress
 
 TEXTS = ["Open a file", "打开文件", "Datei öffnen"]
 
@@ -123,6 +124,99 @@ def test_standard_input(run, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("öl\n".encode())))
     _, out, _ = run("embed", "--input", "-")
     assert json.loads(out)["text"] == "öl"
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    def put(text):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    return put
+
+
+@pytest.mark.parametrize("flags", [["--field", "title"], ["--format", "jsonl", "--field", "title"]])
+def test_standard_input_with_a_field_is_json_lines(flags, run, standard_input):
+    standard_input('{"title": "a"}\n\n{"title": "b"}\n')
+    _, out, _ = run("embed", "--input", "-", *flags)
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("text", '"a"'), ("jsonl", "a")])
+def test_format_tells_how_to_read(kind, text, run, standard_input):
+    standard_input('"a"\n')
+    _, out, _ = run("embed", "--input", "-", "--format", kind)
+    assert json.loads(out)["text"] == text
+
+
+def test_format_overrides_the_name_of_the_file(run, tmp_path):
+    for name, kind in (("in.txt", "jsonl"), ("in.jsonl", "text")):
+        (tmp_path / name).write_text('{"a": "b"}')
+        flags = ["--field", "a"] if kind == "jsonl" else []
+        _, out, _ = run("embed", "--input", tmp_path / name, "--format", kind, *flags)
+        assert json.loads(out)["text"] == ("b" if kind == "jsonl" else '{"a": "b"}')
+
+
+def test_blank_lines_between_json_lines_are_skipped(run, tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('"a"\n\n  \r\n"b"\n')
+    _, out, _ = run("embed", "--input", source)
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["a", "b"]
+
+
+def test_a_gzipped_input(run, tmp_path):
+    source = tmp_path / "in.jsonl.gz"
+    source.write_bytes(gzip.compress(b'"a"\n'))
+    _, out, _ = run("embed", "--input", source)
+    assert json.loads(out)["text"] == "a"
+
+
+SURROGATES = ["a\ud800b", "\udce9", "打开 \udfff"]
+
+
+@pytest.mark.parametrize("target", ["out.jsonl", None])
+def test_half_of_a_surrogate_pair_does_not_lose_the_run(target, run, tmp_path):
+    flags = ["--output", tmp_path / target] if target else []
+    code, out, err = run("embed", *flags, "--", *SURROGATES)
+    assert code == 0, err
+    lines = (tmp_path / target).read_text("utf-8") if target else out
+    assert [json.loads(line)["text"] for line in lines.splitlines()] == SURROGATES
+
+
+def test_half_of_a_surrogate_pair_on_a_terminal(run, terminal):
+    code, out, err = run("embed", *SURROGATES)
+    assert code == 0, err
+    assert "a\\ud800b" in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp932"])
+def test_json_for_a_stream_that_is_not_utf8(encoding, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    assert main(["embed", *TEXTS, "é😀"]) == 0
+    sys.stdout.flush()
+    lines = raw.getvalue().decode(encoding).splitlines()
+    assert [json.loads(line)["text"] for line in lines] == [*TEXTS, "é😀"]
+
+
+def test_a_terminal_that_is_not_utf8_gets_escapes(monkeypatch):
+    raw = io.BytesIO()
+    screen = io.TextIOWrapper(raw, encoding="ascii")
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["embed", *TEXTS]) == 0
+    screen.flush()
+    assert "\\u6253\\u5f00\\u6587\\u4ef6" in raw.getvalue().decode("ascii")
+
+
+def test_info_as_json_for_a_stream_that_is_not_utf8(monkeypatch, tmp_path):
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "name": "Wörter"}))
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert main(["info", str(copy), "--json"]) == 0
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue())["config"]["name"] == "Wörter"
 
 
 @pytest.mark.parametrize(
@@ -240,12 +334,17 @@ BAD = {
     "both": (["embed", "a", "--input", "in.txt"], "give texts or --input FILE"),
     "no file": (["embed", "--input", "nowhere.txt"], "nowhere.txt"),
     "no model": (["embed", "a", "--model", "nowhere"], "nowhere is not a folder"),
-    "empty file": (["embed", "--input", "empty.txt"], "empty.txt has no lines"),
+    "empty file": (["embed", "--input", "empty.txt"], "empty.txt is empty"),
     "not UTF-8": (["embed", "--input", "latin.txt"], "latin.txt line 2 is not UTF-8"),
     "not JSON": (["embed", "--input", "bad.jsonl"], "bad.jsonl line 2 is not JSON"),
     "no field": (["embed", "--input", "field.jsonl"], "field.jsonl line 1 has no 'text'"),
     "no text": (["embed", "--input", "number.jsonl"], "line 1 holds a int in place of a text"),
     "output": (["embed", "a", "--output", "a.csv"], "neither in .npy nor in .jsonl"),
+    "blank JSON lines": (["embed", "--input", "blank.jsonl"], "blank.jsonl has only blank lines"),
+    "field of text": (["embed", "--input", "in.txt", "--field", "a"], "add --format jsonl"),
+    "field of arguments": (["embed", "a", "--field", "a"], "--field and --format tell how to read"),
+    "output is a folder": (["embed", "a", "--output", "folder.npy"], "folder.npy is a folder"),
+    "output name": (["embed", "a", "--output", "a" * 999 + ".npy"], "cannot be written"),
     "output folder": (
         ["embed", "a", "--output", "no/where.npy"],
         "in a folder that does not exist",
@@ -254,6 +353,27 @@ BAD = {
     "info": (["info", "nowhere"], "nowhere is not a folder"),
     "info empty": (["info", "."], "no config.json"),
 }
+
+
+@pytest.mark.parametrize("output", ["no/where.npy", "folder.npy", "folder.jsonl", "file/a.npy"])
+def test_an_output_is_checked_before_a_model_is_loaded(output, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(command, "Embedder", None)
+    code, _, err = run("embed", "a", "--output", output)
+    assert code == 2
+    assert f"--output {output} cannot be written" in err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_an_output_in_a_folder_that_is_not_ours_is_refused_early(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "Embedder", None)
+    tmp_path.chmod(0o500)
+    _, _, err = run("embed", "a", "--output", tmp_path / "a.npy")
+    tmp_path.chmod(0o700)
+    assert "cannot be written: Permission denied" in err
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -265,6 +385,8 @@ def test_bad_input_is_one_line_and_exit_code_2(case, run, tmp_path, monkeypatch)
     (tmp_path / "bad.jsonl").write_text('"a"\n{\n')
     (tmp_path / "field.jsonl").write_text('{"texts": "a"}\n')
     (tmp_path / "number.jsonl").write_text("3\n")
+    (tmp_path / "blank.jsonl").write_text("\n \n")
+    (tmp_path / "folder.npy").mkdir()
     before = sorted(os.listdir())
     arguments, message = BAD[case]
     code, out, err = run(*arguments)

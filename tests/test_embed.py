@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from numpy_erniem import (
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.pipelines import embed as module
+from numpy_erniem.pipelines import progress
 from numpy_erniem.pipelines.batching import batches_by_length
 from numpy_erniem.pipelines.embed import Embedder
 
@@ -47,6 +49,15 @@ def test_a_batch_gives_what_single_texts_give(pooling, embedder, backend, close)
 @pytest.mark.parametrize("batch_tokens", [1, 9, 20, 4096])
 def test_results_come_in_input_order_for_every_batch_size(batch_tokens, embedder, close):
     close(embedder(TEXTS, batch_tokens=batch_tokens), embedder(TEXTS), "primitive")
+
+
+def test_batch_size_bounds_the_texts_of_a_batch(embedder, close):
+    seen = []
+    vectors = embedder(TEXTS, batch_size=2, progress=lambda done, _: seen.append(done))
+    assert seen == [2, 4, 5]
+    close(vectors, embedder(TEXTS), "primitive")
+    with pytest.raises(ValueError, match="batch_size 0 is not at least 1"):
+        embedder(TEXTS, batch_size=0)
 
 
 def test_batches_hold_similar_lengths_and_at_most_the_tokens_given():
@@ -154,7 +165,7 @@ def test_loading_packs_the_weights_for_the_kernels(backend):
     ("texts", "options", "error", "message"),
     [
         ([], {}, ValueError, "texts is empty"),
-        ("one", {}, TypeError, "give a list of str"),
+        (b"one", {}, TypeError, "texts is bytes; decode it"),
         (["a", 3], {}, TypeError, r"texts\[1\] is a int"),
         ([None], {}, TypeError, r"texts\[0\] is a NoneType"),
         (["a"], {"pooling": "max"}, ValueError, "'max' is not one of mean, cls, pooler"),
@@ -193,3 +204,212 @@ def test_a_long_text_is_tokenized_once_and_cut_as_the_tokenizer_cuts(side, embed
         vectors = Embedder(embedder.model, tokenizer)([text])
     np.testing.assert_array_equal(vectors, want.last_hidden_state.mean(axis=1))
     assert len(seen) == 1
+
+
+class Column(Sequence):
+    """A column as datasets has it: a sequence that makes its values when they are asked for."""
+
+    def __len__(self):
+        return len(TEXTS)
+
+    def __getitem__(self, n):
+        return TEXTS[n]
+
+
+ITERABLES = {
+    "tuple": lambda: tuple(TEXTS),
+    "generator": lambda: (text for text in TEXTS),
+    "iterator": lambda: iter(TEXTS),
+    "values of a dict": lambda: dict(enumerate(TEXTS)).values(),
+    "keys of a dict": lambda: dict.fromkeys(TEXTS).keys(),
+    "array of str": lambda: np.array(TEXTS),
+    "array of objects": lambda: np.array(TEXTS, object),
+    "column": Column,
+}
+
+
+@pytest.mark.parametrize("kind", ITERABLES)
+def test_texts_may_be_any_iterable_of_str(kind, embedder, close):
+    close(embedder(ITERABLES[kind]()), embedder(TEXTS), "exact")
+
+
+@pytest.mark.parametrize("text", ["Open a file", np.str_("Open a file"), np.array("Open a file")])
+def test_one_text_gives_one_vector(text, embedder, close):
+    close(embedder(text), embedder(["Open a file"])[0], "exact")
+
+
+class Table:
+    """What tables of several libraries have in common: names of columns."""
+
+    columns = ("text",)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __len__(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        (
+            Table(),
+            TypeError,
+            r"texts is a Table, a table; give one column, such as table\['text'\]",
+        ),
+        ({"text": TEXTS}, TypeError, "texts is a dict, a mapping; give a list of str"),
+        ({"a", "b"}, TypeError, "texts is a set, which has no order"),
+        (np.array([["a"], ["b"]]), TypeError, r"2 dimensions; give one, such as texts\[:, 0\]"),
+        ([["a"], ["b"]], TypeError, r"texts\[0\] is a list, not a str; give one flat list of str"),
+        ([{"text": "a"}], TypeError, r"texts\[0\] is a dict, not a str; give the column"),
+        (["a", None], TypeError, r"texts\[1\] is a NoneType, not a str; a value is missing"),
+        (["a", float("nan")], TypeError, r"texts\[1\] is a float, not a str; a value is missing"),
+        (np.array([b"a"]), TypeError, r"texts\[0\] is a bytes, not a str; decode it"),
+        (None, TypeError, "texts is a NoneType; give a str or a list of str"),
+        (3, TypeError, "texts is a int; give a str or a list of str"),
+        (iter(()), ValueError, "texts is empty; give at least one text"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_column_of_texts_is_refused(texts, error, message, embedder):
+    with pytest.raises(error, match=message):
+        embedder(texts)
+
+
+def test_a_row_that_no_batch_writes_is_not_a_number(embedder, monkeypatch):
+    monkeypatch.setattr(module, "batches_by_length", lambda *_: iter([np.array([0, 2])]))
+    assert np.isnan(embedder(TEXTS)).all(axis=1).tolist() == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pooling": "cls"},
+        {"normalize": True},
+        {"prompt": "query: "},
+        {"prompt_name": "none"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_the_constructor_is_told_holds_where_a_call_leaves_it_out(options, prompted, close):
+    parts = (prompted.model, prompted.tokenizer, prompted.settings)
+    assert not np.array_equal(prompted(TEXTS, **options), prompted(TEXTS))
+    close(Embedder(*parts, **options)(TEXTS), prompted(TEXTS, **options), "exact")
+    close(Embedder(*parts).set_params(**options)(TEXTS), prompted(TEXTS, **options), "exact")
+
+
+def test_the_constructor_may_bound_the_tokens_of_a_batch(embedder):
+    seen = []
+    bounded = Embedder(embedder.model, embedder.tokenizer, batch_tokens=1)
+    bounded(TEXTS, progress=lambda done, _: seen.append(done))
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_a_call_overrides_the_constructor(prompted, close):
+    options = {"pooling": "cls", "normalize": True, "prompt_name": "none"}
+    other = Embedder(prompted.model, prompted.tokenizer, prompted.settings, **options)
+    call = {"pooling": "mean", "normalize": False, "prompt": "q: "}
+    close(other(TEXTS, **call), prompted(TEXTS), "exact")
+
+
+def test_parameters_are_read_and_set_by_name(embedder):
+    other = Embedder(embedder.model, embedder.tokenizer)
+    assert other.get_params() == {
+        "model": embedder.model,
+        "tokenizer": embedder.tokenizer,
+        "settings": {},
+        "pooling": None,
+        "normalize": None,
+        "prompt_name": None,
+        "prompt": None,
+        "batch_tokens": 4096,
+    }
+    assert other.set_params(pooling="cls", normalize=True) is other
+    assert (other.pooling, other.get_params()["normalize"]) == ("cls", True)
+    with pytest.raises(ValueError, match="no parameter 'poling'; did you mean 'pooling'"):
+        other.set_params(normalize=False, poling="cls")
+    assert other.normalize is True
+
+
+def test_the_methods_of_a_step_work_without_scikit_learn(embedder, close):
+    for result in (
+        embedder.fit(TEXTS).transform(TEXTS),
+        embedder.fit_transform(TEXTS, [0, 1, 0, 1, 0]),
+    ):
+        close(result, embedder(TEXTS), "exact")
+    close(embedder.transform("one"), embedder(["one"]), "exact")
+    names = embedder.get_feature_names_out()
+    assert (names.dtype, len(names), names[127]) == (object, 128, "embedder127")
+
+
+ENCODE = {
+    "nothing": ({}, {}),
+    "normalize_embeddings": ({"normalize_embeddings": True}, {"normalize": True}),
+    "prompt": ({"prompt": "p: "}, {"prompt": "p: "}),
+    "prompt_name": ({"prompt_name": "none"}, {"prompt_name": "none"}),
+    "batch_size": ({"batch_size": 2}, {"batch_size": 2}),
+    "show_progress_bar": ({"show_progress_bar": False}, {}),
+    "convert_to_numpy": ({"convert_to_numpy": True, "convert_to_tensor": False}, {}),
+    "what is done anyway": (
+        {"device": "cpu", "output_value": "sentence_embedding", "precision": "float32"},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENCODE)
+def test_encode_gives_what_a_call_gives(case, prompted, close):
+    theirs, ours = ENCODE[case]
+    close(prompted.encode(TEXTS, **theirs), prompted(TEXTS, **ours), "exact")
+    close(prompted.encode("one", **theirs), prompted("one", **ours), "exact")
+
+
+def test_encode_takes_its_first_arguments_by_position(prompted, close):
+    got = prompted.encode(TEXTS, None, "p: ", 2, False)
+    close(got, prompted(TEXTS, prompt="p: ", batch_size=2), "exact")
+
+
+def test_encode_hands_on_the_size_of_a_batch(embedder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Embedder, "__call__", lambda *_, **o: seen.append(o) or np.zeros((1, 128)))
+    embedder.encode(TEXTS, batch_size=3)
+    assert seen[0]["batch_size"] == 3
+
+
+def test_encode_truncates_before_it_scales(embedder, close):
+    close(embedder.encode(TEXTS, truncate_dim=5), embedder(TEXTS)[:, :5], "exact")
+    vectors = embedder.encode(TEXTS, truncate_dim=5, normalize_embeddings=True)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    assert embedder.encode("one", truncate_dim=5).shape == (5,)
+
+
+def test_encode_scales_as_the_checkpoint_records(embedder, close):
+    scaled = Embedder(embedder.model, embedder.tokenizer, {"normalize": True})
+    close(scaled.encode(TEXTS), embedder(TEXTS, normalize=True), "exact")
+
+
+def test_encode_shows_progress(embedder, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET", -1)
+    embedder.encode(TEXTS, batch_size=1)
+    assert capsys.readouterr().err == ""
+    embedder.encode(TEXTS, batch_size=1, show_progress_bar=True)
+    assert "5 of 5 texts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"convert_to_numpy": False}, ValueError, "convert_to_numpy=False: encode gives NumPy"),
+        ({"convert_to_tensor": True}, ValueError, "convert_to_tensor=True"),
+        ({"device": "cuda"}, ValueError, "device='cuda': .* or give None or 'cpu'"),
+        ({"precision": "int8"}, ValueError, "precision='int8'"),
+        ({"output_value": "token_embeddings"}, ValueError, "output_value='token_embeddings'"),
+        ({"truncate_dim": 0}, ValueError, "truncate_dim 0 is not between 1 and 128"),
+        ({"truncate_dim": 129}, ValueError, "truncate_dim 129"),
+        ({"normalise_embeddings": True}, TypeError, "did you mean 'normalize_embeddings'"),
+    ],
+)
+def test_what_encode_cannot_do_is_refused(options, error, message, embedder):
+    with pytest.raises(error, match=message):
+        embedder.encode(TEXTS, **options)

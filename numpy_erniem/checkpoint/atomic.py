@@ -49,6 +49,23 @@ def atomic_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         flush(path.parent)
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Check that `atomic_file` can make a file there, by making an empty one that is hidden.
+
+    Raises
+    ------
+    OSError
+        `path` is a folder; its folder is missing or cannot be written to; its name is not allowed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path} is in a folder that does not exist")
+    with hidden_folder(path.parent) as hidden:
+        Path(hidden, path.name).touch()
+
+
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Give a folder to fill, which takes the place of `path` when the block ends well.

@@ -8,8 +8,9 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -19,8 +20,16 @@ def is_json_lines(path: str | os.PathLike) -> bool:
     return Path(path).name.removesuffix(".gz").endswith(JSON_LINES)
 
 
-def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: str | os.PathLike, stream: IO[bytes] | None = None
+) -> Iterator[tuple[int, str]]:
     """The number of every line, counted from 1, and its text without the line end.
+
+    Parameters
+    ----------
+    path : path
+    stream : binary file, optional
+        Is read in place of the file `path`, which is then only its name in errors.
 
     Raises
     ------
@@ -29,7 +38,7 @@ def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
     """
     path = Path(path)
     number = 0
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+    with _opened(path) if stream is None else nullcontext(stream) as file:
         try:
             for number, raw in enumerate(file, 1):
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -40,6 +49,10 @@ def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
             raise ValueError(f"{path} is not valid gzip after line {number}: {error}") from None
     if not number:
         raise ValueError(f"{path} is empty; it needs at least one line")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rb")
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -56,15 +69,22 @@ def parse_json(text: str, where: str) -> Any:
         raise ValueError(f"{where} is not JSON: {error}") from None
 
 
-def read_json_lines(path: str | os.PathLike) -> Iterator[tuple[str, Any]]:
+def read_json_lines(
+    path: str | os.PathLike, stream: IO[bytes] | None = None
+) -> Iterator[tuple[str, Any]]:
     """The JSON value of every line that is not blank, with its place for errors.
+
+    Parameters
+    ----------
+    path, stream
+        As in `read_lines`.
 
     Raises
     ------
     ValueError
         A line is not JSON, or what `read_lines` refuses.
     """
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, stream):
         if line.strip():
             where = f"{path} line {number}"
             yield where, parse_json(line, where)

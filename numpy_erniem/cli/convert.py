@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from numpy_erniem.cli.options import add_hub_options, hub_options
-from numpy_erniem.cli.progress import Progress
+from numpy_erniem.pipelines.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,20 +2,22 @@
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.atomic import atomic_file
+from numpy_erniem.checkpoint.atomic import atomic_file, check_writable
+from numpy_erniem.checkpoint.text_files import is_json_lines, read_json_lines, read_lines
 from numpy_erniem.cli.options import add_hub_options, hub_options
-from numpy_erniem.cli.progress import Progress
+from numpy_erniem.cli.output import json_text
 from numpy_erniem.pipelines.embed import BATCH_TOKENS, Embedder
 from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows
+from numpy_erniem.pipelines.progress import Progress
 
+FIELD = "text"  # the key of the text in JSON lines
 HANDFUL = 12  # texts whose similarities fit on a screen
 
 
@@ -23,11 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem embed`."""
     parser.add_argument("text", nargs="*", metavar="TEXT", help="texts to embed")
     parser.add_argument(
-        "--input", metavar="FILE", help="read texts from FILE, one a line; .jsonl: JSON; -: stdin"
+        "--input",
+        metavar="FILE",
+        help="read texts from FILE, one a line; .jsonl: JSON; may end in .gz; -: stdin",
     )
     parser.add_argument(
-        "--field", default="text", metavar="KEY", help='key of the text in JSON lines ("text")'
+        "--format",
+        choices=("text", "jsonl"),
+        help="of FILE (by its name; of stdin: jsonl if there is a --field, else text)",
     )
+    parser.add_argument("--field", metavar="KEY", help=f'key of the text in JSON lines ("{FIELD}")')
     parser.add_argument(
         "--output", metavar="FILE", help=".npy: an array (texts, width); .jsonl: JSON lines"
     )
@@ -60,13 +67,11 @@ def run(options: argparse.Namespace) -> int:
     """Embed and write; returns the exit code."""
     if bool(options.text) == bool(options.input):
         raise ValueError("give texts or --input FILE, and not both")
-    if options.output and Path(options.output).suffix not in (".npy", ".jsonl"):
-        raise ValueError(f"--output {options.output} ends neither in .npy nor in .jsonl")
-    if options.output and not Path(options.output).absolute().parent.is_dir():
-        raise FileNotFoundError(f"--output {options.output} is in a folder that does not exist")
-    texts = options.text or list(read_texts(options.input, options.field))
-    if not texts:
-        raise ValueError(f"--input {options.input} has no lines")
+    if options.text and (options.field is not None or options.format):
+        raise ValueError("--field and --format tell how to read --input FILE; leave them out")
+    if options.output:
+        _check_output(Path(options.output))
+    texts = options.text or list(read_texts(options.input, options.format, options.field))
     embedder = Embedder.from_pretrained(options.model, **hub_options(options))
     if embedder.model.config.to_dict().get("trained") is False:
         print("erniem: this checkpoint is not trained: vectors carry no meaning", file=sys.stderr)
@@ -88,26 +93,39 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_texts(name: str, field: str) -> Iterator[str]:
-    """Read the texts of a file: its lines, or of JSON lines the strings or values of `field`."""
-    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+def _check_output(path: Path) -> None:
+    """Refuse what could not be written at the end, before the work begins."""
+    if path.suffix not in (".npy", ".jsonl"):
+        raise ValueError(f"--output {path} ends neither in .npy nor in .jsonl")
     try:
-        lines = raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{name} line {line} is not UTF-8: {error.reason}") from None
-    if lines[-1] == "":  # after the last line's end
-        lines.pop()
-    json_lines = name.endswith((".jsonl", ".ndjson"))
-    for number, line in enumerate(lines, 1):
-        yield _text_of(line, f"{name} line {number}", field) if json_lines else line
+        check_writable(path)
+    except OSError as error:
+        raise type(error)(f"--output {path} cannot be written: {error.strerror or error}") from None
 
 
-def _text_of(line: str, where: str, field: str) -> str:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is not JSON: {error}") from None
+def read_texts(name: str, kind: str | None, field: str | None) -> Iterator[str]:
+    """Read the texts of a file: its lines, or of JSON lines the strings or values of `field`.
+
+    A blank line of a text file is an empty text; blank lines between JSON lines are skipped.
+    """
+    is_stdin = name == "-"
+    if kind is None:
+        named = field is not None if is_stdin else is_json_lines(name)
+        kind = "jsonl" if named else "text"
+    if kind == "text" and field is not None:
+        raise ValueError(f"--field {field} is for JSON lines; add --format jsonl, or leave it out")
+    stream = sys.stdin.buffer if is_stdin else None
+    if kind == "text":
+        yield from (line for _, line in read_lines(name, stream))
+        return
+    where = None
+    for where, value in read_json_lines(name, stream):
+        yield _text_of(value, where, FIELD if field is None else field)
+    if where is None:
+        raise ValueError(f"{name} has only blank lines; it needs one text in each line")
+
+
+def _text_of(value: Any, where: str, field: str) -> str:
     if isinstance(value, dict):
         if field not in value:
             raise ValueError(f"{where} has no {field!r}; name the key of the text with --field")
@@ -129,10 +147,13 @@ def write_vectors(path: Path, texts: Iterable[str], vectors: np.ndarray) -> None
 
 
 def write_json_lines(file: IO[str], texts: Iterable[str], vectors: np.ndarray) -> None:
-    """Write {"text": ..., "vector": [...]} lines; the numbers are exact in float32."""
+    """Write {"text": ..., "vector": [...]} lines; the numbers are exact in float32.
+
+    Characters that the file's encoding does not hold become escapes of JSON.
+    """
     for text, vector in zip(texts, vectors, strict=True):
-        numbers = [float(str(value)) for value in vector]
-        file.write(json.dumps({"text": text, "vector": numbers}, ensure_ascii=False) + "\n")
+        row = {"text": text, "vector": [float(str(value)) for value in vector]}
+        file.write(json_text(row, file) + "\n")
 
 
 def show(texts: list[str], vectors: np.ndarray, file: IO[str]) -> None:

@@ -1,7 +1,6 @@
 """`erniem info`: what a checkpoint holds, what it costs, and what will run it."""
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy_erniem.backend.dispatch import backend_report, get_num_threads, get_t
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.weights import trust_intermediate_size
 
@@ -29,8 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what a checkpoint holds; returns the exit code."""
     facts = describe(resolve_folder(options.model, **hub_options(options)))
     if options.json:
-        json.dump(facts, sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        print(json_text(facts, sys.stdout, indent=2))
     else:
         show(facts, options.tensors)
     return 0

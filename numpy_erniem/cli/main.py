@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from numpy_erniem import __version__
+from numpy_erniem.cli.output import escape_other_characters
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == chosen:  # the others are not imported
             import_module(module).add_arguments(subparser)
     options = parser.parse_args(arguments)
+    escape_other_characters(sys.stdout)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning

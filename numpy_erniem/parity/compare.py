@@ -18,6 +18,7 @@ from numpy_erniem.parity.upstream import (
     upstream_outputs,
     upstream_versions,
 )
+from numpy_erniem.pipelines.texts import take_texts
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
 TEXTS = (
@@ -183,7 +184,7 @@ def _make_inputs(folder: Path, model: ErnieMPreTrainedModel, texts: Sequence[str
         from numpy_erniem.tokenizer import ErnieMTokenizer
 
         batch = ErnieMTokenizer.from_pretrained(folder)(
-            list(TEXTS if texts is None else texts),
+            take_texts(TEXTS if texts is None else texts)[0],
             padding=True,
             truncation=True,
             max_length=longest,

@@ -46,6 +46,6 @@ def pool(output: Any, attention_mask: np.ndarray, pooling: str) -> np.ndarray:
 
 
 def normalize_rows(vectors: np.ndarray) -> np.ndarray:
-    """Scale every row of (B, D) to length 1; a row of zeros stays as it is."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    """Scale every row of (B, D), or one vector (D,), to length 1; zeros stay as they are."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(lengths, np.finfo(vectors.dtype).tiny)
