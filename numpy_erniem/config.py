@@ -29,6 +29,8 @@ from typing import Any
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.config_files import read_config
+from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_hub_keywords
+from numpy_erniem.checks import nearest, warn
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -36,6 +38,29 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
 DEFAULT_NUM_LABELS = 2
+# What transformers' PretrainedConfig has for every model, and pipelines read.
+DEFAULTS = {
+    "_name_or_path": "",
+    "add_cross_attention": False,
+    "attention_mask_convention": "padding",  # our own
+    "bos_token_id": None,
+    "chunk_size_feed_forward": 0,
+    "cross_attention_hidden_size": None,
+    "decoder_start_token_id": None,
+    "eos_token_id": None,
+    "finetuning_task": None,
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "prefix": None,
+    "sep_token_id": None,
+    "task_specific_params": None,
+    "tie_encoder_decoder": False,
+    "tie_word_embeddings": True,
+    "tokenizer_class": None,
+    "torch_dtype": None,
+    "torchscript": False,
+    "use_bfloat16": False,
+}
 
 
 def _alias(name: str) -> property:
@@ -80,7 +105,8 @@ class ErnieMConfig:
     num_labels : int, optional
         Number of classes, 2 if names and number are left out. Alias: `num_classes`.
     **extra
-        Any other key is kept, readable as an attribute, and written back.
+        Any other key is kept, readable as an attribute, and written back. Keywords of
+        `from_pretrained`, such as token, are refused: they are never stored.
 
     Raises
     ------
@@ -156,17 +182,34 @@ class ErnieMConfig:
         self.use_cache = use_cache
         self.pruned_heads = {int(n): sorted(set(h)) for n, h in (pruned_heads or {}).items()}
         self.architectures = architectures
-        self.extra = extra
+        self.extra: dict[str, Any] = {}
+        for name, value in extra.items():
+            self._set_extra(name, value)
         self.validate()
 
     def __getattr__(self, name: str) -> Any:  # called only where there is no such attribute
-        try:
-            return self.__dict__["extra"][name]
-        except KeyError:
-            raise AttributeError(f"ErnieMConfig has no {name!r}") from None
+        extra = self.__dict__.get("extra", {})
+        if name in extra:
+            return extra[name]
+        if name in DEFAULTS:
+            return DEFAULTS[name]
+        raise AttributeError(f"ErnieMConfig has no {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in KEYS or name == "extra" or name.startswith("_") or hasattr(type(self), name):
+            super().__setattr__(name, value)
+        else:
+            self._set_extra(name, value)
+
+    def _set_extra(self, name: str, value: Any) -> None:
+        if name in NEVER_STORED:
+            raise ValueError(f"{name} is a keyword of from_pretrained and no key of a config")
+        if name == "torch_dtype" and value is not None:  # as config.json has it, "float32"
+            value = getattr(value, "__name__", str(value)).removeprefix("torch.")
+        self.extra[name] = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ErnieMConfig) and vars(self) == vars(other)
+        return isinstance(other, ErnieMConfig) and self.to_dict() == other.to_dict()
 
     def __repr__(self) -> str:
         return f"ErnieMConfig({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
@@ -277,8 +320,18 @@ class ErnieMConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> "ErnieMConfig":
-        """Make a config from the keys of a config.json; `overrides` win."""
-        values = dict(values)
+        """Make a config from the keys of a config.json; `overrides` win.
+
+        Overrides are keys that a config has or that `values` has; another one is a ValueError.
+        Keywords of `from_pretrained`, such as token, are left out of `values`, with a warning.
+        """
+        known = [*KEYS, *ALIASES, "num_labels", *DEFAULTS, *values]
+        for name in overrides:
+            if name not in known:
+                raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        if dropped := sorted(NEVER_STORED & values.keys()):
+            warn(f"no keys of a config, left out: {', '.join(dropped)}")
+        values = {name: value for name, value in values.items() if name not in NEVER_STORED}
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ValueError(
@@ -338,6 +391,8 @@ class ErnieMConfig:
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
         **overrides: Any,
     ) -> "ErnieMConfig":
         """Read the config of a checkpoint.
@@ -352,8 +407,14 @@ class ErnieMConfig:
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
+        subfolder : str, optional
+            Folder inside `model` in which the config is.
+        token : str or bool, optional
+            Password of the hub, as of huggingface_hub. It is never stored.
         **overrides
-            Keys of the config that win over the file's.
+            Keys of the config that win over the file's; and other keywords of loading, which are
+            not stored: use_auth_token and force_download are used, those that ask for what is
+            done anyway have no effect, and others are a ValueError.
 
         Returns
         -------
@@ -368,13 +429,15 @@ class ErnieMConfig:
         """
         from numpy_erniem.checkpoint.hub import resolve_folder
 
-        folder = resolve_folder(
-            model,
+        options = take_hub_keywords(
+            overrides,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
-            weights=False,
+            subfolder=subfolder,
+            token=token,
         )
+        folder = resolve_folder(model, weights=False, **options)
         path = folder / FILE_NAME
         if path.is_file():
             return cls.from_json_file(path, **overrides)
@@ -454,5 +517,5 @@ def _require_in(name: str, value: Any, allowed: Any) -> None:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
 
 
-# Keys of config.json that ErnieMConfig knows; others are kept in `extra`.
-KEYS = tuple(key for key in vars(ErnieMConfig()) if key != "extra")
+# Keys of config.json that ErnieMConfig knows: its positional arguments. Others are in `extra`.
+KEYS = ErnieMConfig.__init__.__code__.co_varnames[1 : ErnieMConfig.__init__.__code__.co_argcount]

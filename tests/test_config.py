@@ -231,6 +231,98 @@ def test_where_a_checkpoint_is_found_is_passed_on(tmp_path, monkeypatch):
     options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
     ErnieMConfig.from_pretrained("owner/model", **options)
     assert seen == {**options, "name": "owner/model", "weights": False}
+    seen.clear()
+    more = {"subfolder": "a/b", "token": "x", "force_download": True}
+    ErnieMConfig.from_pretrained("owner/model", **options, **more)
+    assert seen == {**options, **more, "name": "owner/model", "weights": False}
+    ErnieMConfig.from_pretrained("owner/model", use_auth_token="y")
+    assert seen["token"] == "y"
+
+
+LOADING = {
+    "token": "hf_SECRET",
+    "use_auth_token": "hf_SECRET",
+    "force_download": False,
+    "resume_download": True,
+    "trust_remote_code": True,
+    "use_fast": True,
+    "low_cpu_mem_usage": True,
+    "device_map": "cpu",
+    "attn_implementation": "eager",
+    "proxies": None,
+    "subfolder": "",
+    "revision": "main",
+    "cache_dir": "here",
+    "local_files_only": True,
+}
+
+
+@pytest.mark.parametrize("name", LOADING)
+def test_a_keyword_of_loading_is_not_stored(name, tmp_path):
+    ErnieMConfig(note="kept").save_pretrained(tmp_path)
+    config = ErnieMConfig.from_pretrained(tmp_path, **{name: LOADING[name]})
+    assert config == ErnieMConfig(note="kept")
+    config.save_pretrained(tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["note"] == "kept"
+    assert name not in written
+    assert "hf_SECRET" not in json.dumps(written)
+
+
+@pytest.mark.parametrize("name", ["token", "use_auth_token", "revision", "trust_remote_code"])
+def test_a_keyword_of_loading_is_no_key_of_a_config(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name} is a keyword of from_pretrained"):
+        ErnieMConfig(**{name: "hf_SECRET"})
+    with pytest.raises(ValueError, match=f"{name} is a keyword of from_pretrained"):
+        setattr(ErnieMConfig(), name, "hf_SECRET")
+    (tmp_path / "config.json").write_text(json.dumps({name: "hf_SECRET", "note": 1}))
+    with pytest.warns(UserWarning, match=f"left out: {name}"):
+        config = ErnieMConfig.from_pretrained(tmp_path)
+    assert "hf_SECRET" not in config.to_json_string()
+    assert config.note == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"proxies": {"https": "http://user:hf_SECRET@proxy"}}, "proxies is not supported.*HTTPS_"),
+        ({"attn_implementation": "sdpa"}, "attn_implementation=sdpa is not supported"),
+        ({"device_map": {"": "cuda:0"}}, "device_map=.*cuda.* is not supported"),
+        ({"token": "hf_SECRET", "use_auth_token": "b"}, "token and use_auth_token are two names"),
+        ({"hidden_akt": "relu"}, "unknown option 'hidden_akt'; did you mean 'hidden_act'"),
+        ({"mirror": "tuna"}, "mirror=tuna is not supported.*HF_ENDPOINT"),
+    ],
+)
+def test_a_keyword_that_cannot_be_honoured_is_refused_by_name(options, message, tmp_path):
+    ErnieMConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message) as error:
+        ErnieMConfig.from_pretrained(tmp_path, **options)
+    assert "hf_SECRET" not in str(error.value)
+
+
+def test_a_key_of_the_file_may_be_overridden(tmp_path):
+    ErnieMConfig(note=1).save_pretrained(tmp_path)
+    assert ErnieMConfig.from_pretrained(tmp_path, note=2).to_dict()["note"] == 2
+    with pytest.raises(ValueError, match="unknown option 'other'"):
+        ErnieMConfig.from_pretrained(tmp_path, other=2)
+
+
+def test_a_subfolder(tmp_path):
+    ErnieMConfig(hidden_size=24).save_pretrained(tmp_path / "a" / "b")
+    assert ErnieMConfig.from_pretrained(tmp_path, subfolder="a/b").hidden_size == 24
+    with pytest.raises(FileNotFoundError, match="has no subfolder 'c'"):
+        ErnieMConfig.from_pretrained(tmp_path, subfolder="c")
+    for outside in ("../a", "/etc", "a/../../b", "..\\a", "C:/a"):
+        with pytest.raises(ValueError, match="not a folder inside"):
+            ErnieMConfig.from_pretrained(tmp_path, subfolder=outside)
+
+
+def test_an_extra_key_that_is_set_as_an_attribute_is_kept(tmp_path):
+    config = ErnieMConfig(note=1)
+    config.note, config.other, config._private = 2, 3, 4
+    assert (config.note, config.other, config._private) == (2, 3, 4)
+    assert config == ErnieMConfig(note=2, other=3)
+    assert copy.deepcopy(config).other == 3
 
 
 def test_a_copy_is_equal_and_its_own():

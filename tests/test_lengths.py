@@ -7,7 +7,10 @@ import pytest
 from tests.conftest import REPOSITORY
 
 LINES, FUNCTION_LINES = 300, 50
-LONGER: dict[str, str] = {}  # "path" or "path: function" → reason
+LONGER = {  # "path" or "path: function" → reason
+    "numpy_erniem/config.py": "one class; each key is in its signature, docstring and attributes",
+    "numpy_erniem/config.py: __init__": "a line for each key in the signature, and one below",
+}
 
 FOLDERS = ("numpy_erniem", "csrc", "benchmarks", "tools")
 FILES = sorted(

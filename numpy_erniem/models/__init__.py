@@ -62,6 +62,8 @@ def load(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
+    subfolder: str | None = None,
+    token: str | bool | None = None,
     **options: Any,
 ) -> ErnieMPreTrainedModel[Any] | tuple[ErnieMPreTrainedModel[Any], LoadingInfo]:
     """Load a model as the class that the `architectures` of its config.json name.
@@ -79,6 +81,10 @@ def load(
         Where downloads are kept; left out, where huggingface_hub keeps them.
     local_files_only : bool
         Use what was downloaded before, and no network.
+    subfolder : str, optional
+        Folder inside `model` in which config and weights are.
+    token : str or bool, optional
+        Password of the hub, as of huggingface_hub. It is never stored.
     **options
         Others as of `from_pretrained`.
 
@@ -104,7 +110,14 @@ def load(
     'ErnieMForMultipleChoice'
     """
     checkpoint = open_checkpoint(
-        model, config, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        model,
+        config,
+        options,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        subfolder=subfolder,
+        token=token,
     )
     named = checkpoint.make_config({}).architectures or [BASE_MODEL]
     schema = schema_of(named[0])

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from numpy_erniem.checkpoint.folder import Tensor, read_checkpoint, read_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checks import nearest
-from numpy_erniem.config import ALIASES, KEYS, ErnieMConfig
+from numpy_erniem.config import ALIASES, DEFAULTS, KEYS, ErnieMConfig
 
 
 class Checkpoint(NamedTuple):
@@ -35,11 +36,9 @@ class Checkpoint(NamedTuple):
 
 def open_checkpoint(
     model: str | os.PathLike[str],
-    config: ErnieMConfig | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
+    config: ErnieMConfig | None,
+    options: dict[str, Any],
+    **hub: Any,
 ) -> Checkpoint:
     """Find a checkpoint, fetch it if need be, and map its files.
 
@@ -49,12 +48,10 @@ def open_checkpoint(
         A folder, or a name on the Hugging Face hub.
     config : ErnieMConfig, optional
         In place of the folder's, which then needs no config.json.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-    cache_dir : path, optional
-        Where downloads are kept.
-    local_files_only : bool
-        Use what was downloaded before, and no network.
+    options : dict
+        Other keywords; those of loading are taken out of it.
+    **hub
+        Keywords of the hub, such as revision, as of `from_pretrained`.
 
     Returns
     -------
@@ -65,9 +62,7 @@ def open_checkpoint(
     FileNotFoundError, ValueError
         As of `from_pretrained`.
     """
-    folder = resolve_folder(
-        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-    )
+    folder = resolve_folder(model, **take_hub_keywords(options, **hub))
     if config is None:
         return Checkpoint(folder, *read_checkpoint(folder))
     return Checkpoint(folder, copy.deepcopy(config.to_dict()), read_folder(folder))
@@ -75,7 +70,7 @@ def open_checkpoint(
 
 def check_overrides(names: Mapping[str, Any]) -> None:
     """Refuse an option that is no key of a config; ValueError names the nearest."""
-    known = [*KEYS, "num_labels", "attention_mask_convention", *ALIASES]
+    known = [*KEYS, "num_labels", *DEFAULTS, *ALIASES]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown option {name!r}{nearest(name, known)}")

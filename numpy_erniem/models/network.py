@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -78,6 +80,18 @@ class Network(Generic[Output]):
         """The token table, a read-only (V, D) array; in upstream a module that holds it."""
         table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
         return table
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of weights, of the embedding tables too unless they are excluded.
+
+        only_trainable is there because upstream has it: every weight is trainable.
+        """
+        shapes = self.expected_shapes(self.config).items()
+        return sum(
+            math.prod(shape)
+            for name, shape in shapes
+            if not (exclude_embeddings and re.search(r"_embeddings?\.weight$", name))
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
         """Defined by each model."""

@@ -1,8 +1,6 @@
 """What all models share: how they come from and go to a folder, and how their shape changes."""
 
-import math
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, overload
 
@@ -65,6 +63,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
         **options: Any,
     ) -> Model: ...
 
@@ -81,6 +81,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
         **options: Any,
     ) -> Model | tuple[Model, LoadingInfo]:
         """Load a model; float32 weights are mapped, not read.
@@ -105,9 +107,14 @@ class ErnieMPreTrainedModel(Network[Output]):
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
+        subfolder : str, optional
+            Folder inside `model` in which config and weights are.
+        token : str or bool, optional
+            Password of the hub, as of huggingface_hub. It is never stored.
         **options
-            Options of the model's class, such as add_pooling_layer, and keys of the config to
-            override, such as num_labels.
+            Options of the model's class, such as add_pooling_layer; keys of the config to
+            override, such as num_labels; and other keywords of loading, as of
+            `ErnieMConfig.from_pretrained`.
 
         Returns
         -------
@@ -123,9 +130,12 @@ class ErnieMPreTrainedModel(Network[Output]):
         checkpoint = open_checkpoint(
             model,
             config,
+            options,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
+            subfolder=subfolder,
+            token=token,
         )
         return cls._from_checkpoint(
             checkpoint,
@@ -215,18 +225,6 @@ class ErnieMPreTrainedModel(Network[Output]):
         write_folder(folder, flatten(self.weights), max_shard_size)
         self.config.architectures = [type(self).__name__]
         self.config.save_pretrained(folder)
-
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Number of weights, of the embedding tables too unless they are excluded.
-
-        only_trainable is there because upstream has it: every weight is trainable.
-        """
-        shapes = self.expected_shapes(self.config).items()
-        return sum(
-            math.prod(shape)
-            for name, shape in shapes
-            if not (exclude_embeddings and re.search(r"_embeddings?\.weight$", name))
-        )
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
         """Remove attention heads for good, for a smaller and faster model.
