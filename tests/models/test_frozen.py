@@ -11,7 +11,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, use_backend
 from numpy_erniem.backend.frozen import is_frozen
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training.value import trainable
+from numpy_erniem.training import trainable
 from tests.conftest import native_is_built
 from tests.models.conftest import SMALL
 
