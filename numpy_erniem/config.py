@@ -21,6 +21,7 @@ In C, m, n and k are the sizes of a matrix product.
 """
 
 import json
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -99,7 +100,8 @@ class ErnieMConfig:
     output_attentions, output_hidden_states, return_dict, use_cache : bool
         Defaults of the forward arguments of the same name.
     pruned_heads : dict of int to list of int
-        Heads that were removed, per layer.
+        Heads that were removed, per layer. A negative layer counts from the end; the config has
+        it as its number from 0.
     architectures : list of str, optional
         Class of the saved model, which `load` takes.
     num_labels : int, optional
@@ -180,7 +182,7 @@ class ErnieMConfig:
         self.output_hidden_states = output_hidden_states
         self.return_dict = return_dict
         self.use_cache = use_cache
-        self.pruned_heads = {int(n): sorted(set(h)) for n, h in (pruned_heads or {}).items()}
+        self.pruned_heads = {} if pruned_heads is None else pruned_heads
         self.architectures = architectures
         self.extra: dict[str, Any] = {}
         for name, value in extra.items():
@@ -258,7 +260,12 @@ class ErnieMConfig:
         return self.return_dict
 
     def validate(self) -> None:
-        """Check every value; ValueError names the key, the value and the rule."""
+        """Check every value; ValueError names the key, the value and the rule.
+
+        A model does so with the config that it is made from, and saving does, because an attribute
+        may have been set. What is written otherwise in a config.json gets its usual form:
+        pruned_heads, id2label and label2id.
+        """
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"):
             _require_int(name, getattr(self, name), least=1)
         _require_int("num_hidden_layers", self.num_hidden_layers, least=0)
@@ -278,28 +285,16 @@ class ErnieMConfig:
         )
         _require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
-        self._check_pruned_heads()
+        self.id2label, self.label2id = _checked_names(self.id2label), _checked_ids(self.label2id)
+        _require_names("architectures", self.architectures)
+        heads = self.num_attention_heads
+        self.pruned_heads = _pruned_heads(self.pruned_heads, self.num_hidden_layers, heads)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "act_dropout"):
             _require_number(name, getattr(self, name), low=0.0, below=1.0)
         if self.classifier_dropout is not None:
             _require_number("classifier_dropout", self.classifier_dropout, low=0.0, below=1.0)
         _require_number("layer_norm_eps", self.layer_norm_eps, low=0.0, below=1.0)
         _require_number("initializer_range", self.initializer_range, low=0.0, below=1e3)
-
-    def _check_pruned_heads(self) -> None:
-        L, H = self.num_hidden_layers, self.num_attention_heads
-        for n, heads in self.pruned_heads.items():
-            wrong = [head for head in heads if head not in range(H)]
-            if n not in range(L):
-                raise ValueError(f"pruned_heads names layer {n!r}; this model has 0..{L - 1}")
-            if wrong:
-                raise ValueError(
-                    f"pruned_heads of layer {n} names head {wrong[0]!r}; it has 0..{H - 1}"
-                )
-            if len(heads) == H:
-                raise ValueError(
-                    f"pruned_heads of layer {n} are all of its {H} heads; keep at least one"
-                )
 
     def to_dict(self) -> dict[str, Any]:
         """Every key of config.json, unknown ones included, as plain values."""
@@ -311,11 +306,18 @@ class ErnieMConfig:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def to_json_file(self, path: str | os.PathLike[str]) -> None:
-        """Write config.json to `path`."""
+        """Write config.json to `path`; ValueError for a value that is not allowed."""
+        self.validate()
         atomic_write(path, self.to_json_string())
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `folder`/config.json; the folder is created if it does not exist."""
+        """Write `folder`/config.json; the folder is created if it does not exist.
+
+        Raises
+        ------
+        ValueError
+            An attribute was set to a value that is not allowed.
+        """
         self.to_json_file(Path(folder) / FILE_NAME)
 
     @classmethod
@@ -469,13 +471,59 @@ def _labels(
         if count != DEFAULT_NUM_LABELS:
             label2id = None
     else:
-        names = {int(i): name for i, name in id2label.items()}
+        names = _checked_names(id2label)
         if num_labels not in (None, len(names)):
             raise ValueError(
                 f"num_labels {num_labels} contradicts id2label with {len(names)} "
                 "names; give one of them, or make them agree"
             )
-    return names, {name: i for i, name in names.items()} if label2id is None else dict(label2id)
+    ids = {name: i for i, name in names.items()} if label2id is None else _checked_ids(label2id)
+    return names, ids
+
+
+def _checked_names(id2label: Any) -> dict[int, str]:
+    """Names by integers, which in JSON are strings."""
+    try:
+        return {int(i): name for i, name in id2label.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            f"id2label {id2label!r} is not a dict from numbers to names, such as {{0: 'no'}}"
+        ) from None
+
+
+def _checked_ids(label2id: Any) -> dict[str, int]:
+    try:
+        return dict(label2id)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"label2id {label2id!r} is not a dict from names to numbers, such as {{'no': 0}}"
+        ) from None
+
+
+def _pruned_heads(given: Any, L: int, H: int) -> dict[int, list[int]]:
+    """Sorted heads by layers from 0; ValueError unless a model of L layers, H heads has them."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"pruned_heads {given!r} is not a dict of lists, such as {{0: [1, 2]}}")
+    pruned: dict[int, list[int]] = {}
+    for n, heads in given.items():
+        try:
+            layer = int(n) if isinstance(n, str) else operator.index(n)
+        except (TypeError, ValueError):
+            layer = L
+        if layer not in range(-L, L):
+            raise ValueError(f"pruned_heads names layer {n!r}; this model has 0..{L - 1}")
+        where = f"pruned_heads of layer {n}"
+        if not isinstance(heads, Iterable) or isinstance(heads, str):
+            raise ValueError(f"{where} is {heads!r}, not a list such as [1, 2]")
+        listed = list(heads)
+        wrong = [head for head in listed if isinstance(head, bool) or head not in range(H)]
+        if wrong:
+            raise ValueError(f"{where} names head {wrong[0]!r}; it has 0..{H - 1}")
+        layer %= L
+        pruned[layer] = sorted({*pruned.get(layer, ()), *map(int, listed)})
+        if len(pruned[layer]) == H:
+            raise ValueError(f"{where} are all of its {H} heads; keep at least one")
+    return pruned
 
 
 def _overridden_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> set[str]:
@@ -512,8 +560,14 @@ def _require_number(name: str, value: Any, low: float, below: float) -> None:
         raise ValueError(f"{name} {value!r} is not a number in [{low:g}, {below:g})")
 
 
+def _require_names(name: str, value: Any) -> None:
+    strings = isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
+    if value is not None and not strings:
+        raise ValueError(f"{name} {value!r} is not a list of names")
+
+
 def _require_in(name: str, value: Any, allowed: Any) -> None:
-    if value not in allowed:
+    if not isinstance(value, str | None) or value not in allowed:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
 
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from numpy_erniem import ErnieMConfig
+from numpy_erniem import ErnieMConfig, ErnieMModel
 
 SEED_DEFAULTS = {
     "vocab_size": 250002,
@@ -123,11 +123,72 @@ def test_max_length_leaves_room_for_the_first_position():
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps nan"),
         ({"num_labels": 0}, "num_labels 0"),
         ({"num_labels": 3, "id2label": {0: "a"}}, "num_labels 3 contradicts id2label with 1"),
+        ({"id2label": 3}, "id2label 3 is not a dict"),
+        ({"id2label": {"x": "a"}}, "id2label {'x': 'a'} is not a dict from numbers"),
+        ({"label2id": 3}, "label2id 3 is not a dict"),
+        ({"hidden_act": ["gelu"]}, r"hidden_act \['gelu'\] is not one of"),
+        ({"problem_type": {}}, "problem_type {} is not one of"),
+        ({"architectures": 3}, "architectures 3 is not a list of names"),
+        ({"architectures": [5]}, r"architectures \[5\] is not a list of names"),
+        ({"pruned_heads": {"a": 1}}, "pruned_heads names layer 'a'; this model has 0..11"),
+        ({"pruned_heads": {1.5: [1]}}, "pruned_heads names layer 1.5"),
+        ({"pruned_heads": {12: [1]}}, "pruned_heads names layer 12"),
+        ({"pruned_heads": {-13: [1]}}, "pruned_heads names layer -13"),
+        ({"pruned_heads": [1]}, r"pruned_heads \[1\] is not a dict of lists"),
+        ({"pruned_heads": {0: 1}}, r"pruned_heads of layer 0 is 1, not a list"),
+        ({"pruned_heads": {0: [-1]}}, "pruned_heads of layer 0 names head -1; it has 0..11"),
+        ({"pruned_heads": {0: ["a"]}}, "pruned_heads of layer 0 names head 'a'"),
+        ({"pruned_heads": {0: range(12)}}, "pruned_heads of layer 0 are all of its 12 heads"),
+        ({"pruned_heads": {0: range(6), -12: range(6, 12)}}, "pruned_heads .* all of its 12 heads"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(values, message):
     with pytest.raises(ValueError, match=message):
         ErnieMConfig(**values)
+
+
+SET = {
+    "hidden_size": (770, "hidden_size 770 is not a multiple"),
+    "hidden_act": ("gleu", "hidden_act 'gleu' is not one of"),
+    "pruned_heads": ({99: [0]}, "pruned_heads names layer 99"),
+    "attention_mask_convention": ("tf", "attention_mask_convention 'tf' is not one of"),
+    "id2label": ([1], r"id2label \[1\] is not a dict"),
+    "dropout": (2, "classifier_dropout 2 is not a number"),
+    "architectures": ("ErnieMModel", "architectures 'ErnieMModel' is not a list"),
+}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_an_attribute_that_was_set_is_checked_when_saved(name, tmp_path):
+    config = ErnieMConfig()
+    setattr(config, name, SET[name][0])
+    for save in (config.save_pretrained, lambda folder: config.to_json_file(folder / "c.json")):
+        with pytest.raises(ValueError, match=SET[name][1]):
+            save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SET)
+def test_an_attribute_that_was_set_is_checked_when_a_model_is_made(name):
+    config = ErnieMConfig(vocab_size=99, num_hidden_layers=2)
+    setattr(config, name, SET[name][0])
+    with pytest.raises(ValueError, match=SET[name][1]):
+        ErnieMModel(config)
+
+
+def test_a_negative_layer_counts_from_the_end(tmp_path):
+    want = {10: [1], 11: [0, 2, 3]}
+    given = {-1: [2, 0], 11: [3], "-2": [1]}
+    assert ErnieMConfig(pruned_heads=given).pruned_heads == want
+    (tmp_path / "config.json").write_text('{"pruned_heads": {"-1": [2, 0], "11": [3], "-2": [1]}}')
+    assert ErnieMConfig.from_pretrained(tmp_path).pruned_heads == want
+    config = ErnieMConfig()
+    config.pruned_heads = given
+    config.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["pruned_heads"] == {
+        "10": [1],
+        "11": [0, 2, 3],
+    }
 
 
 @pytest.mark.parametrize(
@@ -138,8 +199,9 @@ def test_a_value_that_cannot_be_is_named(values, message):
         ("[" * 100_000, "is not JSON"),
         ('{"model_type": "bert"}', "model_type 'bert' is not 'ernie_m'"),
         ('{"hidden_size": null}', "hidden_size None"),
-        ('{"id2label": 3}', "config.json"),
-        ('{"pruned_heads": {"a": 1}}', "config.json"),
+        ('{"id2label": 3}', "config.json: id2label 3"),
+        ('{"pruned_heads": {"a": 1}}', "config.json: pruned_heads names layer 'a'"),
+        ('{"architectures": 3}', "config.json: architectures 3"),
         ("\xff", "is not JSON"),
     ],
 )

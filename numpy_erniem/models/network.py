@@ -57,7 +57,8 @@ class Network(Generic[Output]):
         self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike = "float32"
     ) -> None:
         self.dtype = checked_dtype(dtype)
-        self.config = copy.deepcopy(config)
+        self.config = config = copy.deepcopy(config)
+        config.validate()  # an attribute may have been set
         shapes = self.expected_shapes(config)
         self._set_weights(
             {name: initial_tensor(name, s, config, seed, self.dtype) for name, s in shapes.items()}

@@ -220,8 +220,10 @@ class ErnieMPreTrainedModel(Network[Output]):
     ) -> None:
         """Write config.json and model.safetensors, or shards of at most `max_shard_size`.
 
-        A crash in the middle never leaves half a checkpoint under the final name.
+        A crash in the middle never leaves half a checkpoint under the final name. A ValueError
+        for a wrong value in the config comes before anything is written.
         """
+        self.config.validate()  # before anything is written
         write_folder(folder, flatten(self.weights), max_shard_size)
         self.config.architectures = [type(self).__name__]
         self.config.save_pretrained(folder)
@@ -233,7 +235,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         ----------
         heads_to_prune : dict of int to list of int
             Layer to heads, counted as in the full model from 0; {1: [0, 2]} takes the first and
-            the third head of the second layer. Heads that are gone already may be named again.
+            the third head of the second layer, {-1: [0]} the first of the last layer. Heads that
+            are gone already may be named again.
             All are kept in config.pruned_heads, and so saved and loaded.
 
         Raises

@@ -132,6 +132,13 @@ class TestLoading:
         assert config.problem_type is None
         assert config.extra_key == {"a": [1]}
 
+    def test_a_wrong_config_is_not_saved_and_writes_no_weights(self, tmp_path):
+        model = CLASSIFIER.make()
+        model.config.hidden_act = "gleu"
+        with pytest.raises(ValueError, match="hidden_act 'gleu'"):
+            model.save_pretrained(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
