@@ -30,7 +30,12 @@ from typing import Any
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.config_files import read_config
-from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_hub_keywords
+from numpy_erniem.checkpoint.keywords import (
+    NEVER_STORED,
+    take_hub_keywords,
+    take_path,
+    take_saving,
+)
 from numpy_erniem.checks import nearest, warn
 
 FILE_NAME = "config.json"
@@ -127,6 +132,8 @@ class ErnieMConfig:
     """
 
     model_type = "ernie_m"
+    is_composition = False
+    attribute_map = ALIASES
 
     def __init__(
         self,
@@ -255,6 +262,15 @@ class ErnieMConfig:
         return self.extra.get("attention_mask_convention", "padding")
 
     @property
+    def name_or_path(self) -> str:
+        """The folder or name that it was loaded from; "" if it was not. It is not stored."""
+        return str(self._name_or_path)
+
+    @name_or_path.setter
+    def name_or_path(self, name: str | os.PathLike[str]) -> None:
+        self._name_or_path = os.fspath(name)
+
+    @property
     def use_return_dict(self) -> bool:
         """Upstream's name of `return_dict`."""
         return self.return_dict
@@ -310,14 +326,22 @@ class ErnieMConfig:
         self.validate()
         atomic_write(path, self.to_json_string())
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str] | None = None, **options: Any) -> None:
         """Write `folder`/config.json; the folder is created if it does not exist.
+
+        Parameters
+        ----------
+        folder : path
+            Its name may also be given as `save_directory`.
+        **options
+            Keywords that ask for what is done anyway, such as push_to_hub=False.
 
         Raises
         ------
         ValueError
-            An attribute was set to a value that is not allowed.
+            An attribute was set to a value that is not allowed, or an option cannot be honoured.
         """
+        folder = take_saving(folder, options)
         self.to_json_file(Path(folder) / FILE_NAME)
 
     @classmethod
@@ -388,7 +412,7 @@ class ErnieMConfig:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -402,7 +426,8 @@ class ErnieMConfig:
         Parameters
         ----------
         model : path or str
-            A folder, or a name on the Hugging Face hub.
+            A folder, or a name on the Hugging Face hub. It may also be given as
+            `pretrained_model_name_or_path`.
         revision : str, optional
             Branch, tag or commit on the hub.
         cache_dir : path, optional
@@ -431,6 +456,7 @@ class ErnieMConfig:
         """
         from numpy_erniem.checkpoint.hub import resolve_folder
 
+        name = take_path("from_pretrained", model, overrides, "pretrained_model_name_or_path")
         options = take_hub_keywords(
             overrides,
             revision=revision,
@@ -439,11 +465,14 @@ class ErnieMConfig:
             subfolder=subfolder,
             token=token,
         )
-        folder = resolve_folder(model, weights=False, **options)
+        folder = resolve_folder(name, weights=False, **options)
         path = folder / FILE_NAME
         if path.is_file():
-            return cls.from_json_file(path, **overrides)
-        return cls.from_values(read_config(path.parent), path.parent, **overrides)
+            config = cls.from_json_file(path, **overrides)
+        else:
+            config = cls.from_values(read_config(folder), folder, **overrides)
+        config.name_or_path = name
+        return config
 
 
 def _labels(

@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from numpy_erniem.checks import nearest
+
 HUB_KEYWORDS = ("revision", "cache_dir", "local_files_only", "subfolder", "token", "force_download")
 SECRET = ("token", "use_auth_token", "proxies")  # their values are not shown in errors
 ANY = ("any value",)
@@ -29,6 +31,7 @@ LOADING = {
     "_from_pipeline": NoEffect(ANY, "the hub is not told"),
     "_commit_hash": NoEffect(ANY, "revision says which commit is read"),
     "_fast_init": NoEffect(ANY, "only tensors that are missing are drawn"),
+    "use_safetensors": NoEffect(ANY, "a config needs no weights"),  # models check it themselves
     "low_cpu_mem_usage": NoEffect(ANY, "weights are mapped from the file"),
     "attn_implementation": NoEffect(("eager",), 'there is one attention, "eager"'),
     "device_map": NoEffect(("cpu", "auto", {"": "cpu"}), "models run on the processor"),
@@ -88,7 +91,7 @@ def take_path(method: str, path: Any, options: dict[str, Any], name: str) -> Any
     other = options.pop(name, None)
     if (path is None) == (other is None):
         given = "the first argument and" if path is not None else "neither the first argument nor"
-        raise TypeError(f"{method} got {given} {name}; give one of them, a folder or a name")
+        raise TypeError(f"{method} got {given} {name}; give one of them")
     return other if path is None else path
 
 
@@ -122,6 +125,24 @@ def take_hub_keywords(options: dict[str, Any], **given: Any) -> dict[str, Any]:
     }
     take_ignored(options, LOADING)
     return {**given, **{name: value for name, value in rest.items() if value is not None}}
+
+
+def take_saving(folder: Any, options: dict[str, Any]) -> Any:
+    """The folder of `save_pretrained`, after its other keywords were checked.
+
+    Raises
+    ------
+    TypeError
+        No folder, two folders, or an unknown keyword.
+    ValueError
+        A keyword that asks for something that is not done here.
+    """
+    folder = take_path("save_pretrained", folder, options, "save_directory")
+    take_ignored(options, SAVING)
+    if options:
+        name = min(options)
+        raise TypeError(f"unknown argument {name!r}{nearest(name, [*SAVING, 'save_directory'])}")
+    return folder
 
 
 def take_ignored(options: dict[str, Any], known: Mapping[str, NoEffect]) -> None:

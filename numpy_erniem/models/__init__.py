@@ -45,18 +45,24 @@ __all__ = [
 
 @overload
 def load(
-    model: str | os.PathLike[str], *, output_loading_info: Literal[True], **options: Any
+    model: str | os.PathLike[str] | None = None,
+    *,
+    output_loading_info: Literal[True],
+    **options: Any,
 ) -> tuple[ErnieMPreTrainedModel[Any], LoadingInfo]: ...
 
 
 @overload
 def load(
-    model: str | os.PathLike[str], *, output_loading_info: Literal[False] = False, **options: Any
+    model: str | os.PathLike[str] | None = None,
+    *,
+    output_loading_info: Literal[False] = False,
+    **options: Any,
 ) -> ErnieMPreTrainedModel[Any]: ...
 
 
 def load(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
     *,
     config: ErnieMConfig | None = None,
     revision: str | None = None,
@@ -72,7 +78,8 @@ def load(
     ----------
     model : path or str
         Folder with config.json and the weights, or a name on the Hugging Face hub; without
-        `architectures` it is an `ErnieMModel`.
+        `architectures` it is an `ErnieMModel`. It may also be given as
+        `pretrained_model_name_or_path`.
     config : ErnieMConfig, optional
         Instead of the folder's.
     revision : str, optional

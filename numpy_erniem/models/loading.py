@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy_erniem.checkpoint.folder import Tensor, read_checkpoint, read_folder
+from numpy_erniem.checkpoint.folder import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    Tensor,
+    read_checkpoint,
+    read_folder,
+)
 from numpy_erniem.checkpoint.hub import resolve_folder
-from numpy_erniem.checkpoint.keywords import take_hub_keywords
+from numpy_erniem.checkpoint.keywords import take_hub_keywords, take_path
 from numpy_erniem.checks import nearest
 from numpy_erniem.config import ALIASES, DEFAULTS, KEYS, ErnieMConfig
 
@@ -18,6 +24,8 @@ class Checkpoint(NamedTuple):
 
     Attributes
     ----------
+    name : path or str
+        By which it was found.
     folder : Path
     values : dict
         Keys of its config, not checked yet; or of the config that is used in its place.
@@ -25,17 +33,20 @@ class Checkpoint(NamedTuple):
         By name; none is read yet.
     """
 
+    name: str | os.PathLike[str]
     folder: Path
     values: dict[str, Any]
     tensors: dict[str, Tensor]
 
     def make_config(self, overrides: Mapping[str, Any]) -> ErnieMConfig:
         """The config, checked; `overrides` win. ValueError with the folder for a wrong value."""
-        return ErnieMConfig.from_values(self.values, self.folder, **overrides)
+        config = ErnieMConfig.from_values(self.values, self.folder, **overrides)
+        config.name_or_path = self.name
+        return config
 
 
 def open_checkpoint(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None,
     config: ErnieMConfig | None,
     options: dict[str, Any],
     **hub: Any,
@@ -45,7 +56,8 @@ def open_checkpoint(
     Parameters
     ----------
     model : path or str
-        A folder, or a name on the Hugging Face hub.
+        A folder, or a name on the Hugging Face hub; or None, if `options` has it as
+        pretrained_model_name_or_path.
     config : ErnieMConfig, optional
         In place of the folder's, which then needs no config.json.
     options : dict
@@ -62,10 +74,16 @@ def open_checkpoint(
     FileNotFoundError, ValueError
         As of `from_pretrained`.
     """
-    folder = resolve_folder(model, **take_hub_keywords(options, **hub))
+    name = take_path("from_pretrained", model, options, "pretrained_model_name_or_path")
+    use_safetensors = options.pop("use_safetensors", None)
+    folder = resolve_folder(name, **take_hub_keywords(options, **hub))
+    has_safetensors = any((folder / file).is_file() for file in (WEIGHTS_FILE, INDEX_FILE))
+    if use_safetensors is not None and bool(use_safetensors) != has_safetensors:
+        there = "are there, and are always read" if has_safetensors else "are not there"
+        raise ValueError(f"use_safetensors={use_safetensors}: {folder}: safetensors {there}")
     if config is None:
-        return Checkpoint(folder, *read_checkpoint(folder))
-    return Checkpoint(folder, copy.deepcopy(config.to_dict()), read_folder(folder))
+        return Checkpoint(name, folder, *read_checkpoint(folder))
+    return Checkpoint(name, folder, copy.deepcopy(config.to_dict()), read_folder(folder))
 
 
 def check_overrides(names: Mapping[str, Any]) -> None:

@@ -16,10 +16,18 @@ from numpy_erniem.encoder import Encoded
 from numpy_erniem.models.chunking import encode_chunked
 from numpy_erniem.models.inputs import PastKeyValues, prepare_inputs
 from numpy_erniem.models.outputs import ModelOutput
-from numpy_erniem.models.schema import BASE_MODEL, PREFIX, SCHEMAS, Shapes, encoder_shapes
+from numpy_erniem.models.schema import (
+    BASE_MODEL,
+    ENCODER,
+    PREFIX,
+    SCHEMAS,
+    Shapes,
+    encoder_shapes,
+)
 from numpy_erniem.models.weights import (
     checked_at_lookup,
     encoder_weights,
+    flatten,
     initial_tensor,
     nest,
     warn_of_nan_rows,
@@ -27,6 +35,7 @@ from numpy_erniem.models.weights import (
 
 MODEL_DTYPES = ("float32", "float64")
 Output = TypeVar("Output", bound=ModelOutput)
+Net = TypeVar("Net", bound="Network[Any]")
 
 
 class Network(Generic[Output]):
@@ -44,9 +53,14 @@ class Network(Generic[Output]):
         Whether there is a vector per text from a pooler.
     """
 
+    config_class = ErnieMConfig
+    base_model_prefix = ENCODER
+    main_input_name = "input_ids"
+    device = "cpu"
     schema = SCHEMAS[BASE_MODEL]
     pooling = schema.pooler
     _forward_arguments: tuple[str, ...] = ()
+    _base_class: "type[Network[Any]]"  # ErnieMModel, which sets it
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -81,6 +95,45 @@ class Network(Generic[Output]):
         """The token table, a read-only (V, D) array; in upstream a module that holds it."""
         table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
         return table
+
+    def get_output_embeddings(self) -> np.ndarray | None:
+        """The (V, D) array that makes logits over the vocabulary, if the model does that."""
+        return None
+
+    @property
+    def base_model(self) -> "Network[Any]":
+        """The encoder as an `ErnieMModel` of its own, over the same arrays; itself if it is one."""
+        if ENCODER not in self.weights:
+            return self
+        model = self._base_class.__new__(self._base_class)
+        model.config, model.dtype = copy.deepcopy(self.config), self.dtype
+        model.pooling = self.pooling
+        model._set_weights(flatten(self._encoder_weights))
+        return model
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """False: no model writes text."""
+        return False
+
+    @property
+    def vocab_size(self) -> int:
+        """V of the config."""
+        return self.config.vocab_size
+
+    @property
+    def num_labels(self) -> int:
+        """K of the config."""
+        return self.config.num_labels
+
+    @property
+    def name_or_path(self) -> str:
+        """The folder or name that the model was loaded from; "" if it was drawn."""
+        return self.config.name_or_path
+
+    def eval(self: Net) -> Net:
+        """Return the model, so that scripts written for torch run: there is no training mode."""
+        return self
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Number of weights, of the embedding tables too unless they are excluded.
@@ -174,12 +227,36 @@ class Network(Generic[Output]):
         return output if named else output.to_tuple()
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype:
-    """A dtype that a model may have; ValueError for another one."""
+def checked_dtype(dtype: DTypeLike, torch_dtype: Any = None) -> np.dtype:
+    """A dtype that a model may have.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    torch_dtype : torch.dtype or str, optional
+        In place of a `dtype` that is the default; "auto" is the default.
+
+    Raises
+    ------
+    ValueError
+        Another dtype, or two that differ.
+    """
+    checked = _known_dtype("dtype", dtype)
+    if torch_dtype is None or torch_dtype == "auto":
+        return checked
+    theirs = getattr(torch_dtype, "__name__", str(torch_dtype)).removeprefix("torch.")
+    other = _known_dtype("torch_dtype", theirs)
+    if checked not in ("float32", other):
+        raise ValueError(f"torch_dtype {other} contradicts dtype {checked}; give one of them")
+    return other
+
+
+def _known_dtype(name: str, dtype: DTypeLike) -> np.dtype:
+    """One of MODEL_DTYPES; ValueError for another one."""
     try:
         checked = np.dtype(dtype)
     except TypeError:
         checked = None
     if checked is None or checked.name not in MODEL_DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
+        raise ValueError(f"{name} {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
     return checked

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from numpy_erniem.backend.dispatch import prepare
 from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checkpoint.folder import write_folder
+from numpy_erniem.checkpoint.keywords import take_saving
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
 from numpy_erniem.models.network import Network, Output, checked_dtype
@@ -43,7 +44,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         output_loading_info: Literal[True],
         **options: Any,
@@ -53,7 +54,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
         dtype: DTypeLike = "float32",
@@ -71,7 +72,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
         dtype: DTypeLike = "float32",
@@ -91,7 +92,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         ----------
         model : path or str
             Folder with config.json and model.safetensors, pytorch_model.bin or
-            model_state.pdparams, or shards and their index; or a name on the Hugging Face hub.
+            model_state.pdparams, or shards and their index; or a name on the Hugging Face hub. It
+            may also be given as `pretrained_model_name_or_path`.
         config : ErnieMConfig, optional
             Instead of the folder's.
         dtype : {"float32", "float64"}
@@ -113,8 +115,8 @@ class ErnieMPreTrainedModel(Network[Output]):
             Password of the hub, as of huggingface_hub. It is never stored.
         **options
             Options of the model's class, such as add_pooling_layer; keys of the config to
-            override, such as num_labels; and other keywords of loading, as of
-            `ErnieMConfig.from_pretrained`.
+            override, such as num_labels; `torch_dtype`, another name of `dtype`; and other keywords
+            of loading, as of `ErnieMConfig.from_pretrained`.
 
         Returns
         -------
@@ -152,6 +154,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         checkpoint: Checkpoint,
         *,
         dtype: DTypeLike = "float32",
+        torch_dtype: Any = None,
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
@@ -159,7 +162,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     ) -> Model | tuple[Model, LoadingInfo]:
         """A model from a checkpoint that is open; arguments as of `from_pretrained`."""
         model = cls.__new__(cls)
-        model.dtype = checked_dtype(dtype)
+        model.dtype = checked_dtype(dtype, torch_dtype)
         overrides = model._take_options(options)
         check_overrides(overrides)
         model.config = checkpoint.make_config(overrides)
@@ -216,13 +219,20 @@ class ErnieMPreTrainedModel(Network[Output]):
         return options
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], max_shard_size: int | str = "5GB"
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        max_shard_size: int | str = "5GB",
+        **options: Any,
     ) -> None:
         """Write config.json and model.safetensors, or shards of at most `max_shard_size`.
+
+        The folder may also be given as `save_directory`. Other options are those that ask for
+        what is done anyway, such as safe_serialization=True and push_to_hub=False.
 
         A crash in the middle never leaves half a checkpoint under the final name. A ValueError
         for a wrong value in the config comes before anything is written.
         """
+        folder = take_saving(folder, options)
         self.config.validate()  # before anything is written
         write_folder(folder, flatten(self.weights), max_shard_size)
         self.config.architectures = [type(self).__name__]
@@ -283,7 +293,3 @@ class ErnieMPreTrainedModel(Network[Output]):
             self.config.vocab_size = count
             self._set_weights(flat)
         return self.get_input_embeddings()
-
-    def eval(self: Model) -> Model:
-        """Return the model, so that scripts written for torch run: there is no training mode."""
-        return self
