@@ -417,7 +417,7 @@ class ErnieMConfig:
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-        subfolder: str | None = None,
+        subfolder: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
         **overrides: Any,
     ) -> "ErnieMConfig":
@@ -434,7 +434,7 @@ class ErnieMConfig:
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
-        subfolder : str, optional
+        subfolder : path or str, optional
             Folder inside `model` in which the config is.
         token : str or bool, optional
             Password of the hub, as of huggingface_hub. It is never stored.

@@ -1,5 +1,6 @@
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
@@ -372,6 +373,9 @@ def test_a_key_of_the_file_may_be_overridden(tmp_path):
 def test_a_subfolder(tmp_path):
     ErnieMConfig(hidden_size=24).save_pretrained(tmp_path / "a" / "b")
     assert ErnieMConfig.from_pretrained(tmp_path, subfolder="a/b").hidden_size == 24
+    assert ErnieMConfig.from_pretrained(tmp_path, subfolder=Path("a", "b")).hidden_size == 24
+    with pytest.raises(ValueError, match="subfolder 3 is not a path"):
+        ErnieMConfig.from_pretrained(tmp_path, subfolder=3)
     with pytest.raises(FileNotFoundError, match="has no subfolder 'c'"):
         ErnieMConfig.from_pretrained(tmp_path, subfolder="c")
     for outside in ("../a", "/etc", "a/../../b", "..\\a", "C:/a"):

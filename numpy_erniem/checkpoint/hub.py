@@ -36,7 +36,7 @@ def resolve_folder(
     revision: str | None = None,
     cache_dir: str | os.PathLike | None = None,
     local_files_only: bool = False,
-    subfolder: str | None = None,
+    subfolder: str | os.PathLike | None = None,
     token: str | bool | None = None,
     force_download: bool = False,
     family: bool = False,
@@ -55,7 +55,7 @@ def resolve_folder(
         Where downloads are kept; left out, in the cache of huggingface_hub.
     local_files_only : bool
         Do not use the network; find the model in the cache. So does HF_HUB_OFFLINE=1.
-    subfolder : str, optional
+    subfolder : path or str, optional
         Folder inside that folder or repository in which the model is, such as "encoder/v2".
     token : str or bool, optional
         Password of the hub, for models that are not public. Left out or True: that of
@@ -98,16 +98,19 @@ def resolve_folder(
             "pip install 'numpy-erniem[hub]'"
         ) from None
     options = {"revision": revision, "cache_dir": cache_dir}
-    access = {"token": token, "force_download": force_download}
+    access = {"token": None if token is True else token, "force_download": force_download}
     choose = functools.partial(_needed_in, inner, family=family, weights=weights)
     if local_files_only:
         return _cached(huggingface_hub, name, inner, options)
     return _download(huggingface_hub, name, inner, options, access, choose)
 
 
-def _checked_subfolder(subfolder: str | None) -> str:
+def _checked_subfolder(subfolder: str | os.PathLike | None) -> str:
     """The subfolder with slashes, "" for none; ValueError for a path that may lead elsewhere."""
-    inner = PurePosixPath((subfolder or "").replace("\\", "/"))
+    try:
+        inner = PurePosixPath(os.fspath(subfolder or "").replace("\\", "/"))
+    except TypeError:
+        raise ValueError(f"subfolder {subfolder!r} is not a path") from None
     if inner.is_absolute() or ".." in inner.parts or ":" in str(inner):
         raise ValueError(f"subfolder {subfolder!r} is not a folder inside the model's folder")
     return "" if inner == PurePosixPath() else str(inner)

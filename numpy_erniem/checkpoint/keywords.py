@@ -4,7 +4,6 @@ They say where a checkpoint is, and how it is read or written. None of them is a
 config, so none is ever stored: a token is a password.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -119,7 +118,7 @@ def take_hub_keywords(options: dict[str, Any], **given: Any) -> dict[str, Any]:
     if token is not None and old is not None:
         raise ValueError("token and use_auth_token are two names of one option; give token")
     rest = {
-        "subfolder": os.fspath(given.pop("subfolder", None) or "") or None,
+        "subfolder": given.pop("subfolder", None) or None,
         "token": old if token is None else token,
         "force_download": options.pop("force_download", None) or None,
     }

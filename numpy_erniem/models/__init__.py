@@ -68,7 +68,7 @@ def load(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
-    subfolder: str | None = None,
+    subfolder: str | os.PathLike[str] | None = None,
     token: str | bool | None = None,
     **options: Any,
 ) -> ErnieMPreTrainedModel[Any] | tuple[ErnieMPreTrainedModel[Any], LoadingInfo]:
@@ -88,7 +88,7 @@ def load(
         Where downloads are kept; left out, where huggingface_hub keeps them.
     local_files_only : bool
         Use what was downloaded before, and no network.
-    subfolder : str, optional
+    subfolder : path or str, optional
         Folder inside `model` in which config and weights are.
     token : str or bool, optional
         Password of the hub, as of huggingface_hub. It is never stored.

@@ -15,8 +15,7 @@ from numpy_erniem.checkpoint.folder import (
 )
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import take_hub_keywords, take_path
-from numpy_erniem.checks import nearest
-from numpy_erniem.config import ALIASES, DEFAULTS, KEYS, ErnieMConfig
+from numpy_erniem.config import ErnieMConfig
 
 
 class Checkpoint(NamedTuple):
@@ -84,11 +83,3 @@ def open_checkpoint(
     if config is None:
         return Checkpoint(name, folder, *read_checkpoint(folder))
     return Checkpoint(name, folder, copy.deepcopy(config.to_dict()), read_folder(folder))
-
-
-def check_overrides(names: Mapping[str, Any]) -> None:
-    """Refuse an option that is no key of a config; ValueError names the nearest."""
-    known = [*KEYS, "num_labels", *DEFAULTS, *ALIASES]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown option {name!r}{nearest(name, known)}")

@@ -10,7 +10,9 @@ from typing import Any, Generic, Literal, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from numpy_erniem.checks import nearest
+from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.checks import nearest, warn
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded
 from numpy_erniem.models.chunking import encode_chunked
@@ -51,6 +53,8 @@ class Network(Generic[Output]):
         Which tensors the class has.
     pooling : bool
         Whether there is a vector per text from a pooler.
+    trainable : bool
+        Whether weights may be changed in place. Each is then packed for C at every call.
     """
 
     config_class = ErnieMConfig
@@ -59,6 +63,8 @@ class Network(Generic[Output]):
     device = "cpu"
     schema = SCHEMAS[BASE_MODEL]
     pooling = schema.pooler
+    trainable = False
+    _was_checked = False  # that no matrix is packed at every call
     _forward_arguments: tuple[str, ...] = ()
     _base_class: "type[Network[Any]]"  # ErnieMModel, which sets it
 
@@ -81,6 +87,7 @@ class Network(Generic[Output]):
     def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
         self.weights = nest(flat)
         self._checks_rows = checked_at_lookup(self.get_input_embeddings())
+        self._was_checked = False
 
     def expected_shapes(self, config: ErnieMConfig) -> Shapes:
         """Names and shapes of the model's tensors; with a head, the encoder's have a prefix."""
@@ -107,7 +114,7 @@ class Network(Generic[Output]):
             return self
         model = self._base_class.__new__(self._base_class)
         model.config, model.dtype = copy.deepcopy(self.config), self.dtype
-        model.pooling = self.pooling
+        model.pooling, model.trainable = self.pooling, self.trainable
         model._set_weights(flatten(self._encoder_weights))
         return model
 
@@ -198,6 +205,11 @@ class Network(Generic[Output]):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
+        if not self._was_checked:
+            self._was_checked = True
+            packed = self.dtype == "float32" and backend_report()["backend"] == "native"
+            if packed and not self.trainable:
+                _warn_of_writable(self.weights)
         encoded = encode_chunked(inputs, self._encoder_weights, self.config)
         if self._checks_rows and inputs.input_ids is not None:
             firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
@@ -260,3 +272,14 @@ def _known_dtype(name: str, dtype: DTypeLike) -> np.dtype:
     if checked is None or checked.name not in MODEL_DTYPES:
         raise ValueError(f"{name} {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
     return checked
+
+
+def _warn_of_writable(weights: Mapping[str, Any]) -> None:
+    """Name a matrix that is not frozen, if there is one: C packs it at every call."""
+    flat = flatten(weights)
+    names = [name for name, value in flat.items() if value.ndim > 1 and not is_frozen(value)]
+    if names:
+        warn(
+            f"{len(names)} weights can be written to, such as {names[0]}, so each is packed again "
+            "at every call, which is slow; call model.prepare() after the last change"
+        )

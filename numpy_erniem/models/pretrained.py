@@ -12,7 +12,7 @@ from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.checkpoint.keywords import take_saving
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
+from numpy_erniem.models.loading import Checkpoint, open_checkpoint
 from numpy_erniem.models.network import Network, Output, checked_dtype
 from numpy_erniem.models.resizing import (
     add_pruned_heads,
@@ -64,7 +64,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-        subfolder: str | None = None,
+        subfolder: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
         **options: Any,
     ) -> Model: ...
@@ -82,7 +82,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-        subfolder: str | None = None,
+        subfolder: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
         **options: Any,
     ) -> Model | tuple[Model, LoadingInfo]:
@@ -109,7 +109,7 @@ class ErnieMPreTrainedModel(Network[Output]):
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
-        subfolder : str, optional
+        subfolder : path or str, optional
             Folder inside `model` in which config and weights are.
         token : str or bool, optional
             Password of the hub, as of huggingface_hub. It is never stored.
@@ -164,7 +164,6 @@ class ErnieMPreTrainedModel(Network[Output]):
         model = cls.__new__(cls)
         model.dtype = checked_dtype(dtype, torch_dtype)
         overrides = model._take_options(options)
-        check_overrides(overrides)
         model.config = checkpoint.make_config(overrides)
         trust_intermediate_size(model.config, checkpoint.tensors)
         flat, report = load_tensors(
@@ -183,8 +182,13 @@ class ErnieMPreTrainedModel(Network[Output]):
         """Pack every weight for the C kernels now, and return the model.
 
         Otherwise the first forward pass does it, and takes longer than the next ones. The packed
-        weights live as long as the model's arrays. Nothing happens where NumPy is in use.
+        weights live as long as the model's arrays. Nothing is packed where NumPy is in use.
+        Arrays that can be written to are copied first, except in a model from `trainable`.
         """
+        flat = flatten(self.weights)
+        if not (self.trainable or all(map(is_frozen, flat.values()))):
+            copies = {n: v if is_frozen(v) else freeze(np.array(v)) for n, v in flat.items()}
+            self._set_weights(copies)
         prepare(self._layers())
         return self
 
@@ -210,7 +214,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Freeze again what was frozen: copies that NumPy makes can be written to."""
         frozen = state.pop("_frozen")
-        self.__dict__.update(state)
+        self.__dict__.update(state, _was_checked=False)
         flat = flatten(self.weights)
         self.weights = nest(flat | {name: freeze(flat[name]) for name in frozen})
 

@@ -113,6 +113,14 @@ def test_what_save_pretrained_refuses(what, options, kind, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_key_of_the_file_may_be_overridden(folder):
+    CLASSIFIER.make(note=1).save_pretrained(folder)
+    model = numpy_erniem.load(folder, note=2)
+    assert model.config.to_dict()["note"] == 2
+    with pytest.raises(ValueError, match="unknown option 'other'"):
+        numpy_erniem.load(folder, other=2)
+
+
 def test_where_a_model_came_from_is_known_and_not_stored(folder, tmp_path):
     for load in (numpy_erniem.load, CLASSIFIER.model.from_pretrained):
         model = load(folder)
