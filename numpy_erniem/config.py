@@ -21,6 +21,7 @@ In C, m, n and k are the sizes of a matrix product.
 """
 
 import json
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,13 @@ from typing import Any
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.config_files import read_config
+from numpy_erniem.checkpoint.keywords import (
+    NEVER_STORED,
+    take_hub_keywords,
+    take_path,
+    take_saving,
+)
+from numpy_erniem.checks import nearest, warn
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -36,6 +44,29 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
 DEFAULT_NUM_LABELS = 2
+# What transformers' PretrainedConfig has for every model, and pipelines read.
+DEFAULTS = {
+    "_name_or_path": "",
+    "add_cross_attention": False,
+    "attention_mask_convention": "padding",  # our own
+    "bos_token_id": None,
+    "chunk_size_feed_forward": 0,
+    "cross_attention_hidden_size": None,
+    "decoder_start_token_id": None,
+    "eos_token_id": None,
+    "finetuning_task": None,
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "prefix": None,
+    "sep_token_id": None,
+    "task_specific_params": None,
+    "tie_encoder_decoder": False,
+    "tie_word_embeddings": True,
+    "tokenizer_class": None,
+    "torch_dtype": None,
+    "torchscript": False,
+    "use_bfloat16": False,
+}
 
 
 def _alias(name: str) -> property:
@@ -74,13 +105,15 @@ class ErnieMConfig:
     output_attentions, output_hidden_states, return_dict, use_cache : bool
         Defaults of the forward arguments of the same name.
     pruned_heads : dict of int to list of int
-        Heads that were removed, per layer.
+        Heads that were removed, per layer. A negative layer counts from the end; the config has
+        it as its number from 0.
     architectures : list of str, optional
         Class of the saved model, which `load` takes.
     num_labels : int, optional
         Number of classes, 2 if names and number are left out. Alias: `num_classes`.
     **extra
-        Any other key is kept, readable as an attribute, and written back.
+        Any other key is kept, readable as an attribute, and written back. Keywords of
+        `from_pretrained`, such as token, are refused: they are never stored.
 
     Raises
     ------
@@ -99,6 +132,8 @@ class ErnieMConfig:
     """
 
     model_type = "ernie_m"
+    is_composition = False
+    attribute_map = ALIASES
 
     def __init__(
         self,
@@ -154,19 +189,36 @@ class ErnieMConfig:
         self.output_hidden_states = output_hidden_states
         self.return_dict = return_dict
         self.use_cache = use_cache
-        self.pruned_heads = {int(n): sorted(set(h)) for n, h in (pruned_heads or {}).items()}
+        self.pruned_heads = {} if pruned_heads is None else pruned_heads
         self.architectures = architectures
-        self.extra = extra
+        self.extra: dict[str, Any] = {}
+        for name, value in extra.items():
+            self._set_extra(name, value)
         self.validate()
 
     def __getattr__(self, name: str) -> Any:  # called only where there is no such attribute
-        try:
-            return self.__dict__["extra"][name]
-        except KeyError:
-            raise AttributeError(f"ErnieMConfig has no {name!r}") from None
+        extra = self.__dict__.get("extra", {})
+        if name in extra:
+            return extra[name]
+        if name in DEFAULTS:
+            return DEFAULTS[name]
+        raise AttributeError(f"ErnieMConfig has no {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in KEYS or name == "extra" or name.startswith("_") or hasattr(type(self), name):
+            super().__setattr__(name, value)
+        else:
+            self._set_extra(name, value)
+
+    def _set_extra(self, name: str, value: Any) -> None:
+        if name in NEVER_STORED:
+            raise ValueError(f"{name} is a keyword of from_pretrained and no key of a config")
+        if name == "torch_dtype" and value is not None:  # as config.json has it, "float32"
+            value = getattr(value, "__name__", str(value)).removeprefix("torch.")
+        self.extra[name] = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ErnieMConfig) and vars(self) == vars(other)
+        return isinstance(other, ErnieMConfig) and self.to_dict() == other.to_dict()
 
     def __repr__(self) -> str:
         return f"ErnieMConfig({', '.join(f'{k}={v!r}' for k, v in self.to_dict().items())})"
@@ -210,12 +262,26 @@ class ErnieMConfig:
         return self.extra.get("attention_mask_convention", "padding")
 
     @property
+    def name_or_path(self) -> str:
+        """The folder or name that it was loaded from; "" if it was not. It is not stored."""
+        return str(self._name_or_path)
+
+    @name_or_path.setter
+    def name_or_path(self, name: str | os.PathLike[str]) -> None:
+        self._name_or_path = os.fspath(name)
+
+    @property
     def use_return_dict(self) -> bool:
         """Upstream's name of `return_dict`."""
         return self.return_dict
 
     def validate(self) -> None:
-        """Check every value; ValueError names the key, the value and the rule."""
+        """Check every value; ValueError names the key, the value and the rule.
+
+        A model does so with the config that it is made from, and saving does, because an attribute
+        may have been set. What is written otherwise in a config.json gets its usual form:
+        pruned_heads, id2label and label2id.
+        """
         for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size"):
             _require_int(name, getattr(self, name), least=1)
         _require_int("num_hidden_layers", self.num_hidden_layers, least=0)
@@ -235,28 +301,16 @@ class ErnieMConfig:
         )
         _require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
-        self._check_pruned_heads()
+        self.id2label, self.label2id = _checked_names(self.id2label), _checked_ids(self.label2id)
+        _require_names("architectures", self.architectures)
+        heads = self.num_attention_heads
+        self.pruned_heads = _pruned_heads(self.pruned_heads, self.num_hidden_layers, heads)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "act_dropout"):
             _require_number(name, getattr(self, name), low=0.0, below=1.0)
         if self.classifier_dropout is not None:
             _require_number("classifier_dropout", self.classifier_dropout, low=0.0, below=1.0)
         _require_number("layer_norm_eps", self.layer_norm_eps, low=0.0, below=1.0)
         _require_number("initializer_range", self.initializer_range, low=0.0, below=1e3)
-
-    def _check_pruned_heads(self) -> None:
-        L, H = self.num_hidden_layers, self.num_attention_heads
-        for n, heads in self.pruned_heads.items():
-            wrong = [head for head in heads if head not in range(H)]
-            if n not in range(L):
-                raise ValueError(f"pruned_heads names layer {n!r}; this model has 0..{L - 1}")
-            if wrong:
-                raise ValueError(
-                    f"pruned_heads of layer {n} names head {wrong[0]!r}; it has 0..{H - 1}"
-                )
-            if len(heads) == H:
-                raise ValueError(
-                    f"pruned_heads of layer {n} are all of its {H} heads; keep at least one"
-                )
 
     def to_dict(self) -> dict[str, Any]:
         """Every key of config.json, unknown ones included, as plain values."""
@@ -268,17 +322,42 @@ class ErnieMConfig:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def to_json_file(self, path: str | os.PathLike[str]) -> None:
-        """Write config.json to `path`."""
+        """Write config.json to `path`; ValueError for a value that is not allowed."""
+        self.validate()
         atomic_write(path, self.to_json_string())
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write `folder`/config.json; the folder is created if it does not exist."""
+    def save_pretrained(self, folder: str | os.PathLike[str] | None = None, **options: Any) -> None:
+        """Write `folder`/config.json; the folder is created if it does not exist.
+
+        Parameters
+        ----------
+        folder : path
+            Its name may also be given as `save_directory`.
+        **options
+            Keywords that ask for what is done anyway, such as push_to_hub=False.
+
+        Raises
+        ------
+        ValueError
+            An attribute was set to a value that is not allowed, or an option cannot be honoured.
+        """
+        folder = take_saving(folder, options)
         self.to_json_file(Path(folder) / FILE_NAME)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> "ErnieMConfig":
-        """Make a config from the keys of a config.json; `overrides` win."""
-        values = dict(values)
+        """Make a config from the keys of a config.json; `overrides` win.
+
+        Overrides are keys that a config has or that `values` has; another one is a ValueError.
+        Keywords of `from_pretrained`, such as token, are left out of `values`, with a warning.
+        """
+        known = [*KEYS, *ALIASES, "num_labels", *DEFAULTS, *values]
+        for name in overrides:
+            if name not in known:
+                raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        if dropped := sorted(NEVER_STORED & values.keys()):
+            warn(f"no keys of a config, left out: {', '.join(dropped)}")
+        values = {name: value for name, value in values.items() if name not in NEVER_STORED}
         model_type = values.pop("model_type", cls.model_type)
         if model_type != cls.model_type:
             raise ValueError(
@@ -333,11 +412,13 @@ class ErnieMConfig:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
         **overrides: Any,
     ) -> "ErnieMConfig":
         """Read the config of a checkpoint.
@@ -345,15 +426,22 @@ class ErnieMConfig:
         Parameters
         ----------
         model : path or str
-            A folder, or a name on the Hugging Face hub.
+            A folder, or a name on the Hugging Face hub. It may also be given as
+            `pretrained_model_name_or_path`.
         revision : str, optional
             Branch, tag or commit on the hub.
         cache_dir : path, optional
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
+        subfolder : path or str, optional
+            Folder inside `model` in which the config is.
+        token : str or bool, optional
+            Password of the hub, as of huggingface_hub. It is never stored.
         **overrides
-            Keys of the config that win over the file's.
+            Keys of the config that win over the file's; and other keywords of loading, which are
+            not stored: use_auth_token and force_download are used, those that ask for what is
+            done anyway have no effect, and others are a ValueError.
 
         Returns
         -------
@@ -368,17 +456,23 @@ class ErnieMConfig:
         """
         from numpy_erniem.checkpoint.hub import resolve_folder
 
-        folder = resolve_folder(
-            model,
+        name = take_path("from_pretrained", model, overrides, "pretrained_model_name_or_path")
+        options = take_hub_keywords(
+            overrides,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
-            weights=False,
+            subfolder=subfolder,
+            token=token,
         )
+        folder = resolve_folder(name, weights=False, **options)
         path = folder / FILE_NAME
         if path.is_file():
-            return cls.from_json_file(path, **overrides)
-        return cls.from_values(read_config(path.parent), path.parent, **overrides)
+            config = cls.from_json_file(path, **overrides)
+        else:
+            config = cls.from_values(read_config(folder), folder, **overrides)
+        config.name_or_path = name
+        return config
 
 
 def _labels(
@@ -406,13 +500,59 @@ def _labels(
         if count != DEFAULT_NUM_LABELS:
             label2id = None
     else:
-        names = {int(i): name for i, name in id2label.items()}
+        names = _checked_names(id2label)
         if num_labels not in (None, len(names)):
             raise ValueError(
                 f"num_labels {num_labels} contradicts id2label with {len(names)} "
                 "names; give one of them, or make them agree"
             )
-    return names, {name: i for i, name in names.items()} if label2id is None else dict(label2id)
+    ids = {name: i for i, name in names.items()} if label2id is None else _checked_ids(label2id)
+    return names, ids
+
+
+def _checked_names(id2label: Any) -> dict[int, str]:
+    """Names by integers, which in JSON are strings."""
+    try:
+        return {int(i): name for i, name in id2label.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            f"id2label {id2label!r} is not a dict from numbers to names, such as {{0: 'no'}}"
+        ) from None
+
+
+def _checked_ids(label2id: Any) -> dict[str, int]:
+    try:
+        return dict(label2id)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"label2id {label2id!r} is not a dict from names to numbers, such as {{'no': 0}}"
+        ) from None
+
+
+def _pruned_heads(given: Any, L: int, H: int) -> dict[int, list[int]]:
+    """Sorted heads by layers from 0; ValueError unless a model of L layers, H heads has them."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"pruned_heads {given!r} is not a dict of lists, such as {{0: [1, 2]}}")
+    pruned: dict[int, list[int]] = {}
+    for n, heads in given.items():
+        try:
+            layer = int(n) if isinstance(n, str) else operator.index(n)
+        except (TypeError, ValueError):
+            layer = L
+        if layer not in range(-L, L):
+            raise ValueError(f"pruned_heads names layer {n!r}; this model has 0..{L - 1}")
+        where = f"pruned_heads of layer {n}"
+        if not isinstance(heads, Iterable) or isinstance(heads, str):
+            raise ValueError(f"{where} is {heads!r}, not a list such as [1, 2]")
+        listed = list(heads)
+        wrong = [head for head in listed if isinstance(head, bool) or head not in range(H)]
+        if wrong:
+            raise ValueError(f"{where} names head {wrong[0]!r}; it has 0..{H - 1}")
+        layer %= L
+        pruned[layer] = sorted({*pruned.get(layer, ()), *map(int, listed)})
+        if len(pruned[layer]) == H:
+            raise ValueError(f"{where} are all of its {H} heads; keep at least one")
+    return pruned
 
 
 def _overridden_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> set[str]:
@@ -449,10 +589,16 @@ def _require_number(name: str, value: Any, low: float, below: float) -> None:
         raise ValueError(f"{name} {value!r} is not a number in [{low:g}, {below:g})")
 
 
+def _require_names(name: str, value: Any) -> None:
+    strings = isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
+    if value is not None and not strings:
+        raise ValueError(f"{name} {value!r} is not a list of names")
+
+
 def _require_in(name: str, value: Any, allowed: Any) -> None:
-    if value not in allowed:
+    if not isinstance(value, str | None) or value not in allowed:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
 
 
-# Keys of config.json that ErnieMConfig knows; others are kept in `extra`.
-KEYS = tuple(key for key in vars(ErnieMConfig()) if key != "extra")
+# Keys of config.json that ErnieMConfig knows: its positional arguments. Others are in `extra`.
+KEYS = ErnieMConfig.__init__.__code__.co_varnames[1 : ErnieMConfig.__init__.__code__.co_argcount]

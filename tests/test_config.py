@@ -1,9 +1,10 @@
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
-from numpy_erniem import ErnieMConfig
+from numpy_erniem import ErnieMConfig, ErnieMModel
 
 SEED_DEFAULTS = {
     "vocab_size": 250002,
@@ -123,11 +124,72 @@ def test_max_length_leaves_room_for_the_first_position():
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps nan"),
         ({"num_labels": 0}, "num_labels 0"),
         ({"num_labels": 3, "id2label": {0: "a"}}, "num_labels 3 contradicts id2label with 1"),
+        ({"id2label": 3}, "id2label 3 is not a dict"),
+        ({"id2label": {"x": "a"}}, "id2label {'x': 'a'} is not a dict from numbers"),
+        ({"label2id": 3}, "label2id 3 is not a dict"),
+        ({"hidden_act": ["gelu"]}, r"hidden_act \['gelu'\] is not one of"),
+        ({"problem_type": {}}, "problem_type {} is not one of"),
+        ({"architectures": 3}, "architectures 3 is not a list of names"),
+        ({"architectures": [5]}, r"architectures \[5\] is not a list of names"),
+        ({"pruned_heads": {"a": 1}}, "pruned_heads names layer 'a'; this model has 0..11"),
+        ({"pruned_heads": {1.5: [1]}}, "pruned_heads names layer 1.5"),
+        ({"pruned_heads": {12: [1]}}, "pruned_heads names layer 12"),
+        ({"pruned_heads": {-13: [1]}}, "pruned_heads names layer -13"),
+        ({"pruned_heads": [1]}, r"pruned_heads \[1\] is not a dict of lists"),
+        ({"pruned_heads": {0: 1}}, r"pruned_heads of layer 0 is 1, not a list"),
+        ({"pruned_heads": {0: [-1]}}, "pruned_heads of layer 0 names head -1; it has 0..11"),
+        ({"pruned_heads": {0: ["a"]}}, "pruned_heads of layer 0 names head 'a'"),
+        ({"pruned_heads": {0: range(12)}}, "pruned_heads of layer 0 are all of its 12 heads"),
+        ({"pruned_heads": {0: range(6), -12: range(6, 12)}}, "pruned_heads .* all of its 12 heads"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(values, message):
     with pytest.raises(ValueError, match=message):
         ErnieMConfig(**values)
+
+
+SET = {
+    "hidden_size": (770, "hidden_size 770 is not a multiple"),
+    "hidden_act": ("gleu", "hidden_act 'gleu' is not one of"),
+    "pruned_heads": ({99: [0]}, "pruned_heads names layer 99"),
+    "attention_mask_convention": ("tf", "attention_mask_convention 'tf' is not one of"),
+    "id2label": ([1], r"id2label \[1\] is not a dict"),
+    "dropout": (2, "classifier_dropout 2 is not a number"),
+    "architectures": ("ErnieMModel", "architectures 'ErnieMModel' is not a list"),
+}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_an_attribute_that_was_set_is_checked_when_saved(name, tmp_path):
+    config = ErnieMConfig()
+    setattr(config, name, SET[name][0])
+    for save in (config.save_pretrained, lambda folder: config.to_json_file(folder / "c.json")):
+        with pytest.raises(ValueError, match=SET[name][1]):
+            save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SET)
+def test_an_attribute_that_was_set_is_checked_when_a_model_is_made(name):
+    config = ErnieMConfig(vocab_size=99, num_hidden_layers=2)
+    setattr(config, name, SET[name][0])
+    with pytest.raises(ValueError, match=SET[name][1]):
+        ErnieMModel(config)
+
+
+def test_a_negative_layer_counts_from_the_end(tmp_path):
+    want = {10: [1], 11: [0, 2, 3]}
+    given = {-1: [2, 0], 11: [3], "-2": [1]}
+    assert ErnieMConfig(pruned_heads=given).pruned_heads == want
+    (tmp_path / "config.json").write_text('{"pruned_heads": {"-1": [2, 0], "11": [3], "-2": [1]}}')
+    assert ErnieMConfig.from_pretrained(tmp_path).pruned_heads == want
+    config = ErnieMConfig()
+    config.pruned_heads = given
+    config.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["pruned_heads"] == {
+        "10": [1],
+        "11": [0, 2, 3],
+    }
 
 
 @pytest.mark.parametrize(
@@ -138,8 +200,9 @@ def test_a_value_that_cannot_be_is_named(values, message):
         ("[" * 100_000, "is not JSON"),
         ('{"model_type": "bert"}', "model_type 'bert' is not 'ernie_m'"),
         ('{"hidden_size": null}', "hidden_size None"),
-        ('{"id2label": 3}', "config.json"),
-        ('{"pruned_heads": {"a": 1}}', "config.json"),
+        ('{"id2label": 3}', "config.json: id2label 3"),
+        ('{"pruned_heads": {"a": 1}}', "config.json: pruned_heads names layer 'a'"),
+        ('{"architectures": 3}', "config.json: architectures 3"),
         ("\xff", "is not JSON"),
     ],
 )
@@ -231,6 +294,101 @@ def test_where_a_checkpoint_is_found_is_passed_on(tmp_path, monkeypatch):
     options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
     ErnieMConfig.from_pretrained("owner/model", **options)
     assert seen == {**options, "name": "owner/model", "weights": False}
+    seen.clear()
+    more = {"subfolder": "a/b", "token": "x", "force_download": True}
+    ErnieMConfig.from_pretrained("owner/model", **options, **more)
+    assert seen == {**options, **more, "name": "owner/model", "weights": False}
+    ErnieMConfig.from_pretrained("owner/model", use_auth_token="y")
+    assert seen["token"] == "y"
+
+
+LOADING = {
+    "token": "hf_SECRET",
+    "use_auth_token": "hf_SECRET",
+    "force_download": False,
+    "resume_download": True,
+    "trust_remote_code": True,
+    "use_fast": True,
+    "low_cpu_mem_usage": True,
+    "device_map": "cpu",
+    "attn_implementation": "eager",
+    "proxies": None,
+    "subfolder": "",
+    "revision": "main",
+    "cache_dir": "here",
+    "local_files_only": True,
+}
+
+
+@pytest.mark.parametrize("name", LOADING)
+def test_a_keyword_of_loading_is_not_stored(name, tmp_path):
+    ErnieMConfig(note="kept").save_pretrained(tmp_path)
+    config = ErnieMConfig.from_pretrained(tmp_path, **{name: LOADING[name]})
+    assert config == ErnieMConfig(note="kept")
+    config.save_pretrained(tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["note"] == "kept"
+    assert name not in written
+    assert "hf_SECRET" not in json.dumps(written)
+
+
+@pytest.mark.parametrize("name", ["token", "use_auth_token", "revision", "trust_remote_code"])
+def test_a_keyword_of_loading_is_no_key_of_a_config(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name} is a keyword of from_pretrained"):
+        ErnieMConfig(**{name: "hf_SECRET"})
+    with pytest.raises(ValueError, match=f"{name} is a keyword of from_pretrained"):
+        setattr(ErnieMConfig(), name, "hf_SECRET")
+    (tmp_path / "config.json").write_text(json.dumps({name: "hf_SECRET", "note": 1}))
+    with pytest.warns(UserWarning, match=f"left out: {name}"):
+        config = ErnieMConfig.from_pretrained(tmp_path)
+    assert "hf_SECRET" not in config.to_json_string()
+    assert config.note == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"proxies": {"https": "http://user:hf_SECRET@proxy"}}, "proxies is not supported.*HTTPS_"),
+        ({"attn_implementation": "sdpa"}, "attn_implementation=sdpa is not supported"),
+        ({"device_map": {"": "cuda:0"}}, "device_map=.*cuda.* is not supported"),
+        ({"token": "hf_SECRET", "use_auth_token": "b"}, "token and use_auth_token are two names"),
+        ({"hidden_akt": "relu"}, "unknown option 'hidden_akt'; did you mean 'hidden_act'"),
+        ({"mirror": "tuna"}, "mirror=tuna is not supported.*HF_ENDPOINT"),
+    ],
+)
+def test_a_keyword_that_cannot_be_honoured_is_refused_by_name(options, message, tmp_path):
+    ErnieMConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message) as error:
+        ErnieMConfig.from_pretrained(tmp_path, **options)
+    assert "hf_SECRET" not in str(error.value)
+
+
+def test_a_key_of_the_file_may_be_overridden(tmp_path):
+    ErnieMConfig(note=1).save_pretrained(tmp_path)
+    assert ErnieMConfig.from_pretrained(tmp_path, note=2).to_dict()["note"] == 2
+    with pytest.raises(ValueError, match="unknown option 'other'"):
+        ErnieMConfig.from_pretrained(tmp_path, other=2)
+
+
+def test_a_subfolder(tmp_path):
+    ErnieMConfig(hidden_size=24).save_pretrained(tmp_path / "a" / "b")
+    assert ErnieMConfig.from_pretrained(tmp_path, subfolder="a/b").hidden_size == 24
+    assert ErnieMConfig.from_pretrained(tmp_path, subfolder=Path("a", "b")).hidden_size == 24
+    with pytest.raises(ValueError, match="subfolder 3 is not a path"):
+        ErnieMConfig.from_pretrained(tmp_path, subfolder=3)
+    with pytest.raises(FileNotFoundError, match="has no subfolder 'c'"):
+        ErnieMConfig.from_pretrained(tmp_path, subfolder="c")
+    for outside in ("../a", "/etc", "a/../../b", "..\\a", "C:/a"):
+        with pytest.raises(ValueError, match="not a folder inside"):
+            ErnieMConfig.from_pretrained(tmp_path, subfolder=outside)
+
+
+def test_an_extra_key_that_is_set_as_an_attribute_is_kept(tmp_path):
+    config = ErnieMConfig(note=1)
+    config.note, config.other, config._private = 2, 3, 4
+    assert (config.note, config.other, config._private) == (2, 3, 4)
+    assert config == ErnieMConfig(note=2, other=3)
+    assert copy.deepcopy(config).other == 3
 
 
 def test_a_copy_is_equal_and_its_own():

@@ -154,7 +154,8 @@ def inside(folder: Path, name: str) -> Path:
     """
     path = (folder / name).resolve()
     here = folder.resolve()
-    blobs = here.parent.parent / "blobs" if here.parent.name == "snapshots" else here
+    caches = (above.parent for above in here.parents if above.name == "snapshots")
+    blobs = next(caches, here) / "blobs"
     if not path.is_relative_to(here) and not path.is_relative_to(blobs):
         raise ValueError(f"{folder / name} is a link that leads out of its folder; copy the file")
     return folder / name

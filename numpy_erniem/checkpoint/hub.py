@@ -1,9 +1,10 @@
 """Find the folder of a model by its name: on this machine, or on the Hugging Face hub."""
 
+import functools
 import os
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
@@ -35,6 +36,9 @@ def resolve_folder(
     revision: str | None = None,
     cache_dir: str | os.PathLike | None = None,
     local_files_only: bool = False,
+    subfolder: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    force_download: bool = False,
     family: bool = False,
     weights: bool = True,
 ) -> Path:
@@ -51,6 +55,13 @@ def resolve_folder(
         Where downloads are kept; left out, in the cache of huggingface_hub.
     local_files_only : bool
         Do not use the network; find the model in the cache. So does HF_HUB_OFFLINE=1.
+    subfolder : path or str, optional
+        Folder inside that folder or repository in which the model is, such as "encoder/v2".
+    token : str or bool, optional
+        Password of the hub, for models that are not public. Left out or True: that of
+        `hf auth login` or the environment variable HF_TOKEN. False: none.
+    force_download : bool
+        Download again what is in the cache.
     family : bool
         Also download the files that a conversion from the XLM-RoBERTa family needs.
     weights : bool
@@ -59,20 +70,19 @@ def resolve_folder(
     Returns
     -------
     Path
-        The folder.
+        The folder; with `subfolder`, that one in it.
 
     Raises
     ------
     FileNotFoundError
         There is no such folder, and no such model on the hub or in the cache.
     ValueError
-        The download was broken off, or the hub answered with an error.
+        The download was broken off, the hub answered with an error, or the subfolder is not one.
     """
-    if model is None:
-        return BUNDLED
-    folder, name = Path(model), model
+    inner = _checked_subfolder(subfolder)
+    folder, name = Path(BUNDLED if model is None else model), model
     if folder.is_dir():
-        return folder
+        return _subfolder_of(folder, inner)
     if folder.exists():
         raise FileNotFoundError(f"{folder} is a file; give the folder that holds the checkpoint")
     if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name:
@@ -88,36 +98,71 @@ def resolve_folder(
             "pip install 'numpy-erniem[hub]'"
         ) from None
     options = {"revision": revision, "cache_dir": cache_dir}
-    return _download(huggingface_hub, name, options, local_files_only, (family, weights))
+    access = {"token": None if token is True else token, "force_download": force_download}
+    choose = functools.partial(_needed_in, inner, family=family, weights=weights)
+    if local_files_only:
+        return _cached(huggingface_hub, name, inner, options)
+    return _download(huggingface_hub, name, inner, options, access, choose)
+
+
+def _checked_subfolder(subfolder: str | os.PathLike | None) -> str:
+    """The subfolder with slashes, "" for none; ValueError for a path that may lead elsewhere."""
+    try:
+        inner = PurePosixPath(os.fspath(subfolder or "").replace("\\", "/"))
+    except TypeError:
+        raise ValueError(f"subfolder {subfolder!r} is not a path") from None
+    if inner.is_absolute() or ".." in inner.parts or ":" in str(inner):
+        raise ValueError(f"subfolder {subfolder!r} is not a folder inside the model's folder")
+    return "" if inner == PurePosixPath() else str(inner)
+
+
+def _subfolder_of(folder: Path, inner: str) -> Path:
+    """The subfolder; FileNotFoundError if it is not there."""
+    if not (folder / inner).is_dir():
+        raise FileNotFoundError(f"{folder} has no subfolder {inner!r}")
+    return folder / inner
+
+
+def _needed_in(inner: str, available: Iterable[str], **what: bool) -> list[str]:
+    """`needed_files` of the subfolder, by their names in the repository."""
+    prefix = f"{inner}/" if inner else ""
+    names = [name.removeprefix(prefix) for name in available if name.startswith(prefix)]
+    return [prefix + name for name in needed_files(names, **what)]
 
 
 def _download(
-    hub: Any, name: str, options: dict[str, Any], local_files_only: bool, what: tuple[bool, bool]
+    hub: Any,
+    name: str,
+    inner: str,
+    options: dict[str, Any],
+    access: dict[str, Any],
+    choose: Callable[[list[str]], list[str]],
 ) -> Path:
-    """Download the files that are needed, or find them in the cache."""
+    """Download the files that `choose` chooses, or find them in the cache."""
     from huggingface_hub import constants
 
     revision = options["revision"]
     files = None
-    if not (local_files_only or constants.HF_HUB_OFFLINE):
+    if not constants.HF_HUB_OFFLINE:
         try:
-            info = hub.HfApi().model_info(name, revision=revision)
-            files = needed_files([s.rfilename for s in info.siblings or []], *what)
+            info = hub.HfApi().model_info(name, revision=revision, token=access["token"])
+            files = choose([s.rfilename for s in info.siblings or []])
         except Exception as error:  # from huggingface_hub, its HTTP library or the network
             if _is_refusal(error):
                 raise _one_line_error(name, revision, error) from None
     if files is None:  # the network is down, or is not to be used
-        return _cached(hub, name, options)
+        return _cached(hub, name, inner, options)
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=files, **options))
+        folder = hub.snapshot_download(name, allow_patterns=files, **options, **access)
     except Exception as error:
         raise _one_line_error(name, revision, error) from None
+    return _subfolder_of(Path(folder), inner)
 
 
-def _cached(hub: Any, name: str, options: dict[str, Any]) -> Path:
+def _cached(hub: Any, name: str, inner: str, options: dict[str, Any]) -> Path:
     """The folder of the model in the cache."""
     for file in (CONFIG_FILE, OLD_PADDLE_CONFIG_FILE):
-        found = hub.try_to_load_from_cache(name, file, **options)
+        found = hub.try_to_load_from_cache(name, f"{inner}/{file}".lstrip("/"), **options)
         if isinstance(found, str):
             return Path(found).parent
     raise FileNotFoundError(

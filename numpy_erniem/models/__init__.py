@@ -45,23 +45,31 @@ __all__ = [
 
 @overload
 def load(
-    model: str | os.PathLike[str], *, output_loading_info: Literal[True], **options: Any
+    model: str | os.PathLike[str] | None = None,
+    *,
+    output_loading_info: Literal[True],
+    **options: Any,
 ) -> tuple[ErnieMPreTrainedModel[Any], LoadingInfo]: ...
 
 
 @overload
 def load(
-    model: str | os.PathLike[str], *, output_loading_info: Literal[False] = False, **options: Any
+    model: str | os.PathLike[str] | None = None,
+    *,
+    output_loading_info: Literal[False] = False,
+    **options: Any,
 ) -> ErnieMPreTrainedModel[Any]: ...
 
 
 def load(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
     *,
     config: ErnieMConfig | None = None,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
+    subfolder: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
     **options: Any,
 ) -> ErnieMPreTrainedModel[Any] | tuple[ErnieMPreTrainedModel[Any], LoadingInfo]:
     """Load a model as the class that the `architectures` of its config.json name.
@@ -70,7 +78,8 @@ def load(
     ----------
     model : path or str
         Folder with config.json and the weights, or a name on the Hugging Face hub; without
-        `architectures` it is an `ErnieMModel`.
+        `architectures` it is an `ErnieMModel`. It may also be given as
+        `pretrained_model_name_or_path`.
     config : ErnieMConfig, optional
         Instead of the folder's.
     revision : str, optional
@@ -79,6 +88,10 @@ def load(
         Where downloads are kept; left out, where huggingface_hub keeps them.
     local_files_only : bool
         Use what was downloaded before, and no network.
+    subfolder : path or str, optional
+        Folder inside `model` in which config and weights are.
+    token : str or bool, optional
+        Password of the hub, as of huggingface_hub. It is never stored.
     **options
         Others as of `from_pretrained`.
 
@@ -104,7 +117,14 @@ def load(
     'ErnieMForMultipleChoice'
     """
     checkpoint = open_checkpoint(
-        model, config, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        model,
+        config,
+        options,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        subfolder=subfolder,
+        token=token,
     )
     named = checkpoint.make_config({}).architectures or [BASE_MODEL]
     schema = schema_of(named[0])

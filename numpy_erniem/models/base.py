@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.inputs import PastKeyValues
+from numpy_erniem.models.network import Network
 from numpy_erniem.models.outputs import BaseModelOutput
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 
@@ -107,3 +108,6 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
             last_hidden_state=encoded.last_hidden_state,
             pooler_output=encoded.pooled,
         )
+
+
+Network._base_class = ErnieMModel

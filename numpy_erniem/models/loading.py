@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy_erniem.checkpoint.folder import Tensor, read_checkpoint, read_folder
+from numpy_erniem.checkpoint.folder import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    Tensor,
+    read_checkpoint,
+    read_folder,
+)
 from numpy_erniem.checkpoint.hub import resolve_folder
-from numpy_erniem.checks import nearest
-from numpy_erniem.config import ALIASES, KEYS, ErnieMConfig
+from numpy_erniem.checkpoint.keywords import take_hub_keywords, take_path
+from numpy_erniem.config import ErnieMConfig
 
 
 class Checkpoint(NamedTuple):
@@ -17,6 +23,8 @@ class Checkpoint(NamedTuple):
 
     Attributes
     ----------
+    name : path or str
+        By which it was found.
     folder : Path
     values : dict
         Keys of its config, not checked yet; or of the config that is used in its place.
@@ -24,37 +32,37 @@ class Checkpoint(NamedTuple):
         By name; none is read yet.
     """
 
+    name: str | os.PathLike[str]
     folder: Path
     values: dict[str, Any]
     tensors: dict[str, Tensor]
 
     def make_config(self, overrides: Mapping[str, Any]) -> ErnieMConfig:
         """The config, checked; `overrides` win. ValueError with the folder for a wrong value."""
-        return ErnieMConfig.from_values(self.values, self.folder, **overrides)
+        config = ErnieMConfig.from_values(self.values, self.folder, **overrides)
+        config.name_or_path = self.name
+        return config
 
 
 def open_checkpoint(
-    model: str | os.PathLike[str],
-    config: ErnieMConfig | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
+    model: str | os.PathLike[str] | None,
+    config: ErnieMConfig | None,
+    options: dict[str, Any],
+    **hub: Any,
 ) -> Checkpoint:
     """Find a checkpoint, fetch it if need be, and map its files.
 
     Parameters
     ----------
     model : path or str
-        A folder, or a name on the Hugging Face hub.
+        A folder, or a name on the Hugging Face hub; or None, if `options` has it as
+        pretrained_model_name_or_path.
     config : ErnieMConfig, optional
         In place of the folder's, which then needs no config.json.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-    cache_dir : path, optional
-        Where downloads are kept.
-    local_files_only : bool
-        Use what was downloaded before, and no network.
+    options : dict
+        Other keywords; those of loading are taken out of it.
+    **hub
+        Keywords of the hub, such as revision, as of `from_pretrained`.
 
     Returns
     -------
@@ -65,17 +73,13 @@ def open_checkpoint(
     FileNotFoundError, ValueError
         As of `from_pretrained`.
     """
-    folder = resolve_folder(
-        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-    )
+    name = take_path("from_pretrained", model, options, "pretrained_model_name_or_path")
+    use_safetensors = options.pop("use_safetensors", None)
+    folder = resolve_folder(name, **take_hub_keywords(options, **hub))
+    has_safetensors = any((folder / file).is_file() for file in (WEIGHTS_FILE, INDEX_FILE))
+    if use_safetensors is not None and bool(use_safetensors) != has_safetensors:
+        there = "are there, and are always read" if has_safetensors else "are not there"
+        raise ValueError(f"use_safetensors={use_safetensors}: {folder}: safetensors {there}")
     if config is None:
-        return Checkpoint(folder, *read_checkpoint(folder))
-    return Checkpoint(folder, copy.deepcopy(config.to_dict()), read_folder(folder))
-
-
-def check_overrides(names: Mapping[str, Any]) -> None:
-    """Refuse an option that is no key of a config; ValueError names the nearest."""
-    known = [*KEYS, "num_labels", "attention_mask_convention", *ALIASES]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        return Checkpoint(name, folder, *read_checkpoint(folder))
+    return Checkpoint(name, folder, copy.deepcopy(config.to_dict()), read_folder(folder))

@@ -2,22 +2,34 @@
 
 import copy
 import inspect
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from numpy_erniem.checks import nearest
+from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.checks import nearest, warn
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded
 from numpy_erniem.models.chunking import encode_chunked
 from numpy_erniem.models.inputs import PastKeyValues, prepare_inputs
 from numpy_erniem.models.outputs import ModelOutput
-from numpy_erniem.models.schema import BASE_MODEL, PREFIX, SCHEMAS, Shapes, encoder_shapes
+from numpy_erniem.models.schema import (
+    BASE_MODEL,
+    ENCODER,
+    PREFIX,
+    SCHEMAS,
+    Shapes,
+    encoder_shapes,
+)
 from numpy_erniem.models.weights import (
     checked_at_lookup,
     encoder_weights,
+    flatten,
     initial_tensor,
     nest,
     warn_of_nan_rows,
@@ -25,6 +37,7 @@ from numpy_erniem.models.weights import (
 
 MODEL_DTYPES = ("float32", "float64")
 Output = TypeVar("Output", bound=ModelOutput)
+Net = TypeVar("Net", bound="Network[Any]")
 
 
 class Network(Generic[Output]):
@@ -40,11 +53,20 @@ class Network(Generic[Output]):
         Which tensors the class has.
     pooling : bool
         Whether there is a vector per text from a pooler.
+    trainable : bool
+        Whether weights may be changed in place. Each is then packed for C at every call.
     """
 
+    config_class = ErnieMConfig
+    base_model_prefix = ENCODER
+    main_input_name = "input_ids"
+    device = "cpu"
     schema = SCHEMAS[BASE_MODEL]
     pooling = schema.pooler
+    trainable = False
+    _was_checked = False  # that no matrix is packed at every call
     _forward_arguments: tuple[str, ...] = ()
+    _base_class: "type[Network[Any]]"  # ErnieMModel, which sets it
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -55,7 +77,8 @@ class Network(Generic[Output]):
         self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike = "float32"
     ) -> None:
         self.dtype = checked_dtype(dtype)
-        self.config = copy.deepcopy(config)
+        self.config = config = copy.deepcopy(config)
+        config.validate()  # an attribute may have been set
         shapes = self.expected_shapes(config)
         self._set_weights(
             {name: initial_tensor(name, s, config, seed, self.dtype) for name, s in shapes.items()}
@@ -64,6 +87,7 @@ class Network(Generic[Output]):
     def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
         self.weights = nest(flat)
         self._checks_rows = checked_at_lookup(self.get_input_embeddings())
+        self._was_checked = False
 
     def expected_shapes(self, config: ErnieMConfig) -> Shapes:
         """Names and shapes of the model's tensors; with a head, the encoder's have a prefix."""
@@ -78,6 +102,57 @@ class Network(Generic[Output]):
         """The token table, a read-only (V, D) array; in upstream a module that holds it."""
         table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
         return table
+
+    def get_output_embeddings(self) -> np.ndarray | None:
+        """The (V, D) array that makes logits over the vocabulary, if the model does that."""
+        return None
+
+    @property
+    def base_model(self) -> "Network[Any]":
+        """The encoder as an `ErnieMModel` of its own, over the same arrays; itself if it is one."""
+        if ENCODER not in self.weights:
+            return self
+        model = self._base_class.__new__(self._base_class)
+        model.config, model.dtype = copy.deepcopy(self.config), self.dtype
+        model.pooling, model.trainable = self.pooling, self.trainable
+        model._set_weights(flatten(self._encoder_weights))
+        return model
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """False: no model writes text."""
+        return False
+
+    @property
+    def vocab_size(self) -> int:
+        """V of the config."""
+        return self.config.vocab_size
+
+    @property
+    def num_labels(self) -> int:
+        """K of the config."""
+        return self.config.num_labels
+
+    @property
+    def name_or_path(self) -> str:
+        """The folder or name that the model was loaded from; "" if it was drawn."""
+        return self.config.name_or_path
+
+    def eval(self: Net) -> Net:
+        """Return the model, so that scripts written for torch run: there is no training mode."""
+        return self
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of weights, of the embedding tables too unless they are excluded.
+
+        only_trainable is there because upstream has it: every weight is trainable.
+        """
+        shapes = self.expected_shapes(self.config).items()
+        return sum(
+            math.prod(shape)
+            for name, shape in shapes
+            if not (exclude_embeddings and re.search(r"_embeddings?\.weight$", name))
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Output | tuple[Any, ...]:
         """Defined by each model."""
@@ -130,6 +205,11 @@ class Network(Generic[Output]):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
+        if not self._was_checked:
+            self._was_checked = True
+            packed = self.dtype == "float32" and backend_report()["backend"] == "native"
+            if packed and not self.trainable:
+                _warn_of_writable(self.weights)
         encoded = encode_chunked(inputs, self._encoder_weights, self.config)
         if self._checks_rows and inputs.input_ids is not None:
             firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
@@ -159,12 +239,47 @@ class Network(Generic[Output]):
         return output if named else output.to_tuple()
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype:
-    """A dtype that a model may have; ValueError for another one."""
+def checked_dtype(dtype: DTypeLike, torch_dtype: Any = None) -> np.dtype:
+    """A dtype that a model may have.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    torch_dtype : torch.dtype or str, optional
+        In place of a `dtype` that is the default; "auto" is the default.
+
+    Raises
+    ------
+    ValueError
+        Another dtype, or two that differ.
+    """
+    checked = _known_dtype("dtype", dtype)
+    if torch_dtype is None or torch_dtype == "auto":
+        return checked
+    theirs = getattr(torch_dtype, "__name__", str(torch_dtype)).removeprefix("torch.")
+    other = _known_dtype("torch_dtype", theirs)
+    if checked not in ("float32", other):
+        raise ValueError(f"torch_dtype {other} contradicts dtype {checked}; give one of them")
+    return other
+
+
+def _known_dtype(name: str, dtype: DTypeLike) -> np.dtype:
+    """One of MODEL_DTYPES; ValueError for another one."""
     try:
         checked = np.dtype(dtype)
     except TypeError:
         checked = None
     if checked is None or checked.name not in MODEL_DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
+        raise ValueError(f"{name} {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
     return checked
+
+
+def _warn_of_writable(weights: Mapping[str, Any]) -> None:
+    """Name a matrix that is not frozen, if there is one: C packs it at every call."""
+    flat = flatten(weights)
+    names = [name for name, value in flat.items() if value.ndim > 1 and not is_frozen(value)]
+    if names:
+        warn(
+            f"{len(names)} weights can be written to, such as {names[0]}, so each is packed again "
+            "at every call, which is slow; call model.prepare() after the last change"
+        )

@@ -1,8 +1,6 @@
 """What all models share: how they come from and go to a folder, and how their shape changes."""
 
-import math
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, overload
 
@@ -12,8 +10,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from numpy_erniem.backend.dispatch import prepare
 from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checkpoint.folder import write_folder
+from numpy_erniem.checkpoint.keywords import take_saving
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.models.loading import Checkpoint, check_overrides, open_checkpoint
+from numpy_erniem.models.loading import Checkpoint, open_checkpoint
 from numpy_erniem.models.network import Network, Output, checked_dtype
 from numpy_erniem.models.resizing import (
     add_pruned_heads,
@@ -45,7 +44,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         output_loading_info: Literal[True],
         **options: Any,
@@ -55,7 +54,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
         dtype: DTypeLike = "float32",
@@ -65,13 +64,15 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
         **options: Any,
     ) -> Model: ...
 
     @classmethod
     def from_pretrained(
         cls: type[Model],
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
         dtype: DTypeLike = "float32",
@@ -81,6 +82,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | os.PathLike[str] | None = None,
+        token: str | bool | None = None,
         **options: Any,
     ) -> Model | tuple[Model, LoadingInfo]:
         """Load a model; float32 weights are mapped, not read.
@@ -89,7 +92,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         ----------
         model : path or str
             Folder with config.json and model.safetensors, pytorch_model.bin or
-            model_state.pdparams, or shards and their index; or a name on the Hugging Face hub.
+            model_state.pdparams, or shards and their index; or a name on the Hugging Face hub. It
+            may also be given as `pretrained_model_name_or_path`.
         config : ErnieMConfig, optional
             Instead of the folder's.
         dtype : {"float32", "float64"}
@@ -105,9 +109,14 @@ class ErnieMPreTrainedModel(Network[Output]):
             Where downloads are kept; left out, where huggingface_hub keeps them.
         local_files_only : bool
             Use what was downloaded before, and no network.
+        subfolder : path or str, optional
+            Folder inside `model` in which config and weights are.
+        token : str or bool, optional
+            Password of the hub, as of huggingface_hub. It is never stored.
         **options
-            Options of the model's class, such as add_pooling_layer, and keys of the config to
-            override, such as num_labels.
+            Options of the model's class, such as add_pooling_layer; keys of the config to
+            override, such as num_labels; `torch_dtype`, another name of `dtype`; and other keywords
+            of loading, as of `ErnieMConfig.from_pretrained`.
 
         Returns
         -------
@@ -123,9 +132,12 @@ class ErnieMPreTrainedModel(Network[Output]):
         checkpoint = open_checkpoint(
             model,
             config,
+            options,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
+            subfolder=subfolder,
+            token=token,
         )
         return cls._from_checkpoint(
             checkpoint,
@@ -142,6 +154,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         checkpoint: Checkpoint,
         *,
         dtype: DTypeLike = "float32",
+        torch_dtype: Any = None,
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
@@ -149,9 +162,8 @@ class ErnieMPreTrainedModel(Network[Output]):
     ) -> Model | tuple[Model, LoadingInfo]:
         """A model from a checkpoint that is open; arguments as of `from_pretrained`."""
         model = cls.__new__(cls)
-        model.dtype = checked_dtype(dtype)
+        model.dtype = checked_dtype(dtype, torch_dtype)
         overrides = model._take_options(options)
-        check_overrides(overrides)
         model.config = checkpoint.make_config(overrides)
         trust_intermediate_size(model.config, checkpoint.tensors)
         flat, report = load_tensors(
@@ -170,8 +182,13 @@ class ErnieMPreTrainedModel(Network[Output]):
         """Pack every weight for the C kernels now, and return the model.
 
         Otherwise the first forward pass does it, and takes longer than the next ones. The packed
-        weights live as long as the model's arrays. Nothing happens where NumPy is in use.
+        weights live as long as the model's arrays. Nothing is packed where NumPy is in use.
+        Arrays that can be written to are copied first, except in a model from `trainable`.
         """
+        flat = flatten(self.weights)
+        if not (self.trainable or all(map(is_frozen, flat.values()))):
+            copies = {n: v if is_frozen(v) else freeze(np.array(v)) for n, v in flat.items()}
+            self._set_weights(copies)
         prepare(self._layers())
         return self
 
@@ -197,7 +214,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Freeze again what was frozen: copies that NumPy makes can be written to."""
         frozen = state.pop("_frozen")
-        self.__dict__.update(state)
+        self.__dict__.update(state, _was_checked=False)
         flat = flatten(self.weights)
         self.weights = nest(flat | {name: freeze(flat[name]) for name in frozen})
 
@@ -206,27 +223,24 @@ class ErnieMPreTrainedModel(Network[Output]):
         return options
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], max_shard_size: int | str = "5GB"
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        max_shard_size: int | str = "5GB",
+        **options: Any,
     ) -> None:
         """Write config.json and model.safetensors, or shards of at most `max_shard_size`.
 
-        A crash in the middle never leaves half a checkpoint under the final name.
+        The folder may also be given as `save_directory`. Other options are those that ask for
+        what is done anyway, such as safe_serialization=True and push_to_hub=False.
+
+        A crash in the middle never leaves half a checkpoint under the final name. A ValueError
+        for a wrong value in the config comes before anything is written.
         """
+        folder = take_saving(folder, options)
+        self.config.validate()  # before anything is written
         write_folder(folder, flatten(self.weights), max_shard_size)
         self.config.architectures = [type(self).__name__]
         self.config.save_pretrained(folder)
-
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Number of weights, of the embedding tables too unless they are excluded.
-
-        only_trainable is there because upstream has it: every weight is trainable.
-        """
-        shapes = self.expected_shapes(self.config).items()
-        return sum(
-            math.prod(shape)
-            for name, shape in shapes
-            if not (exclude_embeddings and re.search(r"_embeddings?\.weight$", name))
-        )
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
         """Remove attention heads for good, for a smaller and faster model.
@@ -235,7 +249,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         ----------
         heads_to_prune : dict of int to list of int
             Layer to heads, counted as in the full model from 0; {1: [0, 2]} takes the first and
-            the third head of the second layer. Heads that are gone already may be named again.
+            the third head of the second layer, {-1: [0]} the first of the last layer. Heads that
+            are gone already may be named again.
             All are kept in config.pruned_heads, and so saved and loaded.
 
         Raises
@@ -282,7 +297,3 @@ class ErnieMPreTrainedModel(Network[Output]):
             self.config.vocab_size = count
             self._set_weights(flat)
         return self.get_input_embeddings()
-
-    def eval(self: Model) -> Model:
-        """Return the model, so that scripts written for torch run: there is no training mode."""
-        return self

@@ -36,9 +36,11 @@ def add_pruned_heads(config: ErnieMConfig, heads: Mapping[int, Iterable[int]]) -
     """
     if not isinstance(heads, Mapping) or not all(isinstance(h, Iterable) for h in heads.values()):
         raise TypeError(f"heads to prune are a dict of lists, like {{0: [1, 2]}}, not {heads!r}")
-    config = copy.deepcopy(config)
-    for n, more in heads.items():
-        config.pruned_heads[n] = sorted({*config.pruned_heads.get(n, ()), *more})
+    asked, config = copy.deepcopy(config), copy.deepcopy(config)
+    asked.pruned_heads = heads
+    asked.validate()  # negative layers get their numbers
+    for n, more in asked.pruned_heads.items():
+        config.pruned_heads[n] = [*config.pruned_heads.get(n, ()), *more]
     config.validate()
     return config
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from numpy_erniem import heads
@@ -92,6 +93,10 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
 
     schema = SCHEMAS["ErnieMForMaskedLM"]
     pooling = schema.pooler
+
+    def get_output_embeddings(self) -> np.ndarray:
+        """The token table, a read-only (V, D) array."""
+        return self.get_input_embeddings()
 
     def _layers(self) -> list[dict[str, Any]]:
         bias = self.weights["lm_head"]["bias"]

@@ -28,6 +28,7 @@ NOT_FOR_TRAINING = (
 def trainable(model: ErnieMPreTrainedModel) -> ErnieMPreTrainedModel:
     """A copy of a model whose weights an optimizer may change; the model itself stays as it is."""
     copied = copy.copy(model)
+    copied.trainable = True
     copied.config = copy.deepcopy(model.config)
     copied.weights = nest({name: np.array(value) for name, value in flatten(model.weights).items()})
     return copied

@@ -18,6 +18,7 @@ class Hub:
     def __init__(self, models):
         self.models = models
         self.asked = []  # (method, file, Range header)
+        self.tokens = []  # Authorization headers
         self.breaks = 0
         hub = self
 
@@ -56,6 +57,7 @@ class Hub:
 
     def answer(self, request, method):
         path = request.path.partition("?")[0]
+        self.tokens.append(request.headers.get("Authorization"))
         info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path)
         if info:
             return self.send_info(request, info[1], info[2] or "main")

@@ -172,6 +172,32 @@ def test_a_revision_that_is_not_there(ask):
     assert "has no revision 'v9'" in ask(code, good=False)
 
 
+def test_a_subfolder_on_the_hub(hub, ask):
+    files = hub.models[NAME, "main"]
+    hub.models[NAME, "main"] = {f"large/v1/{name}": data for name, data in files.items()}
+    code = LOAD.replace(f"{NAME!r})", f"{NAME!r}, subfolder='large/v1')")
+    assert ask(code) == "128"
+    assert "large/v1/model.safetensors" in hub.got()
+    assert "large/v1/pytorch_model.bin" not in hub.got()
+    hub.asked.clear()
+    assert ask(code, HF_HUB_OFFLINE="1") == "128"
+    assert ask(code.replace("v1')", "v1', local_files_only=True)")) == "128"
+    assert hub.asked == []
+    assert "has no subfolder 'small'" in ask(code.replace("large/v1", "small"), good=False)
+
+
+def test_a_token_reaches_the_hub(hub, ask):
+    ask(LOAD.replace(f"{NAME!r})", f"{NAME!r}, token='hf_own')"))
+    assert set(hub.tokens) == {"Bearer hf_own"}
+
+
+def test_force_download_fetches_again(hub, ask):
+    ask(LOAD)
+    hub.asked.clear()
+    ask(LOAD.replace(f"{NAME!r})", f"{NAME!r}, force_download=True)"))
+    assert "model.safetensors" in hub.got()
+
+
 def test_a_tokenizer_needs_no_weights(hub, ask):
     code = f"print(n.ErnieMTokenizer.from_pretrained({NAME!r})('a')['input_ids'][0])"
     assert ask(code) == "0"

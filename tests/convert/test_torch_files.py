@@ -154,6 +154,17 @@ def test_the_links_of_the_hubs_cache_are_followed(tmp_path):
     assert read_folder(folder)["a"].shape == (3, 4)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links are POSIX's")
+def test_the_links_of_the_hubs_cache_are_followed_in_a_subfolder(tmp_path):
+    folder = tmp_path / "snapshots" / "abc" / "large" / "v1"
+    folder.mkdir(parents=True)
+    (tmp_path / "blobs").mkdir()
+    pickles.write_zip(tmp_path / "blobs" / "123", GOOD)
+    (folder / "shard.bin").symlink_to("../../../../blobs/123")
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "shard.bin"}}')
+    assert read_folder(folder)["a"].shape == (3, 4)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="devices are POSIX's")
 def test_a_pipe_or_device_is_no_checkpoint(tmp_path):
     (tmp_path / "pytorch_model.bin").symlink_to("/dev/zero")

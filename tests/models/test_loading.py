@@ -132,6 +132,13 @@ class TestLoading:
         assert config.problem_type is None
         assert config.extra_key == {"a": [1]}
 
+    def test_a_wrong_config_is_not_saved_and_writes_no_weights(self, tmp_path):
+        model = CLASSIFIER.make()
+        model.config.hidden_act = "gleu"
+        with pytest.raises(ValueError, match="hidden_act 'gleu'"):
+            model.save_pretrained(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -207,6 +214,30 @@ class TestOpening:
         options = {"revision": "v2", "cache_dir": "here", "local_files_only": True}
         load("owner/model", **options)
         assert seen == {**options, "name": "owner/model"}
+        more = {"subfolder": "a/b", "token": "x", "force_download": True}
+        load("owner/model", **options, **more)
+        assert seen == {**options, **more, "name": "owner/model"}
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_a_subfolder(self, load, tmp_path):
+        model = CLASSIFIER.make()
+        model.save_pretrained(tmp_path / "a" / "b", max_shard_size="10KB")
+        assert same_weights(load(tmp_path, subfolder="a/b"), model)
+        with pytest.raises(FileNotFoundError, match="has no subfolder 'c'"):
+            load(tmp_path, subfolder="c")
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_no_keyword_of_loading_is_stored(self, load, folder, tmp_path):
+        options = {"token": "hf_SECRET", "trust_remote_code": True, "use_fast": False}
+        model = load(folder, resume_download=True, force_download=True, **options)
+        model.save_pretrained(tmp_path / "out")
+        text = (tmp_path / "out" / "config.json").read_text()
+        assert text == (folder / "config.json").read_text()
+
+    @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
+    def test_a_keyword_of_loading_that_cannot_be_honoured_is_refused(self, load, folder):
+        with pytest.raises(ValueError, match="proxies is not supported"):
+            load(folder, proxies={"https": "http://proxy"})
 
     @pytest.mark.parametrize("load", [numpy_erniem.load, CLASSIFIER.model.from_pretrained])
     def test_a_given_config_replaces_the_file(self, load, folder, opened):

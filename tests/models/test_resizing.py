@@ -108,6 +108,22 @@ class TestPruning:
         assert model.config.pruned_heads == {}
         assert all(value is before[name] for name, value in flatten(model.weights).items())
 
+    def test_a_negative_layer_counts_from_the_end(self):
+        model, other = CLASSIFIER.make(), CLASSIFIER.make()
+        model.prune_heads({-1: [0], 1: [2]})
+        other.prune_heads({1: [0, 2]})
+        assert model.config.pruned_heads == {1: [0, 2]}
+        assert same_weights(model, other)
+        with pytest.raises(ValueError, match="names layer -3"):
+            model.prune_heads({-3: [0]})
+
+    def test_heads_set_as_an_attribute_are_checked(self):
+        config = ErnieMConfig(**SMALL)
+        config.pruned_heads = {"-1": [1, 1]}
+        model = ErnieMModel(config)
+        assert model.config.pruned_heads == {1: [1]}
+        assert model([[0, 5, 2]]).last_hidden_state.shape == (1, 3, D)
+
     def test_the_last_head_stays(self):
         model = CLASSIFIER.make()
         model.prune_heads({0: [0, 1]})

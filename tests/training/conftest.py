@@ -20,6 +20,7 @@ def in_dtype(model, dtype):
     """The model with its weights in another precision."""
     flat = {k: v.astype(dtype) for k, v in flatten(model.weights).items()}
     model.dtype = np.dtype(dtype)
+    model.trainable = True  # its arrays can be written to
     model._set_weights(flat)
     return model
 
