@@ -67,6 +67,12 @@ class Options:
 OPTION_NAMES = frozenset(option.name for option in fields(Options))
 
 
+def keyword_names(function: Any) -> frozenset[str]:
+    """Names of the keyword arguments of a method."""
+    code = function.__code__
+    return frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+
+
 def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -> None:
     """Refuse keywords that are not known.
 

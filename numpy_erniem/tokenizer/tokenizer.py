@@ -8,18 +8,24 @@ import os
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.tokenizer import files
 from numpy_erniem.tokenizer.attributes import PartAttribute, TextOption, part_method
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.decoder import Decoder, plain_ids
 from numpy_erniem.tokenizer.input_builder import InputBuilder
 from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.loading import (
+    LOADING,
+    check_saving_keywords,
+    find_folder,
+    take_loading_keywords,
+)
 from numpy_erniem.tokenizer.options import (
     OPTION_NAMES,
     TRUNCATION,
     Options,
     check_integer,
+    keyword_names,
     refuse_unknown,
     strategy,
 )
@@ -68,11 +74,11 @@ class ErnieMTokenizer:
         Further special tokens, added to the vocabulary if it lacks them.
     added_tokens_decoder : dict, optional
         Id → added token, as `tokenizer_config.json` stores it.
-    **extra
-        Kept, and written back by `save_pretrained`.
 
     Attributes
     ----------
+    extra : dict
+        Keys of `tokenizer_config.json` that are no arguments; `save_pretrained` writes them back.
     vocabulary : Vocabulary
         The tokens of `vocab.txt`.
     special_tokens : SpecialTokens
@@ -92,6 +98,8 @@ class ErnieMTokenizer:
         A file that does not exist.
     ValueError
         A damaged file, two files that do not belong together, or an option without such a value.
+    TypeError
+        An unknown keyword; the message names the nearest known one.
 
     Notes
     -----
@@ -170,8 +178,9 @@ class ErnieMTokenizer:
         eos_token: Any = None,
         additional_special_tokens: Any = None,
         added_tokens_decoder: dict[Any, Any] | None = None,
-        **extra: Any,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(unknown, ARGUMENTS, "ErnieMTokenizer()")
         text_options = TextOptions(
             do_lower_case, split_special_tokens, cut_pieces, bare_underline, sp_model_kwargs or {}
         )
@@ -188,7 +197,7 @@ class ErnieMTokenizer:
         self.sentencepiece_model_ckpt = os.fspath(sentencepiece_model_ckpt)
         self.vocab_file = None if vocab_file is None else os.fspath(vocab_file)
         self.encoding = encoding
-        self.extra = extra
+        self.extra: dict[str, Any] = {}
         self.limits = LengthLimits(model_max_length)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
@@ -202,18 +211,19 @@ class ErnieMTokenizer:
     @classmethod
     def from_pretrained(
         cls: type[T],
-        folder: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | os.PathLike[str] | None = None,
         **overrides: Any,
     ) -> T:
         """Load a tokenizer from a folder, or by its name on the Hugging Face hub.
 
         Parameters
         ----------
-        folder : path or str
+        pretrained_model_name_or_path : path or str
             With `sentencepiece.bpe.model` and `vocab.txt`, and if they exist
             `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
         revision : str, optional
@@ -222,8 +232,12 @@ class ErnieMTokenizer:
             Where downloads are kept.
         local_files_only : bool
             Do not use the network.
+        subfolder : str, optional
+            Folder in that folder which holds the files; not for a name on the hub.
         **overrides
-            Arguments of the constructor that take the place of what the files say.
+            Arguments of the constructor that take the place of what the files say. Upstream's
+            `token`, `use_auth_token`, `proxies`, `force_download`, `resume_download`,
+            `trust_remote_code` and `use_fast` are accepted where they change nothing.
 
         Returns
         -------
@@ -234,26 +248,48 @@ class ErnieMTokenizer:
         FileNotFoundError
             A folder or a SentencePiece model that does not exist.
         ValueError
-            A damaged file.
+            A damaged file, or a keyword that asks for something that is not done.
+        TypeError
+            An unknown keyword; the message names the nearest known one.
         """
-        folder = resolve_folder(
-            folder,
+        name = pretrained_model_name_or_path
+        take_loading_keywords(overrides, is_local=name is None or os.path.isdir(name))
+        arguments = ARGUMENTS | keyword_names(cls.__init__)
+        refuse_unknown(overrides, arguments | set(LOADING), "from_pretrained")
+        folder = find_folder(
+            name,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
-            weights=False,
+            subfolder=subfolder,
         )
+        settings = files.read_folder(folder)
+        extra = {key: settings.pop(key) for key in settings.keys() - arguments}
         try:
-            return cls(**{**files.read_folder(folder), **overrides})
+            tokenizer = cls(**{**settings, **overrides})
         except (TypeError, AttributeError, KeyError) as error:
             if overrides:
                 raise
             raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error
+        tokenizer.extra = extra
+        return tokenizer
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+        self,
+        save_directory: str | os.PathLike[str],
+        filename_prefix: str | None = None,
+        **upstream: Any,
     ) -> tuple[str, ...]:
         """Write everything `from_pretrained` needs; upstream reads it too.
+
+        Parameters
+        ----------
+        save_directory : path
+            Made if it does not exist.
+        filename_prefix : str, optional
+            Put before the names, with a hyphen between.
+        **upstream
+            `push_to_hub=False` and `legacy_format=True` are accepted.
 
         Returns
         -------
@@ -263,8 +299,11 @@ class ErnieMTokenizer:
         Raises
         ------
         ValueError
-            A file as `save_directory`.
+            A file as `save_directory`, or a keyword that asks for something that is not done.
+        TypeError
+            An unknown keyword.
         """
+        check_saving_keywords(upstream)
         config = {
             **self.extra,
             **{name: getattr(self, name) for name in files.STORED},
@@ -596,6 +635,9 @@ class ErnieMTokenizer:
             f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
             f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
         )
+
+
+ARGUMENTS = keyword_names(ErnieMTokenizer.__init__)
 
 
 def _is_batch(text: Any, is_split_into_words: bool) -> bool:
