@@ -30,6 +30,7 @@ STORED = (
     "truncation_side",
     "clean_up_tokenization_spaces",
     "split_special_tokens",
+    "model_input_names",
 )
 # Keys of tokenizer_config.json that are not settings: where the files were, who wrote them, and how
 # they were loaded, which may be a secret.

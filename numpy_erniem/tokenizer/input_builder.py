@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from numpy_erniem.tokenizer.arrays import to_arrays
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.length_limits import LengthLimits
 from numpy_erniem.tokenizer.options import Options, check_options, check_side
-from numpy_erniem.tokenizer.padder import Padder, to_arrays
+from numpy_erniem.tokenizer.padder import Padder
 from numpy_erniem.tokenizer.row_layout import (
     RowLayout,
     build_inputs,
@@ -100,6 +101,8 @@ class InputBuilder:
                     layout.words.append((a.words, None if b is None else b.words))
         lengths = list(map(len, columns["input_ids"]))
         self._log_long_rows(max(lengths), o)
+        o.return_attention_mask = self.padder.wants("attention_mask", o.return_attention_mask)
+        o.return_token_type_ids = self.padder.wants("token_type_ids", o.return_token_type_ids)
         _add_masks(columns, layout, lengths, o)
         target = self.padder.pad_columns(columns, lengths, o)
         if target is not None:
@@ -240,10 +243,12 @@ def _add_row(
 
 def _add_masks(columns: dict[str, Any], layout: RowLayout, lengths: list[int], o: Options) -> None:
     """Add the columns that depend on the numbers of tokens only."""
-    if o.return_attention_mask is not False:
+    if o.return_attention_mask:
         columns["attention_mask"] = [[1] * n for n in lengths]
     texts = list(zip(layout.first, layout.second, strict=True))
-    if o.return_token_type_ids:
+    if o.return_token_type_ids and not o.add_special_tokens:
+        columns["token_type_ids"] = [[0] * n for n in lengths]
+    elif o.return_token_type_ids:
         columns["token_type_ids"] = [token_types(a, b) for a, b in texts]
     if o.return_special_tokens_mask and not o.add_special_tokens:
         columns["special_tokens_mask"] = [[0] * n for n in lengths]

@@ -29,11 +29,12 @@ from numpy_erniem.tokenizer.options import (
     refuse_unknown,
     strategy,
 )
-from numpy_erniem.tokenizer.padder import Padder
+from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES, Padder
 from numpy_erniem.tokenizer.pieces import Span
 from numpy_erniem.tokenizer.row_layout import build_inputs, num_special_tokens, token_types
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
-from numpy_erniem.tokenizer.text_encoder import TextEncoder, TextOptions, check_text
+from numpy_erniem.tokenizer.text_encoder import TextEncoder, check_text
+from numpy_erniem.tokenizer.text_options import TextOptions
 from numpy_erniem.tokenizer.truncation import truncate
 from numpy_erniem.tokenizer.vocabulary import AddedToken
 
@@ -74,6 +75,9 @@ class ErnieMTokenizer:
         Further special tokens, added to the vocabulary if it lacks them.
     added_tokens_decoder : dict, optional
         Id → added token, as `tokenizer_config.json` stores it.
+    model_input_names : list of str
+        Which inputs the model takes. A call makes those of `attention_mask` and `token_type_ids`
+        that are among them, unless it says otherwise.
 
     Attributes
     ----------
@@ -107,7 +111,6 @@ class ErnieMTokenizer:
     """
 
     is_fast = False
-    model_input_names = ("input_ids", "attention_mask")
 
     do_lower_case = TextOption[bool]("Lower the text, but not the special tokens in it.")
     split_special_tokens = TextOption[bool]("Treat special tokens in a text as ordinary text.")
@@ -117,6 +120,7 @@ class ErnieMTokenizer:
     sp_model = PartAttribute[Any]("text_encoder", "The SentencePieceProcessor.")
     padding_side = PartAttribute[str]("padder", 'Where padding goes: "right" or "left".')
     pad_token_type_id = PartAttribute[int]("padder", "What pads `token_type_ids`.")
+    model_input_names = PartAttribute[list[str]]("padder", "Which inputs the model takes.")
     truncation_side = PartAttribute[str]("input_builder", 'Where texts are cut: "right", "left".')
     model_max_length = PartAttribute[int]("limits", "How many tokens the model takes.")
     clean_up_tokenization_spaces = PartAttribute[bool]("decoder", "Default of `decode`.")
@@ -178,6 +182,7 @@ class ErnieMTokenizer:
         eos_token: Any = None,
         additional_special_tokens: Any = None,
         added_tokens_decoder: dict[Any, Any] | None = None,
+        model_input_names: list[str] | tuple[str, ...] = MODEL_INPUT_NAMES,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, ARGUMENTS, "ErnieMTokenizer()")
@@ -205,7 +210,9 @@ class ErnieMTokenizer:
         self.special_tokens = special
         self.text_encoder = TextEncoder(processor, special, text_options)
         self.decoder = Decoder(special, clean_up_tokenization_spaces)
-        self.padder = Padder(special, padding_side, self.limits)
+        self.padder = Padder(
+            special, padding_side, self.limits, model_input_names=model_input_names
+        )
         self.input_builder = InputBuilder(special, self.padder, self.limits, truncation_side)
 
     @classmethod
@@ -359,6 +366,7 @@ class ErnieMTokenizer:
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
+        split_special_tokens: bool | None = None,
         **unknown: Any,
     ) -> BatchEncoding:
         """Make the model's inputs of a text, a pair of texts, or a batch of either.
@@ -366,10 +374,12 @@ class ErnieMTokenizer:
         Parameters
         ----------
         text, text_pair : str, list of str, or with `is_split_into_words` lists of words
+            A batch of pairs is two lists, or as `text` one list of pairs (lists or tuples of two).
         add_special_tokens : bool
             Put special tokens around texts: `[CLS] A [SEP]`, `[CLS] A [SEP] [SEP] B [SEP]`.
         padding : {False, True, "longest", "max_length"}
-            Do not pad, pad to the longest row (True is "longest"), or to `max_length`.
+            Do not pad, pad to the longest row (True is "longest"), or to `max_length`, which
+            without a value is what the model takes.
         truncation : {None, False, True, "longest_first", "only_first", "only_second"}
             Which text of a pair is cut to `max_length`; True is "longest_first". None cuts if
             `max_length` is given without padding, as upstream does, and logs a warning.
@@ -383,10 +393,11 @@ class ErnieMTokenizer:
             Round the padded length up to a multiple.
         return_tensors : {None, "np", "pt"}
             Lists, int64 arrays or torch tensors.
-        return_token_type_ids : bool
-            Add `token_type_ids`. The model itself has no token types.
+        return_token_type_ids : bool, optional
+            Add `token_type_ids`. The model itself has no token types. Default: if they are among
+            `model_input_names`.
         return_attention_mask : bool, optional
-            False leaves out `attention_mask`, as upstream does by default.
+            Add `attention_mask`. Default: if it is among `model_input_names`.
         return_overflowing_tokens : {False, True, "windows"}
             True adds `overflowing_tokens` and `num_truncated_tokens` of each text, as upstream.
             "windows" makes several rows of a long text, which overlap by `stride`, and adds
@@ -401,6 +412,8 @@ class ErnieMTokenizer:
             Add `length`, of a batch's rows without padding, of a single text with padding.
         verbose : bool
             False: no warnings.
+        split_special_tokens : bool, optional
+            Treat special tokens in the text as ordinary text. Default: the tokenizer's attribute.
 
         Returns
         -------
@@ -433,6 +446,7 @@ class ErnieMTokenizer:
             return_offsets_mapping=return_offsets_mapping,
             return_length=return_length,
             verbose=verbose,
+            split_special_tokens=split_special_tokens,
         )
         if text is None:
             raise TypeError("a text is missing; pass a str or a list of str")
@@ -455,24 +469,12 @@ class ErnieMTokenizer:
     def batch_encode_plus(
         self, batch_text_or_text_pairs: list[Any], **options: Any
     ) -> BatchEncoding:
-        """Make the model's inputs of a list of texts, or of tuples of two texts.
+        """Make the model's inputs of a list of texts, or of pairs (lists or tuples) of two texts.
 
         Options and errors as for the tokenizer's call.
         """
         o = Options.of(options, "batch_encode_plus")
-        pairs = []
-        for item in batch_text_or_text_pairs:
-            words = o.is_split_into_words and not (item and isinstance(item[0], (list, tuple)))
-            if words or not isinstance(item, (list, tuple)):
-                pairs.append((item, None))
-            elif len(item) == 2:
-                pairs.append(tuple(item))
-            else:
-                raise ValueError(
-                    f"an element of a batch is a text or a pair of two, got {len(item)}: "
-                    f"{item!r:.60}"
-                )
-        return self._encode([a for a, _ in pairs], [b for _, b in pairs], o)
+        return self._encode(*_split_pairs(batch_text_or_text_pairs, o.is_split_into_words), o)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """Ids of a text or pair, with special tokens; `tokenizer(...)["input_ids"]`.
@@ -484,19 +486,23 @@ class ErnieMTokenizer:
         return self._encode([text], [text_pair], o, single=True)["input_ids"]
 
     def _encode_batch(self, texts: Any, text_pair: Any, o: Options) -> BatchEncoding:
+        if text_pair is None:
+            texts, pairs = _split_pairs(texts, o.is_split_into_words)
+        else:
+            texts, pairs = list(texts), list(_check_pairs(text_pair, len(texts)))
         if not o.is_split_into_words:
-            for item in (*texts, *_pairs_of(text_pair, len(texts))):
-                if type(item) is not str:
+            for item in (*texts, *pairs):
+                # Where one list holds texts and pairs, a text has no second one.
+                if type(item) is not str and (item is not None or text_pair is not None):
                     check_text(item)
-        pairs = [None] * len(texts) if text_pair is None else list(text_pair)
-        return self._encode(list(texts), pairs, o)
+        return self._encode(texts, pairs, o)
 
     def _encode(
         self, texts: list[Any], pairs: list[Any], o: Options, single: bool = False
     ) -> BatchEncoding:
         if not texts:
             raise ValueError("an empty batch has no rows; pass at least one text")
-        how = o.is_split_into_words, o.return_offsets_mapping
+        how = o.is_split_into_words, o.return_offsets_mapping, o.split_special_tokens
         firsts = self.text_encoder.encode(texts, *how)
         paired = [text for text in pairs if text is not None]
         second = iter(self.text_encoder.encode(paired, *how) if paired else ())
@@ -647,10 +653,25 @@ def _is_batch(text: Any, is_split_into_words: bool) -> bool:
     return not is_split_into_words or not text or isinstance(text[0], (list, tuple))
 
 
-def _pairs_of(text_pair: Any, size: int) -> Any:
+def _split_pairs(items: Any, is_split_into_words: bool) -> tuple[list[Any], list[Any]]:
+    """First and second texts of a list of texts and pairs; None is a text that is not there."""
+    firsts, seconds = [], []
+    for item in items:
+        is_words = is_split_into_words and not (item and isinstance(item[0], (list, tuple)))
+        if is_words or not isinstance(item, (list, tuple)):
+            item = item, None
+        elif len(item) != 2:
+            raise ValueError(
+                f"an element of a batch is a text or a pair of two texts, got {len(item)}: "
+                f"{item!r:.60}; pass words with is_split_into_words=True"
+            )
+        firsts.append(item[0])
+        seconds.append(item[1])
+    return firsts, seconds
+
+
+def _check_pairs(text_pair: Any, size: int) -> Any:
     """Return the second texts of a batch, and check that there are as many as first texts."""
-    if text_pair is None:
-        return ()
     if not isinstance(text_pair, (list, tuple)):
         raise TypeError(
             f"text is a batch of {size}, so text_pair is a list too; got "
