@@ -83,7 +83,9 @@ class InputBuilder:
         self._check_pairs(seconds, o)
         side = check_side(self.truncation_side, "truncation_side")
         columns: dict[str, Any] = {}
-        layout = RowLayout(o.add_special_tokens, self.padder.padding_side)
+        layout = RowLayout(
+            o.add_special_tokens, self.padder.padding_side, token_of=self.special_tokens.token_of
+        )
         ends = self.special_tokens.cls_token_id, self.special_tokens.sep_token_id
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             special = num_special_tokens(second is not None) if o.add_special_tokens else 0
