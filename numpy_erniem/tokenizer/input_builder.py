@@ -86,7 +86,7 @@ class InputBuilder:
         layout = RowLayout(
             o.add_special_tokens, self.padder.padding_side, token_of=self.special_tokens.token_of
         )
-        ends = self.special_tokens.cls_token_id, self.special_tokens.sep_token_id
+        ends = self.ends() if o.add_special_tokens else (0, 0)
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             special = num_special_tokens(second is not None) if o.add_special_tokens else 0
             for cut in cuts(first, second, special, o, side):
@@ -118,6 +118,25 @@ class InputBuilder:
         if single and not o.windows:
             return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
         return BatchEncoding(columns, layout)
+
+    def ends(self) -> tuple[int, int]:
+        """Ids of the tokens around texts, [CLS] and [SEP].
+
+        Raises
+        ------
+        ValueError
+            A token that is unset.
+        """
+        ids = []
+        for name in ("cls_token", "sep_token"):
+            token = getattr(self.special_tokens, name)
+            if token is None:
+                raise ValueError(
+                    f"{name} is None, and special tokens are put around every text; set it, or "
+                    "pass add_special_tokens=False"
+                )
+            ids.append(self.special_tokens.id_of(token))
+        return ids[0], ids[1]
 
     def prepare_for_model(
         self, ids: list[int], pair_ids: list[int] | None = None, **options: Any

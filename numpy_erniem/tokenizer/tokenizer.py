@@ -6,6 +6,7 @@ Longer than other modules because it documents what users call; the parts do the
 import copy
 import os
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from numpy_erniem.tokenizer import files
@@ -32,7 +33,7 @@ from numpy_erniem.tokenizer.options import (
 from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES, Padder
 from numpy_erniem.tokenizer.pieces import Span
 from numpy_erniem.tokenizer.row_layout import build_inputs, num_special_tokens, token_types
-from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.special_tokens import DEFAULT_TOKENS, SpecialTokens
 from numpy_erniem.tokenizer.text_encoder import TextEncoder, check_text
 from numpy_erniem.tokenizer.text_options import TextOptions
 from numpy_erniem.tokenizer.truncation import truncate
@@ -83,6 +84,8 @@ class ErnieMTokenizer:
     ----------
     extra : dict
         Keys of `tokenizer_config.json` that are no arguments; `save_pretrained` writes them back.
+    name_or_path : str
+        What `from_pretrained` was given; "" for a tokenizer that was made otherwise.
     vocabulary : Vocabulary
         The tokens of `vocab.txt`.
     special_tokens : SpecialTokens
@@ -111,6 +114,9 @@ class ErnieMTokenizer:
     """
 
     is_fast = False
+    vocab_files_names = MappingProxyType(
+        {"vocab_file": files.VOCAB_FILE, "sentencepiece_model_ckpt": files.MODEL_FILE}
+    )
 
     do_lower_case = TextOption[bool]("Lower the text, but not the special tokens in it.")
     split_special_tokens = TextOption[bool]("Treat special tokens in a text as ordinary text.")
@@ -139,8 +145,10 @@ class ErnieMTokenizer:
     pad_token_id = PartAttribute[int | None]("special_tokens", "Id of `pad_token`, or None.")
     cls_token_id = PartAttribute[int | None]("special_tokens", "Id of `cls_token`, or None.")
     mask_token_id = PartAttribute[int | None]("special_tokens", "Id of `mask_token`, or None.")
-    additional_special_tokens = PartAttribute[list[str]]("special_tokens", "Others, without name.")
-    additional_special_tokens_ids = PartAttribute[list[int]]("special_tokens", "Their ids.")
+    additional_special_tokens = PartAttribute[list[str] | None](
+        "special_tokens", "Others, without name."
+    )
+    additional_special_tokens_ids = PartAttribute[list[int] | None]("special_tokens", "Their ids.")
     special_tokens_map = PartAttribute[dict[str, Any]]("special_tokens", "Name → text.")
     all_special_tokens = PartAttribute[list[str]]("special_tokens", "Every special token, once.")
     all_special_ids = PartAttribute[list[int]]("special_tokens", "Ids of `all_special_tokens`.")
@@ -203,6 +211,7 @@ class ErnieMTokenizer:
         self.vocab_file = None if vocab_file is None else os.fspath(vocab_file)
         self.encoding = encoding
         self.extra: dict[str, Any] = {}
+        self.name_or_path = ""
         self.limits = LengthLimits(model_max_length)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
@@ -279,6 +288,7 @@ class ErnieMTokenizer:
                 raise
             raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error
         tokenizer.extra = extra
+        tokenizer.name_or_path = os.fspath(folder if name is None else name)
         return tokenizer
 
     def save_pretrained(
@@ -314,6 +324,7 @@ class ErnieMTokenizer:
         config = {
             **self.extra,
             **{name: getattr(self, name) for name in files.STORED},
+            **{name: getattr(self, name) for name in DEFAULT_TOKENS},  # null for one that is unset
             **self.special_tokens_map,
             "added_tokens_decoder": {
                 str(i): token.to_dict() for i, token in self.added_tokens_decoder.items()
@@ -514,6 +525,14 @@ class ErnieMTokenizer:
         return self.text_encoder.ids_and_offsets(check_text(text)).offsets or []
 
     @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments that make an equal tokenizer. A new dict: changing it has no effect."""
+        kwargs = {name: copy.deepcopy(getattr(self, name)) for name in sorted(ARGUMENTS)}
+        if not self.limits.is_known:
+            kwargs["model_max_length"] = None
+        return kwargs
+
+    @property
     def vocab(self) -> dict[str, int]:
         """Token → id, without added tokens."""
         return self.vocabulary.ids
@@ -563,7 +582,7 @@ class ErnieMTokenizer:
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Put special tokens around ids: `[CLS] A [SEP]`, or `[CLS] A [SEP] [SEP] B [SEP]`."""
-        return build_inputs(token_ids_0, token_ids_1, self.cls_token_id, self.sep_token_id)
+        return build_inputs(token_ids_0, token_ids_1, *self.input_builder.ends())
 
     def build_offset_mapping_with_special_tokens(
         self, offset_mapping_0: list[Span], offset_mapping_1: list[Span] | None = None
