@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from numpy_erniem import bundled_checkpoint
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 A, B = "The quick brown fox, 2020", "dog sleeps"
@@ -124,6 +125,11 @@ def test_the_models_inputs_are_written_and_read(make, tmp_path, upstream_class):
     assert read.model_input_names == ["input_ids", "token_type_ids"]
     make().save_pretrained(tmp_path / "b")
     theirs = upstream_class.from_pretrained(str(tmp_path / "b"))
+    assert set(theirs(A)) == {"input_ids", "attention_mask"}
+
+
+def test_upstream_makes_a_mask_with_the_bundled_folder(upstream_class):
+    theirs = upstream_class.from_pretrained(str(bundled_checkpoint()))
     assert set(theirs(A)) == {"input_ids", "attention_mask"}
 
 
