@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from numpy_erniem.tokenizer.row_layout import RowLayout
-
-
-class CharSpan(NamedTuple):
-    """Characters of a text: the first, and the one behind the last.
-
-    Parameters
-    ----------
-    start, end : int
-    """
-
-    start: int
-    end: int
-
-
-class TokenSpan(NamedTuple):
-    """Tokens of a row: the first, and the one behind the last.
-
-    Parameters
-    ----------
-    start, end : int
-    """
-
-    start: int
-    end: int
+from numpy_erniem.tokenizer.spans import CharSpan, TokenSpan
 
 
 class BatchEncoding(dict[str, Any]):

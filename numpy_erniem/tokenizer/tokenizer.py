@@ -439,8 +439,7 @@ class ErnieMTokenizer:
             An empty batch, options that contradict each other, or an array of rows that differ in
             length.
         """
-        if unknown:
-            refuse_unknown(unknown, OPTION_NAMES, "ErnieMTokenizer()")
+        refuse_unknown(unknown, OPTION_NAMES, "ErnieMTokenizer()")
         options = Options(
             add_special_tokens=add_special_tokens,
             padding=padding,
