@@ -79,6 +79,8 @@ class ErnieMTokenizer:
     model_input_names : list of str
         Which inputs the model takes. A call makes those of `attention_mask` and `token_type_ids`
         that are among them, unless it says otherwise.
+    verbose : bool
+        False: no call warns. It is not saved.
 
     Attributes
     ----------
@@ -114,6 +116,7 @@ class ErnieMTokenizer:
     """
 
     is_fast = False
+    init_inputs = ()
     vocab_files_names = MappingProxyType(
         {"vocab_file": files.VOCAB_FILE, "sentencepiece_model_ckpt": files.MODEL_FILE}
     )
@@ -129,6 +132,7 @@ class ErnieMTokenizer:
     model_input_names = PartAttribute[list[str]]("padder", "Which inputs the model takes.")
     truncation_side = PartAttribute[str]("input_builder", 'Where texts are cut: "right", "left".')
     model_max_length = PartAttribute[int]("limits", "How many tokens the model takes.")
+    verbose = PartAttribute[bool]("limits", "False: no call warns.")
     clean_up_tokenization_spaces = PartAttribute[bool]("decoder", "Default of `decode`.")
 
     bos_token = PartAttribute[str | None]("special_tokens", "Text of the BOS token, or None.")
@@ -191,6 +195,7 @@ class ErnieMTokenizer:
         additional_special_tokens: Any = None,
         added_tokens_decoder: dict[Any, Any] | None = None,
         model_input_names: list[str] | tuple[str, ...] = MODEL_INPUT_NAMES,
+        verbose: bool = True,
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, ARGUMENTS, "ErnieMTokenizer()")
@@ -212,7 +217,7 @@ class ErnieMTokenizer:
         self.encoding = encoding
         self.extra: dict[str, Any] = {}
         self.name_or_path = ""
-        self.limits = LengthLimits(model_max_length)
+        self.limits = LengthLimits(model_max_length, verbose)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
         special = SpecialTokens(self.vocabulary, tokens, added_tokens_decoder)

@@ -123,6 +123,20 @@ def test_init_kwargs_make_an_equal_tokenizer(make, options):
     assert again.limits.is_known == tok.limits.is_known
 
 
+@pytest.mark.parametrize("by", ["argument", "attribute"])
+def test_a_tokenizer_that_is_not_verbose_does_not_warn(make, recwarn, caplog, tmp_path, by):
+    tok = make(model_max_length=514, verbose=by == "attribute")
+    tok.verbose = False
+    tok(TEXT, truncation=True)
+    tok(TEXT, max_length=4)
+    assert not recwarn
+    assert not caplog.records
+    tok.save_pretrained(tmp_path)
+    assert "verbose" not in (tmp_path / "tokenizer_config.json").read_text()
+    with pytest.warns(UserWarning, match="counts position embeddings"):
+        make(model_max_length=514)(TEXT, truncation=True)
+
+
 def test_init_kwargs_are_a_copy(tok):
     kwargs = tok.init_kwargs
     kwargs["model_input_names"].clear()
