@@ -165,7 +165,8 @@ def train_vocabulary(work: Path) -> ErnieMTokenizer:
     lines = "\n".join([*SPECIALS, *ordinary, *masks, "[MASK]"]) + "\n"
     (out / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
     names = {f"{t.strip('[]').lower()}_token": t for t in (*SPECIALS, "[MASK]")}
-    settings = {"tokenizer_class": "ErnieMTokenizer", "model_max_length": 512}
+    inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+    settings = {"tokenizer_class": "ErnieMTokenizer", **inputs, "model_max_length": 512}
     write_json(out / "special_tokens_map.json", names)
     write_json(out / "tokenizer_config.json", {**settings, "do_lower_case": False, **names})
     return ErnieMTokenizer.from_pretrained(out)

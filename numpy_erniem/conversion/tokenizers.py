@@ -8,6 +8,7 @@ from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
+from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES
 
 MODEL_FILE = "sentencepiece.bpe.model"
 VOCABULARY_FILE = "vocab.txt"
@@ -71,7 +72,7 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
         settings = (
             read_json(inside(source, TOKENIZER_CONFIG_FILE))
             if TOKENIZER_CONFIG_FILE in files
-            else {**OUR_SPECIAL_TOKENS}
+            else {**OUR_SPECIAL_TOKENS, "model_input_names": MODEL_INPUT_NAMES}
         )
         settings |= {"bare_underline": "paddle", "tokenizer_class": "ErnieMTokenizer"}
         files[TOKENIZER_CONFIG_FILE] = as_json(settings)
@@ -121,6 +122,7 @@ def from_xlm_roberta(
         **OUR_SPECIAL_TOKENS,
         "cut_pieces": False,
         "do_lower_case": False,
+        "model_input_names": MODEL_INPUT_NAMES,
         "model_max_length": max_length,
         "tokenizer_class": "ErnieMTokenizer",
     }

@@ -1,7 +1,8 @@
 """Text ⇄ token ids."""
 
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
+from numpy_erniem.tokenizer.spans import CharSpan, TokenSpan
 from numpy_erniem.tokenizer.tokenizer import ErnieMTokenizer
 from numpy_erniem.tokenizer.vocabulary import AddedToken
 
-__all__ = ["AddedToken", "BatchEncoding", "ErnieMTokenizer"]
+__all__ = ["AddedToken", "BatchEncoding", "CharSpan", "ErnieMTokenizer", "TokenSpan"]

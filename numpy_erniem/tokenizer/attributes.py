@@ -116,5 +116,5 @@ class NamedTokenId:
         token = tokens.named[self.name]
         return None if token is None else tokens.id_of(token.content)
 
-    def __set__(self, tokens: Any, value: int) -> None:
-        setattr(tokens, self.name, tokens.token_of(value))
+    def __set__(self, tokens: Any, value: int | None) -> None:
+        setattr(tokens, self.name, None if value is None else tokens.token_of(value))

@@ -1,17 +1,21 @@
 """What the tokenizer returns: a dict with attributes, and maps between tokens, words, text."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.tokenizer.row_layout import RowLayout
+from numpy_erniem.tokenizer.spans import CharSpan, TokenSpan
 
 
-class BatchEncoding(dict):
-    """The model's inputs by name; `enc.input_ids` is `enc["input_ids"]`.
+class BatchEncoding(dict[str, Any]):
+    """The model's inputs by name; `enc.input_ids` is `enc["input_ids"]`, `enc[:2]` two rows.
 
-    `sequence_ids`, `word_ids`, `char_to_token` and `token_to_chars` work on what a call of the
-    tokenizer returns, not on what its `pad` returns.
+    The maps between tokens, words and characters, such as `word_ids` and `char_to_token`, work on
+    what a call of the tokenizer returns, not on what its `pad` returns. A map that takes a row and
+    an index takes the index alone too: `enc.token_to_chars(3)` is `enc.token_to_chars(0, 3)`.
 
     Parameters
     ----------
@@ -20,7 +24,9 @@ class BatchEncoding(dict):
         How the rows were made up.
     """
 
-    def __init__(self, data: dict[str, Any] | None = None, layout: RowLayout | None = None):
+    is_fast = False
+
+    def __init__(self, data: dict[str, Any] | None = None, layout: RowLayout | None = None) -> None:
         super().__init__(data or {})
         self.__dict__["_layout"] = layout
 
@@ -31,13 +37,81 @@ class BatchEncoding(dict):
             known = ", ".join(self) or "nothing"
             raise AttributeError(f"no {name!r} in this encoding; it holds {known}") from None
 
-    def __reduce__(self) -> tuple:
+    def __getitem__(self, key: str | slice) -> Any:
+        if isinstance(key, slice):
+            return self._rows(key)
+        if isinstance(key, int):
+            raise KeyError(f"{key} is no name of an input; encoding[{key}:{key + 1}] is that row")
+        return super().__getitem__(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self), self._layout)
 
     @property
     def data(self) -> dict[str, Any]:
         """The inputs as a plain dict."""
         return dict(self)
+
+    @property
+    def encodings(self) -> None:
+        """None: upstream's fast tokenizers keep objects of another library here."""
+        return None
+
+    @property
+    def n_sequences(self) -> int | None:
+        """How many texts the first row was made of, 1 or 2; None if it is not known."""
+        layout = self._layout
+        if layout is None or not layout.first:
+            return None
+        return 1 if layout.second[0] is None else 2
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
+        """Move torch tensors to a device; arrays and lists stay, and take "cpu" only.
+
+        Parameters
+        ----------
+        device : str, int or torch.device
+        non_blocking : bool
+            As of `torch.Tensor.to`.
+
+        Returns
+        -------
+        BatchEncoding
+            The same object.
+
+        Raises
+        ------
+        TypeError
+            What is no device, such as a dtype: ids have to stay integers.
+        ValueError
+            A device for arrays or lists.
+        """
+        is_device = isinstance(device, (str, int)) or type(device).__name__ == "device"
+        if not is_device or isinstance(device, bool):
+            raise TypeError(f"to() takes a device, got {type(device).__name__} {device!r}")
+        tensors = {n: v for n, v in self.items() if type(v).__module__.partition(".")[0] == "torch"}
+        if len(tensors) < len(self) and str(device) != "cpu":
+            raise ValueError(
+                f"only torch tensors can be moved to {str(device)!r}, and this encoding holds "
+                "arrays or lists; call the tokenizer with return_tensors='pt'"
+            )
+        self.update({n: v.to(device, non_blocking=non_blocking) for n, v in tensors.items()})
+        return self
+
+    def tokens(self, row: int = 0) -> list[str]:
+        """Tokens of a row, special tokens and padding included.
+
+        Raises
+        ------
+        ValueError
+            An encoding that was not made by the tokenizer's call, or was pickled since.
+        """
+        layout = self._checked(row)
+        if layout.token_of is None:
+            raise ValueError(
+                "a pickled encoding has no vocabulary; use tokenizer.convert_ids_to_tokens"
+            )
+        return [layout.token_of(int(token_id)) for token_id in self._row("input_ids", row)]
 
     def sequence_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row 0 (first text), 1 (second) or None (special, padding).
@@ -68,28 +142,98 @@ class BatchEncoding(dict):
             )
         return layout.per_token(row, *layout.words[row])
 
-    def token_to_chars(self, row: int, token: int) -> tuple[int, int] | None:
+    def words(self, row: int = 0) -> list[int | None]:
+        """As `word_ids`."""
+        return self.word_ids(row)
+
+    def token_to_sequence(self, row_or_token: int, token: int | None = None) -> int | None:
+        """Whether a token is of the first text, 0, or the second, 1; None for special tokens."""
+        row, token = _row_and_index(row_or_token, token)
+        return _at(self.sequence_ids(row), token)
+
+    def token_to_word(self, row_or_token: int, token: int | None = None) -> int | None:
+        """Index of the word that a token is part of, None for a special token or padding."""
+        row, token = _row_and_index(row_or_token, token)
+        return _at(self.word_ids(row), token)
+
+    def token_to_chars(self, row_or_token: int, token: int | None = None) -> CharSpan | None:
         """Span of a token in its text, or None for a special token or padding.
 
         Raises
         ------
         ValueError
-            A call without `return_offsets_mapping=True`.
+            A call without `return_offsets_mapping=True`, or a token that is not in the row.
         """
-        if self.sequence_ids(row)[token] is None:
+        row, token = _row_and_index(row_or_token, token)
+        if _at(self.sequence_ids(row), token) is None:
             return None
-        start, end = self._offsets(row)[token]
-        return int(start), int(end)
+        start, end = self._row("offset_mapping", row)[token]
+        return CharSpan(int(start), int(end))
 
-    def char_to_token(self, row: int, char: int, sequence: int = 0) -> int | None:
+    def word_to_tokens(
+        self, row_or_word: int, word: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """Span of the tokens of a word.
+
+        Parameters
+        ----------
+        row_or_word, word : int
+            A row and the index of a word, or the index alone.
+        sequence_index : {0, 1}
+            First or second text.
+
+        Returns
+        -------
+        TokenSpan or None
+            None for a word without tokens, and for one that is not there.
+
+        Raises
+        ------
+        ValueError
+            A text that was not given as words.
+        """
+        row, word = _row_and_index(row_or_word, word)
+        owners = zip(self.sequence_ids(row), self.word_ids(row), strict=True)
+        found = [i for i, owner in enumerate(owners) if owner == (sequence_index, word)]
+        return TokenSpan(found[0], found[-1] + 1) if found else None
+
+    def word_to_chars(
+        self, row_or_word: int, word: int | None = None, sequence_index: int = 0
+    ) -> CharSpan | None:
+        """Span of the characters that the tokens of a word cover, counted within the word.
+
+        Parameters
+        ----------
+        row_or_word, word, sequence_index : int
+            As of `word_to_tokens`.
+
+        Returns
+        -------
+        CharSpan or None
+            None for a word without tokens, and for one that is not there.
+
+        Raises
+        ------
+        ValueError
+            A text that was not given as words, or a call without `return_offsets_mapping=True`.
+        """
+        row, word = _row_and_index(row_or_word, word)
+        tokens = self.word_to_tokens(row, word, sequence_index)
+        offsets = self._row("offset_mapping", row)
+        if tokens is None:
+            return None
+        return CharSpan(int(offsets[tokens.start][0]), int(offsets[tokens.end - 1][1]))
+
+    def char_to_token(
+        self, row_or_char: int, char: int | None = None, sequence_index: int = 0
+    ) -> int | None:
         """Index of the first token whose span holds a character.
 
         Parameters
         ----------
-        row : int
-        char : int
-            Index of the character in its text.
-        sequence : {0, 1}
+        row_or_char, char : int
+            A row and the index of a character in its text, or the index alone.
+        sequence_index : {0, 1}
             First or second text.
 
         Returns
@@ -103,25 +247,48 @@ class BatchEncoding(dict):
             A call without `return_offsets_mapping=True`, or a text that was given as words, whose
             offsets count within a word.
         """
+        row, char = _row_and_index(row_or_char, char)
         if self._checked(row).words:
             raise ValueError("char_to_token needs a text as one str; this one was given as words")
-        spans = zip(self.sequence_ids(row), self._offsets(row), strict=True)
+        spans = zip(self.sequence_ids(row), self._row("offset_mapping", row), strict=True)
         for i, (owner, (start, end)) in enumerate(spans):
-            if owner == sequence and start <= char < end:
+            if owner == sequence_index and start <= char < end:
                 return i
         return None
 
     def _checked(self, row: int) -> RowLayout:
-        layout = self._layout
+        layout: RowLayout | None = self._layout
         if layout is None:
             raise ValueError("this encoding does not know its texts; use the tokenizer's own call")
         if not -len(layout.first) <= row < len(layout.first):
             raise ValueError(f"row {row} is out of range, there are {len(layout.first)} rows")
         return layout
 
-    def _offsets(self, row: int) -> Any:
-        if "offset_mapping" not in self:
-            raise ValueError("characters need offsets; call with return_offsets_mapping=True")
-        offsets = self["offset_mapping"]
-        # A single text without tensors is one row, not a list of rows.
-        return offsets if len(offsets) == 0 or np.ndim(offsets[0]) == 1 else offsets[row]
+    def _is_single(self) -> bool:
+        """Whether the encoding is of a single text, without an axis for rows."""
+        ids = self.get("input_ids", [[]])
+        return len(ids) == 0 or np.ndim(ids[0]) == 0
+
+    def _row(self, name: str, row: int) -> Any:
+        if name not in self:
+            remedy = {"offset_mapping": "; call with return_offsets_mapping=True"}.get(name, "")
+            raise ValueError(f"this needs {name}, which the encoding does not hold{remedy}")
+        return self[name] if self._is_single() else self[name][row]
+
+    def _rows(self, part: slice) -> BatchEncoding:
+        if self._is_single():
+            raise ValueError("a single text has no rows to choose from; pass a list of texts")
+        layout = self._layout
+        rows = {name: value[part] for name, value in self.items()}
+        return BatchEncoding(rows, None if layout is None else layout.rows(part))
+
+
+def _row_and_index(row_or_index: int, index: int | None) -> tuple[int, int]:
+    """A row and an index in it; an index alone is one of row 0."""
+    return (0, row_or_index) if index is None else (row_or_index, index)
+
+
+def _at(values: list[int | None], token: int) -> int | None:
+    if not -len(values) <= token < len(values):
+        raise ValueError(f"token {token} is out of range, the row has {len(values)} tokens")
+    return values[token]

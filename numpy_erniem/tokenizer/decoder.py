@@ -137,9 +137,8 @@ class Decoder:
     def _separate_tokens(self) -> set[str]:
         """Added tokens that are not joined to their neighbours."""
         tokens = self.special_tokens
-        new_special = {
-            t for t in tokens.additional_special_tokens if tokens.id_of(t) >= len(tokens.vocabulary)
-        }
+        additional = tokens.additional_special_tokens or ()
+        new_special = {t for t in additional if tokens.id_of(t) >= len(tokens.vocabulary)}
         return (tokens.added_ids.keys() - set(tokens.all_special_tokens)) | new_special
 
 

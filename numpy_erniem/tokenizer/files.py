@@ -9,6 +9,7 @@ from typing import Any
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checks import warn
+from numpy_erniem.tokenizer.loading import LOADING
 from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
 from numpy_erniem.tokenizer.vocabulary import Vocabulary
 
@@ -29,9 +30,14 @@ STORED = (
     "truncation_side",
     "clean_up_tokenization_spaces",
     "split_special_tokens",
+    "model_input_names",
 )
-# Keys of tokenizer_config.json that are not settings: where the files were, and who wrote them.
-NOT_KEPT = {"name_or_path", "special_tokens_map_file", "tokenizer_file", "tokenizer_class"}
+# Keys of tokenizer_config.json that are not settings: where the files were, who wrote them, and how
+# they were loaded, which may be a secret.
+NOT_KEPT = {
+    *("name_or_path", "special_tokens_map_file", "tokenizer_file", "tokenizer_class"),
+    *LOADING,
+}
 
 
 def load_sentencepiece(path: str | os.PathLike[str]) -> Any:

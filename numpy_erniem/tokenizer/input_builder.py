@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from numpy_erniem.tokenizer.arrays import to_arrays
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.length_limits import LengthLimits
 from numpy_erniem.tokenizer.options import Options, check_options, check_side
-from numpy_erniem.tokenizer.padder import Padder, to_arrays
+from numpy_erniem.tokenizer.padder import Padder
 from numpy_erniem.tokenizer.row_layout import (
     RowLayout,
     build_inputs,
@@ -82,8 +83,10 @@ class InputBuilder:
         self._check_pairs(seconds, o)
         side = check_side(self.truncation_side, "truncation_side")
         columns: dict[str, Any] = {}
-        layout = RowLayout(o.add_special_tokens, self.padder.padding_side)
-        ends = self.special_tokens.cls_token_id, self.special_tokens.sep_token_id
+        layout = RowLayout(
+            o.add_special_tokens, self.padder.padding_side, token_of=self.special_tokens.token_of
+        )
+        ends = self.ends() if o.add_special_tokens else (0, 0)
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             special = num_special_tokens(second is not None) if o.add_special_tokens else 0
             for cut in cuts(first, second, special, o, side):
@@ -100,6 +103,8 @@ class InputBuilder:
                     layout.words.append((a.words, None if b is None else b.words))
         lengths = list(map(len, columns["input_ids"]))
         self._log_long_rows(max(lengths), o)
+        o.return_attention_mask = self.padder.wants("attention_mask", o.return_attention_mask)
+        o.return_token_type_ids = self.padder.wants("token_type_ids", o.return_token_type_ids)
         _add_masks(columns, layout, lengths, o)
         target = self.padder.pad_columns(columns, lengths, o)
         if target is not None:
@@ -113,6 +118,25 @@ class InputBuilder:
         if single and not o.windows:
             return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
         return BatchEncoding(columns, layout)
+
+    def ends(self) -> tuple[int, int]:
+        """Ids of the tokens around texts, [CLS] and [SEP].
+
+        Raises
+        ------
+        ValueError
+            A token that is unset.
+        """
+        ids = []
+        for name in ("cls_token", "sep_token"):
+            token = getattr(self.special_tokens, name)
+            if token is None:
+                raise ValueError(
+                    f"{name} is None, and special tokens are put around every text; set it, or "
+                    "pass add_special_tokens=False"
+                )
+            ids.append(self.special_tokens.id_of(token))
+        return ids[0], ids[1]
 
     def prepare_for_model(
         self, ids: list[int], pair_ids: list[int] | None = None, **options: Any
@@ -240,10 +264,12 @@ def _add_row(
 
 def _add_masks(columns: dict[str, Any], layout: RowLayout, lengths: list[int], o: Options) -> None:
     """Add the columns that depend on the numbers of tokens only."""
-    if o.return_attention_mask is not False:
+    if o.return_attention_mask:
         columns["attention_mask"] = [[1] * n for n in lengths]
     texts = list(zip(layout.first, layout.second, strict=True))
-    if o.return_token_type_ids:
+    if o.return_token_type_ids and not o.add_special_tokens:
+        columns["token_type_ids"] = [[0] * n for n in lengths]
+    elif o.return_token_type_ids:
         columns["token_type_ids"] = [token_types(a, b) for a, b in texts]
     if o.return_special_tokens_mask and not o.add_special_tokens:
         columns["special_tokens_mask"] = [[0] * n for n in lengths]

@@ -14,9 +14,15 @@ class WarnOnce:
 
     A warning says that the result is not what the options ask for. What upstream only logs is
     logged here too.
+
+    Parameters
+    ----------
+    verbose : bool
+        False: none is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool = True) -> None:
+        self.verbose = verbose
         self.given: set[str] = set()
 
     def warn(self, name: str, message: str, verbose: bool = True) -> None:
@@ -29,7 +35,7 @@ class WarnOnce:
         verbose : bool
             False: do nothing.
         """
-        if verbose and name not in self.given:
+        if verbose and self.verbose and name not in self.given:
             self.given.add(name)
             warn(message)
 
@@ -43,7 +49,7 @@ class WarnOnce:
         verbose : bool
             False: do nothing.
         """
-        if verbose and name not in self.given:
+        if verbose and self.verbose and name not in self.given:
             self.given.add(name)
             import logging  # slow to import, and seldom needed
 
@@ -57,6 +63,8 @@ class LengthLimits:
     ----------
     model_max_length : int, optional
         512 if it is left out.
+    verbose : bool
+        False: no warnings.
 
     Raises
     ------
@@ -66,9 +74,18 @@ class LengthLimits:
         A length below 1.
     """
 
-    def __init__(self, model_max_length: int | None = None) -> None:
+    def __init__(self, model_max_length: int | None = None, verbose: bool = True) -> None:
         self.model_max_length = model_max_length
-        self.warn_once = WarnOnce()
+        self.warn_once = WarnOnce(verbose)
+
+    @property
+    def verbose(self) -> bool:
+        """Whether warnings are given."""
+        return self.warn_once.verbose
+
+    @verbose.setter
+    def verbose(self, value: bool) -> None:
+        self.warn_once.verbose = value
 
     @property
     def model_max_length(self) -> int:

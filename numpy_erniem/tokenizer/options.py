@@ -46,6 +46,7 @@ class Options:
     return_offsets_mapping: bool = False
     return_length: bool = False
     verbose: bool = True
+    split_special_tokens: bool | None = None
 
     @classmethod
     def of(cls, keywords: dict[str, Any], caller: str) -> Options:
@@ -65,6 +66,12 @@ class Options:
 
 
 OPTION_NAMES = frozenset(option.name for option in fields(Options))
+
+
+def keyword_names(function: Any) -> frozenset[str]:
+    """Names of the keyword arguments of a method."""
+    code = function.__code__
+    return frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -> None:
@@ -205,11 +212,6 @@ def check_options(options: Options, limits: LengthLimits) -> Options:
 
 
 def _fill_in_max_length(o: Options, limits: LengthLimits) -> None:
-    if o.max_length is None and o.padding == "max_length" and not limits.is_known:
-        raise ValueError(
-            "padding='max_length' needs a length, and the tokenizer has no model_max_length; pass "
-            "max_length=..., or padding=True to pad to the longest text"
-        )
     if o.max_length is None and (o.truncates or o.padding == "max_length"):
         limits.warn_if_corrected(o.verbose)
         o.max_length = limits.model_max_length

@@ -1,22 +1,17 @@
 """Rows of equal length, and arrays made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from numpy_erniem.tokenizer.arrays import PADDING_VALUES, to_arrays
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.length_limits import LengthLimits
 from numpy_erniem.tokenizer.options import PADDING, Options, check_options, check_side, strategy
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
 
-# What each column is padded with; input_ids take the id of [PAD].
-PADDING_VALUES = {
-    "attention_mask": 0,
-    "token_type_ids": 0,
-    "special_tokens_mask": 1,
-    "offset_mapping": (0, 0),
-}
+MODEL_INPUT_NAMES = ("input_ids", "attention_mask")
 
 
 def pad_rows(
@@ -91,6 +86,8 @@ class Padder:
         Default: 512 tokens.
     pad_token_type_id : int
         What pads `token_type_ids`.
+    model_input_names : list of str
+        Which inputs the model takes: what is made unless a call says otherwise.
 
     Examples
     --------
@@ -106,11 +103,38 @@ class Padder:
         padding_side: str = "right",
         limits: LengthLimits | None = None,
         pad_token_type_id: int = 0,
+        model_input_names: Iterable[str] = MODEL_INPUT_NAMES,
     ) -> None:
         self.special_tokens = special_tokens
         self.padding_side = check_side(padding_side, "padding_side")
         self.limits = LengthLimits() if limits is None else limits
         self.pad_token_type_id = pad_token_type_id
+        self.model_input_names = model_input_names
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Which inputs the model takes, `input_ids` among them.
+
+        Raises
+        ------
+        ValueError
+            Names without `input_ids`.
+        TypeError
+            What is no list of names.
+        """
+        return self._model_input_names
+
+    @model_input_names.setter
+    def model_input_names(self, names: Iterable[str]) -> None:
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            raise TypeError(f"model_input_names is a list of names, got {names!r:.60}")
+        if "input_ids" not in names:
+            raise ValueError(f"model_input_names={list(names)} has no 'input_ids'; add it")
+        self._model_input_names = list(names)
+
+    def wants(self, name: str, asked: bool | None) -> bool:
+        """Whether to make an input: as asked for, else whether the model takes it."""
+        return name in self._model_input_names if asked is None else bool(asked)
 
     def pad_columns(self, columns: dict[str, Any], lengths: list[int], o: Options) -> int | None:
         """Pad the columns that hold a value for each token.
@@ -171,7 +195,7 @@ class Padder:
         padding, max_length, pad_to_multiple_of, return_tensors, verbose
             As for the tokenizer's call.
         return_attention_mask : bool, optional
-            False: add no attention mask.
+            Add an attention mask. Default: if it is among `model_input_names`.
 
         Returns
         -------
@@ -195,7 +219,8 @@ class Padder:
         )
         o = check_options(options, self.limits)
         lengths = list(map(len, columns["input_ids"]))
-        if return_attention_mask is not False and "attention_mask" not in columns:
+        wanted = self.wants("attention_mask", return_attention_mask)
+        if wanted and "attention_mask" not in columns:
             columns["attention_mask"] = [[1] * n for n in lengths]
         self.pad_columns(columns, lengths, o)
         if single:
@@ -203,43 +228,6 @@ class Padder:
         if o.return_tensors:
             columns = to_arrays(columns, o.return_tensors)
         return BatchEncoding(columns)
-
-
-def to_arrays(columns: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Turn lists into int64 arrays ("np") or torch tensors ("pt").
-
-    Raises
-    ------
-    ValueError
-        Rows of a column that differ in length.
-    ImportError
-        Tensors asked for, and torch is not installed.
-    """
-    return {name: _to_array(name, rows, kind) for name, rows in columns.items()}
-
-
-def _to_array(name: str, rows: Any, kind: str) -> Any:
-    lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
-    if len(lengths) > 1:
-        remedy = (
-            "pass padding=True (and truncation=True)"
-            if name in PADDING_VALUES or name == "input_ids"
-            else "leave out return_tensors, or use return_overflowing_tokens='windows'"
-            if name == "overflowing_tokens"
-            else "leave out return_tensors"
-        )
-        raise ValueError(
-            f"the rows of {name} have lengths from {min(lengths)} to {max(lengths)}, and an array "
-            f"needs rows of one length; {remedy}"
-        )
-    array = np.array(rows, dtype=np.int64)
-    if kind == "np":
-        return array
-    try:
-        import torch
-    except ImportError:
-        raise ImportError("return_tensors='pt' needs torch; install it or use 'np'") from None
-    return torch.from_numpy(array)
 
 
 def _read_columns(inputs: Any) -> tuple[dict[str, Any], bool, str | None]:

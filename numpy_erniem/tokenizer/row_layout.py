@@ -1,6 +1,9 @@
 """How a row is made up: special tokens around one text or two, and padding."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -59,6 +62,8 @@ class RowLayout:
         For each row a pair of lists, the word of each token, where texts were given as words.
     padding : list of int
         Number of padding tokens of each row.
+    token_of : callable, optional
+        Looks up the token of an id. It holds the vocabulary, so pickles leave it out.
     """
 
     special: bool
@@ -67,6 +72,12 @@ class RowLayout:
     second: list[int | None] = field(default_factory=list)
     words: list[tuple[list[int] | None, list[int] | None]] = field(default_factory=list)
     padding: list[int] = field(default_factory=list)
+    token_of: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
+
+    def rows(self, part: slice) -> RowLayout:
+        """Keep a part of the rows."""
+        names = ("first", "second", "words", "padding")
+        return replace(self, **{name: getattr(self, name)[part] for name in names})
 
     def per_token(self, row: int, first: list, second: list | None) -> list:
         """Lay out values of the tokens of both texts, with None for special tokens and padding.
@@ -85,3 +96,9 @@ class RowLayout:
         )
         padding = [None] * (self.padding[row] if self.padding else 0)
         return [*padding, *values] if self.side == "left" else [*values, *padding]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "token_of": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RowLayout:
+        return replace(self)

@@ -34,7 +34,7 @@ class SpecialTokens:
     Attributes
     ----------
     named : dict of str to AddedToken or None
-    additional : list of AddedToken
+    additional : list of AddedToken or None
     added : dict of int to AddedToken
         Every token that is never cut, by its id: added ones and special ones.
     added_ids : dict of str to int
@@ -63,46 +63,47 @@ class SpecialTokens:
         tokens = DEFAULT_TOKENS if tokens is None else tokens
         self.vocabulary = vocabulary
         self.revision = 0
-        self.named: dict[str, AddedToken | None] = dict.fromkeys(NAMED_TOKENS)
-        for name in NAMED_TOKENS:
-            if tokens.get(name) is not None:
-                self.named[name] = AddedToken.special_of(tokens[name])
-        additional = tokens.get("additional_special_tokens") or ()
-        self.additional = [AddedToken.special_of(token) for token in additional]
-        self.added = {
-            int(i): AddedToken.of(token) for i, token in (added_tokens_decoder or {}).items()
+        self.named: dict[str, AddedToken | None] = {
+            name: None if tokens.get(name) is None else AddedToken.special_of(tokens[name])
+            for name in NAMED_TOKENS
         }
+        additional = tokens.get("additional_special_tokens") or ()
+        self.additional: list[AddedToken] | None = [*map(AddedToken.special_of, additional)]
+        added = added_tokens_decoder or {}
+        self.added = {int(i): AddedToken.of(token) for i, token in added.items()}
         self.added_ids = {token.content: i for i, token in self.added.items()}
         self._add([t for t in self._all() if t.content not in self.added_ids], special=True)
 
     def _all(self) -> list[AddedToken]:
-        tokens = [*(self.named[name] for name in NAMED_TOKENS), *self.additional]
+        tokens = [*(self.named[name] for name in NAMED_TOKENS), *(self.additional or ())]
         return list({t.content: t for t in reversed(tokens) if t is not None}.values())[::-1]
 
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """Names of the special tokens that are set, with their text."""
-        named: dict[str, Any] = {
-            name: token.content for name in NAMED_TOKENS if (token := self.named[name]) is not None
-        }
+        named: dict[str, Any] = {n: t.content for n, t in self.named.items() if t is not None}
         if self.additional:
             named["additional_special_tokens"] = self.additional_special_tokens
         return named
 
     @property
-    def additional_special_tokens(self) -> list[str]:
-        """Special tokens without a name of their own."""
-        return [token.content for token in self.additional]
+    def additional_special_tokens(self) -> list[str] | None:
+        """Special tokens without a name of their own; None where None was set."""
+        return None if self.additional is None else [token.content for token in self.additional]
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Iterable[Any] | None) -> None:
-        self.additional = [AddedToken.special_of(token) for token in tokens or ()]
+        self.additional = None if tokens is None else [*map(AddedToken.special_of, tokens)]
         self.revision += 1
 
     @property
-    def additional_special_tokens_ids(self) -> list[int]:
+    def additional_special_tokens_ids(self) -> list[int] | None:
         """Ids of `additional_special_tokens`."""
-        return [self.id_of(token) for token in self.additional_special_tokens]
+        return None if self.additional is None else [self.id_of(t.content) for t in self.additional]
+
+    @additional_special_tokens_ids.setter
+    def additional_special_tokens_ids(self, ids: Iterable[int] | None) -> None:
+        self.additional_special_tokens = None if ids is None else [*map(self.token_of, ids)]
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -148,7 +149,7 @@ class SpecialTokens:
         for token in tokens:
             if not isinstance(token, str):
                 raise TypeError(f"a token is a str, got {type(token).__name__} {token!r}")
-        return [self.id_of(token) for token in tokens]
+        return list(map(self.id_of, tokens))
 
     def _unknown_id(self) -> int:
         unknown = self.unk_token
@@ -210,9 +211,8 @@ class SpecialTokens:
         """
         if not new_tokens:
             return 0
-        if not isinstance(new_tokens, (list, tuple)):
-            new_tokens = [new_tokens]
-        return self._add(new_tokens, special_tokens, lower_case)
+        tokens = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
+        return self._add(tokens, special_tokens, lower_case)
 
     def add_special_tokens(
         self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
@@ -244,7 +244,7 @@ class SpecialTokens:
                 f"{unknown[0]!r} is not the name of a special token; use one of "
                 f"{', '.join(SPECIAL_TOKENS)}"
             )
-        named, additional = dict(self.named), self.additional
+        named, additional = dict(self.named), self.additional or []
         new: list[AddedToken] = []
         for name, value in special_tokens_dict.items():
             if name in NAMED_TOKENS:
@@ -264,23 +264,23 @@ class SpecialTokens:
                 tokens = [token for token in tokens if token.content not in known]
                 additional = additional + tokens
             new += tokens
-        self.named, self.additional = named, additional
+        self.named = named
+        if "additional_special_tokens" in special_tokens_dict:
+            self.additional = additional
         return self._add(new, special=True)
 
     def _add(self, tokens: Iterable[Any], special: bool, lower_case: bool = False) -> int:
         names = set(self.all_special_tokens)
-        size = self.size
-        new = 0
+        size, new = self.size, 0
         added, ids = dict(self.added), dict(self.added_ids)
         for token in tokens:
             if isinstance(token, str):
-                if not token or token in ids:
+                if token in ids:
                     continue
                 token = AddedToken(token, special=special or token in names)
-            else:
-                token = AddedToken.of(token)
-                if special and not token.special:
-                    token = replace(token, special=True)
+            token = AddedToken.of(token)
+            if special and not token.special:
+                token = replace(token, special=True)
             if not token.content:
                 continue
             if lower_case and token.normalized and not token.special:
@@ -290,7 +290,7 @@ class SpecialTokens:
                 index = size + new
                 new += 1
             if token.special and token.content not in names:
-                self.additional = [*self.additional, token]
+                self.additional = [*(self.additional or ()), token]
                 names.add(token.content)
             added[index] = token
             ids[token.content] = index

@@ -4,53 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numpy_erniem.tokenizer.offsets import Aligner
-from numpy_erniem.tokenizer.options import refuse_unknown
 from numpy_erniem.tokenizer.pieces import PieceCutter, Span
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
 from numpy_erniem.tokenizer.splitter import Segment, Splitter
+from numpy_erniem.tokenizer.text_options import TextOptions
 from numpy_erniem.tokenizer.truncation import TokenizedText
 
-BARE_UNDERLINE = ("hf", "paddle")
-SP_MODEL_KWARGS = ("enable_sampling", "nbest_size", "alpha", "num_threads")
 SAMPLING = {"enable_sampling": True, "nbest_size": 64, "alpha": 0.1}
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How a text becomes tokens. `ErnieMTokenizer` documents the options.
-
-    Raises
-    ------
-    TypeError
-        An unknown key of `sp_model_kwargs`.
-    ValueError
-        An unknown rule as `bare_underline`, or a sampling that has nothing to sample from.
-    """
-
-    do_lower_case: bool = False
-    split_special_tokens: bool = False
-    cut_pieces: bool = True
-    bare_underline: str = "hf"
-    sp_model_kwargs: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        settings = self.sp_model_kwargs
-        refuse_unknown(settings, SP_MODEL_KWARGS, "sp_model_kwargs")
-        if settings.get("enable_sampling") and settings.get("nbest_size") in (0, 1):
-            raise ValueError(
-                f"nbest_size={settings['nbest_size']} leaves nothing to sample from; use -1 for "
-                "all segmentations, or a number above 1"
-            )
-        if self.bare_underline not in BARE_UNDERLINE:
-            raise ValueError(
-                f"bare_underline={self.bare_underline!r} is unknown; use one of "
-                f"{', '.join(BARE_UNDERLINE)}"
-            )
-        object.__setattr__(self, "sp_model_kwargs", dict(settings))
 
 
 class _Derived(NamedTuple):
@@ -58,7 +21,7 @@ class _Derived(NamedTuple):
 
     revision: int
     added_ids: dict[str, int]
-    splitter: Splitter
+    splitters: dict[bool, Splitter]  # by split_special_tokens
     cutter: PieceCutter
     aligner: Aligner
 
@@ -103,15 +66,19 @@ class TextEncoder:
     def _derive(self) -> _Derived:
         tokens, options = self.special_tokens, self._options
         revision = tokens.revision
-        splitter = Splitter(
-            tokens.added.values(),
-            [
-                *tokens.all_special_tokens,
-                *(t.content for t in tokens.added.values() if t.normalized and not t.special),
-            ],
-            do_lower_case=options.do_lower_case,
-            split_special_tokens=options.split_special_tokens,
-        )
+        keep_case = [
+            *tokens.all_special_tokens,
+            *(t.content for t in tokens.added.values() if t.normalized and not t.special),
+        ]
+        splitters = {
+            split: Splitter(
+                tokens.added.values(),
+                keep_case,
+                do_lower_case=options.do_lower_case,
+                split_special_tokens=split,
+            )
+            for split in (False, True)
+        }
         settings = options.sp_model_kwargs
         sampling = None
         if settings.get("enable_sampling"):
@@ -124,7 +91,7 @@ class TextEncoder:
             sampling=sampling,
             num_threads=settings.get("num_threads", 1),
         )
-        return _Derived(revision, tokens.added_ids, splitter, cutter, Aligner(cutter))
+        return _Derived(revision, tokens.added_ids, splitters, cutter, Aligner(cutter))
 
     def _current(self) -> _Derived:
         derived = self._derived
@@ -132,8 +99,20 @@ class TextEncoder:
             derived = self._derived = self._derive()
         return derived
 
-    def tokenize(self, text: str) -> list[str]:
+    def _splitter(self, current: _Derived, split_special_tokens: bool | None) -> Splitter:
+        split = self._options.split_special_tokens
+        return current.splitters[
+            bool(split if split_special_tokens is None else split_special_tokens)
+        ]
+
+    def tokenize(self, text: str, split_special_tokens: bool | None = None) -> list[str]:
         """Cut a text into tokens.
+
+        Parameters
+        ----------
+        text : str
+        split_special_tokens : bool, optional
+            Treat special tokens in the text as ordinary text. Default: the encoder's option.
 
         Raises
         ------
@@ -142,17 +121,18 @@ class TextEncoder:
         """
         current = self._current()
         cutter = current.cutter
-        segments, _ = current.splitter.split(check_text(text))
+        splitter = self._splitter(current, split_special_tokens)
+        segments, _ = splitter.split(check_text(text))
         return [
             token
             for segment in segments
             for token in ([segment.text] if segment.is_token else cutter.tokens(segment.text))
         ]
 
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text."""
+    def ids(self, texts: list[str], split_special_tokens: bool | None = None) -> list[list[int]]:
+        """Token ids of each text; `split_special_tokens` as for `tokenize`."""
         current = self._current()
-        splitter, cutter = current.splitter, current.cutter
+        splitter, cutter = self._splitter(current, split_special_tokens), current.cutter
         parts = {
             i: splitter.split(text)[0]
             for i, text in enumerate(texts)
@@ -169,8 +149,14 @@ class TextEncoder:
             for i in range(len(texts))
         ]
 
-    def ids_and_offsets(self, text: str) -> TokenizedText:
+    def ids_and_offsets(self, text: str, split_special_tokens: bool | None = None) -> TokenizedText:
         """Token ids of a text, and the span of characters of each token.
+
+        Parameters
+        ----------
+        text : str
+        split_special_tokens : bool, optional
+            As for `tokenize`.
 
         Raises
         ------
@@ -178,7 +164,7 @@ class TextEncoder:
             A SentencePiece model whose alignment cannot be used (one with byte fallback).
         """
         current = self._current()
-        segments, origins = current.splitter.split(text)
+        segments, origins = self._splitter(current, split_special_tokens).split(text)
         ids: list[int] = []
         offsets: list[Span] = []
         for segment in segments:
@@ -198,7 +184,11 @@ class TextEncoder:
         return TokenizedText(ids, offsets)
 
     def encode(
-        self, items: list[Any], is_split_into_words: bool = False, offsets: bool = False
+        self,
+        items: list[Any],
+        is_split_into_words: bool = False,
+        offsets: bool = False,
+        split_special_tokens: bool | None = None,
     ) -> list[TokenizedText]:
         """Encode texts, or what upstream also takes for a text.
 
@@ -210,6 +200,8 @@ class TextEncoder:
             Each item is a list of words instead; every word is encoded by itself.
         offsets : bool
             Also give the offsets of the tokens.
+        split_special_tokens : bool, optional
+            As for `tokenize`.
 
         Returns
         -------
@@ -222,21 +214,24 @@ class TextEncoder:
         ValueError
             Offsets asked for where there is no text.
         """
+        how = offsets, split_special_tokens
         if is_split_into_words:
-            return self._encode_words(items, offsets)
+            return self._encode_words(items, *how)
         if all(type(item) is str for item in items):
-            return self._encode_texts(items, offsets)
-        return [self._encode_item(item, offsets) for item in items]
+            return self._encode_texts(items, *how)
+        return [self._encode_item(item, *how) for item in items]
 
-    def _encode_texts(self, texts: list[str], offsets: bool) -> list[TokenizedText]:
+    def _encode_texts(
+        self, texts: list[str], offsets: bool, split: bool | None
+    ) -> list[TokenizedText]:
         if offsets:
-            return [self.ids_and_offsets(text) for text in texts]
-        return [TokenizedText(ids) for ids in self.ids(texts)]
+            return [self.ids_and_offsets(text, split) for text in texts]
+        return [TokenizedText(ids) for ids in self.ids(texts, split)]
 
-    def _encode_item(self, item: Any, offsets: bool) -> TokenizedText:
+    def _encode_item(self, item: Any, offsets: bool, split: bool | None) -> TokenizedText:
         """Encode what is not exactly a str: a subclass of it, a list of tokens or of ids."""
         if not isinstance(item, (list, tuple)) or not item:
-            return self._encode_texts([str(check_text(item))], offsets)[0]
+            return self._encode_texts([str(check_text(item))], offsets, split)[0]
         if offsets:
             raise ValueError(
                 "offsets need a text, got a list of tokens or ids; pass a str, or words with "
@@ -248,7 +243,9 @@ class TextEncoder:
             raise TypeError(f"a list holds tokens (str) or ids (int), got {item!r:.60}")
         return TokenizedText(list(map(int, item)))
 
-    def _encode_words(self, items: list[Any], offsets: bool) -> list[TokenizedText]:
+    def _encode_words(
+        self, items: list[Any], offsets: bool, split: bool | None
+    ) -> list[TokenizedText]:
         for words in items:
             if not isinstance(words, (list, tuple)):
                 raise TypeError(
@@ -256,7 +253,7 @@ class TextEncoder:
                     f"{type(words).__name__} {words!r:.60}"
                 )
         words = [check_text(word) for item in items for word in item]
-        encoded = iter(self._encode_texts(words, offsets))
+        encoded = iter(self._encode_texts(words, offsets, split))
         return [_joined_words([next(encoded) for _ in item], offsets) for item in items]
 
     def __getstate__(self) -> dict[str, Any]:

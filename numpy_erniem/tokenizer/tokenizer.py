@@ -6,28 +6,36 @@ Longer than other modules because it documents what users call; the parts do the
 import copy
 import os
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.tokenizer import files
 from numpy_erniem.tokenizer.attributes import PartAttribute, TextOption, part_method
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.decoder import Decoder, plain_ids
 from numpy_erniem.tokenizer.input_builder import InputBuilder
 from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.loading import (
+    LOADING,
+    check_saving_keywords,
+    find_folder,
+    take_loading_keywords,
+)
 from numpy_erniem.tokenizer.options import (
     OPTION_NAMES,
     TRUNCATION,
     Options,
     check_integer,
+    keyword_names,
     refuse_unknown,
     strategy,
 )
-from numpy_erniem.tokenizer.padder import Padder
+from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES, Padder
 from numpy_erniem.tokenizer.pieces import Span
 from numpy_erniem.tokenizer.row_layout import build_inputs, num_special_tokens, token_types
-from numpy_erniem.tokenizer.special_tokens import SpecialTokens
-from numpy_erniem.tokenizer.text_encoder import TextEncoder, TextOptions, check_text
+from numpy_erniem.tokenizer.special_tokens import DEFAULT_TOKENS, SpecialTokens
+from numpy_erniem.tokenizer.text_encoder import TextEncoder, check_text
+from numpy_erniem.tokenizer.text_options import TextOptions
 from numpy_erniem.tokenizer.truncation import truncate
 from numpy_erniem.tokenizer.vocabulary import AddedToken
 
@@ -68,11 +76,18 @@ class ErnieMTokenizer:
         Further special tokens, added to the vocabulary if it lacks them.
     added_tokens_decoder : dict, optional
         Id → added token, as `tokenizer_config.json` stores it.
-    **extra
-        Kept, and written back by `save_pretrained`.
+    model_input_names : list of str
+        Which inputs the model takes. A call makes those of `attention_mask` and `token_type_ids`
+        that are among them, unless it says otherwise.
+    verbose : bool
+        False: no call warns. It is not saved.
 
     Attributes
     ----------
+    extra : dict
+        Keys of `tokenizer_config.json` that are no arguments; `save_pretrained` writes them back.
+    name_or_path : str
+        What `from_pretrained` was given; "" for a tokenizer that was made otherwise.
     vocabulary : Vocabulary
         The tokens of `vocab.txt`.
     special_tokens : SpecialTokens
@@ -92,6 +107,8 @@ class ErnieMTokenizer:
         A file that does not exist.
     ValueError
         A damaged file, two files that do not belong together, or an option without such a value.
+    TypeError
+        An unknown keyword; the message names the nearest known one.
 
     Notes
     -----
@@ -99,7 +116,10 @@ class ErnieMTokenizer:
     """
 
     is_fast = False
-    model_input_names = ("input_ids", "attention_mask")
+    init_inputs = ()
+    vocab_files_names = MappingProxyType(
+        {"vocab_file": files.VOCAB_FILE, "sentencepiece_model_ckpt": files.MODEL_FILE}
+    )
 
     do_lower_case = TextOption[bool]("Lower the text, but not the special tokens in it.")
     split_special_tokens = TextOption[bool]("Treat special tokens in a text as ordinary text.")
@@ -109,8 +129,10 @@ class ErnieMTokenizer:
     sp_model = PartAttribute[Any]("text_encoder", "The SentencePieceProcessor.")
     padding_side = PartAttribute[str]("padder", 'Where padding goes: "right" or "left".')
     pad_token_type_id = PartAttribute[int]("padder", "What pads `token_type_ids`.")
+    model_input_names = PartAttribute[list[str]]("padder", "Which inputs the model takes.")
     truncation_side = PartAttribute[str]("input_builder", 'Where texts are cut: "right", "left".')
     model_max_length = PartAttribute[int]("limits", "How many tokens the model takes.")
+    verbose = PartAttribute[bool]("limits", "False: no call warns.")
     clean_up_tokenization_spaces = PartAttribute[bool]("decoder", "Default of `decode`.")
 
     bos_token = PartAttribute[str | None]("special_tokens", "Text of the BOS token, or None.")
@@ -127,8 +149,10 @@ class ErnieMTokenizer:
     pad_token_id = PartAttribute[int | None]("special_tokens", "Id of `pad_token`, or None.")
     cls_token_id = PartAttribute[int | None]("special_tokens", "Id of `cls_token`, or None.")
     mask_token_id = PartAttribute[int | None]("special_tokens", "Id of `mask_token`, or None.")
-    additional_special_tokens = PartAttribute[list[str]]("special_tokens", "Others, without name.")
-    additional_special_tokens_ids = PartAttribute[list[int]]("special_tokens", "Their ids.")
+    additional_special_tokens = PartAttribute[list[str] | None](
+        "special_tokens", "Others, without name."
+    )
+    additional_special_tokens_ids = PartAttribute[list[int] | None]("special_tokens", "Their ids.")
     special_tokens_map = PartAttribute[dict[str, Any]]("special_tokens", "Name → text.")
     all_special_tokens = PartAttribute[list[str]]("special_tokens", "Every special token, once.")
     all_special_ids = PartAttribute[list[int]]("special_tokens", "Ids of `all_special_tokens`.")
@@ -170,8 +194,11 @@ class ErnieMTokenizer:
         eos_token: Any = None,
         additional_special_tokens: Any = None,
         added_tokens_decoder: dict[Any, Any] | None = None,
-        **extra: Any,
+        model_input_names: list[str] | tuple[str, ...] = MODEL_INPUT_NAMES,
+        verbose: bool = True,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(unknown, ARGUMENTS, "ErnieMTokenizer()")
         text_options = TextOptions(
             do_lower_case, split_special_tokens, cut_pieces, bare_underline, sp_model_kwargs or {}
         )
@@ -188,32 +215,36 @@ class ErnieMTokenizer:
         self.sentencepiece_model_ckpt = os.fspath(sentencepiece_model_ckpt)
         self.vocab_file = None if vocab_file is None else os.fspath(vocab_file)
         self.encoding = encoding
-        self.extra = extra
-        self.limits = LengthLimits(model_max_length)
+        self.extra: dict[str, Any] = {}
+        self.name_or_path = ""
+        self.limits = LengthLimits(model_max_length, verbose)
         processor = files.load_sentencepiece(sentencepiece_model_ckpt)
         self.vocabulary = files.load_vocabulary(processor, vocab_file, encoding)
         special = SpecialTokens(self.vocabulary, tokens, added_tokens_decoder)
         self.special_tokens = special
         self.text_encoder = TextEncoder(processor, special, text_options)
         self.decoder = Decoder(special, clean_up_tokenization_spaces)
-        self.padder = Padder(special, padding_side, self.limits)
+        self.padder = Padder(
+            special, padding_side, self.limits, model_input_names=model_input_names
+        )
         self.input_builder = InputBuilder(special, self.padder, self.limits, truncation_side)
 
     @classmethod
     def from_pretrained(
         cls: type[T],
-        folder: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
+        subfolder: str | os.PathLike[str] | None = None,
         **overrides: Any,
     ) -> T:
         """Load a tokenizer from a folder, or by its name on the Hugging Face hub.
 
         Parameters
         ----------
-        folder : path or str
+        pretrained_model_name_or_path : path or str
             With `sentencepiece.bpe.model` and `vocab.txt`, and if they exist
             `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
         revision : str, optional
@@ -222,8 +253,12 @@ class ErnieMTokenizer:
             Where downloads are kept.
         local_files_only : bool
             Do not use the network.
+        subfolder : str, optional
+            Folder in that folder which holds the files; not for a name on the hub.
         **overrides
-            Arguments of the constructor that take the place of what the files say.
+            Arguments of the constructor that take the place of what the files say. Upstream's
+            `token`, `use_auth_token`, `proxies`, `force_download`, `resume_download`,
+            `trust_remote_code` and `use_fast` are accepted where they change nothing.
 
         Returns
         -------
@@ -234,26 +269,49 @@ class ErnieMTokenizer:
         FileNotFoundError
             A folder or a SentencePiece model that does not exist.
         ValueError
-            A damaged file.
+            A damaged file, or a keyword that asks for something that is not done.
+        TypeError
+            An unknown keyword; the message names the nearest known one.
         """
-        folder = resolve_folder(
-            folder,
+        name = pretrained_model_name_or_path
+        take_loading_keywords(overrides, is_local=name is None or os.path.isdir(name))
+        arguments = ARGUMENTS | keyword_names(cls.__init__)
+        refuse_unknown(overrides, arguments | set(LOADING), "from_pretrained")
+        folder = find_folder(
+            name,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
-            weights=False,
+            subfolder=subfolder,
         )
+        settings = files.read_folder(folder)
+        extra = {key: settings.pop(key) for key in settings.keys() - arguments}
         try:
-            return cls(**{**files.read_folder(folder), **overrides})
+            tokenizer = cls(**{**settings, **overrides})
         except (TypeError, AttributeError, KeyError) as error:
             if overrides:
                 raise
             raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error
+        tokenizer.extra = extra
+        tokenizer.name_or_path = os.fspath(folder if name is None else name)
+        return tokenizer
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+        self,
+        save_directory: str | os.PathLike[str],
+        filename_prefix: str | None = None,
+        **upstream: Any,
     ) -> tuple[str, ...]:
         """Write everything `from_pretrained` needs; upstream reads it too.
+
+        Parameters
+        ----------
+        save_directory : path
+            Made if it does not exist.
+        filename_prefix : str, optional
+            Put before the names, with a hyphen between.
+        **upstream
+            `push_to_hub=False` and `legacy_format=True` are accepted.
 
         Returns
         -------
@@ -263,11 +321,15 @@ class ErnieMTokenizer:
         Raises
         ------
         ValueError
-            A file as `save_directory`.
+            A file as `save_directory`, or a keyword that asks for something that is not done.
+        TypeError
+            An unknown keyword.
         """
+        check_saving_keywords(upstream)
         config = {
             **self.extra,
             **{name: getattr(self, name) for name in files.STORED},
+            **{name: getattr(self, name) for name in DEFAULT_TOKENS},  # null for one that is unset
             **self.special_tokens_map,
             "added_tokens_decoder": {
                 str(i): token.to_dict() for i, token in self.added_tokens_decoder.items()
@@ -320,6 +382,7 @@ class ErnieMTokenizer:
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
+        split_special_tokens: bool | None = None,
         **unknown: Any,
     ) -> BatchEncoding:
         """Make the model's inputs of a text, a pair of texts, or a batch of either.
@@ -327,10 +390,12 @@ class ErnieMTokenizer:
         Parameters
         ----------
         text, text_pair : str, list of str, or with `is_split_into_words` lists of words
+            A batch of pairs is two lists, or as `text` one list of pairs (lists or tuples of two).
         add_special_tokens : bool
             Put special tokens around texts: `[CLS] A [SEP]`, `[CLS] A [SEP] [SEP] B [SEP]`.
         padding : {False, True, "longest", "max_length"}
-            Do not pad, pad to the longest row (True is "longest"), or to `max_length`.
+            Do not pad, pad to the longest row (True is "longest"), or to `max_length`, which
+            without a value is what the model takes.
         truncation : {None, False, True, "longest_first", "only_first", "only_second"}
             Which text of a pair is cut to `max_length`; True is "longest_first". None cuts if
             `max_length` is given without padding, as upstream does, and logs a warning.
@@ -344,10 +409,11 @@ class ErnieMTokenizer:
             Round the padded length up to a multiple.
         return_tensors : {None, "np", "pt"}
             Lists, int64 arrays or torch tensors.
-        return_token_type_ids : bool
-            Add `token_type_ids`. The model itself has no token types.
+        return_token_type_ids : bool, optional
+            Add `token_type_ids`. The model itself has no token types. Default: if they are among
+            `model_input_names`.
         return_attention_mask : bool, optional
-            False leaves out `attention_mask`, as upstream does by default.
+            Add `attention_mask`. Default: if it is among `model_input_names`.
         return_overflowing_tokens : {False, True, "windows"}
             True adds `overflowing_tokens` and `num_truncated_tokens` of each text, as upstream.
             "windows" makes several rows of a long text, which overlap by `stride`, and adds
@@ -362,6 +428,8 @@ class ErnieMTokenizer:
             Add `length`, of a batch's rows without padding, of a single text with padding.
         verbose : bool
             False: no warnings.
+        split_special_tokens : bool, optional
+            Treat special tokens in the text as ordinary text. Default: the tokenizer's attribute.
 
         Returns
         -------
@@ -376,8 +444,7 @@ class ErnieMTokenizer:
             An empty batch, options that contradict each other, or an array of rows that differ in
             length.
         """
-        if unknown:
-            refuse_unknown(unknown, OPTION_NAMES, "ErnieMTokenizer()")
+        refuse_unknown(unknown, OPTION_NAMES, "ErnieMTokenizer()")
         options = Options(
             add_special_tokens=add_special_tokens,
             padding=padding,
@@ -394,6 +461,7 @@ class ErnieMTokenizer:
             return_offsets_mapping=return_offsets_mapping,
             return_length=return_length,
             verbose=verbose,
+            split_special_tokens=split_special_tokens,
         )
         if text is None:
             raise TypeError("a text is missing; pass a str or a list of str")
@@ -416,24 +484,12 @@ class ErnieMTokenizer:
     def batch_encode_plus(
         self, batch_text_or_text_pairs: list[Any], **options: Any
     ) -> BatchEncoding:
-        """Make the model's inputs of a list of texts, or of tuples of two texts.
+        """Make the model's inputs of a list of texts, or of pairs (lists or tuples) of two texts.
 
         Options and errors as for the tokenizer's call.
         """
         o = Options.of(options, "batch_encode_plus")
-        pairs = []
-        for item in batch_text_or_text_pairs:
-            words = o.is_split_into_words and not (item and isinstance(item[0], (list, tuple)))
-            if words or not isinstance(item, (list, tuple)):
-                pairs.append((item, None))
-            elif len(item) == 2:
-                pairs.append(tuple(item))
-            else:
-                raise ValueError(
-                    f"an element of a batch is a text or a pair of two, got {len(item)}: "
-                    f"{item!r:.60}"
-                )
-        return self._encode([a for a, _ in pairs], [b for _, b in pairs], o)
+        return self._encode(*_split_pairs(batch_text_or_text_pairs, o.is_split_into_words), o)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """Ids of a text or pair, with special tokens; `tokenizer(...)["input_ids"]`.
@@ -445,19 +501,23 @@ class ErnieMTokenizer:
         return self._encode([text], [text_pair], o, single=True)["input_ids"]
 
     def _encode_batch(self, texts: Any, text_pair: Any, o: Options) -> BatchEncoding:
+        if text_pair is None:
+            texts, pairs = _split_pairs(texts, o.is_split_into_words)
+        else:
+            texts, pairs = list(texts), list(_check_pairs(text_pair, len(texts)))
         if not o.is_split_into_words:
-            for item in (*texts, *_pairs_of(text_pair, len(texts))):
-                if type(item) is not str:
+            for item in (*texts, *pairs):
+                # Where one list holds texts and pairs, a text has no second one.
+                if type(item) is not str and (item is not None or text_pair is not None):
                     check_text(item)
-        pairs = [None] * len(texts) if text_pair is None else list(text_pair)
-        return self._encode(list(texts), pairs, o)
+        return self._encode(texts, pairs, o)
 
     def _encode(
         self, texts: list[Any], pairs: list[Any], o: Options, single: bool = False
     ) -> BatchEncoding:
         if not texts:
             raise ValueError("an empty batch has no rows; pass at least one text")
-        how = o.is_split_into_words, o.return_offsets_mapping
+        how = o.is_split_into_words, o.return_offsets_mapping, o.split_special_tokens
         firsts = self.text_encoder.encode(texts, *how)
         paired = [text for text in pairs if text is not None]
         second = iter(self.text_encoder.encode(paired, *how) if paired else ())
@@ -467,6 +527,14 @@ class ErnieMTokenizer:
     def get_offset_mapping(self, text: str) -> list[Span]:
         """Start and end in the text of each token of `tokenize(text)`."""
         return self.text_encoder.ids_and_offsets(check_text(text)).offsets or []
+
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments that make an equal tokenizer. A new dict: changing it has no effect."""
+        kwargs = {name: copy.deepcopy(getattr(self, name)) for name in sorted(ARGUMENTS)}
+        if not self.limits.is_known:
+            kwargs["model_max_length"] = None
+        return kwargs
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -518,7 +586,7 @@ class ErnieMTokenizer:
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Put special tokens around ids: `[CLS] A [SEP]`, or `[CLS] A [SEP] [SEP] B [SEP]`."""
-        return build_inputs(token_ids_0, token_ids_1, self.cls_token_id, self.sep_token_id)
+        return build_inputs(token_ids_0, token_ids_1, *self.input_builder.ends())
 
     def build_offset_mapping_with_special_tokens(
         self, offset_mapping_0: list[Span], offset_mapping_1: list[Span] | None = None
@@ -598,6 +666,9 @@ class ErnieMTokenizer:
         )
 
 
+ARGUMENTS = keyword_names(ErnieMTokenizer.__init__)
+
+
 def _is_batch(text: Any, is_split_into_words: bool) -> bool:
     """Whether a call's first argument is several texts: a list, of lists if texts are words."""
     if not isinstance(text, (list, tuple)):
@@ -605,10 +676,25 @@ def _is_batch(text: Any, is_split_into_words: bool) -> bool:
     return not is_split_into_words or not text or isinstance(text[0], (list, tuple))
 
 
-def _pairs_of(text_pair: Any, size: int) -> Any:
+def _split_pairs(items: Any, is_split_into_words: bool) -> tuple[list[Any], list[Any]]:
+    """First and second texts of a list of texts and pairs; None is a text that is not there."""
+    firsts, seconds = [], []
+    for item in items:
+        is_words = is_split_into_words and not (item and isinstance(item[0], (list, tuple)))
+        if is_words or not isinstance(item, (list, tuple)):
+            item = item, None
+        elif len(item) != 2:
+            raise ValueError(
+                f"an element of a batch is a text or a pair of two texts, got {len(item)}: "
+                f"{item!r:.60}; pass words with is_split_into_words=True"
+            )
+        firsts.append(item[0])
+        seconds.append(item[1])
+    return firsts, seconds
+
+
+def _check_pairs(text_pair: Any, size: int) -> Any:
     """Return the second texts of a batch, and check that there are as many as first texts."""
-    if text_pair is None:
-        return ()
     if not isinstance(text_pair, (list, tuple)):
         raise TypeError(
             f"text is a batch of {size}, so text_pair is a list too; got "

@@ -54,6 +54,15 @@ def tokens() -> int:
     tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
     tokenizer.add_tokens([AddedToken("numpy_erniem")])
     encoding: BatchEncoding = tokenizer(["Open a file"], padding=True, return_tensors="np")
+    pairs: BatchEncoding = tokenizer([("Open a file", "打开文件")], split_special_tokens=True)
+    names: list[str] = pairs[:1].tokens() + tokenizer.model_input_names
+    words = tokenizer(["Open", "it"], is_split_into_words=True, return_offsets_mapping=True)
+    span, token_span = words.token_to_chars(1), words.word_to_tokens(0)
+    assert span is not None
+    assert token_span is not None
+    tokenizer.mask_token, tokenizer.additional_special_tokens = None, None
+    print(names, span.end, token_span.start, words.n_sequences, dict(tokenizer.vocab_files_names))
+    print(encoding.to("cpu").is_fast, tokenizer.init_kwargs["padding_side"], tokenizer.name_or_path)
     return len(encoding["input_ids"][0])
 
 

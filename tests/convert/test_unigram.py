@@ -72,6 +72,12 @@ def test_pieces_are_not_cut(source, tmp_path):
         assert tokenizer(text)["input_ids"] == [0, *want, 2]
 
 
+def test_the_models_inputs_are_written_for_other_programs(source, tmp_path):
+    convert(source, tmp_path / "out")
+    settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert settings["model_input_names"] == ["input_ids", "attention_mask"]
+
+
 def test_ids_equal_upstreams(shared, source, tmp_path):
     transformers = pytest.importorskip("transformers")
     config = json.loads((source / "config.json").read_text())

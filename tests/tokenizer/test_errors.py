@@ -26,8 +26,17 @@ def test_a_missing_text_in_a_batch_is_refused(tok):
     refused(TypeError, "a text is missing", tok)
 
 
-def test_words_without_saying_so_are_refused(tok):
-    refused(TypeError, "a text is a str, got list", tok, [["The", "dog"]])
+@pytest.mark.parametrize("words", [["The", "big", "dog"], ["dog"], []])
+def test_words_without_saying_so_are_refused(tok, words):
+    match = f"a pair of two texts, got {len(words)}: .*; pass words with is_split_into_words=True"
+    refused(ValueError, match, tok, [words])
+    refused(ValueError, match, tok, [TEXT, tuple(words)])
+
+
+def test_pairs_in_a_list_are_of_texts_and_have_no_further_text(tok):
+    refused(TypeError, "a text is a str, got int", tok, [("a", 3)])
+    refused(TypeError, "a text is a str, got list", tok, [("a", ["b"])])
+    refused(TypeError, "a text is a str, got tuple", tok, [("a", "b")], ["c"])
 
 
 def test_a_text_where_words_were_promised_is_refused(tok):
@@ -47,7 +56,7 @@ def test_a_batch_needs_as_many_second_texts(tok):
 
 
 def test_an_element_of_a_batch_is_a_text_or_a_pair(tok):
-    refused(ValueError, "a pair of two, got 3", tok.batch_encode_plus, [("a", "b", "c")])
+    refused(ValueError, "a pair of two texts, got 3", tok.batch_encode_plus, [("a", "b", "c")])
 
 
 def test_offsets_of_tokens_or_ids_are_refused(tok):
@@ -64,10 +73,6 @@ def test_an_unknown_keyword_names_the_nearest(tok):
 @pytest.mark.parametrize("value", ["max", 3, [1]])
 def test_an_unknown_strategy_is_refused(tok, option, value):
     refused(ValueError, rf"{option}=.* is unknown; use one of", tok, TEXT, **{option: value})
-
-
-def test_padding_to_no_length_is_refused(tok):
-    refused(ValueError, "padding='max_length' needs a length", tok, TEXT, padding="max_length")
 
 
 def test_a_stride_as_long_as_the_rows_is_refused(tok):
@@ -164,6 +169,17 @@ def test_sampling_options_are_checked(make):
 @pytest.mark.parametrize("value", [0, -3])
 def test_a_models_length_is_positive(make, value):
     refused(ValueError, f"model_max_length={value} is too small", make, model_max_length=value)
+
+
+@pytest.mark.parametrize("names", [[], ["attention_mask"]])
+def test_the_models_inputs_include_ids(make, tok, names):
+    refused(ValueError, "has no 'input_ids'; add it", make, model_input_names=names)
+    refused(ValueError, "has no 'input_ids'", setattr, tok, "model_input_names", names)
+
+
+@pytest.mark.parametrize("names", ["input_ids", [1], None])
+def test_the_models_inputs_are_a_list_of_names(make, names):
+    refused(TypeError, "model_input_names is a list of names", make, model_input_names=names)
 
 
 def test_a_models_length_is_a_number(make):

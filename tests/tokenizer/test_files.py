@@ -30,7 +30,6 @@ def changed(make):
         split_special_tokens=False,
         sp_model_kwargs={"num_threads": 2},
         additional_special_tokens=["<q>"],
-        spare="kept",
     )
     tok.add_tokens(["<a>", AddedToken("<b>", lstrip=True)])
     return tok

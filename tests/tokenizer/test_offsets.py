@@ -123,7 +123,7 @@ def test_char_to_token_and_back(tok):
     start, end = enc.token_to_chars(0, token)
     assert start <= 5 < end
     assert enc.char_to_token(0, 3) is None
-    assert enc.sequence_ids()[enc.char_to_token(0, 0, sequence=1)] == 1
+    assert enc.sequence_ids()[enc.char_to_token(0, 0, sequence_index=1)] == 1
     assert enc.token_to_chars(0, 0) is None
 
 
