@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.keywords import NEVER_STORED, NoEffect
 from numpy_erniem.checks import warn
-from numpy_erniem.tokenizer.loading import LOADING
 from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
 from numpy_erniem.tokenizer.vocabulary import Vocabulary
 
@@ -32,11 +32,12 @@ STORED = (
     "split_special_tokens",
     "model_input_names",
 )
+LEGACY = {"legacy_format": NoEffect((True,), "only this format is written")}
 # Keys of tokenizer_config.json that are not settings: where the files were, who wrote them, and how
 # they were loaded, which may be a secret.
 NOT_KEPT = {
     *("name_or_path", "special_tokens_map_file", "tokenizer_file", "tokenizer_class"),
-    *LOADING,
+    *NEVER_STORED,
 }
 
 

@@ -9,18 +9,19 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.keywords import (
+    NEVER_STORED,
+    SAVING,
+    take_hub_keywords,
+    take_ignored,
+)
 from numpy_erniem.tokenizer import files
 from numpy_erniem.tokenizer.attributes import PartAttribute, TextOption, part_method
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.decoder import Decoder, plain_ids
 from numpy_erniem.tokenizer.input_builder import InputBuilder
 from numpy_erniem.tokenizer.length_limits import LengthLimits
-from numpy_erniem.tokenizer.loading import (
-    LOADING,
-    check_saving_keywords,
-    find_folder,
-    take_loading_keywords,
-)
 from numpy_erniem.tokenizer.options import (
     OPTION_NAMES,
     TRUNCATION,
@@ -237,7 +238,8 @@ class ErnieMTokenizer:
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
-        subfolder: str | os.PathLike[str] | None = None,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
         **overrides: Any,
     ) -> T:
         """Load a tokenizer from a folder, or by its name on the Hugging Face hub.
@@ -254,11 +256,13 @@ class ErnieMTokenizer:
         local_files_only : bool
             Do not use the network.
         subfolder : str, optional
-            Folder in that folder which holds the files; not for a name on the hub.
+            Folder in that folder which holds the files.
+        token : str or bool, optional
+            Password of the hub, as of huggingface_hub. It is never stored.
         **overrides
-            Arguments of the constructor that take the place of what the files say. Upstream's
-            `token`, `use_auth_token`, `proxies`, `force_download`, `resume_download`,
-            `trust_remote_code` and `use_fast` are accepted where they change nothing.
+            Arguments of the constructor that take the place of what the files say; and other
+            keywords of loading, which are not stored: use_auth_token and force_download are used,
+            those that ask for what is done anyway have no effect, and others are a ValueError.
 
         Returns
         -------
@@ -274,16 +278,17 @@ class ErnieMTokenizer:
             An unknown keyword; the message names the nearest known one.
         """
         name = pretrained_model_name_or_path
-        take_loading_keywords(overrides, is_local=name is None or os.path.isdir(name))
-        arguments = ARGUMENTS | keyword_names(cls.__init__)
-        refuse_unknown(overrides, arguments | set(LOADING), "from_pretrained")
-        folder = find_folder(
-            name,
+        options = take_hub_keywords(
+            overrides,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
             subfolder=subfolder,
+            token=token,
         )
+        arguments = ARGUMENTS | keyword_names(cls.__init__)
+        refuse_unknown(overrides, arguments | NEVER_STORED, "from_pretrained")
+        folder = resolve_folder(name, weights=False, **options)
         settings = files.read_folder(folder)
         extra = {key: settings.pop(key) for key in settings.keys() - arguments}
         try:
@@ -325,7 +330,8 @@ class ErnieMTokenizer:
         TypeError
             An unknown keyword.
         """
-        check_saving_keywords(upstream)
+        take_ignored(upstream, {**SAVING, **files.LEGACY})
+        refuse_unknown(upstream, ("save_directory", "filename_prefix"), "save_pretrained")
         config = {
             **self.extra,
             **{name: getattr(self, name) for name in files.STORED},
