@@ -5,20 +5,29 @@ there is no compiler, or it fails, one notice is printed and the package works w
 
 OpenMP is built in where a small program that uses it can be compiled and run. Otherwise the
 kernels use threads of their own. NUMPY_ERNIEM_OPENMP=0 leaves it out.
+
+One build serves every later Python, because the extension keeps to the limited API (abi3).
+Free-threaded Python needs a build for each version.
 """
 
 import os
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cffi import FFI
-from setuptools import Distribution, Extension
+from setuptools import Command, Distribution, Extension
 from setuptools.command.build_ext import build_ext
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1, which builds in place all the same
+    bdist_wheel = Command
 
 ROOT = Path(__file__).resolve().parent
 MODULE = "numpy_erniem._kernels"
@@ -41,6 +50,14 @@ int main(void)
     return threads < 1;
 }
 """
+
+
+def uses_limited_api() -> bool:
+    """Whether the extension keeps to the limited API: everywhere but on free-threaded Python.
+
+    There the headers of Python 3.13 and 3.14 refuse it.
+    """
+    return not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 def openmp_candidates(compiler_type: str) -> list[Flags]:
@@ -128,6 +145,12 @@ def write_glue(path: Path) -> None:
 class BuildKernels(build_ext):
     """Build the extension; a failure leaves a pure-Python package and one clear notice."""
 
+    def finalize_options(self) -> None:
+        """Decide about the limited API before setuptools makes the file's name."""
+        for ext in self.distribution.ext_modules or ():
+            ext.py_limited_api = uses_limited_api()
+        super().finalize_options()
+
     def build_extension(self, ext: Extension) -> None:
         """Generate cffi's glue and compile it together with the kernels."""
         glue = Path(self.build_temp) / "_kernels.c"
@@ -138,6 +161,8 @@ class BuildKernels(build_ext):
         ext.sources = [str(glue), *SOURCES]
         ext.depends = HEADERS
         ext.include_dirs = [str(ROOT / "csrc")]
+        if not ext.py_limited_api:  # empty, as cffi may define it as well
+            ext.define_macros = [("_CFFI_NO_LIMITED_API", "")]
         ext.extra_compile_args = [*compile_flags, *(openmp[0] if openmp else [])]
         ext.extra_link_args = [*link_flags, *(openmp[1] if openmp else [])]
         try:
@@ -149,8 +174,17 @@ class BuildKernels(build_ext):
             )
 
 
+class BuildWheel(bdist_wheel):
+    """Name the wheel: for Python 3.10 and later, or for one version of free-threaded Python."""
+
+    def initialize_options(self) -> None:
+        """Set the tag that the options may change."""
+        super().initialize_options()
+        self.py_limited_api = "cp310" if uses_limited_api() else False
+
+
 if __name__ == "__main__":
-    kernels = Extension(MODULE, sources=[], py_limited_api=True, optional=True)
+    kernels = Extension(MODULE, sources=[], optional=True)
     distribution = Distribution({"ext_modules": [kernels], "cmdclass": {"build_ext": BuildKernels}})
     distribution.script_name = "build_ext.py"
     distribution.script_args = ["build_ext", "--inplace"]

@@ -41,9 +41,12 @@ int erniem_choose_threading(const char *name);
    1 <= n <= ERNIEM_MAX_THREADS. */
 #define ERNIEM_MAX_THREADS 1024
 int erniem_set_threads(int n);
-/* The threads that a kernel uses: that number, or 1 while "serial" is chosen. */
+/* Cores that the threads of this process may keep busy, ERNIEM_MAX_THREADS at first. Threads beyond
+   them would wait for each other, so a kernel does not use them. Status as above. */
+int erniem_set_cores(int n);
+/* The threads that a kernel uses: the smaller of both numbers, or 1 while "serial" is chosen. */
 int erniem_get_threads(void);
-/* The number that was set, also while "serial" is chosen. */
+/* The number that was set, also while a kernel uses fewer. */
 int erniem_wanted_threads(void);
 
 /* memory.c: memory that starts at a cache line; NULL where there is none. A block that is released is

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem.backend import dispatch as backend
-from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
+from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads, cpu_quota
 from numpy_erniem.backend.counts import CallCounts
 from numpy_erniem.backend.dispatch import (
     Unsupported,
@@ -118,14 +118,102 @@ def test_counting_goes_on_in_a_child_whose_parent_was_counting():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_cores_are_counted_by_affinity_where_there_is_one(monkeypatch):
+def test_cores_are_counted_by_affinity_where_there_is_one(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
-    assert available_cores() == 3
+    assert available_cores(tmp_path) == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert available_cores() == 6
+    assert available_cores(tmp_path) == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert available_cores() == 1
+    assert available_cores(tmp_path) == 1
+
+
+def lay(root, files):
+    """Write files below a folder that stands for / ."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def v1(folder, quota, period="100000"):
+    """The files of a group under version 1."""
+    folder = f"sys/fs/cgroup/{folder}"
+    return {
+        f"{folder}/cpu.cfs_quota_us": f"{quota}\n",
+        f"{folder}/cpu.cfs_period_us": f"{period}\n",
+    }
+
+
+def v2(folder, text):
+    """The file of a group under version 2."""
+    return {f"sys/fs/cgroup/{folder}/cpu.max": f"{text}\n"}
+
+
+QUOTAS = {
+    "no files": ("", {}, None),
+    "v2": ("0::/app\n", v2("app", "200000 100000"), 2),
+    "v2, rounded up": ("0::/app\n", v2("app", "150000 100000"), 2),
+    "v2, less than one core": ("0::/app\n", v2("app", "1000 100000"), 1),
+    "v2, another period": ("0::/app\n", v2("app", "150000 50000"), 3),
+    "v2, no period": ("0::/app\n", v2("app", "300000"), 3),
+    "v2, max": ("0::/app\n", v2("app", "max 100000"), None),
+    "v2, the group around it": (
+        "0::/a/b/c\n",
+        v2("a/b/c", "max 100000") | v2("a/b", "400000 100000") | v2("a", "300000 100000"),
+        3,
+    ),
+    "v2, the group itself": (
+        "0::/a/b\n",
+        v2("a/b", "200000 100000") | v2("a", "800000 100000"),
+        2,
+    ),
+    "v2, another group": ("0::/a/b\n", v2("a/c", "100000 100000"), None),
+    "v2, at the top of a container": ("0::/\n", v2("", "200000 100000"), 2),
+    "v2, named as the host sees it": ("0::/../other/x\n", v2("", "200000 100000"), 2),
+    "v2, hybrid": ("1:name=systemd:/\n0::/a\n", v2("unified/a", "200000 100000"), 2),
+    "v1": ("4:cpu,cpuacct:/app\n", v1("cpu,cpuacct/app", 250000), 3),
+    "v1, linked": ("4:cpuacct,cpu:/app\n", v1("cpu/app", 250000), 3),
+    "v1, cpu alone": ("9:memory:/m\n1:cpu:/app\n0::/\n", v1("cpu/app", 200000), 2),
+    "v1, another period": ("1:cpu:/app\n", v1("cpu/app", 200000, 50000), 4),
+    "v1, no limit": ("1:cpu:/app\n", v1("cpu/app", -1) | v1("cpu", -1), None),
+    "v1, named as the host sees it": ("1:cpu:/docker/0123\n", v1("cpu", 200000), 2),
+    "v1, the group around it": ("1:cpu:/a/b\n", v1("cpu/a/b", -1) | v1("cpu/a", 100000), 1),
+    "v1, cpuset is not cpu": ("3:cpuset:/app\n", v1("cpuset/app", 100000), None),
+    "both, the smaller one": (
+        "1:cpu:/a\n0::/b\n",
+        v1("cpu/a", 300000) | v2("unified/b", "200000 100000"),
+        2,
+    ),
+    "v2, damaged": ("0::/app\n", v2("app", "many 100000") | v2("", "200000 100000"), 2),
+    "v2, empty": ("0::/app\n", v2("app", ""), None),
+    "v2, no time at all": ("0::/app\n", v2("app", "0 100000"), None),
+    "v2, period 0": ("0::/app\n", v2("app", "100000 0"), None),
+    "v1, period 0": ("1:cpu:/app\n", v1("cpu/app", 100000, 0), None),
+    "v1, no period": ("1:cpu:/app\n", {"sys/fs/cgroup/cpu/app/cpu.cfs_quota_us": "100000"}, None),
+    "damaged list": (b"\0\xff:::\n0\n0::/\0x\n1:cpu\n", v2("", "200000 100000"), 2),
+    "a group that is not UTF-8": (b"0::/\xff\n", v2("", "200000 100000"), 2),
+    "a long number": ("0::/app\n", v2("app", "9" * 5000 + " 100000"), None),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_the_cpu_quota_of_a_container_is_read(tmp_path, name):
+    groups, files, want = QUOTAS[name]
+    lay(tmp_path, {"proc/self/cgroup": groups, **files})
+    assert cpu_quota(tmp_path) == want
+
+
+def test_a_system_without_control_groups_has_no_quota(tmp_path):
+    assert cpu_quota(tmp_path) is None
+    lay(tmp_path, {"proc/self/cgroup/folder/instead": "", "sys/fs/cgroup/cpu.max/too": ""})
+    assert cpu_quota(tmp_path) is None
+
+
+def test_cores_are_the_smaller_of_affinity_and_quota(monkeypatch, tmp_path):
+    lay(tmp_path, {"proc/self/cgroup": "0::/app\n", **v2("app", "250000 100000")})
+    for affinity, want in ((range(8), 3), (range(2), 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, a=affinity: set(a), raising=False)
+        assert available_cores(tmp_path) == want
 
 
 def test_one_check_of_the_number_of_threads():
@@ -144,7 +232,7 @@ def test_without_kernels_only_the_name_of_the_threads_is_checked(monkeypatch):
     with pytest.raises(ValueError, match="'fibers' is not one of openmp, pool, serial"):
         backend.set_threading("fibers")
     backend.set_num_threads(3)
-    assert backend.get_num_threads() == 1
+    assert backend.get_num_threads() == backend.threads_in_use() == 1
     with pytest.raises(ValueError, match="not a whole number"):
         backend.set_num_threads(0)
     assert backend_report()["threading"] == "serial"

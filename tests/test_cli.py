@@ -19,6 +19,7 @@ from numpy_erniem import (
     get_threading,
     set_threading,
 )
+from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.cli import embed as command
 from numpy_erniem.cli.main import main
 from numpy_erniem.pipelines import progress as progress_module
@@ -304,7 +305,7 @@ def test_info_tells_the_threads_of_the_kernels(run):
     if report["backend"] == "numpy":
         assert "threads:" not in run("info")[1]
         return
-    number = get_num_threads()
+    number = min(get_num_threads(), available_cores())
     for name, want in (("pool", number), ("serial", 1)):
         set_threading(name)
         assert f"threads:       {want} ({name})\n" in run("info")[1]

@@ -20,6 +20,7 @@ enum { BUILT = sizeof built / sizeof *built };
 
 static const struct erniem_threading *_Atomic chosen; /* NULL: the first that is available */
 static _Atomic int wanted = 1;                        /* threads, the caller included */
+static _Atomic int cores = ERNIEM_MAX_THREADS;        /* a kernel uses no more threads than these */
 static _Atomic int in_fork;                           /* whether this process was made by fork */
 static _Atomic int taken;                             /* by a caller that uses the other threads */
 static struct erniem_share all_shares[ERNIEM_MAX_THREADS]; /* guarded by `taken` */
@@ -84,17 +85,26 @@ int erniem_choose_threading(const char *name)
     return -1;
 }
 
-int erniem_set_threads(int n)
+static int set_number(_Atomic int *number, int n)
 {
     if (n < 1 || n > ERNIEM_MAX_THREADS)
         return -1;
-    atomic_store(&wanted, n);
+    atomic_store(number, n);
     return 0;
 }
 
+int erniem_set_threads(int n) { return set_number(&wanted, n); }
+
+int erniem_set_cores(int n) { return set_number(&cores, n); }
+
 int erniem_wanted_threads(void) { return atomic_load(&wanted); }
 
-int erniem_get_threads(void) { return current() == &erniem_serial ? 1 : atomic_load(&wanted); }
+int erniem_get_threads(void)
+{
+    if (current() == &erniem_serial)
+        return 1;
+    return (int)erniem_min(atomic_load(&wanted), atomic_load(&cores));
+}
 
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job)

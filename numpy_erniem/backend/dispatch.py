@@ -172,7 +172,9 @@ def set_num_threads(n: int) -> None:
     """Let each C kernel use n threads, the calling one included.
 
     The number at first is NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the number of cores
-    that this process may use. Results do not depend on it. NumPy's own products keep their threads.
+    that this process may use, by its affinity and its container's CPU quota. A kernel never uses
+    more threads than there are cores, because they would wait for each other; the cores are counted
+    at the start and here. Results do not depend on it. NumPy's own products keep their threads.
 
     Parameters
     ----------
@@ -192,10 +194,17 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return how many threads a C kernel may use; 1 where they are not built.
 
-    It is the number that was set. Under "serial" a kernel uses one thread all the same.
+    It is the number that was set. A kernel uses fewer where there are fewer cores, and one thread
+    under "serial"; `threads_in_use` tells.
     """
     settings = _settings()
     return settings.get_num_threads() if settings else 1
+
+
+def threads_in_use() -> int:
+    """Return how many threads a C kernel uses at most; 1 where they are not built."""
+    settings = _settings()
+    return settings.threads_in_use() if settings else 1
 
 
 def set_threading(name: str) -> None:

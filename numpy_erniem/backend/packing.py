@@ -1,5 +1,7 @@
 """The owner of packed weights: what the kernels keep of an array that cannot change."""
 
+import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +15,18 @@ from numpy_erniem.backend.unsupported import Unsupported
 
 ROWS = 256  # read from a mapped table, after which its pages are released
 
+_lock = threading.RLock()  # held while something is made that all threads keep
+
+
+def _renew_lock() -> None:
+    """In the child of a fork: the thread that held the lock does not exist there."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
 
 class PackedWeights:
     """What the native backend keeps of one frozen array.
@@ -25,6 +39,10 @@ class PackedWeights:
     Only arrays made by `freeze` have one. Any other array can change unseen, also one that is
     read-only at the moment; such a weight is packed for every call.
 
+    Several threads may use it at once, with and without the GIL. A weight is packed by one of them,
+    and the others wait. Each attribute is read once and replaced as a whole, so a thread sees the
+    old value or the new one; what it has read stays alive while it uses it.
+
     Attributes
     ----------
     panels : tuple or None
@@ -32,7 +50,8 @@ class PackedWeights:
     layer : tuple or None
         What `layer_arguments` made of the array as a layer's weight, and for which bias.
     rows_read : int
-        Rows that were read from the array as a table since its pages were released.
+        Rows that were read from the array as a table since its pages were released. About as many:
+        two threads that count at once may count as one.
     """
 
     __slots__ = ("layer", "panels", "rows_read")
@@ -49,7 +68,9 @@ class PackedWeights:
             return None
         owner = array.base
         if owner.kept is None:
-            owner.kept = cls()
+            with _lock:
+                if owner.kept is None:
+                    owner.kept = cls()
         return owner.kept
 
 
@@ -80,8 +101,11 @@ def panels(weight: np.ndarray) -> Any:
         return _pack(weight)
     found = kept.panels
     if found is None or found[0] != weight.shape:
-        found = kept.panels = weight.shape, _pack(weight)
-        release_mapped_pages(weight)  # the panels are read instead
+        with _lock:
+            found = kept.panels  # another thread may have packed it meanwhile
+            if found is None or found[0] != weight.shape:
+                found = kept.panels = weight.shape, _pack(weight)
+                release_mapped_pages(weight)  # the panels are read instead
     return found[1]
 
 

@@ -59,13 +59,22 @@ def get_threading() -> str:
 
 
 def set_num_threads(n: int) -> None:
-    """Let each kernel use n threads, the calling one included."""
+    """Let each kernel use n threads, the calling one included, but no more than there are cores.
+
+    The cores are counted now.
+    """
     lib.erniem_set_threads(check_num_threads(n))
+    lib.erniem_set_cores(min(MAX_THREADS, available_cores()))
 
 
 def get_num_threads() -> int:
-    """Return the number that was set; "serial" uses one thread all the same."""
+    """Return the number that was set; a kernel uses fewer where `threads_in_use` says so."""
     return lib.erniem_wanted_threads()
+
+
+def threads_in_use() -> int:
+    """Return how many threads a kernel uses: no more than cores, and one under "serial"."""
+    return lib.erniem_get_threads()
 
 
 def default_threads() -> int:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.backend.dispatch import backend_report, get_num_threads, get_threading
+from numpy_erniem.backend.dispatch import backend_report, threads_in_use
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.cli.options import add_hub_options, hub_options
@@ -54,7 +54,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
-        "threads": 1 if get_threading() == "serial" else get_num_threads(),
+        "threads": threads_in_use(),
     }
 
 

@@ -41,11 +41,15 @@ def isa(request):
 
 @pytest.fixture
 def threads():
-    """Set the number of threads inside a test."""
+    """Set the number of threads inside a test, which may be more than there are cores."""
     from numpy_erniem.backend import settings
 
+    def use(n):
+        settings.set_num_threads(n)
+        settings.lib.erniem_set_cores(settings.MAX_THREADS)
+
     before = settings.get_num_threads()
-    yield settings.set_num_threads
+    yield use
     settings.set_num_threads(before)
 
 

@@ -260,6 +260,18 @@ static void check_jobs(void)
     }
 }
 
+static void check_cores(void)
+{
+    const int serial = strcmp(erniem_threading(), "serial") == 0;
+    erniem_set_threads(3);
+    for (int cores = 1; cores <= 4; cores++) {
+        failures += erniem_set_cores(cores) != 0 || erniem_wanted_threads() != 3;
+        failures += erniem_get_threads() != (serial ? 1 : cores < 3 ? cores : 3);
+    }
+    failures += erniem_set_cores(0) != -1 || erniem_set_cores(ERNIEM_MAX_THREADS + 1) != -1;
+    erniem_set_cores(ERNIEM_MAX_THREADS);
+}
+
 static void check_choices(void)
 {
     failures += erniem_choose_threading("fibers") != -1 || erniem_choose_threading("") != -1;
@@ -304,6 +316,7 @@ int main(int count, char **arguments)
             printf("%s, %s: %s\n", threading, erniem_isa(), failures ? "wrong" : "right");
         }
         check_jobs();
+        check_cores();
     }
     check_prefetch();
     check_choices();

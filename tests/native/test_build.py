@@ -1,10 +1,12 @@
-"""How build_ext.py finds OpenMP, and what it builds without it."""
+"""How build_ext.py finds OpenMP, what it builds without it, and for which Pythons."""
 
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import warnings
 
 import pytest
 
@@ -106,6 +108,71 @@ def test_flags_of_each_system(build, monkeypatch):
     folder = "/opt/homebrew/opt/libomp"
     apple = ["-Xpreprocessor", "-fopenmp", f"-I{folder}/include"], [f"-L{folder}/lib", "-lomp"]
     assert build.openmp_candidates("unix")[1:] == [apple]
+
+
+@pytest.fixture(params=[False, True], ids=["with the GIL", "free-threaded"])
+def free_threaded(monkeypatch, request):
+    """Let sysconfig describe a Python with or without the GIL, for setuptools as well."""
+    real, fake = sysconfig.get_config_var, {"Py_GIL_DISABLED": int(request.param)}
+    if real("Py_GIL_DISABLED") and not request.param:
+        pytest.skip("this Python is free-threaded, and so are its file names")
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: fake.get(name, real(name)))
+    return request.param
+
+
+@pytest.fixture
+def project(monkeypatch):
+    """The project as setuptools reads it from pyproject.toml."""
+    from setuptools import Distribution
+
+    monkeypatch.chdir(REPOSITORY)
+    distribution = Distribution()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the section on extensions may change in setuptools
+        distribution.parse_config_files()
+    return distribution
+
+
+def finished(distribution, name):
+    command = distribution.get_command_obj(name)
+    command.ensure_finalized()
+    return command
+
+
+def test_the_limited_api_is_used_where_the_gil_is(build, free_threaded):
+    assert build.uses_limited_api() is not free_threaded
+
+
+def test_a_file_of_free_threaded_python_is_for_one_version(project, free_threaded):
+    command = finished(project, "build_ext")
+    name = command.get_ext_filename("numpy_erniem._kernels")
+    assert name.endswith(sysconfig.get_config_var("EXT_SUFFIX")) is free_threaded
+    assert (".abi3." in name) is not free_threaded or sys.platform == "win32"
+    assert [ext.py_limited_api for ext in command.extensions] == [not free_threaded]
+
+
+def test_a_wheel_of_free_threaded_python_is_for_one_version(project, free_threaded):
+    tag = finished(project, "bdist_wheel").get_tag()
+    version = "cp{}{}".format(*sys.version_info)
+    assert (tag[0], "abi3" in tag[1]) == ((version, False) if free_threaded else ("cp310", True))
+
+
+def test_cffi_is_told_about_the_limited_api(build, monkeypatch, free_threaded):
+    """Otherwise its header defines Py_LIMITED_API by itself."""
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    built = []
+    monkeypatch.setattr(build_ext, "build_extension", lambda self, ext: built.append(ext))
+    monkeypatch.setattr(build, "write_glue", lambda path: None)
+    monkeypatch.setattr(build, "openmp_flags", lambda compiler: None)
+    kernels = build.Extension(build.MODULE, sources=[])
+    command = build.BuildKernels(Distribution({"ext_modules": [kernels]}))
+    command.ensure_finalized()
+    command.compiler = type("Compiler", (), {"compiler_type": "unix"})
+    command.build_extension(kernels)
+    macros = [("_CFFI_NO_LIMITED_API", "")] if free_threaded else []
+    assert [ext.define_macros for ext in built] == [macros]
 
 
 def test_a_build_without_openmp_has_the_other_threads(tmp_path):

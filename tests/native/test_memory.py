@@ -1,7 +1,9 @@
 """Packed weights and result memory: right, shared, and given back."""
 
+import contextlib
 import gc
 import mmap
+import os
 import threading
 import warnings
 import weakref
@@ -47,6 +49,46 @@ def test_a_frozen_weight_is_packed_once(rng, packs):
         native.linear(x, w)
         native.linears(x, [w])
     assert packs == [(20, 30)]
+
+
+def test_a_weight_that_two_threads_need_at_once_is_packed_once(rng, monkeypatch, close):
+    """Two packs could both stay: one as the panels, the other one as part of the layer."""
+    w, x = frozen(weights(rng)), rng.standard_normal((4, 30), np.float32)
+    both, pack, packed, results = threading.Barrier(2), packing._pack, [], []
+
+    def slow_pack(weight):
+        packed.append(weight.shape)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # the second thread arrives here only if it packs as well
+        return pack(weight)
+
+    monkeypatch.setattr(packing, "_pack", slow_pack)
+    callers = [
+        threading.Thread(target=lambda: results.append(native.linear(x, w))) for _ in range(2)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert packed == [(20, 30)]
+    for result in results:
+        close(result, ops.linear.body(x, w), "primitive")
+    kept = w["weight"].base.kept
+    assert kept.layer[3][2] is kept.panels[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_packs_whose_parent_was_packing(rng):
+    w, x = frozen(weights(rng)), rng.standard_normal((4, 30), np.float32)
+    with packing._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forks beside other threads
+        child = os.fork()
+    if child == 0:
+        other = threading.Thread(target=lambda: native.linear(x, w), daemon=True)
+        other.start()
+        other.join(20)
+        os._exit(0 if w["weight"].base.kept is not None and not other.is_alive() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_weight_shared_by_layers_is_packed_once(rng, packs, close):

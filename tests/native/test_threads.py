@@ -12,7 +12,7 @@ import pytest
 
 import numpy_erniem as erniem
 from numpy_erniem.backend import dispatch
-from numpy_erniem.backend.cores import MAX_THREADS
+from numpy_erniem.backend.cores import MAX_THREADS, available_cores
 from tests.conftest import native_is_built
 
 SIZES = ((3, 97, 70), (150, 200, 64), (300, 64, 1600), (1030, 520, 770))
@@ -113,6 +113,8 @@ def count_tasks():
 def test_as_many_threads_run_as_were_asked_for(name):
     code = (
         "from tests.native.test_threads import *\n"
+        "from numpy_erniem.backend.settings import lib\n"
+        "lib.erniem_set_cores(MAX_THREADS)\n"
         "before = count_tasks(); everything(); print(count_tasks() - before)"
     )
     one_blas_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -125,6 +127,35 @@ def test_as_many_threads_run_as_were_asked_for(name):
         )
         want = 0 if name == "serial" else n - 1
         assert done.stdout == f"{want}\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+@pytest.mark.parametrize("name", kinds())
+def test_no_more_threads_run_than_there_are_cores(name):
+    """Threads that share a core wait for each other, and each of them may wait in a loop."""
+    core = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, {{{core}}})\n"
+        "from tests.native.test_threads import *\n"
+        "before = count_tasks(); everything(); print(count_tasks() - before)\n"
+        "print(dispatch.get_num_threads(), dispatch.threads_in_use())"
+    )
+    many = {"NUMPY_ERNIEM_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "1"}
+    done = ask(code, NUMPY_ERNIEM_THREADING=name, **many)
+    assert done.stdout == "0\n8 1\n", done.stderr
+
+
+def test_cores_are_counted_again_where_the_number_is_set(kernels, monkeypatch):
+    from numpy_erniem.backend import settings
+
+    dispatch.set_threading(kinds()[0])
+    before = settings.get_num_threads()
+    for cores, n, used in ((2, 4, 2), (6, 4, 4), (5000, 1024, 1024)):
+        monkeypatch.setattr(settings, "available_cores", lambda cores=cores: cores)
+        dispatch.set_num_threads(n)
+        assert (dispatch.get_num_threads(), dispatch.threads_in_use()) == (n, used)
+    monkeypatch.undo()
+    dispatch.set_num_threads(before)
 
 
 def report(queue, nested):
@@ -281,7 +312,7 @@ def test_the_environment_sets_the_number():
 def test_by_default_there_are_as_many_as_usable_cores():
     core = min(os.sched_getaffinity(0))
     assert ask(f"import os; os.sched_setaffinity(0, {{{core}}}); {ASK}").stdout == "1\n"
-    assert ask(ASK).stdout == f"{len(os.sched_getaffinity(0))}\n"
+    assert ask(ASK).stdout == f"{available_cores()}\n"
 
 
 def test_the_environment_turns_strassen_off():
