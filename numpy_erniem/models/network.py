@@ -86,7 +86,7 @@ class Network(Generic[Output]):
 
     def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
         self.weights = nest(flat)
-        self._checks_rows = checked_at_lookup(self.get_input_embeddings())
+        self._checks_rows = checked_at_lookup(self._token_table)
         self._was_checked = False
 
     def expected_shapes(self, config: ErnieMConfig) -> Shapes:
@@ -100,8 +100,7 @@ class Network(Generic[Output]):
 
     def get_input_embeddings(self) -> np.ndarray:
         """The token table, a read-only (V, D) array; in upstream a module that holds it."""
-        table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
-        return table
+        return self._token_table
 
     def get_output_embeddings(self) -> np.ndarray | None:
         """The (V, D) array that makes logits over the vocabulary, if the model does that."""
@@ -214,8 +213,13 @@ class Network(Generic[Output]):
         if self._checks_rows and inputs.input_ids is not None:
             firsts = encoded.last_hidden_state[..., 0]  # of a normed vector: NaN where any is
             if not np.isfinite(firsts).all():
-                warn_of_nan_rows(self.get_input_embeddings(), inputs.input_ids)
+                warn_of_nan_rows(self._token_table, inputs.input_ids)
         return encoded
+
+    @property
+    def _token_table(self) -> np.ndarray:
+        table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
+        return table
 
     @property
     def _encoder_weights(self) -> Mapping[str, Any]:

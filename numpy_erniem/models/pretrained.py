@@ -296,4 +296,4 @@ class ErnieMPreTrainedModel(Network[Output]):
             flat = resize_vocabulary(flatten(self.weights), count, self.config, seed)
             self.config.vocab_size = count
             self._set_weights(flat)
-        return self.get_input_embeddings()
+        return self._token_table

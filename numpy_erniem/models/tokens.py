@@ -96,11 +96,11 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
 
     def get_output_embeddings(self) -> np.ndarray:
         """The token table, a read-only (V, D) array."""
-        return self.get_input_embeddings()
+        return self._token_table
 
     def _layers(self) -> list[dict[str, Any]]:
         bias = self.weights["lm_head"]["bias"]
-        return [*super()._layers(), {"weight": self.get_input_embeddings(), "bias": bias}]
+        return [*super()._layers(), {"weight": self._token_table, "bias": bias}]
 
     def forward(
         self,
@@ -141,7 +141,7 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
-        table, eps = self.get_input_embeddings(), self.config.layer_norm_eps
+        table, eps = self._token_table, self.config.layer_norm_eps
         logits = heads.lm_logits(
             encoded.last_hidden_state, self.weights["lm_head"], table, eps
         )  # (B, T, D) -> (B, T, V)
