@@ -101,11 +101,16 @@ def evaluate_in_batches(
     """One result for each text, computed in batches of similar length; in the order of `ids`.
 
     `evaluate` gets the indices of a batch and returns an array with one row for each of them. A
-    batch has at most BATCH_TOKENS tokens, padding included.
+    batch has at most BATCH_TOKENS tokens, padding included. ValueError for another number of rows.
     """
     results: np.ndarray | None = None
     for chosen in batches_by_length([len(row) for row in ids], BATCH_TOKENS):
         rows = np.asarray(evaluate(chosen))
+        if rows.shape[:1] != (len(chosen),):
+            raise ValueError(
+                f"evaluate returned an array of shape {rows.shape} for {len(chosen)} texts; "
+                "return one row for each"
+            )
         if results is None:
             results = np.empty((len(ids), *rows.shape[1:]), rows.dtype)
         results[chosen] = rows

@@ -55,3 +55,9 @@ def test_no_examples_and_empty_batches_are_refused():
         Batches([], 4, seed=0)
     with pytest.raises(ValueError, match="batch size 0"):
         Batches([3], 0, seed=0)
+
+
+@pytest.mark.parametrize("result", [[[1.0]], [], 1.0])
+def test_an_evaluation_with_another_number_of_rows_is_refused(result):
+    with pytest.raises(ValueError, match="for 3 texts; return one row for each"):
+        evaluate_in_batches([[1], [2], [3]], lambda chosen: np.array(result))
