@@ -22,9 +22,16 @@ def public_functions(tree):
     """Functions and methods without an underscore, with the class they belong to."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from ((node, f) for f in node.body if isinstance(f, ast.FunctionDef))
+            methods = (f for f in node.body if isinstance(f, ast.FunctionDef))
+            yield from ((node, f) for f in methods if not is_documented_by_base(node, f))
         elif isinstance(node, ast.FunctionDef):
             yield None, node
+
+
+def is_documented_by_base(owner, function):
+    """Whether a pipeline's method does what `Pipeline` documents, or a protocol's states a type."""
+    bases = " ".join(ast.unparse(base) for base in owner.bases)
+    return "Protocol" in bases or ("Pipeline[" in bases and function.name in ("finish", "run"))
 
 
 def is_overload(function):

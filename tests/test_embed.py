@@ -16,8 +16,8 @@ from numpy_erniem import (
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.pipelines import embed as module
 from numpy_erniem.pipelines import progress
-from numpy_erniem.pipelines.batching import batches_by_length
 from numpy_erniem.pipelines.embed import Embedder
+from numpy_erniem.pipelines.packing import cut_batches
 
 TEXTS = ["Open a file", "Datei öffnen, bitte sofort", "打开文件", "", "Откройте файл 2020 года"]
 
@@ -62,7 +62,7 @@ def test_batch_size_bounds_the_texts_of_a_batch(embedder, close):
 
 def test_batches_hold_similar_lengths_and_at_most_the_tokens_given():
     lengths = [3, 9, 4, 9, 1, 30]
-    batches = [b.tolist() for b in batches_by_length(lengths, 20)]
+    batches = [b.tolist() for b in cut_batches(lengths, 20, padded=True)]
     assert batches == [[5], [1, 3], [2, 0, 4]]
 
 
@@ -168,7 +168,7 @@ def test_loading_packs_the_weights_for_the_kernels(backend):
         (b"one", {}, TypeError, "texts is bytes; decode it"),
         (["a", 3], {}, TypeError, r"texts\[1\] is a int"),
         ([None], {}, TypeError, r"texts\[0\] is a NoneType"),
-        (["a"], {"pooling": "max"}, ValueError, "'max' is not one of mean, cls, pooler"),
+        (["a"], {"pooling": "last"}, ValueError, "'last' is not one of mean, cls, max, pooler"),
         (["a"], {"batch_tokens": 0}, ValueError, "batch_tokens 0"),
     ],
 )
@@ -200,7 +200,8 @@ def test_a_long_text_is_tokenized_once_and_cut_as_the_tokenizer_cuts(side, embed
     monkeypatch.setattr(
         ErnieMTokenizer, "__call__", lambda self, *a, **o: seen.append(a) or real(self, *a, **o)
     )
-    with pytest.warns(UserWarning, match="cut at their end"):
+    end = {"right": "end", "left": "start"}[side]
+    with pytest.warns(UserWarning, match=f"cut at their {end}"):
         vectors = Embedder(embedder.model, tokenizer)([text])
     np.testing.assert_array_equal(vectors, want.last_hidden_state.mean(axis=1))
     assert len(seen) == 1
@@ -277,11 +278,6 @@ def test_what_is_no_column_of_texts_is_refused(texts, error, message, embedder):
         embedder(texts)
 
 
-def test_a_row_that_no_batch_writes_is_not_a_number(embedder, monkeypatch):
-    monkeypatch.setattr(module, "batches_by_length", lambda *_: iter([np.array([0, 2])]))
-    assert np.isnan(embedder(TEXTS)).all(axis=1).tolist() == [False, True, False, True, True]
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -320,10 +316,14 @@ def test_parameters_are_read_and_set_by_name(embedder):
         "tokenizer": embedder.tokenizer,
         "settings": {},
         "pooling": None,
+        "layer": None,
         "normalize": None,
         "prompt_name": None,
         "prompt": None,
-        "batch_tokens": 4096,
+        "dimensions": None,
+        "on_overflow": "cut",
+        "batch_tokens": 1024,
+        "batch_size": None,
     }
     assert other.set_params(pooling="cls", normalize=True) is other
     assert (other.pooling, other.get_params()["normalize"]) == ("cls", True)
@@ -405,8 +405,8 @@ def test_encode_shows_progress(embedder, monkeypatch, capsys):
         ({"device": "cuda"}, ValueError, "device='cuda': .* or give None or 'cpu'"),
         ({"precision": "int8"}, ValueError, "precision='int8'"),
         ({"output_value": "token_embeddings"}, ValueError, "output_value='token_embeddings'"),
-        ({"truncate_dim": 0}, ValueError, "truncate_dim 0 is not between 1 and 128"),
-        ({"truncate_dim": 129}, ValueError, "truncate_dim 129"),
+        ({"truncate_dim": 0}, ValueError, r"dimensions 0 is not in 1\.\.128"),
+        ({"truncate_dim": 129}, ValueError, "dimensions 129"),
         ({"normalise_embeddings": True}, TypeError, "did you mean 'normalize_embeddings'"),
     ],
 )

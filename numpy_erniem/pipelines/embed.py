@@ -2,44 +2,65 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
-from numpy_erniem.models import ErnieMModel
-from numpy_erniem.pipelines.batching import batches_by_length
+from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.estimator import TextTransformer
+from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
 from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows, pool
 from numpy_erniem.pipelines.progress import Progress
 from numpy_erniem.pipelines.prompts import choose_prompt
 from numpy_erniem.pipelines.sentence_transformers import check_encode_arguments
-from numpy_erniem.pipelines.texts import take_texts
-from numpy_erniem.pipelines.tokens import cut_token_ids
+from numpy_erniem.pipelines.streaming import Prepared
+from numpy_erniem.pipelines.texts import check_text
+from numpy_erniem.pipelines.token_vectors import read_in_windows, span_vectors
+from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
-BATCH_TOKENS = 4096  # bounds the activations of a batch: 50 MB for the base model's widest
-Report = Callable[[int, int], None]
+SPECIALS = 2  # tokens around a text: [CLS] and [SEP]
 
 
-class Embedder(TextTransformer):
+class Embedder(Pipeline[np.ndarray], TextTransformer):
     """A model with its tokenizer, for turning texts into vectors.
 
-    It is also a step of a scikit-learn Pipeline, and `encode` has sentence-transformers' arguments.
+    Called with a text it gives an array (W,), with n texts an array (n, W). `stream` yields a
+    vector for each text while texts are read. It is also a step of a scikit-learn Pipeline, and
+    `encode` has sentence-transformers' arguments.
 
     Parameters
     ----------
-    model : ErnieMModel
+    model : ErnieMModel, or callable with its outputs
     tokenizer : ErnieMTokenizer
     settings : dict, optional
         What the checkpoint records about its vectors: pooling, normalize, prompts,
         default_prompt_name, max_length.
-    pooling, normalize, prompt_name, prompt, batch_tokens
-        As in the call; they hold where a call leaves them out.
+    pooling : {"mean", "cls", "max", "pooler"}, optional
+        How the vectors of tokens become one; left out, as the checkpoint records, else "mean".
+    layer : int, optional
+        Which hidden states are pooled: 0 are the embeddings, -1 (the same as left out) those of
+        the last layer.
+    normalize : bool, optional
+        Scale every vector to length 1, so that a dot product is the cosine similarity. Left out, as
+        the checkpoint records, else False.
+    prompt_name : str, optional
+        The name of a prompt that the checkpoint records, such as "passage". Left out, and `prompt`
+        too, the checkpoint's default prompt, if it has one.
+    prompt : str, optional
+        Put before every text, such as "query: "; "" for nothing.
+    dimensions : int, optional
+        Numbers of a vector that are kept, from its start, before it is scaled.
+    on_overflow : {"cut", "window", "error"}
+        What is done with a text that is longer than the model takes. "cut": its end is left out,
+        with a warning. "window": its vector is the mean over windows, weighted by their tokens.
+    batch_tokens : int
+        Most tokens of a batch; bounds memory.
+    batch_size : int, optional
+        Most texts of a batch; left out, as many as `batch_tokens` allows.
 
     Examples
     --------
@@ -50,144 +71,198 @@ class Embedder(TextTransformer):
 
     def __init__(
         self,
-        model: ErnieMModel,
+        model: Any,
         tokenizer: ErnieMTokenizer,
         settings: dict[str, Any] | None = None,
         *,
         pooling: str | None = None,
+        layer: int | None = None,
         normalize: bool | None = None,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        dimensions: int | None = None,
+        on_overflow: str = "cut",
         batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
     ) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
+        super().__init__(model, tokenizer, batch_tokens=batch_tokens, on_overflow=on_overflow)
         self.settings = {} if settings is None else settings
         self.pooling = pooling
+        self.layer = layer
         self.normalize = normalize
         self.prompt_name = prompt_name
         self.prompt = prompt
-        self.batch_tokens = batch_tokens
+        self.dimensions = dimensions
+        self.batch_size = batch_size
+
+    @classmethod
+    def _open(cls, folder: Path) -> "Embedder":
+        embedder = super()._open(folder)
+        embedder.settings = read_sentence_settings(folder)
+        return embedder
+
+    def _from_source(self) -> tuple[str, ...]:
+        return (*super()._from_source(), "settings")
+
+    def with_options(self, **options: Any) -> "Embedder":
+        """The same with other options, of which None is one that is left out."""
+        given = {name: value for name, value in options.items() if value is not None}
+        if "prompt" in given or "prompt_name" in given:  # one replaces the other
+            given = {"prompt": None, "prompt_name": None, **given}
+        return super().with_options(**given)
+
+    def check_options(self) -> None:
+        """Raise a ValueError for an option with a wrong value."""
+        super().check_options()
+        if self._pooling not in POOLINGS:
+            raise ValueError(f"pooling {self._pooling!r} is not one of {', '.join(POOLINGS)}")
+        if self._pooling == "pooler" and not getattr(self.model, "pooling", True):
+            raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
+        layers = self.model.config.num_hidden_layers
+        if self.layer is not None and not -layers - 1 <= self.layer <= layers:
+            raise ValueError(f"layer {self.layer} is not in {-layers - 1}..{layers}")
+        if self._pooling == "pooler" and self._layer != layers:
+            raise ValueError(f"layer {self.layer}: pooling 'pooler' reads the last layer")
+        width = self.model.config.hidden_size
+        if self.dimensions is not None and not 1 <= self.dimensions <= width:
+            raise ValueError(f"dimensions {self.dimensions} is not in 1..{width}")
+        self._prompt_text()
 
     @property
     def width(self) -> int:
-        """Numbers of a vector, D."""
-        return self.model.config.hidden_size
+        """Numbers of a vector, W."""
+        return self.dimensions or int(self.model.config.hidden_size)
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | os.PathLike | None = None,
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike | None = None,
-        local_files_only: bool = False,
-    ) -> "Embedder":
-        """Load a model, its tokenizer and its settings.
+    @property
+    def longest(self) -> int:
+        """Most tokens of a text, [CLS], [SEP] and the prompt included."""
+        longest = int(self.model.config.max_length)
+        return min(longest, self.settings.get("max_length", longest))
+
+    @property
+    def _pooling(self) -> str:
+        return self.pooling or self.settings.get("pooling", "mean")
+
+    @property
+    def _layer(self) -> int:
+        layers = int(self.model.config.num_hidden_layers)
+        return layers if self.layer is None else self.layer % (layers + 1)
+
+    @property
+    def _hidden(self) -> str:
+        """The output that holds the hidden states to pool."""
+        is_last = self._layer == self.model.config.num_hidden_layers
+        return "last_hidden_state" if is_last else f"hidden_states.{self._layer}"
+
+    def _prompt_text(self) -> str:
+        return choose_prompt(self.settings, self.prompt_name, self.prompt)
+
+    def prepare(self, items: list[str]) -> list[Prepared]:
+        """Rows of token ids: the prompt and the text, or the prompt and a window of the text."""
+        before = self._prompt_text()
+        prompt = encode_texts(self.tokenizer, [before])[0] if before else []
+        prepared = []
+        for ids in encode_texts(self.tokenizer, [before + text for text in items]):
+            fixed, ids = ids[: len(prompt)], ids[len(prompt) :]
+            room = self.longest - SPECIALS - len(fixed)
+            ranges, cut = take_ranges(self.tokenizer, len(ids), room, self.on_overflow)
+            rows = [row_of(self.tokenizer, fixed + ids[r.start : r.stop]) for r in ranges]
+            prepared.append(Prepared(rows, len(ids), cut, [len(r) for r in ranges]))
+        return prepared
+
+    @property
+    def token_outputs(self) -> tuple[str, ...]:
+        """Outputs of the model that are pooled."""
+        return () if self._pooling == "pooler" else (self._hidden,)
+
+    @property
+    def text_outputs(self) -> tuple[str, ...]:
+        """The pooler's output, if it is wanted."""
+        return ("pooler_output",) if self._pooling == "pooler" else ()
+
+    def arguments(self) -> dict[str, Any]:
+        """Whether hidden states of all layers are kept."""
+        return {} if self._hidden == "last_hidden_state" else {"output_hidden_states": True}
+
+    def reduce(self, batch: Batch) -> list[np.ndarray]:
+        """One vector (D,) for each row."""
+        if self._pooling == "pooler":
+            return [vector.copy() for vector in batch.texts["pooler_output"]]
+        hidden = np.split(batch.tokens[self._hidden], batch.starts[1:-1])
+        return [pool(tokens, self._pooling) for tokens in hidden]
+
+    def finish(self, item: str, prepared: Prepared, outputs: list[np.ndarray]) -> np.ndarray:
+        """The vector of a text from those of its windows."""
+        vector = outputs[0]
+        if len(outputs) > 1:
+            vector = np.average(outputs, axis=0, weights=prepared.data).astype(vector.dtype)
+        return self.scale(vector)
+
+    def scale(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors (..., D) cut to `dimensions` and, if so chosen, scaled to length 1: (..., W)."""
+        vectors = vectors[..., : self.dimensions]
+        normalize = self.settings.get("normalize", False)
+        normalize = normalize if self.normalize is None else self.normalize
+        return normalize_rows(vectors) if normalize else vectors
+
+    def collect(self, results: list[np.ndarray]) -> np.ndarray:
+        """The vectors as one array (n, W)."""
+        return np.stack(results)
+
+    def tokens(self, text: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The vector of each token of a text, and the characters that it stands for.
+
+        A text that is longer than the model takes is read in windows that overlap by a quarter;
+        each token has its vector from the window in which it stands farthest from an edge.
 
         Parameters
         ----------
-        model : path or str, optional
-            A folder, or a name on the Hugging Face hub; None is the bundled checkpoint.
-        revision : str, optional
-            Branch, tag or commit on the hub; left out, its main branch.
-        cache_dir : path, optional
-            Where downloads are kept; left out, in the cache of huggingface_hub.
-        local_files_only : bool
-            Do not use the network; find the model in the cache.
+        text : str
+        **options
+            layer, prompt_name, prompt, batch_tokens.
 
         Returns
         -------
-        Embedder
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such model, or a file of it is missing.
-        ValueError
-            A file is damaged.
+        vectors : (tokens, D) float32 array
+            Without special tokens and prompt; neither cut nor scaled.
+        spans : (tokens, 2) int array
+            `text[start:end]`.
         """
-        folder = resolve_folder(
-            model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        task = self.with_options(**options)
+        text, before = check_text(text, "text"), task._prompt_text()
+        read = read_in_windows(task.tokenizer, before, text, task.longest)
+        rows = run_rows(
+            task.model,
+            read.rows,
+            token_outputs=(task._hidden,),
+            batch_tokens=task.batch_tokens,
+            **task.arguments(),
         )
-        with ThreadPoolExecutor(1) as executor:  # SentencePiece releases the GIL while it loads
-            loading = executor.submit(copy_context().run, ErnieMTokenizer.from_pretrained, folder)
-            loaded = ErnieMModel.from_pretrained(folder).prepare()  # its warnings name the caller
-        return cls(loaded, loading.result(), read_sentence_settings(folder))
+        return read.merge([row[task._hidden] for row in rows]), read.spans
 
-    def __call__(
-        self,
-        texts: str | Iterable[Any],
-        *,
-        pooling: str | None = None,
-        normalize: bool | None = None,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_tokens: int | None = None,
-        batch_size: int | None = None,
-        progress: Report | None = None,
-    ) -> np.ndarray:
-        """Embed texts, in batches of similar length; the results are in the order of the texts.
+    def spans(self, text: str, spans: Any, **options: Any) -> np.ndarray:
+        """One vector for each span of a text, which the model reads as a whole ("late chunking").
 
         Parameters
         ----------
-        texts : str or iterable of str
-            One text, or texts in a list, an iterator, a NumPy array with one dimension, or a column
-            of pandas, Arrow or datasets. A text that is longer than the model takes is cut at its
-            end, with a warning.
-        pooling : {"mean", "cls", "pooler"}, optional
-            Left out, as the constructor was told, else as the checkpoint records, else "mean".
-        normalize : bool, optional
-            Scale every vector to length 1, so that a dot product is the cosine similarity. Left
-            out, as the constructor was told, else as the checkpoint records, else False.
-        prompt_name : str, optional
-            The name of a prompt that the checkpoint records, such as "passage". Left out, and
-            `prompt` too, the constructor's, else the checkpoint's default prompt, if it has one.
-        prompt : str, optional
-            Put before every text, such as "query: "; "" for nothing.
-        batch_tokens : int, optional
-            Most tokens, padding included, of a batch; bounds memory. Left out, as the constructor
-            was told, else 4096.
-        batch_size : int, optional
-            Most texts of a batch. Left out, as many as `batch_tokens` allows.
-        progress : callable, optional
-            Called after every batch with the number of texts done and of all texts.
+        text : str
+        spans : iterable of (int, int)
+            Characters: start, and end behind the last one. A span has every token that overlaps it.
+        **options
+            Of the constructor. The vectors of tokens are averaged; with pooling "max", their
+            highest numbers are taken.
 
         Returns
         -------
-        (number of texts, D) float32 array
-            Of one str, a (D,) array.
+        (spans, W) float32 array
 
         Raises
         ------
         ValueError
-            There are no texts; the pooling is unknown, or "pooler" for a checkpoint without one;
-            `prompt_name` is not recorded, or given together with `prompt`.
-        TypeError
-            A text is not a str, or `texts` is bytes, a table, a mapping or a set.
+            A span is empty, outside the text, or has no token.
         """
-        texts, single = take_texts(texts)
-        pooling = _first(pooling, self.pooling, self.settings.get("pooling"), "mean")
-        normalize = _first(normalize, self.normalize, self.settings.get("normalize"), False)
-        batch_tokens = _first(batch_tokens, self.batch_tokens)
-        if prompt_name is None and prompt is None:
-            prompt_name, prompt = self.prompt_name, self.prompt
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
-        if pooling == "pooler" and not self.model.pooling:
-            raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
-        if batch_tokens < 1:
-            raise ValueError(f"batch_tokens {batch_tokens} is not at least 1")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} is not at least 1")
-        before = choose_prompt(self.settings, prompt_name, prompt)
-        longest = self.model.config.max_length
-        longest = min(longest, self.settings.get("max_length", longest))
-        ids = cut_token_ids(self.tokenizer, [before + text for text in texts], longest)
-        batches = batches_by_length([len(i) for i in ids], batch_tokens, batch_size)
-        vectors = self._vectors(ids, pooling, batches, progress)
-        vectors = normalize_rows(vectors) if normalize else vectors
-        return vectors[0] if single else vectors
+        task = self.with_options(**options)
+        return task.scale(span_vectors(*task.tokens(text), len(text), spans, task._pooling))
 
     def encode(
         self,
@@ -230,42 +305,15 @@ class Embedder(TextTransformer):
             As in a call, or an argument is unknown.
         """
         check_encode_arguments(others)
-        if truncate_dim is not None and not 1 <= truncate_dim <= self.width:
-            raise ValueError(f"truncate_dim {truncate_dim} is not between 1 and {self.width}")
-        vectors = self(
+        return self(
             sentences,
-            normalize=False if normalize_embeddings else None,
+            normalize=True if normalize_embeddings else None,
+            dimensions=truncate_dim,
             prompt_name=prompt_name,
             prompt=prompt,
             batch_size=batch_size,
             progress=Progress(sys.stderr, "texts") if show_progress_bar else None,
-        )[..., :truncate_dim]
-        return normalize_rows(vectors) if normalize_embeddings else vectors
-
-    def _vectors(
-        self,
-        ids: list[list[int]],
-        pooling: str,
-        batches: Iterable[np.ndarray],
-        progress: Report | None,
-    ) -> np.ndarray:
-        """Run the model batch by batch: a row of (n, D) for each text."""
-        vectors = np.full((len(ids), self.width), np.nan, self.model.dtype)
-        done = 0
-        for rows in batches:
-            batch = self.tokenizer.pad({"input_ids": [ids[r] for r in rows]}, return_tensors="np")
-            mask = batch["attention_mask"]
-            output = self.model(batch["input_ids"], attention_mask=mask)
-            vectors[rows] = pool(output, mask, pooling)  # (b, T, D) -> (b, D)
-            done += len(rows)
-            if progress:
-                progress(done, len(ids))
-        return vectors
-
-
-def _first(*values: Any) -> Any:
-    """The first value that is not None."""
-    return next(value for value in values if value is not None)
+        )
 
 
 def embed(

@@ -1,5 +1,6 @@
 """The methods by which scikit-learn knows a step of its pipelines."""
 
+import copy
 import inspect
 import sys
 from typing import Any
@@ -122,9 +123,7 @@ class TextTransformer:
 
     def __sklearn_clone__(self) -> "TextTransformer":
         """A new object with the same parameters; the weights are shared, not copied."""
-        clone = type(self)(**self.get_params())
-        clone._output = self._output
-        return clone
+        return copy.copy(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -1,14 +1,31 @@
 """Vectors of texts from vectors of tokens."""
 
-from typing import Any
-
 import numpy as np
 
-POOLINGS = ("mean", "cls", "pooler")
+POOLINGS = ("mean", "cls", "max", "pooler")
+
+
+def pool(tokens: np.ndarray, pooling: str) -> np.ndarray:
+    """One vector from those of the tokens of a text: (T, D) -> (D,).
+
+    Parameters
+    ----------
+    tokens : (T, D) array
+        Of a text alone, so that its vector does not depend on others.
+    pooling : {"mean", "cls", "max"}
+        The mean, the first token, or the highest number in each place.
+
+    Returns
+    -------
+    (D,) array
+    """
+    if pooling == "cls":
+        return tokens[0].copy()
+    return tokens.max(axis=0) if pooling == "max" else tokens.mean(axis=0)
 
 
 def mean_pool(hidden: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-    """The mean over the real tokens of each text: (B, T, D) -> (B, D).
+    """The mean over the real tokens of each text of a padded batch: (B, T, D) -> (B, D).
 
     Parameters
     ----------
@@ -19,30 +36,6 @@ def mean_pool(hidden: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
     """
     real = attention_mask[:, :, None].astype(hidden.dtype)  # (B, T, 1)
     return (hidden * real).sum(axis=1) / real.sum(axis=1)
-
-
-def pool(output: Any, attention_mask: np.ndarray, pooling: str) -> np.ndarray:
-    """One vector per text from a model's output: (B, T, D) -> (B, D).
-
-    Parameters
-    ----------
-    output : ModelOutput
-        Of a model without a head.
-    attention_mask : (B, T) array
-        1 for a real token, 0 for padding.
-    pooling : {"mean", "cls", "pooler"}
-        "mean": `mean_pool` of the last hidden state; "cls": its first token; "pooler": the model's
-        pooler_output, tanh of a linear map of the first token.
-
-    Returns
-    -------
-    (B, D) array
-    """
-    if pooling == "cls":
-        return output.last_hidden_state[:, 0]
-    if pooling == "pooler":
-        return output.pooler_output
-    return mean_pool(output.last_hidden_state, attention_mask)
 
 
 def normalize_rows(vectors: np.ndarray) -> np.ndarray:

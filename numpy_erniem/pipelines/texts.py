@@ -1,6 +1,6 @@
 """The texts of a call, from whatever holds them: lists, iterators, columns of other libraries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 TABLE_NAMES = ("columns", "column_names")  # of pandas and polars; of Arrow and datasets
@@ -13,9 +13,7 @@ def take_texts(texts: Any, name: str = "texts") -> tuple[list[str], bool]:
     Parameters
     ----------
     texts : str, or iterable of str
-        One text; or a list, tuple, iterator, a column of pandas, polars, Arrow or datasets, or a
-        NumPy array with one dimension. Scalars of Arrow and arrays without a dimension count as
-        what they hold.
+        As of `iterate`.
     name : str
         What an error calls the argument.
 
@@ -28,26 +26,68 @@ def take_texts(texts: Any, name: str = "texts") -> tuple[list[str], bool]:
     Raises
     ------
     TypeError
-        A table, a mapping, a set, or an array with two dimensions; bytes; what cannot be iterated;
-        a text that is not a str.
+        As of `iterate` and `check_text`.
     ValueError
         There are no texts.
     """
-    texts = _value(texts)
-    if isinstance(texts, str):
-        return [texts], True
-    _check_kind(texts, name)
-    try:
-        values = iter(texts)
-    except TypeError:
-        raise TypeError(f"{name} is a {_kind(texts)}; give a str or a list of str") from None
-    taken = [text if type(text) is str else _value(text) for text in values]
+    values, single = iterate(texts, name)
+    taken = [check_text(value, f"{name}[{n}]") for n, value in enumerate(values)]
     if not taken:
         raise ValueError(f"{name} is empty; give at least one text")
-    for n, text in enumerate(taken):
-        if not isinstance(text, str):
-            raise TypeError(f"{name}[{n}] is a {_kind(text)}, not a str{_remedy(text)}")
-    return taken, False
+    return taken, single
+
+
+def iterate(items: Any, name: str = "texts") -> tuple[Iterator[Any], bool]:
+    """The items of an argument in order, not checked yet.
+
+    Parameters
+    ----------
+    items : str, or iterable
+        One text; or a list, tuple, iterator, a column of pandas, polars, Arrow or datasets, or a
+        NumPy array with one dimension. Scalars of Arrow and arrays without a dimension count as
+        what they hold.
+    name : str
+        What an error calls the argument.
+
+    Returns
+    -------
+    items : iterator
+    single : bool
+        Whether the argument was one text.
+
+    Raises
+    ------
+    TypeError
+        A table, a mapping, a set, or an array with two dimensions; bytes; what cannot be iterated.
+    """
+    items = _value(items)
+    if isinstance(items, str):
+        return iter([items]), True
+    _check_kind(items, name)
+    try:
+        values = iter(items)
+    except TypeError:
+        raise TypeError(f"{name} is a {_kind(items)}; give a str or a list of str") from None
+    return (item if type(item) is str else _value(item) for item in values), False
+
+
+def check_text(text: Any, where: str) -> str:
+    """A text as it is.
+
+    Parameters
+    ----------
+    text : object
+    where : str
+        What an error calls it, such as "texts[3]".
+
+    Raises
+    ------
+    TypeError
+        It is not a str.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{where} is a {_kind(text)}, not a str{_remedy(text)}")
+    return text
 
 
 def _value(text: Any) -> Any:

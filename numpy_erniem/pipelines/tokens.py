@@ -1,33 +1,110 @@
-"""Token ids of texts, none longer than a model takes."""
+"""Token ids of texts, in rows that a model can take."""
 
-from numpy_erniem.checks import warn
+from typing import NamedTuple
+
+from numpy_erniem.pipelines.windows import cut_windows
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 
-def cut_token_ids(tokenizer: ErnieMTokenizer, texts: list[str], longest: int) -> list[list[int]]:
-    """Token ids of every text, [CLS] X [SEP]; long texts are cut at their end, with a warning.
+class Encoded(NamedTuple):
+    """The tokens of a text, without special ones.
+
+    Attributes
+    ----------
+    ids : list of int
+    spans : list of (int, int)
+        For each token the characters of the text that it stands for: start, and end behind the
+        last one.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+def encode_texts(tokenizer: ErnieMTokenizer, texts: list[str]) -> list[list[int]]:
+    """Token ids of each text, without special tokens and whole."""
+    if not texts:
+        return []
+    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
+    return list(encoded["input_ids"])
+
+
+def encode_with_spans(tokenizer: ErnieMTokenizer, texts: list[str]) -> list[Encoded]:
+    """Token ids and characters of each text, without special tokens and whole."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return [
+        Encoded(ids, [(int(start), int(end)) for start, end in spans])
+        for ids, spans in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def take_ranges(
+    tokenizer: ErnieMTokenizer, count: int, room: int, on_overflow: str, overlap: int = 0
+) -> tuple[list[range], int]:
+    """Which tokens of a text become rows, when a row has room for `room` of them.
 
     Parameters
     ----------
     tokenizer : ErnieMTokenizer
-    texts : list of str
-    longest : int
-        Most tokens of a text, [CLS] and [SEP] included.
+        Its truncation_side says which end is cut.
+    count : int
+        Tokens of the text.
+    room : int
+        Most tokens of the text in a row.
+    on_overflow : {"window", "cut", "error"}
+    overlap : int
+        Tokens that a window shares with the one before it.
 
     Returns
     -------
-    list of lists of int
+    ranges : list of range
+        One, or more than one with "window".
+    cut : int
+        How many tokens are in none of them.
+
+    Raises
+    ------
+    ValueError
+        With "error", for a text that is too long; or no room.
     """
-    ids = tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
-    too_long = [n for n, i in enumerate(ids) if len(i) > longest]
-    for n in too_long:
-        cut = tokenizer.prepare_for_model(
-            ids[n][1:-1], truncation=True, max_length=longest, verbose=False
+    if room < 1:
+        raise ValueError("a prompt or question leaves no room for a token of the text; shorten it")
+    if count <= room:
+        return [range(count)], 0
+    if on_overflow == "error":
+        raise ValueError(
+            f"{count} tokens are more than the {room} that the model has room for; shorten the "
+            'text, or choose on_overflow="window" or "cut"'
         )
-        ids[n] = cut["input_ids"]
-    if too_long:
-        warn(
-            f"{len(too_long)} of {len(texts)} texts have more than {longest} tokens and were "
-            f"cut at their end, the first of them text {too_long[0]}"
-        )
-    return ids
+    if on_overflow == "window":
+        return cut_windows(count, room, overlap), 0
+    first = 0 if tokenizer.truncation_side == "right" else count - room
+    return [range(first, first + room)], count - room
+
+
+def row_of(
+    tokenizer: ErnieMTokenizer, first: list[int], second: list[int] | None = None
+) -> list[int]:
+    """A row of one or two texts with the special tokens around them.
+
+    Parameters
+    ----------
+    tokenizer : ErnieMTokenizer
+    first : list of int
+        Token ids of the only or the first text.
+    second : list of int, optional
+
+    Returns
+    -------
+    list of int
+        [CLS] first [SEP], or [CLS] first [SEP] [SEP] second [SEP].
+    """
+    return list(tokenizer.build_inputs_with_special_tokens(first, second))

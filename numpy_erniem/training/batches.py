@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.pipelines.batching import batches_by_length
-from numpy_erniem.pipelines.embed import BATCH_TOKENS
+from numpy_erniem.pipelines.packing import BATCH_TOKENS, cut_batches
 from numpy_erniem.tokenizer.padder import pad_rows
 
 Ids = Sequence[int]
@@ -104,7 +103,7 @@ def evaluate_in_batches(
     batch has at most BATCH_TOKENS tokens, padding included. ValueError for another number of rows.
     """
     results: np.ndarray | None = None
-    for chosen in batches_by_length([len(row) for row in ids], BATCH_TOKENS):
+    for chosen in cut_batches([len(row) for row in ids], BATCH_TOKENS, padded=True):
         rows = np.asarray(evaluate(chosen))
         if rows.shape[:1] != (len(chosen),):
             raise ValueError(

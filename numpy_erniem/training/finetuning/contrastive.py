@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.encoder import Encoded
 from numpy_erniem.losses import cross_entropy
-from numpy_erniem.pipelines.embed import normalize_rows, pool
+from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
 from numpy_erniem.training.heads import Head, HeadGradients
 from numpy_erniem.training.loss_gradients import cross_entropy_grad
 
@@ -111,7 +110,7 @@ def _mean_pool(x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, Callable]:
     """The mean over the real tokens with its gradient: (N, T, D) -> (N, D)."""
     share = mask / mask.sum(axis=1, keepdims=True)  # (N, T)
     share = share.astype(x.dtype)
-    y = pool(Encoded(x, None), mask, "mean")
+    y = mean_pool(x, mask)
     return y, lambda dy: share[:, :, None] * dy[:, None, :]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.pipelines.embed import normalize_rows, pool
+from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
 from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
 from numpy_erniem.training.finetuning.contrastive import (
     TEMPERATURE,
@@ -106,7 +106,8 @@ def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
 
     def vectors(chosen: np.ndarray) -> np.ndarray:
         batch = collate([ids[n] for n in chosen], model.config.pad_token_id)
-        return normalize_rows(pool(model(**batch), batch["attention_mask"], "mean"))
+        hidden = model(**batch).last_hidden_state
+        return normalize_rows(mean_pool(hidden, batch["attention_mask"]))
 
     return evaluate_in_batches(ids, vectors)
 

@@ -1,0 +1,171 @@
+"""A model and a tokenizer with options: from a folder, with other options, as a pickle."""
+
+import copy
+import inspect
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from numpy_erniem.checkpoint.config_files import architecture_of, read_config
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.keywords import take_hub_keywords
+from numpy_erniem.checks import nearest
+from numpy_erniem.models import MODELS
+from numpy_erniem.tokenizer import ErnieMTokenizer
+
+P = TypeVar("P", bound="Loadable")
+
+
+class Loadable:
+    """What a checkpoint gives a pipeline, and the options of the pipeline.
+
+    The keyword arguments of a subclass's constructor are its options, each in the attribute of the
+    same name.
+    """
+
+    model_class: ClassVar[str] = "ErnieMModel"  # which the task needs
+    checkpoints: ClassVar[str] = ""  # some that are of this class, for an error
+    model: Any
+    tokenizer: ErnieMTokenizer
+    _source: Path | None = None  # where model and tokenizer came from
+    _loaded: Any = None  # the model that came from there
+
+    def __init__(self, model: Any, tokenizer: ErnieMTokenizer) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls: type[P],
+        model: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> P:
+        """Load a model and its tokenizer.
+
+        Parameters
+        ----------
+        model : path or str, optional
+            A folder, or a name on the Hugging Face hub; None is the bundled checkpoint.
+        revision : str, optional
+            Branch, tag or commit on the hub; left out, its main branch.
+        cache_dir : path, optional
+            Where downloads are kept; left out, in the cache of huggingface_hub.
+        local_files_only : bool
+            Do not use the network; find the model in the cache.
+        **options
+            Of the constructor.
+
+        Returns
+        -------
+        pipeline
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such model, or a file of it is missing.
+        ValueError
+            A file is damaged; the model has not the head that the task needs; an option has a
+            wrong value.
+        """
+        hub = take_hub_keywords(
+            options, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        _check_names(cls, options)
+        return cls._open(resolve_folder(model, **hub)).with_options(**options)
+
+    @classmethod
+    def _open(cls: type[P], folder: Path) -> P:
+        """Make the pipeline of a folder, without options."""
+        with ThreadPoolExecutor(1) as executor:  # SentencePiece releases the GIL while it loads
+            loading = executor.submit(copy_context().run, ErnieMTokenizer.from_pretrained, folder)
+            model = cls._load_model(folder)  # here, so that its warnings name the caller
+        pipeline = cls(model, loading.result())
+        pipeline._source, pipeline._loaded = folder, model
+        return pipeline
+
+    @classmethod
+    def _load_model(cls, folder: Path) -> Any:
+        """The model of a folder; ValueError where it has not the head that the task needs."""
+        name = architecture_of(read_config(folder)) or "ErnieMModel"
+        if cls.model_class not in ("ErnieMModel", name):
+            raise ValueError(
+                f"{folder} holds an {name}; {cls.__name__} needs an {cls.model_class}, such as "
+                f"{cls.checkpoints}"
+            )
+        return MODELS[cls.model_class].from_pretrained(folder).prepare()
+
+    def with_options(self: P, **options: Any) -> P:
+        """The same pipeline with other options; the model is shared.
+
+        Parameters
+        ----------
+        **options
+            Of the constructor, except model and tokenizer.
+
+        Returns
+        -------
+        pipeline
+
+        Raises
+        ------
+        TypeError
+            There is no such option.
+        ValueError
+            An option has a wrong value.
+        """
+        _check_names(type(self), options)
+        other = copy.copy(self)
+        for name, value in options.items():
+            setattr(other, name, value)
+        other.check_options()
+        return other
+
+    def check_options(self) -> None:
+        """Raise a ValueError for an option with a wrong value."""
+
+    def _from_source(self) -> tuple[str, ...]:
+        """Attributes that hold what was read from the source."""
+        return ("model", "tokenizer", "_loaded")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Options and a path, where the model came from a path: it is loaded again there."""
+        state = dict(self.__dict__)
+        if self._source is not None and self.model is self._loaded:
+            for name in self._from_source():
+                del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._source is not None and "_loaded" not in state:
+            loaded = _open_once(type(self), self._source)
+            self.__dict__ |= {name: getattr(loaded, name) for name in self._from_source()}
+
+    def __copy__(self: P) -> P:
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        return other
+
+    def __deepcopy__(self: P, memo: dict[int, Any]) -> P:
+        return copy.copy(self)  # model and tokenizer do not change, so they are shared
+
+
+@lru_cache(maxsize=4)
+def _open_once(cls: type[P], folder: Path) -> P:
+    """The pipeline of a folder: once per process, for all that are unpickled."""
+    return cls._open(folder)
+
+
+def _check_names(cls: type[Loadable], options: dict[str, Any]) -> None:
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{cls.__name__} has no option {name!r}{nearest(name, known)}")

@@ -1,0 +1,166 @@
+"""Token ids of many texts through a model, in batches that are cut by their number of tokens."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BATCH_TOKENS = 1024  # most tokens of a batch; more need more memory and are not faster
+
+
+class Batch(NamedTuple):
+    """What a model computed for n rows, whose N tokens stand one after another.
+
+    Attributes
+    ----------
+    rows : (n,) integer array
+        Which rows these are.
+    starts : (n + 1,) integer array
+        Row rows[t] has the tokens starts[t] to starts[t + 1] - 1.
+    tokens : dict of str to (N, ...) array
+        Outputs that the model has for each token, by name.
+    texts : dict of str to (n, ...) array
+        Outputs that the model has for each text, by name.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    tokens: Mapping[str, np.ndarray]
+    texts: Mapping[str, np.ndarray]
+
+    def split(self) -> list[dict[str, np.ndarray]]:
+        """The outputs of each row, copied: (tokens of the row, ...) and (...) arrays by name."""
+        pairs = list(zip(self.starts[:-1], self.starts[1:], strict=True))
+        return [
+            {name: value[start:end].copy() for name, value in self.tokens.items()}
+            | {name: value[t].copy() for name, value in self.texts.items()}
+            for t, (start, end) in enumerate(pairs)
+        ]
+
+
+Reduce = Callable[[Batch], Sequence[Any]]
+
+
+def run_rows(
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    reduce: Reduce = Batch.split,
+    *,
+    token_outputs: Sequence[str] = (),
+    text_outputs: Sequence[str] = (),
+    batch_tokens: int = BATCH_TOKENS,
+    batch_size: int | None = None,
+    **arguments: Any,
+) -> list[Any]:
+    """Run a model on rows of token ids; the results are in the order of the rows.
+
+    Parameters
+    ----------
+    model : model of this package, or callable
+        A model of this package takes the rows packed, without padding, so that what it computes for
+        a row does not depend on the others. Any other callable is called with padded input_ids
+        (B, T) and attention_mask (B, T); it needs `config.pad_token_id`.
+    rows : sequence of sequences of int
+        Each with at least one token.
+    reduce : function
+        From a `Batch` to one result for each of its rows.
+    token_outputs, text_outputs : sequences of str
+        Outputs to read, such as "last_hidden_state"; "hidden_states.3" is item 3 of a tuple.
+    batch_tokens : int
+        Most tokens of a batch. A row that is longer is a batch of its own.
+    batch_size : int, optional
+        Most rows of a batch; left out, as many as `batch_tokens` allows.
+    **arguments
+        Further arguments of the model, the same for all rows.
+
+    Returns
+    -------
+    list
+        What `reduce` gave for each row.
+    """
+    packed = "starts" in getattr(model, "_forward_arguments", ())
+    run = _run_packed if packed else _run_padded
+    results: list[Any] = [None] * len(rows)
+    for chosen in cut_batches([len(row) for row in rows], batch_tokens, batch_size, not packed):
+        ids = [np.asarray(rows[r], np.int64) for r in chosen]
+        starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])])
+        tokens, texts = run(model, ids, starts, token_outputs, text_outputs, arguments)
+        batch = Batch(chosen, starts, tokens, texts)
+        for r, result in zip(chosen, reduce(batch), strict=True):
+            results[r] = result
+    return results
+
+
+def cut_batches(
+    lengths: Sequence[int], batch_tokens: int, batch_size: int | None = None, padded: bool = False
+) -> Iterator[np.ndarray]:
+    """Indices of rows in batches of similar length, longest first.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each row, at least 1.
+    batch_tokens : int
+        Most tokens of a batch. A row that is longer is a batch of its own.
+    batch_size : int, optional
+        Most rows of a batch.
+    padded : bool
+        Whether every row of a batch counts as long as the longest.
+
+    Yields
+    ------
+    (n,) integer array
+        Indices into `lengths`.
+    """
+    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
+    batch: list[int] = []
+    tokens = 0
+    for r in order:
+        length = lengths[batch[0]] if padded and batch else lengths[r]
+        if batch and (tokens + length > batch_tokens or len(batch) == batch_size):
+            yield np.array(batch)
+            batch, tokens, length = [], 0, lengths[r]
+        batch.append(int(r))
+        tokens += length
+    if batch:
+        yield np.array(batch)
+
+
+Outputs = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+
+
+def _run_packed(
+    model: Any,
+    ids: list[np.ndarray],
+    starts: np.ndarray,
+    token_outputs: Sequence[str],
+    text_outputs: Sequence[str],
+    arguments: Mapping[str, Any],
+) -> Outputs:
+    output = model(np.concatenate(ids)[None], starts=starts, return_dict=True, **arguments)
+    tokens = {name: _read(output, name)[0] for name in token_outputs}  # (1, N, ...) -> (N, ...)
+    return tokens, {name: _read(output, name) for name in text_outputs}  # (n, ...)
+
+
+def _run_padded(
+    model: Any,
+    ids: list[np.ndarray],
+    starts: np.ndarray,
+    token_outputs: Sequence[str],
+    text_outputs: Sequence[str],
+    arguments: Mapping[str, Any],
+) -> Outputs:
+    lengths = np.diff(starts)
+    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+    padded = np.full(mask.shape, model.config.pad_token_id, np.int64)
+    padded[mask] = np.concatenate(ids)
+    output = model(padded, attention_mask=mask.astype(np.int64), **arguments)
+    tokens = {name: _read(output, name)[mask] for name in token_outputs}  # (B, T, ...) -> (N, ...)
+    return tokens, {name: _read(output, name) for name in text_outputs}  # (B, ...)
+
+
+def _read(output: Any, name: str) -> np.ndarray:
+    """An output by its name, from an object with attributes or from a dict."""
+    name, _, item = name.partition(".")
+    value = output[name] if isinstance(output, Mapping) else getattr(output, name)
+    return np.asarray(value[int(item)] if item else value)

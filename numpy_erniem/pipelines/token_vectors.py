@@ -1,0 +1,128 @@
+"""Vectors of the tokens of a text of any length, and of spans of it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numpy_erniem.pipelines.pooling import pool
+from numpy_erniem.pipelines.tokens import encode_with_spans, row_of
+from numpy_erniem.pipelines.windows import best_window, cut_windows
+from numpy_erniem.tokenizer import ErnieMTokenizer
+
+
+class TextWindows(NamedTuple):
+    """A text as rows of token ids that a model can take.
+
+    Attributes
+    ----------
+    rows : list of lists of int
+        [CLS], the prompt, a window of the text, [SEP].
+    windows : list of range
+        The tokens of the text in each row.
+    first : int
+        Where in a row the text begins.
+    spans : (n, 2) int array
+        The characters of each token of the text: start, and end behind the last one.
+    """
+
+    rows: list[list[int]]
+    windows: list[range]
+    first: int
+    spans: np.ndarray
+
+    def merge(self, hidden: list[np.ndarray]) -> np.ndarray:
+        """One vector for each token, from the window in which it stands farthest from an edge.
+
+        Parameters
+        ----------
+        hidden : list of (tokens of the row, D) arrays
+
+        Returns
+        -------
+        (n, D) array
+        """
+        best = best_window(len(self.spans), self.windows)
+        vectors = np.empty((len(best), hidden[0].shape[1]), hidden[0].dtype)
+        for n, (window, row) in enumerate(zip(self.windows, hidden, strict=True)):
+            tokens = np.flatnonzero(best == n)
+            vectors[tokens] = row[tokens - window.start + self.first]
+        return vectors
+
+
+def read_in_windows(
+    tokenizer: ErnieMTokenizer, prompt: str, text: str, longest: int
+) -> TextWindows:
+    """Cut a text into windows that overlap by a quarter.
+
+    Parameters
+    ----------
+    tokenizer : ErnieMTokenizer
+    prompt : str
+        Stands before the text in each row.
+    text : str
+    longest : int
+        Most tokens of a row.
+
+    Returns
+    -------
+    TextWindows
+
+    Raises
+    ------
+    ValueError
+        The prompt leaves no room for the text.
+    """
+    ids, spans = encode_with_spans(tokenizer, [prompt + text])[0]
+    fixed = sum(end <= len(prompt) for _, end in spans) if prompt else 0
+    room = longest - fixed - 2  # [CLS] and [SEP]
+    if room < 1:
+        raise ValueError(f"the prompt has {fixed} tokens and leaves no room for a text; shorten it")
+    windows = cut_windows(len(ids) - fixed, room, room // 4)
+    rows = [row_of(tokenizer, ids[:fixed] + ids[fixed + w.start : fixed + w.stop]) for w in windows]
+    places = np.array(spans[fixed:], np.int64).reshape(-1, 2) - len(prompt)
+    return TextWindows(rows, windows, 1 + fixed, np.maximum(places, 0))
+
+
+def span_vectors(
+    vectors: np.ndarray, places: np.ndarray, length: int, spans: Any, pooling: str
+) -> np.ndarray:
+    """One vector for each span of a text, from the vectors of its tokens.
+
+    Parameters
+    ----------
+    vectors : (tokens, D) array
+    places : (tokens, 2) int array
+        The characters of each token.
+    length : int
+        Characters of the text.
+    spans : iterable of (int, int)
+        Start, and end behind the last character.
+    pooling : str
+        "max" takes the highest numbers of the tokens, any other the mean.
+
+    Returns
+    -------
+    (spans, D) array
+
+    Raises
+    ------
+    ValueError
+        A span is not two integers, is empty, outside the text, or has no token; no spans.
+    """
+    pairs = [tuple(span) for span in spans]
+    if not pairs:
+        raise ValueError("spans is empty; give at least one pair (start, end)")
+    pooled = []
+    for n, pair in enumerate(pairs):
+        if len(pair) != 2 or not all(isinstance(i, int | np.integer) for i in pair):
+            raise ValueError(f"spans[{n}] is {pair}, not two integers (start, end)")
+        start, end = pair
+        if not 0 <= start < end <= length:
+            raise ValueError(
+                f"spans[{n}] is ({start}, {end}); give start < end, both in 0..{length}"
+            )
+        inside = (places[:, 0] < end) & (places[:, 1] > start)
+        if not inside.any():
+            raise ValueError(f"spans[{n}], ({start}, {end}), has no token: it holds only blanks")
+        pooled.append(pool(vectors[inside], "max" if pooling == "max" else "mean"))
+    return np.stack(pooled)
