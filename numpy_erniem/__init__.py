@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
+    from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ __all__ = [
     "ModelOutput",
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
+    "Reranker",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
     "__version__",
@@ -122,6 +124,7 @@ _MODULES = {
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
+    "pipelines.rerank": ("Reranker",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -1,6 +1,7 @@
 """What every pipeline does alike: load, take options, run items in batches, keep their order."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -34,7 +35,8 @@ class Pipeline(Loadable, Generic[Result]):
     """
 
     overflows: ClassVar[tuple[str, ...]] = ("window", "cut", "error")
-    items: ClassVar[str] = "texts"  # what an error calls them
+    item: ClassVar[str] = "text"  # what an error calls one
+    items: ClassVar[str] = "texts"  # and many
     token_outputs: tuple[str, ...] = ()  # what `reduce` reads of the model's outputs
     text_outputs: tuple[str, ...] = ()
     batch_size: int | None = None
@@ -89,13 +91,13 @@ class Pipeline(Loadable, Generic[Result]):
         values, single = task.iterate(items)
         taken = [task.check(v, task._where(n, single)) for n, v in enumerate(values)]
         if not taken:
-            raise ValueError(f"{task.items} is empty; give at least one {task.items[:-1]}")
+            raise ValueError(f"{task.items} is empty; give at least one {task.item}")
 
         def report(done: float) -> None:
             if progress is not None:
                 progress(int(done + 1e-9), len(taken))
 
-        results = list(task._results(iter(taken), single, report))
+        results = list(task._results(iter(taken), lambda item, where: item, single, report))
         return results[0] if single else task.collect(results)
 
     def stream(self, items: Iterable[Any], **options: Any) -> Iterator[Result]:
@@ -121,7 +123,7 @@ class Pipeline(Loadable, Generic[Result]):
         values, single = task.iterate(items)
         if single:
             raise TypeError(f"{task.items} is one item; give an iterable of items, or call instead")
-        return task._results(values)
+        return task._results(values, task.check)
 
     def outcomes(self, items: Iterable[Any], **options: Any) -> Iterator[Outcome[Result]]:
         """Yield what became of each item in order; an item with an error does not stop the others.
@@ -138,7 +140,8 @@ class Pipeline(Loadable, Generic[Result]):
         """
         task = self.with_options(**options)
         values, single = task.iterate(items)
-        return outcomes(task, values, lambda n: task._where(n, single), lambda done: None)
+        where = partial(task._where, single=single)
+        return outcomes(task, values, task.check, where, lambda done: None)
 
     def iterate(self, items: Any) -> tuple[Iterator[Any], bool]:
         """The items of an argument, not checked yet, and whether it was one item."""
@@ -265,12 +268,14 @@ class Pipeline(Loadable, Generic[Result]):
     def _results(
         self,
         values: Iterator[Any],
+        check: Callable[[Any, str], Any],
         single: bool = False,
         report: Callable[[float], None] = lambda done: None,
     ) -> Iterator[Result]:
         """The results in order; raises the first error, and warns at the end of what was cut."""
         cut, count = [], 0
-        for outcome in outcomes(self, values, lambda n: self._where(n, single), report):
+        where = partial(self._where, single=single)
+        for outcome in outcomes(self, values, check, where, report):
             if outcome.error is not None:
                 raise outcome.error
             if outcome.cut:
@@ -281,7 +286,7 @@ class Pipeline(Loadable, Generic[Result]):
             side = "end" if self.tokenizer.truncation_side == "right" else "start"
             warn(
                 f"{len(cut)} of {count} {self.items} have more than {self.longest} tokens and were "
-                f"cut at their {side}, the first of them {self.items[:-1]} {cut[0]}"
+                f"cut at their {side}, the first of them {self.item} {cut[0]}"
             )
 
     def _where(self, n: int, single: bool) -> str:

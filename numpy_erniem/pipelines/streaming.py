@@ -55,10 +55,6 @@ class Outcome(NamedTuple, Generic[Result]):
 class Task(Protocol):
     """What is asked of a pipeline; `Pipeline` documents each method."""
 
-    def check(self, item: Any, where: str) -> Any:
-        """An item in the form that `prepare` takes."""
-        ...
-
     def prepare(self, items: list[Any]) -> list[Prepared]:
         """Rows of token ids for each item."""
         ...
@@ -73,7 +69,11 @@ class Task(Protocol):
 
 
 def outcomes(
-    task: Task, values: Iterator[Any], where: Callable[[int], str], report: Callable[[float], None]
+    task: Task,
+    values: Iterator[Any],
+    check: Callable[[Any, str], Any],
+    where: Callable[[int], str],
+    report: Callable[[float], None],
 ) -> Iterator[Outcome[Any]]:
     """Run a task on values, and yield what became of each, in their order.
 
@@ -81,7 +81,9 @@ def outcomes(
     ----------
     task : pipeline
     values : iterator
-        Of items that are not checked yet. When it fails, the items before are run first.
+        When it fails, the items before are run first.
+    check : function
+        From a value and what an error calls it to an item.
     where : function
         From the number of an item to what an error calls it.
     report : function
@@ -98,7 +100,9 @@ def outcomes(
         def done(part: float, start: int = start, count: int = count) -> None:
             report(start + part * count)
 
-        yield from _run_window(task, window, [where(first + n) for n in range(count)], done)
+        names = [where(first + n) for n in range(count)]
+        made: list[Any] = [_checked(check, *pair) for pair in zip(window, names, strict=True)]
+        yield from _run_window(task, made, names, done)
         first += count
 
 
@@ -121,10 +125,19 @@ def read_ahead(values: Iterator[Any], size_of: Callable[[Any], int]) -> Iterator
         raise failure
 
 
+def _checked(check: Callable[[Any, str], Any], value: Any, name: str) -> Any:
+    """An item, or the error that it has."""
+    try:
+        return check(value, name)
+    except (TypeError, ValueError) as error:
+        return error
+
+
 def _run_window(
-    task: Task, window: list[Any], names: list[str], done: Done
+    task: Task, items: list[Any], names: list[str], done: Done
 ) -> Iterator[Outcome[Any]]:
-    made = _prepare(task, window, names)
+    """What became of items, some of which are errors already."""
+    made = _prepare(task, items, names)
     good = [pair for pair in made if not isinstance(pair, Exception)]
     results = task.run([item for item, _ in good], [p for _, p in good], done) if good else []
     following = iter(results)
@@ -136,15 +149,9 @@ def _run_window(
 
 
 def _prepare(
-    task: Task, window: list[Any], names: list[str]
+    task: Task, made: list[Any], names: list[str]
 ) -> list[tuple[Any, Prepared] | Exception]:
     """Each item with what `prepare` makes of it, or its error."""
-    made: list[Any] = []
-    for value, name in zip(window, names, strict=True):
-        try:
-            made.append(task.check(value, name))
-        except (TypeError, ValueError) as error:
-            made.append(error)
     good = [n for n, item in enumerate(made) if not isinstance(item, Exception)]
     items = [made[n] for n in good]
     try:

@@ -28,6 +28,7 @@ from numpy_erniem import (
     ModelOutput,
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
+    Reranker,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
@@ -47,7 +48,20 @@ def embeddings() -> NDArray[np.float32]:
     vectors = erniem.embed(["Open a file", "Eine Datei öffnen"], model=FOLDER, normalize=True)
     embedder: Embedder = Embedder.from_pretrained(FOLDER)
     again: NDArray[np.float32] = embedder(["Open a file"], pooling="cls")
+    token_vectors, places = embedder.tokens("Open a file", layer=1)
+    spans: NDArray[np.float32] = embedder.spans("Open a file", [(0, 4)], dimensions=8)
+    print(token_vectors.shape, places.tolist(), spans.shape, embedder.with_options(layer=0).width)
+    for vector in embedder.stream(iter(["Open a file"]), on_overflow="window"):
+        print(vector.shape)
     return np.concatenate([vectors, again])
+
+
+def ranking() -> list[str]:
+    model = ErnieMForSequenceClassification(
+        ErnieMConfig.from_pretrained(FOLDER, num_labels=1), seed=1
+    )
+    reranker = Reranker(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=1)
+    return [row["text"] for row in reranker("open", ["Open a file", "Close it"], scores="sigmoid")]
 
 
 def tokens() -> int:
@@ -130,6 +144,6 @@ def training() -> float:
 
 def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
-    print(embeddings().shape, tokens(), models(out / "model"), backends(), training())
+    print(ranking(), embeddings().shape, tokens(), models(out / "model"), backends(), training())
     checkpoints(out)
     print(erniem.ops.softmax(np.ones((2, 3), np.float32)).sum())
