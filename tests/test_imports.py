@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "training": PIPELINES,
     "parity": PIPELINES,
     "plots": PIPELINES,
-    "cli": PIPELINES | {"conversion", "training", "parity", "plots"},
+    "engines": {"checkpoint", "pipelines"},
+    "cli": PIPELINES | {"conversion", "training", "parity", "plots", "engines"},
 }
 NO_ROOMS = ("__version__", "_kernels")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from numpy_erniem import __version__
 from numpy_erniem.cli.output import escape_other_characters
+from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
@@ -20,7 +21,11 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 1 (a check failed), 2 (bad input)."""
+    """Run a command line; returns the exit code.
+
+    0, 1 (a row of the data is wrong, or a check failed), 2 (the command line or a file that it
+    names), or 130 (interrupted).
+    """
     from importlib import import_module
 
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -44,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         except KeyboardInterrupt:
             return 130
+        except DataError as error:
+            print(f"erniem: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
         except (ValueError, TypeError, OSError, MemoryError) as error:
             print(f"erniem: {' '.join(str(error).split()) or repr(error)}", file=sys.stderr)
             return 2

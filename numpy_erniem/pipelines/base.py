@@ -64,13 +64,12 @@ class Pipeline(Loadable, Generic[Result]):
             raise ValueError(f"on_overflow {self.on_overflow!r} is not one of {allowed}")
 
     def __call__(self, items: Any, *, progress: Report | None = None, **options: Any) -> Any:
-        """Give the result of an item, or a list with the result of each item.
+        """Compute the result of an item, or a list with the result of each item.
 
         Parameters
         ----------
         items : item, or iterable of items
-            For most pipelines a str is an item. A list, an iterator, a column of pandas, Arrow or
-            datasets, or a NumPy array with one dimension has many.
+            Many are in a list, an iterator, a column of pandas, Arrow or datasets, or an array.
         progress : callable, optional
             Called after every batch with the number of items done and of all items.
         **options
@@ -125,12 +124,20 @@ class Pipeline(Loadable, Generic[Result]):
             raise TypeError(f"{task.items} is one item; give an iterable of items, or call instead")
         return task._results(values, task.check)
 
-    def outcomes(self, items: Iterable[Any], **options: Any) -> Iterator[Outcome[Result]]:
+    def outcomes(
+        self,
+        items: Iterable[Any],
+        *,
+        where: Callable[[int], str] | None = None,
+        **options: Any,
+    ) -> Iterator[Outcome[Result]]:
         """Yield what became of each item in order; an item with an error does not stop the others.
 
         Parameters
         ----------
         items : iterable of items
+        where : function, optional
+            From the number of an item to what its error calls it; asked once for each, in order.
         **options
             Of the constructor.
 
@@ -140,7 +147,7 @@ class Pipeline(Loadable, Generic[Result]):
         """
         task = self.with_options(**options)
         values, single = task.iterate(items)
-        where = partial(task._where, single=single)
+        where = where or partial(task._where, single=single)
         return outcomes(task, values, task.check, where, lambda done: None)
 
     def iterate(self, items: Any) -> tuple[Iterator[Any], bool]:
@@ -223,7 +230,7 @@ class Pipeline(Loadable, Generic[Result]):
         ]
 
     def arguments(self) -> dict[str, Any]:
-        """Further arguments of the model, the same for all rows."""
+        """Further arguments of the model, for all rows."""
         return {}
 
     def compute(self, rows: list[list[int]], done: Done) -> list[Any]:

@@ -1,0 +1,229 @@
+"""Rows in and rows out, for every command that runs a pipeline: options, files, progress."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy_erniem import __version__
+from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.cli.options import add_hub_options
+from numpy_erniem.engines.local import ERROR, ON_ERROR, Counts, Job, run_job
+from numpy_erniem.engines.records import FORMATS, STANDARD_INPUT, Record, find_files, read_records
+from numpy_erniem.engines.writers import SUFFIXES, check_output
+from numpy_erniem.pipelines.base import Pipeline
+from numpy_erniem.pipelines.packing import BATCH_TOKENS
+
+TEXT = "text"  # the column of the text, where no other is named
+NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command")
+
+
+def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...]) -> None:
+    """Declare what is read, what is written, and what is done with rows that are wrong."""
+    reading = parser.add_argument_group("rows in")
+    reading.add_argument("text", nargs="*", metavar="TEXT", help="texts")
+    reading.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file, a folder, or - for standard input; may be given again",
+    )
+    reading.add_argument(
+        "--format", choices=tuple(FORMATS), help="of the input (by its name; .gz may follow it)"
+    )
+    reading.add_argument("--encoding", default="utf-8", help="of text files (utf-8)")
+    reading.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{TEXT}")')
+    writing = parser.add_argument_group("rows out")
+    writing.add_argument(
+        "--output", metavar="FILE", help=f"ends in {', '.join(SUFFIXES)} (JSON lines to the screen)"
+    )
+    writing.add_argument(
+        "--keep", nargs="+", default=[], metavar="KEY", help="columns of the input to carry through"
+    )
+    writing.add_argument(
+        "--on-error",
+        choices=ON_ERROR,
+        default="stop",
+        help="at a wrong row: stop, leave it out, or write a row that tells the error (stop)",
+    )
+    writing.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run to FILE ended"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", metavar="MODEL", help="folder, or name on the hub")
+    add_hub_options(model)
+    model.add_argument(
+        "--on-overflow", choices=overflows, help="with a text longer than the model takes"
+    )
+    model.add_argument(
+        "--batch-tokens",
+        type=int,
+        default=BATCH_TOKENS,
+        metavar="N",
+        help=f"most tokens of a batch ({BATCH_TOKENS}); fewer need less memory",
+    )
+
+
+class Rows:
+    """The rows of a command line, checked before a model is loaded.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With the options of `add_row_options`.
+    columns : tuple of str
+        That the results have.
+    """
+
+    def __init__(self, options: argparse.Namespace, columns: tuple[str, ...]) -> None:
+        if bool(options.text) == bool(options.input):
+            raise ValueError("give texts or --input PATH, one of them")
+        if options.text and (options.field or options.format or options.keep):
+            raise ValueError("--field, --format and --keep are for --input PATH; leave them out")
+        if options.resume and not options.output:
+            raise ValueError("--resume needs --output FILE, where the interrupted run ended")
+        for name in options.keep:
+            if name in (TEXT, ERROR, *columns):
+                raise ValueError(f"--keep {name}: the output has a column of this name already")
+        self.options, self.field = options, options.field or TEXT
+        self.columns = (TEXT, *options.keep, *columns)
+        kind = options.format
+        if kind is None and options.field and options.input == [STANDARD_INPUT]:
+            kind = "jsonl"
+        self.files = find_files(options.input, kind)
+        if options.field and any(kind == "text" for _, kind in self.files):
+            raise ValueError(
+                f"--field {options.field}: lines of text have no columns; add --format jsonl or csv"
+            )
+        self.output: Path | None = None
+        if options.output:
+            inputs = [path for path, _ in self.files]
+            self.output = check_output(options.output, inputs, self.columns)
+        for n, text in enumerate(options.text, 1):
+            if any("\udc80" <= character <= "\udcff" for character in text):
+                raise ValueError(f"text {n} is not valid in the encoding of the command line")
+
+    def read(self) -> Iterator[Record]:
+        """The records."""
+        if self.options.text:
+            return (Record(f"text {n}", text) for n, text in enumerate(self.options.text, 1))
+        columns = [self.field, *self.options.keep]
+        return read_records(self.files, self.options.encoding, columns)
+
+    def item(self, value: Any) -> str:
+        """The text of a record; ValueError where it has none."""
+        if isinstance(value, str):
+            if self.options.keep:
+                raise ValueError("is a text without columns, so there is nothing to --keep")
+            return value
+        for name in (self.field, *self.options.keep):
+            if name not in value:
+                there = ", ".join(value) or "none"
+                hint = "; name the key of the text with --field" if name == self.field else ""
+                raise ValueError(f"has no {name!r}, only {there}{hint}")
+        text = value[self.field]
+        if not isinstance(text, str):
+            raise ValueError(f"has {_shown(text)} as {self.field!r}, not a text")
+        return text
+
+    def kept(self, value: Any) -> dict[str, Any]:
+        """What the output has of a record."""
+        if isinstance(value, str):
+            return {TEXT: value}
+        return {TEXT: value.get(self.field)} | {k: value.get(k) for k in self.options.keep}
+
+    def run(
+        self,
+        pipeline: Pipeline[Any],
+        result: Callable[[Any], Mapping[str, Any]],
+        item: Callable[[str], Any] = lambda text: text,
+        width: int = 0,
+    ) -> int:
+        """Run a pipeline over the rows; returns the exit code.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        result : function
+            From a result to columns of the output.
+        item : function
+            From a text to an item of the pipeline.
+        width : int
+            Numbers of a vector, where results are vectors.
+        """
+        job = Job(
+            pipeline,
+            lambda value: item(self.item(value)),
+            self.kept,
+            result,
+            self.columns,
+            self.options.on_error,
+            self._options(),
+            width,
+        )
+        with _Bar(sys.stderr) as bar:
+            counts = run_job(
+                job, self.read(), self.output, resume=self.options.resume, report=bar.update
+            )
+        _tell(counts, pipeline, self.options.on_error)
+        return 0
+
+    def _options(self) -> dict[str, Any]:
+        """What the results depend on."""
+        given = {k: v for k, v in vars(self.options).items() if k not in NOT_OF_RESULTS}
+        return {**given, "version": __version__, "backend": backend_report()["backend"]}
+
+
+class _Bar:
+    """How far the work is, on a terminal, if tqdm is installed."""
+
+    def __init__(self, file: Any) -> None:
+        self.bar: Any = None
+        if file.isatty():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self.bar = tqdm(unit=" rows", file=file, delay=2)
+        self.before = 0
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self, counts: Counts) -> None:
+        """Show the rows that are done, and tokens a second."""
+        if self.bar is not None:
+            seconds = self.bar.format_dict["elapsed"] or 1
+            self.bar.set_postfix_str(f"{counts.tokens / seconds:.0f} tokens/s", refresh=False)
+            self.bar.update(counts.rows - self.before)
+            self.before = counts.rows
+
+
+def _tell(counts: Counts, pipeline: Pipeline[Any], on_error: str) -> None:
+    """What a user should know about the rows, on standard error."""
+    if counts.errors:
+        done = "left out" if on_error == "skip" else "written with their error"
+        print(f"erniem: {counts.errors} of {counts.rows} rows were {done}", file=sys.stderr)
+    if counts.cut:
+        print(
+            f"erniem: {counts.cut} of {counts.rows} {pipeline.items} have more than "
+            f"{pipeline.longest} tokens and were cut (see --on-overflow)",
+            file=sys.stderr,
+        )
+    if counts.empty:
+        print(
+            f"erniem: {counts.empty} of {counts.rows} {pipeline.items} have no token: they are "
+            "empty or blank, and have all the same result",
+            file=sys.stderr,
+        )
+
+
+def _shown(value: Any) -> str:
+    """A value in an error."""
+    return "no value" if value is None else f"the {type(value).__name__} {str(value)[:40]!r}"

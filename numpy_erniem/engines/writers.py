@@ -1,0 +1,287 @@
+"""Rows into files, as they come: JSON lines, CSV, NumPy arrays and Parquet.
+
+A writer knows how many bytes of its file are good. When a run is resumed, the file is cut there.
+"""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from numpy_erniem.checkpoint.atomic import atomic_file
+from numpy_erniem.engines.parquet import require_pyarrow, write_parquet
+
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".npy", ".parquet")
+VECTOR = "vector"  # the column that an .npy holds
+
+
+class Writer:
+    """JSON lines to a file, or to a stream.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+        Of every row, in order; a row may lack some.
+    start : int
+        Bytes of the file that are kept; 0 begins a new file.
+    width : int
+        Numbers of a vector, where the rows have one.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], start: int = 0, width: int = 0) -> None:
+        self.path, self.columns, self.width = path, list(columns), width
+        self.file: IO[bytes] = self.target.open("r+b" if start else "wb")
+        if start > self.target.stat().st_size:
+            raise ValueError(f"{path} is shorter than the run that is resumed had left it")
+        self.file.truncate(start)
+        self.file.seek(start)
+        self.begin(start)
+
+    @property
+    def target(self) -> Path:
+        """The file that is written to."""
+        return self.path
+
+    def begin(self, start: int) -> None:
+        """Write what comes before the first row, if `start` is 0."""
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        self.file.write(json_line(row).encode("utf-8"))
+
+    def flush(self) -> int:
+        """Hand everything to the system; how many bytes are good."""
+        self.file.flush()
+        return self.file.tell()
+
+    def abandon(self) -> None:
+        """Close the file as it is; a run may go on from where it is good."""
+        with suppress(OSError):  # what is still in memory does not fit, either
+            self.file.close()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.file.flush()
+        with suppress(OSError):  # a device or a pipe
+            os.fsync(self.file.fileno())
+        self.file.close()
+
+
+class StreamWriter(Writer):
+    """JSON lines to standard output, each at once."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        text = json_line(row)
+        try:
+            text.encode(self.stream.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = json.dumps(plain(row)) + "\n"
+        self.stream.write(text)
+        self.stream.flush()
+
+    def flush(self) -> int:
+        """Everything is handed on already."""
+        return 0
+
+    def abandon(self) -> None:
+        """The stream stays open."""
+
+    def close(self) -> None:
+        """The stream stays open."""
+
+
+class CsvWriter(Writer):
+    """A table with a header; lists and objects are JSON in their cell."""
+
+    def begin(self, start: int) -> None:
+        """The header."""
+        self.rows = csv.writer(_Encoded(self.file), lineterminator="\n")
+        if not start:
+            self.rows.writerow(self.columns)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        values = plain(row)
+        self.rows.writerow([_cell(values.get(name)) for name in self.columns])
+
+
+class NpyWriter(Writer):
+    """The vectors of the rows as an array (rows, width) of float32; an error is a row of NaN."""
+
+    HEADER = 128  # bytes, enough for any number of rows
+
+    def begin(self, start: int) -> None:
+        """The header."""
+        self.count = (start - self.HEADER) // (4 * self.width) if start else 0
+        if not start:
+            self.file.write(self._header())
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write the vector of a row."""
+        vector = row.get(VECTOR, np.full(self.width, np.nan))
+        self.file.write(np.ascontiguousarray(vector, "<f4").tobytes())
+        self.count += 1
+
+    def flush(self) -> int:
+        """Write the number of rows into the header, too, so that the file can be read."""
+        self.file.seek(0)
+        self.file.write(self._header())
+        self.file.seek(0, os.SEEK_END)
+        return super().flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.flush()
+        super().close()
+
+    def _header(self) -> bytes:
+        buffer = io.BytesIO()
+        shape = (self.count, self.width)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(buffer, header)
+        text = buffer.getvalue()[10:].rstrip()  # behind magic string, version and length
+        length = self.HEADER - 10
+        return buffer.getvalue()[:8] + length.to_bytes(2, "little") + text.ljust(length - 1) + b"\n"
+
+
+class ParquetWriter(Writer):
+    """A Parquet file, made at the end of JSON lines in a hidden file beside it."""
+
+    @property
+    def target(self) -> Path:
+        """The hidden file."""
+        return self.path.with_name(f".{self.path.name}.rows")
+
+    def close(self) -> None:
+        """Make the Parquet file, and remove the hidden file."""
+        super().close()
+        with atomic_file(self.path) as out:
+            write_parquet(self.target, out, self.columns, VECTOR)
+        self.target.unlink()
+
+
+WRITERS: dict[str, type[Writer]] = {
+    ".jsonl": Writer,
+    ".ndjson": Writer,
+    ".csv": CsvWriter,
+    ".npy": NpyWriter,
+    ".parquet": ParquetWriter,
+}
+
+
+def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Path:
+    """The path of an output, after everything was checked that could fail at the end.
+
+    Parameters
+    ----------
+    path : str
+    inputs : sequence of str
+        Paths of the inputs, none of which may be the output.
+    columns : sequence of str
+        Of the rows.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        The name does not tell the format, is that of an input, or needs a column that is missing.
+    OSError
+        The file cannot be written.
+    """
+    out = Path(path)
+    kind = out.suffix.lower()
+    if kind not in SUFFIXES:
+        raise ValueError(f"{path}: an output ends in one of {', '.join(SUFFIXES)}")
+    if kind == ".npy" and VECTOR not in columns:
+        raise ValueError(f"{path}: an array holds vectors, and these results have none; use .jsonl")
+    if kind == ".parquet":
+        require_pyarrow(path)
+    try:
+        if out.is_dir():
+            raise IsADirectoryError
+        if any(out.exists() and Path(i).exists() and os.path.samefile(out, i) for i in inputs):
+            raise ValueError(f"{path} is an input, too; write to another file")
+        existed = out.exists()
+        out.open("ab").close()
+        if not existed:
+            out.unlink()
+    except OSError as error:
+        why = error.strerror or "it is a folder, not a file"
+        raise type(error)(f"{path} cannot be written: {why}") from None
+    return out
+
+
+def writer_of(path: Path | None, columns: Sequence[str], start: int = 0, width: int = 0) -> Writer:
+    """The writer for a path, or for standard output where there is none.
+
+    Parameters
+    ----------
+    path : Path, optional
+        From `check_output`.
+    columns : sequence of str
+    start : int
+        Bytes that are kept.
+    width : int
+        Numbers of a vector, where the rows have one.
+
+    Returns
+    -------
+    Writer
+    """
+    if path is None:
+        return StreamWriter(sys.stdout)
+    return WRITERS[path.suffix.lower()](path, columns, start, width)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it; a float32 as the shortest decimal number that means the same."""
+    if isinstance(value, Mapping):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return [float(str(v)) for v in value] if value.ndim == 1 else [plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as a line of JSON; halves of surrogate pairs, which no encoding holds, are escaped."""
+    values = plain(row)
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(values)
+    return text + "\n"
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else value
+
+
+class _Encoded:
+    """What the csv module writes to: text for a binary file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def write(self, text: str) -> None:
+        """Write text as UTF-8; halves of surrogate pairs become escapes."""
+        self.file.write(text.encode("utf-8", "backslashreplace"))
