@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.tokenizer.row_layout import RowLayout
-from numpy_erniem.tokenizer.spans import CharSpan, TokenSpan
+from numpy_erniem.tokenizer.rows import CharSpan, RowLayout, TokenSpan
 
 
 class BatchEncoding(dict[str, Any]):

@@ -1,10 +1,15 @@
-"""Ids → tokens → text."""
+"""Token ⇄ id, and ids → text: a vocabulary with its special tokens."""
 
+import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from numpy_erniem.tokenizer.attributes import PartAttribute, part_method
 from numpy_erniem.tokenizer.pieces import UNDERLINE
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.vocabulary import AddedToken, Vocabulary
+
+T = TypeVar("T", bound="TokenTable")
 
 # Spaces that `clean_up_tokenization_spaces` removes from English text; the order matters.
 CLEAN_UP = (
@@ -14,8 +19,8 @@ CLEAN_UP = (
 )
 
 
-class Decoder:
-    """Turns ids back into tokens and text.
+class TokenTable:
+    """Tokens and their ids; turns ids back into text.
 
     Parameters
     ----------
@@ -27,15 +32,88 @@ class Decoder:
     --------
     >>> from numpy_erniem.tokenizer.vocabulary import Vocabulary
     >>> vocabulary = Vocabulary(["[CLS]", "[PAD]", "[SEP]", "[UNK]", "▁a", "b", "[MASK]"])
-    >>> Decoder(SpecialTokens(vocabulary)).decode([0, 4, 5, 4, 2], skip_special_tokens=True)
+    >>> TokenTable(SpecialTokens(vocabulary)).decode([0, 4, 5, 4, 2], skip_special_tokens=True)
     'ab a'
     """
+
+    bos_token = PartAttribute[str | None]("special_tokens", "Text of the BOS token, or None.")
+    eos_token = PartAttribute[str | None]("special_tokens", "Text of the EOS token, or None.")
+    unk_token = PartAttribute[str | None]("special_tokens", "Text of the UNK token, or None.")
+    sep_token = PartAttribute[str | None]("special_tokens", "Text of the SEP token, or None.")
+    pad_token = PartAttribute[str | None]("special_tokens", "Text of the PAD token, or None.")
+    cls_token = PartAttribute[str | None]("special_tokens", "Text of the CLS token, or None.")
+    mask_token = PartAttribute[str | None]("special_tokens", "Text of the MASK token, or None.")
+    bos_token_id = PartAttribute[int | None]("special_tokens", "Id of `bos_token`, or None.")
+    eos_token_id = PartAttribute[int | None]("special_tokens", "Id of `eos_token`, or None.")
+    unk_token_id = PartAttribute[int | None]("special_tokens", "Id of `unk_token`, or None.")
+    sep_token_id = PartAttribute[int | None]("special_tokens", "Id of `sep_token`, or None.")
+    pad_token_id = PartAttribute[int | None]("special_tokens", "Id of `pad_token`, or None.")
+    cls_token_id = PartAttribute[int | None]("special_tokens", "Id of `cls_token`, or None.")
+    mask_token_id = PartAttribute[int | None]("special_tokens", "Id of `mask_token`, or None.")
+    additional_special_tokens = PartAttribute[list[str] | None](
+        "special_tokens", "Others, without name."
+    )
+    additional_special_tokens_ids = PartAttribute[list[int] | None]("special_tokens", "Their ids.")
+    special_tokens_map = PartAttribute[dict[str, Any]]("special_tokens", "Name → text.")
+    all_special_tokens = PartAttribute[list[str]]("special_tokens", "Every special token, once.")
+    all_special_ids = PartAttribute[list[int]]("special_tokens", "Ids of `all_special_tokens`.")
+    added_tokens_encoder = PartAttribute[dict[str, int]]("special_tokens", "Added token → id.")
+    added_tokens_decoder = PartAttribute[dict[int, AddedToken]](
+        "special_tokens", "Id → added token."
+    )
+
+    add_special_tokens = part_method("special_tokens", SpecialTokens.add_special_tokens)
 
     def __init__(
         self, special_tokens: SpecialTokens, clean_up_tokenization_spaces: bool = True
     ) -> None:
         self.special_tokens = special_tokens
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+
+    def __copy__(self: T) -> T:
+        # The parts belong together, so a copy has parts of its own.
+        return copy.deepcopy(self)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of `vocab.txt`."""
+        return self.special_tokens.vocabulary
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token → id, without added tokens."""
+        return self.vocabulary.ids
+
+    @property
+    def vocab_size(self) -> int:
+        """Size of the vocabulary without added tokens."""
+        return len(self.vocab)
+
+    def __len__(self) -> int:
+        """Size of the vocabulary with the added tokens."""
+        return self.special_tokens.size
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token → id, with the added tokens."""
+        return {**self.vocab, **self.special_tokens.added_ids}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Added token → id, as `added_tokens_encoder`."""
+        return self.added_tokens_encoder
+
+    def convert_tokens_to_ids(self, tokens: str | Iterable[str] | None) -> Any:
+        """Look up the id of a token, or the list of ids of several; unknown ones get unk_token_id.
+
+        Raises
+        ------
+        TypeError
+            A token that is not a str.
+        """
+        if tokens is None:
+            return None
+        if isinstance(tokens, str):
+            return self.special_tokens.id_of(tokens)
+        return self.special_tokens.ids_of(tokens)
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """Look up the token of an id, or the list of tokens of several.
@@ -57,6 +135,12 @@ class Decoder:
         """Join tokens to a text: "▁" becomes a space, spaces at the ends are removed."""
         return "".join(tokens).replace(UNDERLINE, " ").strip()
 
+    def convert_ids_to_string(self, ids: Any) -> str:
+        """Join the tokens of ids to a text, special tokens included."""
+        ids = plain_ids(ids)
+        tokens = self.convert_ids_to_tokens(ids if isinstance(ids, list) else [ids])
+        return self.convert_tokens_to_string(tokens)
+
     def decode(
         self,
         token_ids: Any,
@@ -72,7 +156,7 @@ class Decoder:
         skip_special_tokens : bool
             Leave out [CLS], [SEP], [PAD] and the other special tokens.
         clean_up_tokenization_spaces : bool, optional
-            Remove the space in front of English punctuation. Default: the decoder's attribute.
+            Remove the space in front of English punctuation. Default: the attribute.
         spaces_between_special_tokens : bool
             Put a space around tokens that were added to the vocabulary.
 
