@@ -68,6 +68,41 @@ def require_in(name: str, value: Any, allowed: Any) -> None:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(map(str, allowed))}")
 
 
+def parsed_value(name: str, text: str, value: Any) -> bool | int | float | str:
+    """The value that a text stands for, of the type of the present value.
+
+    Parameters
+    ----------
+    name : str
+        The key, for the error.
+    text : str
+        A bool is true, 1, y or yes, or false, 0, n or no, in any case.
+    value : bool, int, float or str
+        The present value.
+
+    Returns
+    -------
+    bool, int, float or str
+
+    Raises
+    ------
+    ValueError
+        A text of another type, or a key whose value is neither of these.
+    """
+    if isinstance(value, bool):
+        names = {**dict.fromkeys(("true", "1", "y", "yes"), True)}
+        names.update(dict.fromkeys(("false", "0", "n", "no"), False))
+        if text.lower() not in names:
+            raise ValueError(f"{name}={text} is neither true nor false")
+        return names[text.lower()]
+    if not isinstance(value, int | float | str):
+        raise ValueError(f"{name} is {value!r}, and a text gives only numbers, bools and names")
+    try:
+        return type(value)(text)
+    except ValueError:
+        raise ValueError(f"{name}={text} is not of type {type(value).__name__}") from None
+
+
 def checked_pruned_heads(given: Any, L: int, H: int) -> dict[int, list[int]]:
     """Sorted heads to prune, by layers from 0.
 

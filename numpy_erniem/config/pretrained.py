@@ -4,45 +4,17 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from numpy_erniem.checkpoint.atomic import atomic_write
-from numpy_erniem.checkpoint.config_files import CONFIG_FILE, read_config
+from numpy_erniem.checkpoint.config_files import CONFIG_FILE
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.keywords import (
-    NEVER_STORED,
-    take_hub_keywords,
-    take_path,
-    take_saving,
-)
-from numpy_erniem.checks import nearest, warn
-from numpy_erniem.config.labels import overridden_labels
+from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_path, take_saving
+from numpy_erniem.config.defaults import DEFAULTS
+from numpy_erniem.config.reading import errors_name, make_config, parsed_updates, read_values
 
 T = TypeVar("T", bound="PretrainedConfig")
-
-# What transformers' PretrainedConfig has for every model, and pipelines read.
-DEFAULTS = {
-    "_name_or_path": "",
-    "add_cross_attention": False,
-    "attention_mask_convention": "padding",  # our own
-    "bos_token_id": None,
-    "chunk_size_feed_forward": 0,
-    "cross_attention_hidden_size": None,
-    "decoder_start_token_id": None,
-    "eos_token_id": None,
-    "finetuning_task": None,
-    "is_decoder": False,
-    "is_encoder_decoder": False,
-    "prefix": None,
-    "sep_token_id": None,
-    "task_specific_params": None,
-    "tie_encoder_decoder": False,
-    "tie_word_embeddings": True,
-    "tokenizer_class": None,
-    "torch_dtype": None,
-    "torchscript": False,
-    "use_bfloat16": False,
-}
+Folder = str | os.PathLike[str]
 
 
 class PretrainedConfig:
@@ -106,12 +78,21 @@ class PretrainedConfig:
         return str(self._name_or_path)
 
     @name_or_path.setter
-    def name_or_path(self, name: str | os.PathLike[str]) -> None:
+    def name_or_path(self, name: Folder) -> None:
         self._name_or_path = os.fspath(name)
 
     def validate(self) -> None:
         """Check every value; ValueError names the key, the value and the rule."""
         raise NotImplementedError(f"{type(self).__name__} has no rules for its values")
+
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set attributes. They are checked when a model is made of the config or it is saved."""
+        for name, value in config_dict.items():
+            setattr(self, name, value)
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set attributes from a text such as "hidden_size=24,use_cache=true", of present types."""
+        self.update(parsed_updates(self, update_str))
 
     def to_dict(self) -> dict[str, Any]:
         """Every key of config.json, unknown ones included, as plain values."""
@@ -122,12 +103,12 @@ class PretrainedConfig:
         """config.json as text."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+    def to_json_file(self, path: Folder) -> None:
         """Write config.json to `path`; ValueError for a value that is not allowed."""
         self.validate()
         atomic_write(path, self.to_json_string())
 
-    def save_pretrained(self, folder: str | os.PathLike[str] | None = None, **options: Any) -> None:
+    def save_pretrained(self, folder: Folder | None = None, **options: Any) -> None:
         """Write `folder`/config.json; the folder is created if it does not exist.
 
         Parameters
@@ -145,39 +126,64 @@ class PretrainedConfig:
         folder = take_saving(folder, options)
         self.to_json_file(Path(folder) / CONFIG_FILE)
 
+    @overload
     @classmethod
-    def from_dict(cls: type[T], values: Mapping[str, Any], **overrides: Any) -> T:
+    def from_dict(
+        cls: type[T], values: Mapping[str, Any], *, return_unused_kwargs: Literal[True], **rest: Any
+    ) -> tuple[T, dict[str, Any]]: ...
+
+    @overload
+    @classmethod
+    def from_dict(
+        cls: type[T],
+        values: Mapping[str, Any],
+        *,
+        return_unused_kwargs: Literal[False] = ...,
+        **overrides: Any,
+    ) -> T: ...
+
+    @classmethod
+    def from_dict(
+        cls: type[T],
+        values: Mapping[str, Any],
+        *,
+        return_unused_kwargs: bool = False,
+        **overrides: Any,
+    ) -> T | tuple[T, dict[str, Any]]:
         """Make a config from the keys of a config.json; `overrides` win.
 
-        Overrides are keys that a config has or that `values` has; another one is a ValueError.
         Keywords of `from_pretrained`, such as token, are left out of `values`, with a warning.
+
+        Parameters
+        ----------
+        values : mapping
+            Keys of a config.json.
+        return_unused_kwargs : bool
+            Return a pair: the config, and the overrides that are no keys of it; among these is
+            also torch_dtype, as in upstream.
+        **overrides
+            Keys that a config has or that `values` has.
+
+        Returns
+        -------
+        PretrainedConfig
+            Of this class; or the pair.
+
+        Raises
+        ------
+        ValueError
+            A value that is not allowed; or another override, without `return_unused_kwargs`.
         """
-        known = [*cls.KEYS, *cls.attribute_map, "num_labels", *DEFAULTS, *values]
-        for name in overrides:
-            if name not in known:
-                raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
-        if dropped := sorted(NEVER_STORED & values.keys()):
-            warn(f"no keys of a config, left out: {', '.join(dropped)}")
-        values = {name: value for name, value in values.items() if name not in NEVER_STORED}
-        model_type = values.pop("model_type", cls.model_type)
-        if model_type != cls.model_type:
-            raise ValueError(
-                f"model_type {model_type!r} is not {cls.model_type!r}; "
-                "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa"
-            )
-        for key in overridden_labels(values, overrides):
-            values.pop(key, None)
-        return cls(**{**values, **overrides})
+        config, unused = make_config(cls, values, overrides, return_unused_kwargs)
+        return (config, unused) if return_unused_kwargs else config
 
     @classmethod
-    def from_json_file(cls: type[T], path: str | os.PathLike[str], **overrides: Any) -> T:
+    def from_json_file(cls: type[T], path: Folder, **overrides: Any) -> T:
         """Read a config.json; `overrides` win. ValueError if it is not a JSON object."""
         return cls.from_values(read_json(Path(path)), path, **overrides)
 
     @classmethod
-    def from_values(
-        cls: type[T], values: dict[str, Any], source: str | os.PathLike[str], **overrides: Any
-    ) -> T:
+    def from_values(cls: type[T], values: dict[str, Any], source: Folder, **overrides: Any) -> T:
         """As `from_dict`, for values that were not checked; a ValueError names their source.
 
         Parameters
@@ -199,23 +205,53 @@ class PretrainedConfig:
         ValueError
             A value that is not allowed, or of the wrong type.
         """
-        try:
+        with errors_name(source):
             return cls.from_dict(values, **overrides)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{source}: {error}") from None
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: Folder, **options: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The keys of a checkpoint's config as they are, and the options that do not say where.
+
+        Options and errors as for `from_pretrained`.
+        """
+        values, _ = read_values(pretrained_model_name_or_path, options, keep=True)
+        return values, options
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[T],
+        model: Folder | None = ...,
+        *,
+        return_unused_kwargs: Literal[True],
+        **rest: Any,
+    ) -> tuple[T, dict[str, Any]]: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[T],
+        model: Folder | None = ...,
+        *,
+        return_unused_kwargs: Literal[False] = ...,
+        **options: Any,
+    ) -> T: ...
 
     @classmethod
     def from_pretrained(
         cls: type[T],
-        model: str | os.PathLike[str] | None = None,
+        model: Folder | None = None,
         *,
         revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir: Folder | None = None,
         local_files_only: bool = False,
-        subfolder: str | os.PathLike[str] | None = None,
+        subfolder: Folder | None = None,
         token: str | bool | None = None,
+        return_unused_kwargs: bool = False,
         **overrides: Any,
-    ) -> T:
+    ) -> T | tuple[T, dict[str, Any]]:
         """Read the config of a checkpoint.
 
         Parameters
@@ -233,6 +269,8 @@ class PretrainedConfig:
             Folder inside `model` in which the config is.
         token : str or bool, optional
             Password of the hub, as of huggingface_hub. It is never stored.
+        return_unused_kwargs : bool
+            Return a pair: the config, and the keywords that are for a model, as of `from_dict`.
         **overrides
             Keys of the config that win over the file's; and other keywords of loading, which are
             not stored: use_auth_token and force_download are used, those that ask for what is
@@ -241,7 +279,7 @@ class PretrainedConfig:
         Returns
         -------
         PretrainedConfig
-            Of this class.
+            Of this class; or the pair.
 
         Raises
         ------
@@ -250,20 +288,11 @@ class PretrainedConfig:
         ValueError
             A file that is not JSON, or a value that is not allowed.
         """
-        from numpy_erniem.checkpoint.hub import resolve_folder
-
         name = take_path("from_pretrained", model, overrides, "pretrained_model_name_or_path")
-        options = take_hub_keywords(
-            overrides,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-            token=token,
-        )
-        folder = resolve_folder(name, weights=False, **options)
-        source = folder / CONFIG_FILE
-        values = read_config(folder)
-        config = cls.from_values(values, source if source.is_file() else folder, **overrides)
+        overrides.update(revision=revision, cache_dir=cache_dir, subfolder=subfolder, token=token)
+        overrides["local_files_only"] = local_files_only
+        values, source = read_values(name, overrides, keep=return_unused_kwargs)
+        with errors_name(source):
+            config, unused = make_config(cls, values, overrides, return_unused_kwargs)
         config.name_or_path = name
-        return config
+        return (config, unused) if return_unused_kwargs else config
