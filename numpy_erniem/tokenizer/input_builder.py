@@ -19,10 +19,10 @@ from numpy_erniem.tokenizer.rows import (
     RowLayout,
     build_inputs,
     num_special_tokens,
-    to_arrays,
     token_types,
 )
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.tensors import to_arrays
 
 
 class InputBuilder:
@@ -122,10 +122,10 @@ class InputBuilder:
             padded = single and target is not None
             columns["length"] = [max(n, target) for n in lengths] if padded else lengths
         if o.return_tensors:
-            return BatchEncoding(to_arrays(columns, o.return_tensors), layout)
+            return BatchEncoding(to_arrays(columns, o.return_tensors), layout=layout)
         if single and not o.windows:
-            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
-        return BatchEncoding(columns, layout)
+            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout=layout)
+        return BatchEncoding(columns, layout=layout)
 
     def ends(self) -> tuple[int, int]:
         """Ids of the tokens around texts, [CLS] and [SEP].

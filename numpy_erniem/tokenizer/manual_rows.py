@@ -7,7 +7,8 @@ from numpy_erniem.tokenizer.input_builder import InputBuilder
 from numpy_erniem.tokenizer.lengths import TokenizedText, truncate
 from numpy_erniem.tokenizer.options import TRUNCATION, Options, check_integer, strategy
 from numpy_erniem.tokenizer.pieces import Span
-from numpy_erniem.tokenizer.rows import build_inputs, num_special_tokens, to_arrays, token_types
+from numpy_erniem.tokenizer.rows import build_inputs, num_special_tokens, token_types
+from numpy_erniem.tokenizer.tensors import to_arrays
 
 
 class ManualRows:

@@ -6,8 +6,9 @@ from typing import Any
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.lengths import LengthLimits
 from numpy_erniem.tokenizer.options import PADDING, Options, check_options, check_side, strategy
-from numpy_erniem.tokenizer.rows import PADDING_VALUES, pad_lists, to_arrays
+from numpy_erniem.tokenizer.rows import pad_lists
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.tensors import PADDING_VALUES, to_arrays
 
 MODEL_INPUT_NAMES = ("input_ids", "attention_mask")
 

@@ -1,4 +1,4 @@
-"""The rows of a batch: special tokens around one text or two, padding, arrays made of them."""
+"""The rows of a batch: special tokens around one text or two, and padding."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-
-# What each column is padded with; input_ids take the id of [PAD].
-PADDING_VALUES = {
-    "attention_mask": 0,
-    "token_type_ids": 0,
-    "special_tokens_mask": 1,
-    "offset_mapping": (0, 0),
-}
 
 
 class CharSpan(NamedTuple):
@@ -198,38 +190,13 @@ def pad_lists(rows: Sequence[Any], value: Any, length: int, side: str = "right")
     return [list(row) + [value] * (length - len(row)) for row in rows]
 
 
-def to_arrays(columns: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Turn lists into int64 arrays ("np") or torch tensors ("pt").
-
-    Raises
-    ------
-    ValueError
-        Rows of a column that differ in length.
-    ImportError
-        Tensors asked for, and torch is not installed.
-    """
-    return {name: _to_array(name, rows, kind) for name, rows in columns.items()}
+def row_and_index(row_or_index: int, index: int | None) -> tuple[int, int]:
+    """A row and an index in it; an index alone is one of row 0."""
+    return (0, row_or_index) if index is None else (row_or_index, index)
 
 
-def _to_array(name: str, rows: Any, kind: str) -> Any:
-    lengths = {len(row) for row in rows if isinstance(row, (list, tuple))}
-    if len(lengths) > 1:
-        remedy = (
-            "pass padding=True (and truncation=True)"
-            if name in PADDING_VALUES or name == "input_ids"
-            else "leave out return_tensors, or use return_overflowing_tokens='windows'"
-            if name == "overflowing_tokens"
-            else "leave out return_tensors"
-        )
-        raise ValueError(
-            f"the rows of {name} have lengths from {min(lengths)} to {max(lengths)}, and an array "
-            f"needs rows of one length; {remedy}"
-        )
-    array = np.array(rows, dtype=np.int64)
-    if kind == "np":
-        return array
-    try:
-        import torch
-    except ImportError:
-        raise ImportError("return_tensors='pt' needs torch; install it or use 'np'") from None
-    return torch.from_numpy(array)
+def value_at(values: list[int | None], token: int) -> int | None:
+    """The value of a token; one that the row does not have is a ValueError."""
+    if not -len(values) <= token < len(values):
+        raise ValueError(f"token {token} is out of range, the row has {len(values)} tokens")
+    return values[token]

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from numpy_erniem.tokenizer.attributes import PartAttribute, part_method
 from numpy_erniem.tokenizer.pieces import UNDERLINE
-from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS, SpecialTokens
 from numpy_erniem.tokenizer.vocabulary import AddedToken, Vocabulary
 
 T = TypeVar("T", bound="TokenTable")
@@ -62,6 +62,7 @@ class TokenTable:
         "special_tokens", "Id → added token."
     )
 
+    SPECIAL_TOKENS_ATTRIBUTES = SPECIAL_TOKENS
     add_special_tokens = part_method("special_tokens", SpecialTokens.add_special_tokens)
 
     def __init__(
@@ -83,6 +84,19 @@ class TokenTable:
     def vocab(self) -> dict[str, int]:
         """Token → id, without added tokens."""
         return self.vocabulary.ids
+
+    @property
+    def special_tokens_map_extended(self) -> dict[str, Any]:
+        """As `special_tokens_map`, with each token as an AddedToken."""
+        tokens = self.special_tokens
+        named = {name: token for name, token in tokens.named.items() if token is not None}
+        more = {"additional_special_tokens": tokens.additional} if tokens.additional else {}
+        return {**named, **more}
+
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken]:
+        """As `all_special_tokens`, with each token as an AddedToken."""
+        return self.special_tokens.all_added()
 
     @property
     def vocab_size(self) -> int:
@@ -191,10 +205,14 @@ class TokenTable:
         text = (" " if spaces_between_special_tokens else "").join(parts)
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        if clean_up_tokenization_spaces:
-            for before, after in CLEAN_UP:
-                text = text.replace(before, after)
-        return text
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """Remove the space in front of English punctuation and endings such as "'s"."""
+        for before, after in CLEAN_UP:
+            out_string = out_string.replace(before, after)
+        return out_string
 
     def batch_decode(
         self,
