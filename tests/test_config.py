@@ -195,15 +195,16 @@ def test_a_negative_layer_counts_from_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON"),
-        ("[1]", "not a JSON object but a list"),
-        ("[" * 100_000, "is not JSON"),
+        ("{", "is not valid JSON"),
+        ("[1]", "holds a JSON list, not an object"),
+        ("[" * 100_000, "is not valid JSON"),
         ('{"model_type": "bert"}', "model_type 'bert' is not 'ernie_m'"),
         ('{"hidden_size": null}', "hidden_size None"),
         ('{"id2label": 3}', "config.json: id2label 3"),
         ('{"pruned_heads": {"a": 1}}', "config.json: pruned_heads names layer 'a'"),
         ('{"architectures": 3}', "config.json: architectures 3"),
-        ("\xff", "is not JSON"),
+        ("\xff", "is not valid JSON"),
+        ('{"pad_token_id": 1, "pad_token_id": 2}', "duplicate key .pad_token_id."),
     ],
 )
 def test_a_bad_file_is_named(text, message, tmp_path):

@@ -48,6 +48,11 @@ LOADING = {
     "proxies": NoEffect(({},), "set the environment variable HTTPS_PROXY instead"),
     "return_unused_kwargs": NoEffect((False,), "a keyword that is not known is an error"),
 }
+# Those that a config passes on with return_unused_kwargs=True, because a model reads them.
+OF_MODELS = frozenset(LOADING) - {
+    *("_from_auto", "_from_pipeline", "_commit_hash", "attn_implementation"),
+    *("proxies", "resume_download", "trust_remote_code", "return_unused_kwargs"),
+}
 SAVING = {
     "is_main_process": NoEffect((True,), "call save_pretrained in one process"),
     "state_dict": NoEffect((), "the weights of the model are written"),

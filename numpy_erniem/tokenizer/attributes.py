@@ -1,4 +1,4 @@
-"""Descriptors: attributes whose value belongs to a part, or is looked up."""
+"""Attributes and methods whose value belongs to a part, or is looked up."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,12 @@ from numpy_erniem.tokenizer.vocabulary import AddedToken
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+def keyword_names(function: Any) -> frozenset[str]:
+    """Names of the keyword arguments of a method."""
+    code = function.__code__
+    return frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
 
 
 def part_method(

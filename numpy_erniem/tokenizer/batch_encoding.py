@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.tokenizer.row_layout import RowLayout
-from numpy_erniem.tokenizer.spans import CharSpan, TokenSpan
+from numpy_erniem.tokenizer.rows import CharSpan, RowLayout, TokenSpan, row_and_index, value_at
+from numpy_erniem.tokenizer.tensors import as_tensors, move_tensors
 
 
 class BatchEncoding(dict[str, Any]):
@@ -20,15 +20,38 @@ class BatchEncoding(dict[str, Any]):
     Parameters
     ----------
     data : dict, optional
+    encoding : None
+        Upstream's fast tokenizers put objects of another library here.
+    tensor_type, prepend_batch_axis
+        As of `convert_to_tensors`.
+    n_sequences : {1, 2}, optional
+        How many texts a row was made of. Default: as `layout` says.
     layout : RowLayout, optional
         How the rows were made up.
+
+    Raises
+    ------
+    TypeError
+        Another `encoding` than None.
     """
 
     is_fast = False
 
-    def __init__(self, data: dict[str, Any] | None = None, layout: RowLayout | None = None) -> None:
+    def __init__(
+        self,
+        data: dict[str, Any] | None = None,
+        encoding: None = None,
+        tensor_type: Any = None,
+        prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
+        *,
+        layout: RowLayout | None = None,
+    ) -> None:
         super().__init__(data or {})
-        self.__dict__["_layout"] = layout
+        if encoding is not None:
+            raise TypeError(f"encoding is None here, got {type(encoding).__name__}; leave it out")
+        self.__dict__.update(_layout=layout, _n_sequences=n_sequences)
+        self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -45,7 +68,7 @@ class BatchEncoding(dict[str, Any]):
         return super().__getitem__(key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self), self._layout)
+        return type(self), (dict(self),), self.__dict__.copy()
 
     @property
     def data(self) -> dict[str, Any]:
@@ -61,9 +84,21 @@ class BatchEncoding(dict[str, Any]):
     def n_sequences(self) -> int | None:
         """How many texts the first row was made of, 1 or 2; None if it is not known."""
         layout = self._layout
-        if layout is None or not layout.first:
-            return None
+        if self._n_sequences is not None or layout is None or not layout.first:
+            return self._n_sequences
         return 1 if layout.second[0] is None else 2
+
+    def convert_to_tensors(
+        self, tensor_type: Any = None, prepend_batch_axis: bool = False
+    ) -> BatchEncoding:
+        """Make the values arrays ("np") or torch tensors ("pt"), in place; None changes nothing.
+
+        `prepend_batch_axis` adds an axis of one row in front. A ValueError names what cannot be
+        an array, such as rows that differ in length.
+        """
+        if tensor_type is not None:
+            self.update(as_tensors(self, tensor_type, prepend_batch_axis))
+        return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
         """Move torch tensors to a device; arrays and lists stay, and take "cpu" only.
@@ -78,33 +113,14 @@ class BatchEncoding(dict[str, Any]):
         -------
         BatchEncoding
             The same object.
-
-        Raises
-        ------
-        TypeError
-            What is no device, such as a dtype: ids have to stay integers.
-        ValueError
-            A device for arrays or lists.
         """
-        is_device = isinstance(device, (str, int)) or type(device).__name__ == "device"
-        if not is_device or isinstance(device, bool):
-            raise TypeError(f"to() takes a device, got {type(device).__name__} {device!r}")
-        tensors = {n: v for n, v in self.items() if type(v).__module__.partition(".")[0] == "torch"}
-        if len(tensors) < len(self) and str(device) != "cpu":
-            raise ValueError(
-                f"only torch tensors can be moved to {str(device)!r}, and this encoding holds "
-                "arrays or lists; call the tokenizer with return_tensors='pt'"
-            )
-        self.update({n: v.to(device, non_blocking=non_blocking) for n, v in tensors.items()})
+        self.update(move_tensors(self, device, non_blocking))
         return self
 
     def tokens(self, row: int = 0) -> list[str]:
         """Tokens of a row, special tokens and padding included.
 
-        Raises
-        ------
-        ValueError
-            An encoding that was not made by the tokenizer's call, or was pickled since.
+        An encoding that the tokenizer's call did not make, or that was pickled, is a ValueError.
         """
         layout = self._checked(row)
         if layout.token_of is None:
@@ -116,10 +132,7 @@ class BatchEncoding(dict[str, Any]):
     def sequence_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row 0 (first text), 1 (second) or None (special, padding).
 
-        Raises
-        ------
-        ValueError
-            An encoding that does not know how its rows were made up.
+        An encoding that was not made by the tokenizer's call is a ValueError.
         """
         layout = self._checked(row)
         second = layout.second[row]
@@ -130,10 +143,7 @@ class BatchEncoding(dict[str, Any]):
     def word_ids(self, row: int = 0) -> list[int | None]:
         """For each token of a row the index of its word, None for special tokens and padding.
 
-        Raises
-        ------
-        ValueError
-            A text that was not given as words.
+        A text that was not given as words is a ValueError.
         """
         layout = self._checked(row)
         if not layout.words:
@@ -148,13 +158,13 @@ class BatchEncoding(dict[str, Any]):
 
     def token_to_sequence(self, row_or_token: int, token: int | None = None) -> int | None:
         """Whether a token is of the first text, 0, or the second, 1; None for special tokens."""
-        row, token = _row_and_index(row_or_token, token)
-        return _at(self.sequence_ids(row), token)
+        row, token = row_and_index(row_or_token, token)
+        return value_at(self.sequence_ids(row), token)
 
     def token_to_word(self, row_or_token: int, token: int | None = None) -> int | None:
         """Index of the word that a token is part of, None for a special token or padding."""
-        row, token = _row_and_index(row_or_token, token)
-        return _at(self.word_ids(row), token)
+        row, token = row_and_index(row_or_token, token)
+        return value_at(self.word_ids(row), token)
 
     def token_to_chars(self, row_or_token: int, token: int | None = None) -> CharSpan | None:
         """Span of a token in its text, or None for a special token or padding.
@@ -164,8 +174,8 @@ class BatchEncoding(dict[str, Any]):
         ValueError
             A call without `return_offsets_mapping=True`, or a token that is not in the row.
         """
-        row, token = _row_and_index(row_or_token, token)
-        if _at(self.sequence_ids(row), token) is None:
+        row, token = row_and_index(row_or_token, token)
+        if value_at(self.sequence_ids(row), token) is None:
             return None
         start, end = self._row("offset_mapping", row)[token]
         return CharSpan(int(start), int(end))
@@ -192,7 +202,7 @@ class BatchEncoding(dict[str, Any]):
         ValueError
             A text that was not given as words.
         """
-        row, word = _row_and_index(row_or_word, word)
+        row, word = row_and_index(row_or_word, word)
         owners = zip(self.sequence_ids(row), self.word_ids(row), strict=True)
         found = [i for i, owner in enumerate(owners) if owner == (sequence_index, word)]
         return TokenSpan(found[0], found[-1] + 1) if found else None
@@ -217,7 +227,7 @@ class BatchEncoding(dict[str, Any]):
         ValueError
             A text that was not given as words, or a call without `return_offsets_mapping=True`.
         """
-        row, word = _row_and_index(row_or_word, word)
+        row, word = row_and_index(row_or_word, word)
         tokens = self.word_to_tokens(row, word, sequence_index)
         offsets = self._row("offset_mapping", row)
         if tokens is None:
@@ -247,7 +257,7 @@ class BatchEncoding(dict[str, Any]):
             A call without `return_offsets_mapping=True`, or a text that was given as words, whose
             offsets count within a word.
         """
-        row, char = _row_and_index(row_or_char, char)
+        row, char = row_and_index(row_or_char, char)
         if self._checked(row).words:
             raise ValueError("char_to_token needs a text as one str; this one was given as words")
         spans = zip(self.sequence_ids(row), self._row("offset_mapping", row), strict=True)
@@ -278,17 +288,6 @@ class BatchEncoding(dict[str, Any]):
     def _rows(self, part: slice) -> BatchEncoding:
         if self._is_single():
             raise ValueError("a single text has no rows to choose from; pass a list of texts")
-        layout = self._layout
+        layout = self._layout and self._layout.rows(part)
         rows = {name: value[part] for name, value in self.items()}
-        return BatchEncoding(rows, None if layout is None else layout.rows(part))
-
-
-def _row_and_index(row_or_index: int, index: int | None) -> tuple[int, int]:
-    """A row and an index in it; an index alone is one of row 0."""
-    return (0, row_or_index) if index is None else (row_or_index, index)
-
-
-def _at(values: list[int | None], token: int) -> int | None:
-    if not -len(values) <= token < len(values):
-        raise ValueError(f"token {token} is out of range, the row has {len(values)} tokens")
-    return values[token]
+        return BatchEncoding(rows, n_sequences=self._n_sequences, layout=layout)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.keywords import NEVER_STORED, NoEffect
+from numpy_erniem.checkpoint.keywords import NEVER_STORED, SAVING, NoEffect, take_ignored
 from numpy_erniem.checks import warn
-from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
-from numpy_erniem.tokenizer.vocabulary import Vocabulary
+from numpy_erniem.tokenizer.options import refuse_unknown
+from numpy_erniem.tokenizer.special_tokens import DEFAULT_TOKENS, SPECIAL_TOKENS
 
 MODEL_FILE = "sentencepiece.bpe.model"
 VOCAB_FILE = "vocab.txt"
@@ -74,76 +75,6 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> Any:
     return processor
 
 
-def load_vocabulary(
-    processor: Any, path: str | os.PathLike[str] | None, encoding: str = "utf8"
-) -> Vocabulary:
-    """Load the vocabulary of a SentencePiece model.
-
-    Parameters
-    ----------
-    processor : sentencepiece.SentencePieceProcessor
-    path : path or None
-        `vocab.txt`. None: tokens are numbered by SentencePiece id, with a warning.
-    encoding : str
-        Of the file.
-
-    Returns
-    -------
-    Vocabulary
-
-    Raises
-    ------
-    FileNotFoundError
-        A path without a file.
-    ValueError
-        A file that is empty, has another encoding, or was made for another model.
-    """
-    if path is None:
-        warn(
-            "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from "
-            "the ids of published ERNIE-M checkpoints"
-        )
-        return Vocabulary(processor.id_to_piece(i) for i in range(processor.get_piece_size()))
-    vocabulary = Vocabulary(_read_lines(Path(path), encoding))
-    _check_belong_together(processor, vocabulary, os.fspath(path))
-    return vocabulary
-
-
-def _read_lines(path: Path, encoding: str) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no vocabulary at {str(path)!r}; pass vocab_file=None "
-            "to number tokens by SentencePiece id"
-        )
-    try:
-        text = path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{str(path)!r} is not {encoding} text ({error}); pass the right encoding=..."
-        ) from error
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise ValueError(f"the vocabulary {str(path)!r} is empty; download it again")
-    return lines
-
-
-def _check_belong_together(processor: Any, vocabulary: Vocabulary, name: str) -> None:
-    """Check on a sample of pieces that a vocabulary was made for a SentencePiece model."""
-    size = processor.get_piece_size()
-    sample = range(0, size, max(1, size // 512))
-    pieces = [processor.id_to_piece(i) for i in sample if not processor.is_control(i)]
-    known = sum(piece in vocabulary for piece in pieces) / max(1, len(pieces))
-    found = f"{known:.0%} of the SentencePiece model's pieces are in the vocabulary {name!r}"
-    if known < 0.05:
-        raise ValueError(f"only {found}; take both files from the same checkpoint")
-    if known < 0.5:
-        warn(f"only {found}; do both files come from one checkpoint?")
-
-
 def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Collect the arguments of `ErnieMTokenizer` from a folder.
 
@@ -200,6 +131,127 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
 
 def _read_if_there(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
+
+
+def load_tokenizer(
+    cls: Any, arguments: frozenset[str], name: Any, options: dict[str, Any], overrides: dict
+) -> Any:
+    """Make a tokenizer of the files in a folder.
+
+    Parameters
+    ----------
+    cls : type
+        `ErnieMTokenizer`, or a class derived from it.
+    arguments : frozenset of str
+        Names of the arguments of `cls`.
+    name : path or str
+        The folder, or its name on the hub.
+    options : dict
+        Of `resolve_folder`.
+    overrides : dict
+        Arguments that take the place of what the files say.
+
+    Returns
+    -------
+    ErnieMTokenizer
+
+    Raises
+    ------
+    ValueError
+        A damaged file, or a setting of the wrong type.
+    TypeError
+        An unknown argument.
+    """
+    refuse_unknown(overrides, arguments | NEVER_STORED, "from_pretrained")
+    folder = resolve_folder(name, weights=False, **options)
+    settings = read_folder(folder)
+    extra = {key: settings.pop(key) for key in settings.keys() - arguments}
+    try:
+        tokenizer = cls(**{**settings, **overrides})
+    except (TypeError, AttributeError, KeyError) as error:
+        if overrides:
+            raise
+        raise ValueError(f"{str(folder)!r} has a setting of the wrong type: {error}") from error
+    tokenizer.extra = extra
+    tokenizer.name_or_path = os.fspath(folder if name is None else name)
+    return tokenizer
+
+
+def save_tokenizer(
+    tokenizer: Any,
+    folder: str | os.PathLike[str],
+    prefix: str | None,
+    upstream: dict[str, Any],
+) -> tuple[str, ...]:
+    """Write everything that `read_folder` reads; see `ErnieMTokenizer.save_pretrained`.
+
+    Parameters
+    ----------
+    tokenizer : ErnieMTokenizer
+    folder, prefix
+        As of `write_files`.
+    upstream : dict
+        Other keywords of `save_pretrained`; taken out of it.
+
+    Returns
+    -------
+    tuple of str
+        The paths.
+
+    Raises
+    ------
+    ValueError
+        A file as `folder`, or a keyword that asks for something that is not done.
+    TypeError
+        An unknown keyword.
+    """
+    take_ignored(upstream, {**SAVING, **LEGACY})
+    refuse_unknown(upstream, ("save_directory", "filename_prefix"), "save_pretrained")
+    config = {
+        **tokenizer.extra,
+        **{name: getattr(tokenizer, name) for name in STORED},
+        **{name: getattr(tokenizer, name) for name in DEFAULT_TOKENS},  # null for one that is unset
+        **tokenizer.special_tokens_map,
+        "added_tokens_decoder": {
+            str(i): token.to_dict() for i, token in tokenizer.added_tokens_decoder.items()
+        },
+        "tokenizer_class": "ErnieMTokenizer",
+    }
+    if tokenizer.limits.is_known:
+        config["model_max_length"] = tokenizer.model_max_length
+    contents = {CONFIG_FILE: config}
+    if special := tokenizer.special_tokens_map:
+        contents[SPECIAL_TOKENS_FILE] = special
+    if new := {
+        t: i for t, i in tokenizer.added_tokens_encoder.items() if i >= tokenizer.vocab_size
+    }:
+        contents[ADDED_TOKENS_FILE] = new
+    written = write_files(folder, prefix, contents)
+    return (*written, *tokenizer.save_vocabulary(folder, prefix))
+
+
+def save_vocabulary(
+    tokenizer: Any, folder: str | os.PathLike[str], prefix: str | None
+) -> tuple[str, ...]:
+    """Write `vocab.txt` and the SentencePiece model.
+
+    Parameters
+    ----------
+    tokenizer : ErnieMTokenizer
+    folder, prefix
+        As of `write_files`.
+
+    Returns
+    -------
+    tuple of str
+        Both paths.
+    """
+    lines = "".join(f"{token}\n" for token in tokenizer.vocabulary.tokens)
+    contents = {
+        VOCAB_FILE: lines.encode(tokenizer.encoding),
+        MODEL_FILE: tokenizer.sp_model.serialized_model_proto(),
+    }
+    return write_files(folder, prefix, contents)
 
 
 def write_files(

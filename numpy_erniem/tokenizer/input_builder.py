@@ -1,20 +1,28 @@
 """Token ids → the model's inputs: special tokens, truncation, masks."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from numpy_erniem.tokenizer.arrays import to_arrays
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
-from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.lengths import (
+    EVERYTHING,
+    UNCUT,
+    Cut,
+    LengthLimits,
+    TokenizedText,
+    truncate,
+    windows,
+)
 from numpy_erniem.tokenizer.options import Options, check_options, check_side
 from numpy_erniem.tokenizer.padder import Padder
-from numpy_erniem.tokenizer.row_layout import (
+from numpy_erniem.tokenizer.rows import (
     RowLayout,
     build_inputs,
     num_special_tokens,
     token_types,
 )
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
-from numpy_erniem.tokenizer.truncation import Cut, TokenizedText, cuts
+from numpy_erniem.tokenizer.tensors import to_arrays
 
 
 class InputBuilder:
@@ -114,10 +122,10 @@ class InputBuilder:
             padded = single and target is not None
             columns["length"] = [max(n, target) for n in lengths] if padded else lengths
         if o.return_tensors:
-            return BatchEncoding(to_arrays(columns, o.return_tensors), layout)
+            return BatchEncoding(to_arrays(columns, o.return_tensors), layout=layout)
         if single and not o.windows:
-            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout)
-        return BatchEncoding(columns, layout)
+            return BatchEncoding({name: rows[0] for name, rows in columns.items()}, layout=layout)
+        return BatchEncoding(columns, layout=layout)
 
     def ends(self) -> tuple[int, int]:
         """Ids of the tokens around texts, [CLS] and [SEP].
@@ -137,63 +145,6 @@ class InputBuilder:
                 )
             ids.append(self.special_tokens.id_of(token))
         return ids[0], ids[1]
-
-    def prepare_for_model(
-        self, ids: list[int], pair_ids: list[int] | None = None, **options: Any
-    ) -> BatchEncoding:
-        """Make the model's inputs of ids; options and errors as for the tokenizer's call.
-
-        Parameters
-        ----------
-        ids, pair_ids : list of int
-            Without special tokens.
-        prepend_batch_axis : bool
-            Return arrays of one row, (1, T), rather than (T,).
-        """
-        prepend = options.pop("prepend_batch_axis", False)
-        o = Options.of(options, "prepare_for_model")
-        second = None if pair_ids is None else TokenizedText(list(pair_ids))
-        tensors, o.return_tensors = o.return_tensors, None
-        encoding = self.build([TokenizedText(list(ids))], [second], o, single=True)
-        if tensors:
-            rows = {key: [value] if prepend else value for key, value in encoding.items()}
-            encoding.update(to_arrays(rows, tensors))
-        return encoding
-
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: list[int],
-        token_ids_1: list[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """1 for special tokens, 0 for others.
-
-        Parameters
-        ----------
-        token_ids_0, token_ids_1 : list of int
-        already_has_special_tokens : bool
-            `token_ids_0` is a row with its special tokens. All of them are marked, also [PAD] and
-            [MASK]. (Upstream marks [CLS] and [SEP] only.)
-
-        Returns
-        -------
-        list of int
-
-        Raises
-        ------
-        ValueError
-            A second text beside a row that has its special tokens.
-        """
-        if not already_has_special_tokens:
-            second = None if token_ids_1 is None else [0] * len(token_ids_1)
-            return build_inputs([0] * len(token_ids_0), second, 1, 1)
-        if token_ids_1 is not None:
-            raise ValueError(
-                "already_has_special_tokens=True takes one row that has them, got token_ids_1 too; "
-                "pass the whole row as token_ids_0"
-            )
-        special = set(self.special_tokens.all_special_ids)
-        return [int(i in special) for i in token_ids_0]
 
     def _check_pairs(self, seconds: list[TokenizedText | None], o: Options) -> None:
         if o.truncation == "only_second" and None in seconds:
@@ -230,6 +181,39 @@ class InputBuilder:
                 "pass truncation=True, or return_overflowing_tokens='windows'",
                 o.verbose,
             )
+
+
+def cuts(
+    first: TokenizedText, second: TokenizedText | None, special: int, o: Options, side: str
+) -> Iterable[Cut]:
+    """List the rows that one or two texts become: one, or one per window.
+
+    Parameters
+    ----------
+    first, second : TokenizedText
+        `second` is None where there is no second text.
+    special : int
+        How many special tokens are put around them.
+    o : Options
+        After `check_options`.
+    side : {"right", "left"}
+        Where a text is cut.
+
+    Returns
+    -------
+    iterable of Cut
+    """
+    lengths = len(first.ids), None if second is None else len(second.ids)
+    total = lengths[0] + (lengths[1] or 0) + special
+    if not o.truncates or total <= o.max_length:
+        return UNCUT
+    if not o.windows:
+        return [truncate(*lengths, total - o.max_length, o.truncation, o.stride, side)]
+    long = lengths[1] if o.truncation == "only_second" else lengths[0]
+    parts = windows(long, o.max_length - (total - long), o.stride, side)
+    if o.truncation == "only_second":
+        return [Cut(EVERYTHING, part) for part in parts]
+    return [Cut(part, EVERYTHING) for part in parts]
 
 
 def _add_overflow(

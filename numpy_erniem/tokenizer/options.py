@@ -1,13 +1,13 @@
-"""The options of a call, checked before any work is done."""
+"""Options of the tokenizer and of a call, checked before any work is done."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from numpy_erniem.checks import nearest
-from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.lengths import LengthLimits
 
 PADDING = {
     False: "do_not_pad",
@@ -25,6 +25,8 @@ TRUNCATION = {
     "only_second": "only_second",
     "do_not_truncate": "do_not_truncate",
 }
+BARE_UNDERLINE = ("hf", "paddle")
+SP_MODEL_KWARGS = ("enable_sampling", "nbest_size", "alpha", "num_threads")
 
 
 @dataclass(slots=True)
@@ -68,12 +70,6 @@ class Options:
 OPTION_NAMES = frozenset(option.name for option in fields(Options))
 
 
-def keyword_names(function: Any) -> frozenset[str]:
-    """Names of the keyword arguments of a method."""
-    code = function.__code__
-    return frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
-
-
 def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -> None:
     """Refuse keywords that are not known.
 
@@ -94,6 +90,40 @@ def refuse_unknown(keywords: Iterable[str], known: Iterable[str], caller: str) -
             raise TypeError(
                 f"{caller} got an unknown keyword argument {name!r}{nearest(name, list(known))}"
             )
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How a text becomes tokens. `ErnieMTokenizer` documents the options.
+
+    Raises
+    ------
+    TypeError
+        An unknown key of `sp_model_kwargs`.
+    ValueError
+        An unknown rule as `bare_underline`, or a sampling that has nothing to sample from.
+    """
+
+    do_lower_case: bool = False
+    split_special_tokens: bool = False
+    cut_pieces: bool = True
+    bare_underline: str = "hf"
+    sp_model_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.sp_model_kwargs
+        refuse_unknown(settings, SP_MODEL_KWARGS, "sp_model_kwargs")
+        if settings.get("enable_sampling") and settings.get("nbest_size") in (0, 1):
+            raise ValueError(
+                f"nbest_size={settings['nbest_size']} leaves nothing to sample from; use -1 for "
+                "all segmentations, or a number above 1"
+            )
+        if self.bare_underline not in BARE_UNDERLINE:
+            raise ValueError(
+                f"bare_underline={self.bare_underline!r} is unknown; use one of "
+                f"{', '.join(BARE_UNDERLINE)}"
+            )
+        object.__setattr__(self, "sp_model_kwargs", dict(settings))
 
 
 def strategy(value: Any, names: dict[Any, str], option: str) -> str:

@@ -1,77 +1,16 @@
-"""Rows of equal length, and arrays made of them."""
+"""Rows of equal length: padding the columns of a batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
-from numpy_erniem.tokenizer.arrays import PADDING_VALUES, to_arrays
 from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
-from numpy_erniem.tokenizer.length_limits import LengthLimits
+from numpy_erniem.tokenizer.lengths import LengthLimits
 from numpy_erniem.tokenizer.options import PADDING, Options, check_options, check_side, strategy
+from numpy_erniem.tokenizer.rows import pad_lists
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
+from numpy_erniem.tokenizer.tensors import PADDING_VALUES, to_arrays
 
 MODEL_INPUT_NAMES = ("input_ids", "attention_mask")
-
-
-def pad_rows(
-    rows: Sequence[Any], value: int, length: int | None = None, side: str = "right"
-) -> np.ndarray:
-    """Make one array of rows of different lengths.
-
-    Parameters
-    ----------
-    rows : sequence of B lists or arrays of int
-    value : int
-        What the rows are padded with.
-    length : int, optional
-        T. Default: the length of the longest row.
-    side : {"right", "left"}
-        Where padding goes.
-
-    Returns
-    -------
-    array (B, T), int64
-
-    Raises
-    ------
-    ValueError
-        A row that is longer than `length`.
-
-    Examples
-    --------
-    >>> pad_rows([[5, 6], [7]], value=1, length=3)
-    array([[5, 6, 1],
-           [7, 1, 1]])
-    """
-    longest = max(map(len, rows), default=0)
-    length = longest if length is None else length
-    if longest > length:
-        raise ValueError(f"a row has {longest} values, more than length={length}; cut it first")
-    lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
-    padded = np.array(pad_lists(lists, value, length, side), dtype=np.int64)
-    return padded.reshape(len(lists), length)
-
-
-def pad_lists(rows: Sequence[Any], value: Any, length: int, side: str = "right") -> list[list]:
-    """Pad each row to `length` values; longer rows stay as they are.
-
-    Parameters
-    ----------
-    rows : sequence of sequences
-    value : object
-        What the rows are padded with.
-    length : int
-    side : {"right", "left"}
-        Where padding goes.
-
-    Returns
-    -------
-    list of list
-    """
-    if side == "left":
-        return [[value] * (length - len(row)) + list(row) for row in rows]
-    return [list(row) + [value] * (length - len(row)) for row in rows]
 
 
 class Padder:

@@ -72,9 +72,10 @@ class SpecialTokens:
         added = added_tokens_decoder or {}
         self.added = {int(i): AddedToken.of(token) for i, token in added.items()}
         self.added_ids = {token.content: i for i, token in self.added.items()}
-        self._add([t for t in self._all() if t.content not in self.added_ids], special=True)
+        self._add([t for t in self.all_added() if t.content not in self.added_ids], special=True)
 
-    def _all(self) -> list[AddedToken]:
+    def all_added(self) -> list[AddedToken]:
+        """Every special token, once."""
         tokens = [*(self.named[name] for name in NAMED_TOKENS), *(self.additional or ())]
         return list({t.content: t for t in reversed(tokens) if t is not None}.values())[::-1]
 
@@ -107,8 +108,8 @@ class SpecialTokens:
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """Every special token, once."""
-        return [token.content for token in self._all()]
+        """Texts of `all_added`."""
+        return [token.content for token in self.all_added()]
 
     @property
     def all_special_ids(self) -> list[int]:

@@ -6,12 +6,11 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from numpy_erniem.tokenizer.offsets import Aligner
+from numpy_erniem.tokenizer.lengths import TokenizedText
+from numpy_erniem.tokenizer.options import TextOptions
 from numpy_erniem.tokenizer.pieces import PieceCutter, Span
+from numpy_erniem.tokenizer.segments import Aligner, Segment, Splitter
 from numpy_erniem.tokenizer.special_tokens import SpecialTokens
-from numpy_erniem.tokenizer.splitter import Segment, Splitter
-from numpy_erniem.tokenizer.text_options import TextOptions
-from numpy_erniem.tokenizer.truncation import TokenizedText
 
 SAMPLING = {"enable_sampling": True, "nbest_size": 64, "alpha": 0.1}
 
@@ -182,6 +181,10 @@ class TextEncoder:
                 for start, end in offsets
             ]
         return TokenizedText(ids, offsets)
+
+    def get_offset_mapping(self, text: str) -> list[Span]:
+        """Start and end in the text of each token of `tokenize(text)`."""
+        return self.ids_and_offsets(check_text(text)).offsets or []
 
     def encode(
         self,

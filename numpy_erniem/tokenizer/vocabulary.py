@@ -1,10 +1,14 @@
-"""Tokens and their ids: `vocab.txt`, and tokens that are added to it."""
+"""Tokens and their ids: reading `vocab.txt`, and tokens that are added to it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from numpy_erniem.checks import warn
 
 
 @dataclass(frozen=True)
@@ -133,3 +137,73 @@ class Vocabulary:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Vocabulary:
         return self
+
+
+def load_vocabulary(
+    processor: Any, path: str | os.PathLike[str] | None, encoding: str = "utf8"
+) -> Vocabulary:
+    """Load the vocabulary of a SentencePiece model.
+
+    Parameters
+    ----------
+    processor : sentencepiece.SentencePieceProcessor
+    path : path or None
+        `vocab.txt`. None: tokens are numbered by SentencePiece id, with a warning.
+    encoding : str
+        Of the file.
+
+    Returns
+    -------
+    Vocabulary
+
+    Raises
+    ------
+    FileNotFoundError
+        A path without a file.
+    ValueError
+        A file that is empty, has another encoding, or was made for another model.
+    """
+    if path is None:
+        warn(
+            "no vocab_file was given: tokens are numbered by SentencePiece id, which differs from "
+            "the ids of published ERNIE-M checkpoints"
+        )
+        return Vocabulary(processor.id_to_piece(i) for i in range(processor.get_piece_size()))
+    vocabulary = Vocabulary(_read_lines(Path(path), encoding))
+    _check_belong_together(processor, vocabulary, os.fspath(path))
+    return vocabulary
+
+
+def _read_lines(path: Path, encoding: str) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no vocabulary at {str(path)!r}; pass vocab_file=None "
+            "to number tokens by SentencePiece id"
+        )
+    try:
+        text = path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is not {encoding} text ({error}); pass the right encoding=..."
+        ) from error
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise ValueError(f"the vocabulary {str(path)!r} is empty; download it again")
+    return lines
+
+
+def _check_belong_together(processor: Any, vocabulary: Vocabulary, name: str) -> None:
+    """Check on a sample of pieces that a vocabulary was made for a SentencePiece model."""
+    size = processor.get_piece_size()
+    sample = range(0, size, max(1, size // 512))
+    pieces = [processor.id_to_piece(i) for i in sample if not processor.is_control(i)]
+    known = sum(piece in vocabulary for piece in pieces) / max(1, len(pieces))
+    found = f"{known:.0%} of the SentencePiece model's pieces are in the vocabulary {name!r}"
+    if known < 0.05:
+        raise ValueError(f"only {found}; take both files from the same checkpoint")
+    if known < 0.5:
+        warn(f"only {found}; do both files come from one checkpoint?")

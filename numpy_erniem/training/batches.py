@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, cut_batches
-from numpy_erniem.tokenizer.padder import pad_rows
+from numpy_erniem.tokenizer.rows import pad_rows
 
 Ids = Sequence[int]
 JITTER = 0.1  # relative noise on the lengths, so that the batches differ from epoch to epoch

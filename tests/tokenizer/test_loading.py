@@ -75,7 +75,7 @@ def test_options_of_the_hub_reach_it(folder, monkeypatch):
         asked.update(options, name=name)
         return folder
 
-    monkeypatch.setattr(room.tokenizer, "resolve_folder", resolve)
+    monkeypatch.setattr(room.files, "resolve_folder", resolve)
     options = {
         **{"revision": "v2", "cache_dir": "cache", "local_files_only": True},
         **{"subfolder": "inner", "token": SECRET, "force_download": True},

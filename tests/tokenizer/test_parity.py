@@ -51,7 +51,7 @@ def test_without_an_attention_mask_the_output_is_upstreams(both):
 def test_truncation_of_single_texts(both, side, stride, max_length):
     ours, theirs = both
     for tokenizer in both:
-        tokenizer.truncation_side = side
+        tokenizer.lengths_side = side
     options = {
         "max_length": max_length,
         "stride": min(stride, max_length - 1),
@@ -72,7 +72,7 @@ def test_truncation_of_single_texts(both, side, stride, max_length):
 def test_truncation_of_pairs(both, side, strategy, max_length):
     ours, theirs = both
     for tokenizer in both:
-        tokenizer.truncation_side = side
+        tokenizer.lengths_side = side
     options = {"truncation": strategy, "max_length": max_length, "return_token_type_ids": True}
     if strategy != "longest_first":
         options |= {"stride": 2, "return_overflowing_tokens": True}

@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpy_erniem.tokenizer import AddedToken, ErnieMTokenizer
-from numpy_erniem.tokenizer.decoder import Decoder
 from numpy_erniem.tokenizer.input_builder import InputBuilder
-from numpy_erniem.tokenizer.length_limits import LengthLimits
-from numpy_erniem.tokenizer.offsets import Aligner
+from numpy_erniem.tokenizer.lengths import LengthLimits, TokenizedText
+from numpy_erniem.tokenizer.manual_rows import ManualRows
 from numpy_erniem.tokenizer.options import Options
-from numpy_erniem.tokenizer.padder import Padder, pad_rows
+from numpy_erniem.tokenizer.padder import Padder
 from numpy_erniem.tokenizer.pieces import PieceCutter
-from numpy_erniem.tokenizer.row_layout import RowLayout, build_inputs, token_types
+from numpy_erniem.tokenizer.rows import RowLayout, build_inputs, pad_rows, token_types
+from numpy_erniem.tokenizer.segments import Aligner, Splitter
 from numpy_erniem.tokenizer.special_tokens import NAMED_TOKENS, SpecialTokens
-from numpy_erniem.tokenizer.splitter import Splitter
 from numpy_erniem.tokenizer.text_encoder import TextEncoder, TextOptions
-from numpy_erniem.tokenizer.truncation import TokenizedText
+from numpy_erniem.tokenizer.token_table import TokenTable
 from numpy_erniem.tokenizer.vocabulary import Vocabulary
 from tests.tokenizer.test_pieces import Divided
 
@@ -166,9 +165,9 @@ class TestCutterAndAligner:
         assert "".join(dict.fromkeys(text[a:b] for a, b in spans)) == "In2020,½dog"
 
 
-class TestDecoder:
+class TestTokenTable:
     def test_ids_become_a_text(self, tokens):
-        decoder = Decoder(tokens)
+        decoder = TokenTable(tokens)
         assert decoder.decode([0, 5, 6, 5, 2], skip_special_tokens=True) == "ab a"
         assert decoder.decode([5, 9]) == "a[MASK]"
         assert decoder.batch_decode([[5], [6, 8]]) == ["a", "bc"]
@@ -176,8 +175,8 @@ class TestDecoder:
     def test_clean_up_is_the_decoders_unless_told(self):
         tokens = SpecialTokens(Vocabulary([*TOKENS, "▁!"]))
         ids = [5, len(TOKENS)]
-        assert Decoder(tokens).decode(ids) == "a!"
-        assert Decoder(tokens, clean_up_tokenization_spaces=False).decode(ids) == "a !"
+        assert TokenTable(tokens).decode(ids) == "a!"
+        assert TokenTable(tokens, clean_up_tokenization_spaces=False).decode(ids) == "a !"
 
 
 class TestInputBuilder:
@@ -205,9 +204,9 @@ class TestInputBuilder:
         assert columns["input_ids"] == [[0, 6, 6, 6, 2]]
 
     def test_a_changed_token_has_effect(self, tokens):
-        builder = InputBuilder(tokens)
+        rows = ManualRows(InputBuilder(tokens))
         tokens.sep_token = "c"
-        assert builder.prepare_for_model([6], [7]).input_ids == [0, 6, 8, 8, 7, 8]
+        assert rows.prepare_for_model([6], [7]).input_ids == [0, 6, 8, 8, 7, 8]
 
     def test_a_layout_tells_special_tokens_and_padding(self):
         layout = RowLayout(True, "left", [1], [2], padding=[2])
@@ -262,7 +261,6 @@ class TestTokenizer:
             ("pad_token_type_id", 3, "padder"),
             ("truncation_side", "left", "input_builder"),
             ("model_max_length", 9, "limits"),
-            ("clean_up_tokenization_spaces", False, "decoder"),
             ("mask_token", "[UNK]", "special_tokens"),
             ("additional_special_tokens", ["<q>"], "special_tokens"),
         ],

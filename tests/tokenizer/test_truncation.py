@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from numpy_erniem.tokenizer.truncation import truncate, windows
+from numpy_erniem.tokenizer.lengths import truncate, windows
 
 TEXT = "The quick brown fox jumps over the lazy dog"
 OTHER = "In 2020 there were 12 months"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import ErnieMForTokenClassification
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.tokenizer.padder import pad_rows
+from numpy_erniem.tokenizer.rows import pad_rows
 from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches
 from numpy_erniem.training.finetuning.preparation import (
     batch_loss_and_grad,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from numpy_erniem.losses import IGNORED
-from numpy_erniem.tokenizer.padder import pad_rows
+from numpy_erniem.tokenizer.rows import pad_rows
 
 MASK_PROBABILITY = 0.15
 MASK_TOKEN, RANDOM_TOKEN = 0.8, 0.1  # shares of the masked tokens; the others stay as they are

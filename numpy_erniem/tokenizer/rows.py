@@ -1,10 +1,36 @@
-"""How a row is made up: special tokens around one text or two, and padding."""
+"""The rows of a batch: special tokens around one text or two, and padding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class CharSpan(NamedTuple):
+    """Characters of a text: the first, and the one behind the last.
+
+    Parameters
+    ----------
+    start, end : int
+    """
+
+    start: int
+    end: int
+
+
+class TokenSpan(NamedTuple):
+    """Tokens of a row: the first, and the one behind the last.
+
+    Parameters
+    ----------
+    start, end : int
+    """
+
+    start: int
+    end: int
 
 
 def build_inputs(ids: list, pair_ids: list | None, cls: Any, sep: Any) -> list:
@@ -102,3 +128,75 @@ class RowLayout:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RowLayout:
         return replace(self)
+
+
+def pad_rows(
+    rows: Sequence[Any], value: int, length: int | None = None, side: str = "right"
+) -> np.ndarray:
+    """Make one array of rows of different lengths.
+
+    Parameters
+    ----------
+    rows : sequence of B lists or arrays of int
+    value : int
+        What the rows are padded with.
+    length : int, optional
+        T. Default: the length of the longest row.
+    side : {"right", "left"}
+        Where padding goes.
+
+    Returns
+    -------
+    array (B, T), int64
+
+    Raises
+    ------
+    ValueError
+        A row that is longer than `length`.
+
+    Examples
+    --------
+    >>> pad_rows([[5, 6], [7]], value=1, length=3)
+    array([[5, 6, 1],
+           [7, 1, 1]])
+    """
+    longest = max(map(len, rows), default=0)
+    length = longest if length is None else length
+    if longest > length:
+        raise ValueError(f"a row has {longest} values, more than length={length}; cut it first")
+    lists = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+    padded = np.array(pad_lists(lists, value, length, side), dtype=np.int64)
+    return padded.reshape(len(lists), length)
+
+
+def pad_lists(rows: Sequence[Any], value: Any, length: int, side: str = "right") -> list[list]:
+    """Pad each row to `length` values; longer rows stay as they are.
+
+    Parameters
+    ----------
+    rows : sequence of sequences
+    value : object
+        What the rows are padded with.
+    length : int
+    side : {"right", "left"}
+        Where padding goes.
+
+    Returns
+    -------
+    list of list
+    """
+    if side == "left":
+        return [[value] * (length - len(row)) + list(row) for row in rows]
+    return [list(row) + [value] * (length - len(row)) for row in rows]
+
+
+def row_and_index(row_or_index: int, index: int | None) -> tuple[int, int]:
+    """A row and an index in it; an index alone is one of row 0."""
+    return (0, row_or_index) if index is None else (row_or_index, index)
+
+
+def value_at(values: list[int | None], token: int) -> int | None:
+    """The value of a token; one that the row does not have is a ValueError."""
+    if not -len(values) <= token < len(values):
+        raise ValueError(f"token {token} is out of range, the row has {len(values)} tokens")
+    return values[token]
