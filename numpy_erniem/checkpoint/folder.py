@@ -14,6 +14,7 @@ from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from numpy_erniem.checkpoint.tensors import Tensor
+from numpy_erniem.checkpoint.wrappers import unwrap
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -62,7 +63,7 @@ def read_folder(folder: str | os.PathLike) -> dict[str, Tensor]:
         The folder has two checkpoints of one format, or a file is damaged.
     """
     folder = Path(folder)
-    _, tensors = read_tensors(folder)
+    tensors = _read_unwrapped(folder)
     if is_paddle(tensors):
         config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
         return from_paddle(config, tensors).tensors
@@ -72,11 +73,20 @@ def read_folder(folder: str | os.PathLike) -> dict[str, Tensor]:
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The keys of a folder's config.json, and its tensors as from `read_folder`."""
     config = read_config(folder)
-    _, tensors = read_tensors(folder)
+    tensors = _read_unwrapped(folder)
     if is_paddle(tensors):
         translation = from_paddle(config, tensors)
         return translation.config, translation.tensors
     return config, tensors
+
+
+def _read_unwrapped(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder, without a prefix such as "module."."""
+    name, tensors = read_tensors(folder)
+    try:
+        return unwrap(tensors)[0]
+    except ValueError as error:
+        raise ValueError(f"{folder / name}: {error}") from None
 
 
 def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:

@@ -143,6 +143,29 @@ class LazyTensor(Tensor):
         """Do nothing: the tensors that this one is computed from release their own pages."""
 
 
+def check_floats(source: Any, name: str, tensor: Tensor) -> None:
+    """Refuse a tensor of integers, such as a quantized weight, where a model needs floats.
+
+    Parameters
+    ----------
+    source : path or str
+        Named in the error.
+    name : str
+        Of the tensor.
+    tensor : Tensor
+
+    Raises
+    ------
+    ValueError
+        The tensor does not hold floats.
+    """
+    if tensor.dtype not in FLOATS:
+        raise ValueError(
+            f"{source}: tensor {name} holds {tensor.dtype}, not floats; quantized weights are not "
+            "read, take the checkpoint in float32, float16 or bfloat16"
+        )
+
+
 def _encode_floats(values: np.ndarray, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         if dtype == "BF16":
