@@ -36,6 +36,7 @@ from numpy_erniem.checkpoint.keywords import (
     take_path,
     take_saving,
 )
+from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checks import nearest, warn
 
 FILE_NAME = "config.json"
@@ -373,7 +374,9 @@ class ErnieMConfig:
         """Read a config.json; `overrides` win. ValueError if it is not a JSON object."""
         path = Path(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            refuse_pointer(path, content)
+            values = json.loads(content.decode("utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{path} is not JSON: {error}") from None
         if not isinstance(values, dict):

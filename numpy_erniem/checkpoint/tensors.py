@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.lfs import LARGEST, refuse_pointer
+
 # The dtypes of safetensors, and how NumPy reads their bytes. bfloat16 is the upper half of a
 # float32; NumPy has no such type, so its bits are read as uint16.
 DTYPES = {
@@ -197,12 +199,14 @@ def map_file(path: Path) -> mmap.mmap:
     Raises
     ------
     ValueError
-        The file is empty.
+        The file is empty, or a pointer of Git LFS.
     """
     if not path.stat().st_size:
         raise ValueError(f"{path} has 0 bytes; was the download broken off?")
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    refuse_pointer(path, mapped[:LARGEST])
+    return mapped
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, architecture_of, read_config
-from numpy_erniem.checkpoint.folder import inside, read_tensors, write_folder
+from numpy_erniem.checkpoint.folder import read_tensors, write_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.sentence_settings import (
     SENTENCE_SETTINGS_FILE,

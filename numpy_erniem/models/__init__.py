@@ -134,7 +134,8 @@ def load(
             f"{checkpoint.folder} holds a {named[0]!r}{nearest(named[0], known)}; "
             "call from_pretrained of a class to load it as that"
         )
-    _warn_of_dropped_head(checkpoint)
+    if schema.name == BASE_MODEL:
+        _warn_of_dropped_head(checkpoint)
     return MODELS[schema.name]._from_checkpoint(checkpoint, **options)
 
 

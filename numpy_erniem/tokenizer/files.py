@@ -9,6 +9,8 @@ from typing import Any
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, NoEffect
+from numpy_erniem.checkpoint.lfs import refuse_pointer
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checks import warn
 from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS
 from numpy_erniem.tokenizer.vocabulary import Vocabulary
@@ -63,13 +65,14 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> Any:
             f"there is no SentencePiece model at {str(path)!r}; a tokenizer needs {MODEL_FILE}"
         )
     content = path.read_bytes()
+    refuse_pointer(path, content)
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(content)
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} is not a SentencePiece model ({len(content)} bytes; {error}); it may "
-            "be truncated or a Git LFS pointer, download it again"
+            "be truncated, download it again"
         ) from error
     return processor
 
@@ -116,7 +119,9 @@ def _read_lines(path: Path, encoding: str) -> list[str]:
             "to number tokens by SentencePiece id"
         )
     try:
-        text = path.read_bytes().decode(encoding)
+        content = path.read_bytes()
+        refuse_pointer(path, content)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{str(path)!r} is not {encoding} text ({error}); pass the right encoding=..."
@@ -156,7 +161,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError
         A folder that does not exist.
     ValueError
-        A damaged JSON file.
+        A damaged JSON file, or a link that leads out of the folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -171,8 +176,8 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
-    settings["sentencepiece_model_ckpt"] = str(folder / MODEL_FILE)
-    vocab = folder / VOCAB_FILE
+    settings["sentencepiece_model_ckpt"] = str(inside(folder, MODEL_FILE))
+    vocab = inside(folder, VOCAB_FILE)
     settings["vocab_file"] = str(vocab) if vocab.is_file() else None
     return settings
 
@@ -199,7 +204,7 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_json(inside(path.parent, path.name)) if path.is_file() else {}
 
 
 def write_files(
