@@ -105,10 +105,10 @@ def resolve_folder(
     choose: Choose = functools.partial(_needed_in, inner, family=family, weights=weights)
     if local_files_only:
         return _cached(huggingface_hub, name, inner, options, weights)
-    folder = _download(huggingface_hub, name, options, access, choose)
-    if folder is None:  # the network is down, or is not to be used
+    downloaded = _download(huggingface_hub, name, options, access, choose)
+    if downloaded is None:  # the network is down, or is not to be used
         return _cached(huggingface_hub, name, inner, options, weights)
-    return _subfolder_of(folder, inner)
+    return _subfolder_of(downloaded, inner)
 
 
 def _checked_subfolder(subfolder: str | os.PathLike | None) -> str:

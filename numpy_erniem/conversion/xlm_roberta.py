@@ -126,7 +126,10 @@ def _sort(
             report.dropped[name] = reason
         elif new is None:
             stem, _, parameter = name.rpartition(".")
-            rest[f"{stem}.{PARAMETERS.get(parameter, parameter)}"] = tensor
+            plain = f"{stem}.{PARAMETERS.get(parameter, parameter)}"
+            if plain in rest:
+                raise ValueError(f"{name} and another tensor are both {plain}; remove one")
+            rest[plain] = tensor
         elif new in ours:
             raise ValueError(f"{name} and another tensor would both become {new}")
         else:

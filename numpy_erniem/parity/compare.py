@@ -238,8 +238,8 @@ def _make_inputs(
     ids = np.random.default_rng(0).integers(0, model.config.vocab_size, (2, T))
     mask = np.ones_like(ids)
     mask[1, T // 2 :] = 0
-    if checkpoint.is_converted:  # positions of XLM-R depend on the padding id
-        padding = model.config.pad_token_id
+    padding = model.config.pad_token_id
+    if checkpoint.is_converted and padding is not None:  # XLM-R's positions depend on padding
         ids = np.where(mask == 0, padding, np.where(ids == padding, padding + 1, ids))
     return Run(checkpoint, model, {"input_ids": ids, "attention_mask": mask}, [])
 

@@ -339,6 +339,23 @@ def test_bert_for_pretraining_is_a_masked_lm(source, out):
     assert "cls.seq_relationship.weight" in out.report.dropped
 
 
+def test_a_tensor_under_two_names_is_refused(source, out):
+    _, folder = source("Bert", "ForMaskedLM")
+    name = "cls.predictions.transform.LayerNorm."
+    change(folder, lambda t: t | {f"{name}gamma": t[f"{name}weight"]})
+    with pytest.raises(ValueError, match=rf"both {name}weight; remove one"):
+        out(folder)
+
+
+def test_a_pooler_that_the_head_does_not_use_is_dropped(source, out):
+    theirs, folder = source("XLMRoberta", "ForQuestionAnswering")
+    pooler = {"roberta.pooler.dense.weight": np.ones((12, 12), np.float32)}
+    pooler["roberta.pooler.dense.bias"] = np.ones(12, np.float32)
+    change(folder, lambda tensors: tensors | pooler)
+    assert_equal(numpy_erniem.load(out(folder)), theirs, "")
+    assert any("pooler.dense.weight" in name for name in out.report.dropped)
+
+
 def test_names_of_tensorflow_are_understood(source, out):
     theirs, folder = source("Bert", "ForMaskedLM")
 
