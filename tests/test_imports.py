@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "conversion": {"checks", "checkpoint", "config", "tokenizer", "models.schema"},
     "pipelines": PIPELINES,
     "training": PIPELINES,
-    "parity": PIPELINES,
+    "parity": {"backend", "checkpoint", "config", "conversion"}
+    | {"models", "pipelines", "tokenizer"},
     "plots": PIPELINES,
     "engines": {"checkpoint", "pipelines"},
     "cli": PIPELINES | {"conversion", "training", "parity", "plots", "engines"},

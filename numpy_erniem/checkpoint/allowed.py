@@ -1,5 +1,6 @@
 """The allow list of the unpickler, and checks of the arguments that a pickle gives."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,30 @@ ADVICE = (
     "it would run code of the file's author; if you trust them, load it where torch or Paddle is "
     "installed, save it as safetensors, and use that"
 )
+
+# Tensors that are not read, by the globals of torch that make them.
+OTHER_TENSORS = {
+    "a quantized tensor": r"torch\._utils\._rebuild_qtensor|torch\.Q\w+Storage|torch\.q\w+",
+    "a sparse tensor": r"torch\._utils\._rebuild_sparse\w+",
+    "a nested tensor": r"torch\._utils\._rebuild_nested_tensor",
+    "a tensor without data, of the device meta": r"torch\._utils\._rebuild_meta_tensor\w+",
+    "an 8-bit float tensor, or another of a new dtype": (
+        r"torch\._utils\._rebuild_tensor_v3|torch\.storage\.UntypedStorage|torch\.float8\w+"
+    ),
+    "a tensor of a subclass, such as a quantized one": (
+        r"torch\._tensor\._rebuild_from_type_v2|torch\._utils\._rebuild_wrapper_subclass"
+    ),
+    "complex numbers": r"torch\.Complex\w+Storage",
+    "a tensor of another device": (
+        r"torch\._utils\._rebuild_(?:xla|mkldnn|device)_tensor\w*|"
+        r"torch\._utils\._rebuild_device_tensor_from_\w+"
+    ),
+}
+
+
+def other_tensor(name: str) -> str | None:
+    """What a global of torch makes, if that is a tensor that is not read; None for another."""
+    return next((w for w, names in OTHER_TENSORS.items() if re.fullmatch(names, name)), None)
 
 
 @dataclass(frozen=True)

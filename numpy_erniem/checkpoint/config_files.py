@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.links import inside
 
 CONFIG_FILE = "config.json"
+BASE = "ErnieMModel"
+AFTER_MODEL = ("num_classes", "dropout")  # what follows the encoder in a constructor with a head
+DEEPEST = 8  # levels of init_args
 OLD_PADDLE_CONFIG_FILE = "model_config.json"  # of PaddleNLP before 2.5
 
 
@@ -21,9 +25,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         The file is not a JSON object, or is for another model.
     """
     if (folder / CONFIG_FILE).is_file():
-        return read_json(folder / CONFIG_FILE)
+        return read_json(inside(folder, CONFIG_FILE))
     if (folder / OLD_PADDLE_CONFIG_FILE).is_file():
-        return old_paddle_config(folder / OLD_PADDLE_CONFIG_FILE)
+        return old_paddle_config(inside(folder, OLD_PADDLE_CONFIG_FILE))
     raise FileNotFoundError(f"{folder} has no {CONFIG_FILE}; is it a checkpoint folder?")
 
 
@@ -37,25 +41,42 @@ def old_paddle_config(path: Path) -> dict[str, Any]:
     """The keys of a model_config.json, as a config.json would have them.
 
     It holds the arguments of a constructor: {"init_args": [{..., "init_class": "ErnieMModel"}],
-    "init_class": "UIEM"}, or those of ErnieMModel alone.
+    "init_class": "UIEM"}, or those of ErnieMModel alone. An argument that is a model has its own
+    init_args.
 
     Raises
     ------
     ValueError
         The file is not a JSON object, or is for another model.
     """
-    outer = read_json(path)
-    arguments = outer.pop("init_args", [])
-    outer_class = outer.pop("init_class", None)
-    config: dict[str, Any] = {}
-    for argument in arguments if isinstance(arguments, list | tuple) else [arguments]:
-        if isinstance(argument, dict):
-            config |= argument
-        elif isinstance(argument, int):  # the second argument of a model with classes
-            config["num_classes"] = argument
-    inner_class = config.pop("init_class", None)
-    config |= outer
-    name = outer_class or inner_class or "ErnieMModel"
+    config, name = _flat(path, read_json(path))
+    name = name or BASE
     if not isinstance(name, str) or not re.fullmatch(r"ErnieM(Model|For\w+)|UIEM", name):
         raise ValueError(f"{path} is for {name!r}, not for an ERNIE-M model")
     return {**config, "architectures": [name], "model_type": "ernie_m"}
+
+
+def _flat(path: Path, values: dict[str, Any], depth: int = 0) -> tuple[dict[str, Any], Any]:
+    """Arguments of a constructor and of the models in it as one dict, and the outer class."""
+    values = dict(values)
+    listed, own = values.pop("init_args", []), values.pop("init_class", None)
+    listed = listed if isinstance(listed, list) else [listed]
+    config: dict[str, Any] = {}
+    inner, positional = None, []
+    for argument in listed:
+        if not isinstance(argument, dict):
+            positional.append(argument)
+        elif depth < DEEPEST:
+            found, inner = _flat(path, argument, depth + 1)
+            config |= found
+        else:
+            raise ValueError(f"{path}: init_args has more than {DEEPEST} levels")
+    for key, value in zip(AFTER_MODEL, positional, strict=False):
+        if value is not None:
+            config[key] = value
+    if len(positional) > (len(AFTER_MODEL) if own not in (None, BASE) else 0):
+        raise ValueError(
+            f"{path}: init_args of {own or BASE} has {positional[-1]!r} without a name; write "
+            "it as a key with its value"
+        )
+    return config | values, own or inner

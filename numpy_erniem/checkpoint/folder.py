@@ -11,9 +11,11 @@ import numpy as np
 from numpy_erniem.checkpoint.atomic import flush, hidden_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, read_config
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from numpy_erniem.checkpoint.tensors import Tensor
+from numpy_erniem.checkpoint.wrappers import unwrap
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -62,7 +64,7 @@ def read_folder(folder: str | os.PathLike) -> dict[str, Tensor]:
         The folder has two checkpoints of one format, or a file is damaged.
     """
     folder = Path(folder)
-    _, tensors = read_tensors(folder)
+    tensors = _read_unwrapped(folder)
     if is_paddle(tensors):
         config = read_config(folder) if (folder / CONFIG_FILE).is_file() else {}
         return from_paddle(config, tensors).tensors
@@ -72,11 +74,20 @@ def read_folder(folder: str | os.PathLike) -> dict[str, Tensor]:
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The keys of a folder's config.json, and its tensors as from `read_folder`."""
     config = read_config(folder)
-    _, tensors = read_tensors(folder)
+    tensors = _read_unwrapped(folder)
     if is_paddle(tensors):
         translation = from_paddle(config, tensors)
         return translation.config, translation.tensors
     return config, tensors
+
+
+def _read_unwrapped(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder, without a prefix such as "module."."""
+    name, tensors = read_tensors(folder)
+    try:
+        return unwrap(tensors)[0]
+    except ValueError as error:
+        raise ValueError(f"{folder / name}: {error}") from None
 
 
 def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:
@@ -95,14 +106,19 @@ def read_tensors(folder: Path) -> tuple[str, dict[str, Tensor]]:
     """
     for form in FORMATS:
         single, index = folder / form.single, folder / form.index
-        if single.is_file() and index.is_file():
-            raise ValueError(
-                f"{folder} has two checkpoints, {single.name} and {index.name}; move one away"
-            )
-        if single.is_file():
-            return form.single, _checked_names(single, form.read(single))
         if index.is_file():
-            return form.index, _checked_names(index, _read_shards(folder, index, form))
+            shards = _shard_names(folder, index, form)
+            if single.is_file() and {*shards.values()} != {single.name}:
+                raise ValueError(
+                    f"{folder} has two checkpoints, {single.name} and {index.name}; move one away"
+                )
+            return form.index, _checked_names(index, _read_shards(folder, index, shards, form))
+        if single.is_file():
+            return form.single, _checked_names(single, form.read(inside(folder, form.single)))
+        if single.is_symlink() and not single.exists():
+            raise FileNotFoundError(
+                f"{single} is a link to a file that is not there; was a download broken off?"
+            )
     files = ", ".join(form.single for form in FORMATS)
     raise FileNotFoundError(
         f"{folder} has no checkpoint: none of {files}, nor an index such as {INDEX_FILE}"
@@ -120,17 +136,25 @@ def _checked_names(source: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor
     return tensors
 
 
-def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
-    weight_map = read_json(index).get("weight_map")
+def _shard_names(folder: Path, index: Path, form: Format) -> dict[str, str]:
+    """The file of every tensor; ValueError for a name that is not of a file beside the index."""
+    weight_map = read_json(inside(folder, index.name)).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(f, str) for f in weight_map.values()):
         raise ValueError(f"{index} has no weight_map, an object from tensor names to files")
-    shards = {}
     for file in dict.fromkeys(weight_map.values()):
         is_plain = Path(file).name == file and "\\" not in file and len(file) < 200
         if not is_plain or not file.endswith(form.suffix):
             raise ValueError(
                 f"{index} names {file[:100]!r}; a shard is a {form.suffix} file in the same folder"
             )
+    return weight_map
+
+
+def _read_shards(
+    folder: Path, index: Path, weight_map: dict[str, str], form: Format
+) -> dict[str, Tensor]:
+    shards = {}
+    for file in dict.fromkeys(weight_map.values()):
         if not (folder / file).is_file():
             raise FileNotFoundError(f"{folder} lacks the shard {file!r} that {index.name} names")
         shards[file] = form.read(inside(folder, file))
@@ -140,25 +164,6 @@ def _read_shards(folder: Path, index: Path, form: Format) -> dict[str, Tensor]:
                 f"{folder / file} lacks the tensor {name!r} that {index.name} puts there"
             )
     return {name: shards[file][name] for name, file in weight_map.items()}
-
-
-def inside(folder: Path, name: str) -> Path:
-    """The path of a file in a folder, checked not to be a symbolic link to somewhere else.
-
-    Links into blobs/ are allowed: the cache of the Hugging Face hub is made of them.
-
-    Raises
-    ------
-    ValueError
-        The file is a link that leads out of the folder.
-    """
-    path = (folder / name).resolve()
-    here = folder.resolve()
-    caches = (above.parent for above in here.parents if above.name == "snapshots")
-    blobs = next(caches, here) / "blobs"
-    if not path.is_relative_to(here) and not path.is_relative_to(blobs):
-        raise ValueError(f"{folder / name} is a link that leads out of its folder; copy the file")
-    return folder / name
 
 
 def parse_size(size: int | str) -> int:

@@ -8,12 +8,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
-from numpy_erniem.checkpoint.folder import FORMATS
+from numpy_erniem.checkpoint.folder import FORMATS, WEIGHTS_FILE
+from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.sentence_settings import SENTENCE_SETTINGS_FILE
 
 BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+# The oldest models have no owner: xlm-roberta-base.
+NAME = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
 
+Choose = Callable[[list[str]], list[str]]
 SMALL_FILES = (
     *(CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "vocab.txt", "sentencepiece.bpe.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -99,10 +102,13 @@ def resolve_folder(
         ) from None
     options = {"revision": revision, "cache_dir": cache_dir}
     access = {"token": None if token is True else token, "force_download": force_download}
-    choose = functools.partial(_needed_in, inner, family=family, weights=weights)
+    choose: Choose = functools.partial(_needed_in, inner, family=family, weights=weights)
     if local_files_only:
-        return _cached(huggingface_hub, name, inner, options)
-    return _download(huggingface_hub, name, inner, options, access, choose)
+        return _cached(huggingface_hub, name, inner, options, weights)
+    downloaded = _download(huggingface_hub, name, options, access, choose)
+    if downloaded is None:  # the network is down, or is not to be used
+        return _cached(huggingface_hub, name, inner, options, weights)
+    return _subfolder_of(downloaded, inner)
 
 
 def _checked_subfolder(subfolder: str | os.PathLike | None) -> str:
@@ -133,12 +139,11 @@ def _needed_in(inner: str, available: Iterable[str], **what: bool) -> list[str]:
 def _download(
     hub: Any,
     name: str,
-    inner: str,
     options: dict[str, Any],
     access: dict[str, Any],
-    choose: Callable[[list[str]], list[str]],
-) -> Path:
-    """Download the files that `choose` chooses, or find them in the cache."""
+    choose: Choose,
+) -> Path | None:
+    """Download the files that `choose` chooses; None if the hub is not reached."""
     from huggingface_hub import constants
 
     revision = options["revision"]
@@ -150,25 +155,51 @@ def _download(
         except Exception as error:  # from huggingface_hub, its HTTP library or the network
             if _is_refusal(error):
                 raise _one_line_error(name, revision, error) from None
-    if files is None:  # the network is down, or is not to be used
-        return _cached(hub, name, inner, options)
+    if files is None:
+        return None
     try:
         folder = hub.snapshot_download(name, allow_patterns=files, **options, **access)
     except Exception as error:
         raise _one_line_error(name, revision, error) from None
-    return _subfolder_of(Path(folder), inner)
+    return Path(folder)
 
 
-def _cached(hub: Any, name: str, inner: str, options: dict[str, Any]) -> Path:
-    """The folder of the model in the cache."""
-    for file in (CONFIG_FILE, OLD_PADDLE_CONFIG_FILE):
-        found = hub.try_to_load_from_cache(name, f"{inner}/{file}".lstrip("/"), **options)
-        if isinstance(found, str):
-            return Path(found).parent
-    raise FileNotFoundError(
-        f"{name} is not in the cache, and the Hugging Face hub was not reached; "
-        "check the network, or give a folder"
-    )
+def _cached(hub: Any, name: str, inner: str, options: dict[str, Any], weights: bool) -> Path:
+    """The folder of the model in the cache, with its weights if they are asked for."""
+
+    def find(files: Iterable[str]) -> Path | None:
+        for file in files:
+            found = hub.try_to_load_from_cache(name, f"{inner}/{file}".lstrip("/"), **options)
+            if isinstance(found, str):
+                return Path(found).parent
+        return None
+
+    stored = [file for form in FORMATS for file in (form.single, form.index)]
+    folder = find((CONFIG_FILE, OLD_PADDLE_CONFIG_FILE))
+    if folder is None and find(stored) is None:
+        raise FileNotFoundError(
+            f"{name} is not a folder here and is not in the cache, and the Hugging Face hub was "
+            "not reached; check the network, or give a folder"
+        )
+    missing = [CONFIG_FILE] if folder is None else missing_weights(folder) if weights else []
+    if folder is None or missing:
+        raise FileNotFoundError(
+            f"the cache has a part of {name} only, without {', '.join(missing)}, and the Hugging "
+            "Face hub was not reached; check the network, and ask again to download the rest"
+        )
+    return folder
+
+
+def missing_weights(folder: Path) -> list[str]:
+    """Names of files with weights that a folder lacks; empty if its weights are complete."""
+    for form in FORMATS:
+        if (folder / form.index).is_file():
+            weight_map = read_json(folder / form.index).get("weight_map")
+            shards = {*weight_map.values()} if isinstance(weight_map, dict) else set()
+            return sorted(s for s in map(str, shards) if not (folder / s).is_file())
+        if (folder / form.single).is_file():
+            return []
+    return [WEIGHTS_FILE]
 
 
 def needed_files(available: Iterable[str], family: bool = False, weights: bool = True) -> list[str]:

@@ -41,7 +41,8 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         if dtype not in DTYPES:
             raise ValueError(
-                f"{path}: tensor {name!r} has dtype {dtype!r}, not one of {', '.join(DTYPES)}"
+                f"{path}: tensor {name!r} has dtype {dtype!r}, not one of {', '.join(DTYPES)}; "
+                "take the checkpoint in float32, float16 or bfloat16"
             )
         if len(shape) > MOST_AXES:
             raise ValueError(f"{path}: tensor {name!r} has {len(shape)} axes, above {MOST_AXES}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.lfs import LARGEST, refuse_pointer
+
 # The dtypes of safetensors, and how NumPy reads their bytes. bfloat16 is the upper half of a
 # float32; NumPy has no such type, so its bits are read as uint16.
 DTYPES = {
@@ -143,6 +145,29 @@ class LazyTensor(Tensor):
         """Do nothing: the tensors that this one is computed from release their own pages."""
 
 
+def check_floats(source: Any, name: str, tensor: Tensor) -> None:
+    """Refuse a tensor of integers, such as a quantized weight, where a model needs floats.
+
+    Parameters
+    ----------
+    source : path or str
+        Named in the error.
+    name : str
+        Of the tensor.
+    tensor : Tensor
+
+    Raises
+    ------
+    ValueError
+        The tensor does not hold floats.
+    """
+    if tensor.dtype not in FLOATS:
+        raise ValueError(
+            f"{source}: tensor {name} holds {tensor.dtype}, not floats; quantized weights are not "
+            "read, take the checkpoint in float32, float16 or bfloat16"
+        )
+
+
 def _encode_floats(values: np.ndarray, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         if dtype == "BF16":
@@ -174,12 +199,14 @@ def map_file(path: Path) -> mmap.mmap:
     Raises
     ------
     ValueError
-        The file is empty.
+        The file is empty, or a pointer of Git LFS.
     """
     if not path.stat().st_size:
         raise ValueError(f"{path} has 0 bytes; was the download broken off?")
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    refuse_pointer(path, mapped[:LARGEST])
+    return mapped
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:

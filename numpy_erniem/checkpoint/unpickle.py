@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from numpy_erniem.checkpoint.allowed import ADVICE, Allowed, AllowList, LongText
+from numpy_erniem.checkpoint.allowed import ADVICE, Allowed, AllowList, LongText, other_tensor
 
 LONGEST_TEXT = 1 << 16  # bytes; a longer string holds tensor data, and stays in the file
 OPCODES_AT_LEAST = 100_000  # every file may have as many; a large file may have more
@@ -128,6 +128,11 @@ class _Machine:
 
     def refuse(self, module: str, name: str) -> None:
         wanted = ascii(f"{module}.{name}")[1:-1]  # no control characters for the terminal
+        if what := other_tensor(wanted):
+            raise ValueError(
+                f"the file holds {what} ({wanted[:200]}), which is not read; save it as plain "
+                "tensors of float32, float16 or bfloat16"
+            )
         raise ValueError(f"the file wants {wanted[:200]}, not a tensor: {ADVICE}")
 
 

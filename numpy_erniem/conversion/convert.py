@@ -1,20 +1,23 @@
 """convert(): make our folder of a checkpoint from elsewhere, complete or not at all."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, architecture_of, read_config
-from numpy_erniem.checkpoint.folder import inside, read_tensors, write_folder
+from numpy_erniem.checkpoint.folder import read_tensors, write_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.sentence_settings import (
     SENTENCE_SETTINGS_FILE,
     read_sentence_settings,
 )
-from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
+from numpy_erniem.checkpoint.tensors import Tensor, check_floats
+from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.report import Report
@@ -97,7 +100,7 @@ def convert(
     )
     values, tensors, report = _translate(folder)
     config = ErnieMConfig.from_values(values, folder)
-    tensors = _model_tensors(tensors, config, report)
+    tensors = _model_tensors(folder, tensors, config, report)
     files = _other_files(folder, values, config, report, tokenizer, str(model))
     files[CONFIG_FILE] = config.to_json_string().encode("utf-8")
     code = WRITTEN_DTYPES.get(dtype or "")
@@ -117,6 +120,7 @@ def _translate(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Report]
     name, tensors = read_tensors(folder)
     inside(folder, name)
     try:
+        tensors, wrapper = unwrap(tensors)
         if is_paddle(tensors):
             translation = from_paddle(config, tensors)
             config, tensors = translation.config, translation.tensors
@@ -138,6 +142,8 @@ def _translate(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Report]
             config, tensors, report = from_family(config, tensors)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
+    if wrapper:
+        report.notes.append(f"{wrapper!r} was removed from the beginning of every name")
     intermediate_size = intermediate_size_of(tensors)
     if intermediate_size is not None:
         report.derive(config, "intermediate_size", intermediate_size)
@@ -145,28 +151,54 @@ def _translate(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Report]
 
 
 def _model_tensors(
-    tensors: dict[str, Tensor], config: ErnieMConfig, report: Report
+    folder: Path, tensors: dict[str, Tensor], config: ErnieMConfig, report: Report
 ) -> dict[str, Tensor]:
     """The tensors that the model has; ValueError if any of the encoder is missing or misshapen."""
-    schema = schema_of(architecture_of(config.to_dict()))
-    pooling = schema is None or schema.pooler
+    architecture = architecture_of(config.to_dict())
+    schema = schema_of(architecture)
     prefix = PREFIX if any(name.startswith(PREFIX) for name in tensors) else ""
-    shapes = {prefix + name: s for name, s in encoder_shapes(config, pooling).items()}
+    encoder = encoder_shapes(config, schema is None or schema.pooler)
+    head = schema.head(config) if schema is not None else {}
+    shapes = {prefix + name: shape for name, shape in encoder.items()} | head
     kept = {}
     for name, tensor in tensors.items():
-        if name not in shapes and not name.startswith(HEAD_PARTS):
+        if name in shapes:
+            _check_shape(folder, name, tensor, shapes[name])
+        elif not name.startswith(HEAD_PARTS):
+            _check_layer(folder, name.removeprefix(prefix), config)
             report.dropped[name] = "not a tensor of this model"
             continue
-        if name in shapes and tensor.shape != shapes[name]:
-            raise ValueError(f"{name} has shape {tensor.shape}, the config says {shapes[name]}")
-        if tensor.dtype not in FLOATS:
-            raise ValueError(f"{name} holds {tensor.dtype}, not floats")
+        elif head:
+            report.dropped[name] = f"not of the head of {architecture}, which config.json names"
+            continue
         kept[name] = tensor
-    missing = [name for name in shapes if name not in kept]
+    missing = [name for name in shapes if name not in kept and name not in head]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ValueError(f"tensors are missing: {', '.join(missing[:3])}{more}")
+        raise ValueError(f"{folder}: tensors are missing: {', '.join(missing[:3])}{more}")
+    if drawn := [name for name in head if name not in kept]:
+        report.notes.append(f"the source has no {', '.join(drawn)}; load() draws them at random")
     return kept
+
+
+def _check_shape(folder: Path, name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor of another shape than config.json says, or of integers."""
+    if tensor.shape != shape:
+        raise ValueError(
+            f"{folder}: {name} has shape {tensor.shape} in the weights, and the sizes in "
+            f"{CONFIG_FILE} make it {shape}; correct {CONFIG_FILE}"
+        )
+    check_floats(folder, name, tensor)
+
+
+def _check_layer(folder: Path, name: str, config: ErnieMConfig) -> None:
+    """Refuse a layer that config.json does not count."""
+    layer = re.match(r"encoder\.layers\.(\d+)\.", name)
+    if layer and int(layer[1]) >= config.num_hidden_layers:
+        raise ValueError(
+            f"{folder}: num_hidden_layers is {config.num_hidden_layers} in {CONFIG_FILE}, and the "
+            f"weights have layer {int(layer[1]) + 1}, {name}; correct {CONFIG_FILE}"
+        )
 
 
 def _other_files(

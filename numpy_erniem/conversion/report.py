@@ -1,6 +1,7 @@
 """What a conversion did, as text for a reader."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,10 @@ class Report:
         if key not in config or config[key] != value:
             self.derived[key] = (config.get(key), value)
         config[key] = value
+
+    def drop(self, names: Iterable[str], reason: str) -> None:
+        """Record tensors that are left out, and why."""
+        self.dropped |= dict.fromkeys(names, reason)
 
     def __str__(self) -> str:
         lines = [

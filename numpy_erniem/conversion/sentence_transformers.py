@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import parse_object, read_json
+from numpy_erniem.checkpoint.lfs import refuse_pointer
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.sentence_settings import RECORDED_POOLINGS, SENTENCE_SETTINGS_FILE
 from numpy_erniem.conversion.report import Report
 
@@ -74,7 +75,9 @@ def settings_of_source(source: Path, names: list[str], report: Report) -> dict[s
 
 def _modules(path: Path) -> list[dict[str, Any]]:
     """The list in modules.json."""
-    wrapped = b'{"modules":' + path.read_bytes()[:1_000_000] + b"}"
+    content = path.read_bytes()[:1_000_000]
+    refuse_pointer(path, content)
+    wrapped = b'{"modules":' + content + b"}"
     modules = parse_object(path, wrapped)["modules"]
     if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
         raise ValueError(f"{path} is not a list of modules")

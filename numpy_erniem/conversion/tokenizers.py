@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.lfs import refuse_pointer
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES
@@ -34,7 +35,9 @@ def _read_file(folder: Path, name: str) -> bytes | None:
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise ValueError(f"{path} has {size} bytes; a tokenizer file has at most {MOST_BYTES}")
-    return path.read_bytes()
+    content = path.read_bytes()
+    refuse_pointer(path, content)
+    return content
 
 
 def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]:

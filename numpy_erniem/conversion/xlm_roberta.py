@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.config_files import architecture_of
 from numpy_erniem.checkpoint.tensors import LazyTensor, Tensor
+from numpy_erniem.conversion.heads import settle_labels, take_head
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.models.schema import (
     BASE_MODEL,
-    HEAD_PARTS,
+    DROPPED_HEAD,
     POSITION_TABLE,
     PREFIX,
-    SCHEMAS,
     TOKEN_TABLE,
-    xlm_roberta_heads,
+    Schema,
 )
 
 FAMILY = ("xlm-roberta", "roberta", "camembert", "bert")
@@ -56,13 +55,11 @@ LAYER = {
 }
 OUTSIDE = {"embeddings.LayerNorm": "embeddings.layer_norm", "pooler.dense": "pooler.dense"}
 PARAMETERS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
-HEADS = xlm_roberta_heads()
-TASKS = [name.removeprefix("ErnieMFor") for name, schema in SCHEMAS.items() if schema.xlm_roberta]
 KEPT = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "hidden_act"),
     *("intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob"),
     *("initializer_range", "pad_token_id", "layer_norm_eps", "classifier_dropout"),
-    *("id2label", "label2id", "problem_type", "_name_or_path"),
+    *("id2label", "label2id", "num_labels", "problem_type", "_name_or_path"),
 )
 
 
@@ -83,20 +80,19 @@ def from_family(
         raise ValueError(f"{len(found)} tensors are named {TOKEN_TABLE}; exactly one must be")
     prefix = found[0].removesuffix(TOKEN_TABLE)
     report = Report(model_type)
-    ours: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        new, reason = _our_name(name, prefix)
-        if reason:
-            report.dropped[name] = reason
-        elif new in ours:
-            raise ValueError(f"{name} and another tensor would both become {new}")
-        else:
-            ours[new] = tensor
-            if new != name:
-                report.renamed[name] = new
+    ours, rest = _sort(tensors, found[0], report)
     _fold_types(ours, tensors.get(prefix + TYPES), model_type, config, report)
-    ours, task = _settle_heads(ours, config, report)
-    return _our_config(config, ours, task, report), ours, report
+    schema = take_head(rest, ours, config, report)
+    if schema is None:
+        _make_pooler(ours, report)
+    else:
+        ours = {_with_prefix(name): tensor for name, tensor in ours.items()}
+        report.renamed = {old: _with_prefix(new) for old, new in report.renamed.items()}
+    report.renamed = {old: new for old, new in report.renamed.items() if old != new}
+    values = _our_config(config, ours, schema, report)
+    if schema is None and rest:
+        values[DROPPED_HEAD] = sorted(rest)
+    return values, ours, report
 
 
 def _check_architecture(model_type: Any, config: dict[str, Any]) -> None:
@@ -115,8 +111,44 @@ def _check_architecture(model_type: Any, config: dict[str, Any]) -> None:
             raise ValueError(f"{key} is true: the model is a decoder, ERNIE-M is an encoder")
 
 
-def _our_name(name: str, prefix: str) -> tuple[str, str]:
-    """Our name of a tensor, or the reason to drop it."""
+def _sort(
+    tensors: dict[str, Tensor], table: str, report: Report
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of the encoder by our names, and all others by those of the source."""
+    prefix = table.removesuffix(TOKEN_TABLE)
+    ours: dict[str, Tensor] = {}
+    rest: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(prefix):
+            _check_prefix(name, table)
+        new, reason = _our_name(name, prefix)
+        if reason:
+            report.dropped[name] = reason
+        elif new is None:
+            stem, _, parameter = name.rpartition(".")
+            plain = f"{stem}.{PARAMETERS.get(parameter, parameter)}"
+            if plain in rest:
+                raise ValueError(f"{name} and another tensor are both {plain}; remove one")
+            rest[plain] = tensor
+        elif new in ours:
+            raise ValueError(f"{name} and another tensor would both become {new}")
+        else:
+            ours[new] = tensor
+            report.renamed[name] = new
+    return ours, rest
+
+
+def _check_prefix(name: str, table: str) -> None:
+    """Refuse tensors of an encoder that are not where the token table is."""
+    if re.search(r"(?:^|\.)(?:embeddings|encoder|pooler)\.", name):
+        raise ValueError(
+            f"{name} and {table} begin in different ways: the file holds two encoders, or mixes "
+            "names with and without a prefix; give all names of the encoder the same prefix"
+        )
+
+
+def _our_name(name: str, prefix: str) -> tuple[str | None, str]:
+    """Our name of a tensor, or the reason to drop it; neither for a tensor of a head."""
     stem, _, parameter = name.rpartition(".")
     if name.startswith(prefix):
         stem = stem[len(prefix) :]
@@ -134,11 +166,7 @@ def _our_name(name: str, prefix: str) -> tuple[str, str]:
             return f"{where}{part}.{PARAMETERS[parameter]}", ""
         if stem.startswith(("encoder.", "embeddings.")):
             raise ValueError(f"ERNIE-M has no tensor like {name}: the architecture differs")
-    if stem == "lm_head.decoder":
-        return "", "a copy of the word embedding or of lm_head.bias"
-    if stem in HEADS and parameter in ("weight", "bias"):
-        return f"{HEADS[stem]}.{parameter}", ""
-    return "", "of a head that ERNIE-M does not have"
+    return None, ""
 
 
 def _fold_types(
@@ -154,6 +182,7 @@ def _fold_types(
         raise ValueError(
             f"the tensor {POSITION_TABLE} is missing: positions are encoded in another way"
         )
+    _check_size(config, "max_position_embeddings", positions)
     rows, width = positions.shape
     padding = config.get("pad_token_id", 1)
     if model_type != "bert" and padding != 1:
@@ -169,7 +198,16 @@ def _fold_types(
     if types is not None and types.shape[0] > 1:
         report.notes.append(
             "token type 1, which BERT gives the second text of a pair, is dropped: "
-            "vectors of single texts are the same, those of pairs are not"
+            "results for single texts are the same, those for pairs are not"
+        )
+
+
+def _check_size(config: dict[str, Any], key: str, table: Tensor) -> None:
+    """Refuse a table with another number of rows than config.json says."""
+    if config.get(key, table.shape[0]) != table.shape[0]:
+        raise ValueError(
+            f"{key} is {config[key]} in config.json, and the table in the weights has "
+            f"{table.shape[0]} rows; correct config.json"
         )
 
 
@@ -183,52 +221,34 @@ def _fold(positions: Tensor, types: Tensor | None, empty: int) -> Callable[[], n
     return compute
 
 
-def _settle_heads(
-    ours: dict[str, Tensor], config: dict[str, Any], report: Report
-) -> tuple[dict[str, Tensor], str | None]:
-    """Keep the head that the config names, with its prefix, or none; and the head's task."""
-    heads = [name for name in ours if name.startswith(HEAD_PARTS)]
-    architecture = architecture_of(config)
-    task = next((t for t in TASKS if architecture.endswith(t)), None)
-    if heads and not task:
-        task = "QuestionAnswering" if "qa_outputs.weight" in heads else None
-        if f"{PREFIX}pooler.dense.weight" in ours:
-            task = "SequenceClassification"
-    if task == "MaskedLM" and config.get("tie_word_embeddings") is False:
-        task = None
-    if heads and task:
-        if f"{PREFIX}pooler.dense.weight" in ours:  # the head's own replaces the encoder's
-            for name in ("pooler.dense.weight", "pooler.dense.bias"):
-                ours.pop(name, None)
-        report.renamed = {old: _with_prefix(new) for old, new in report.renamed.items()}
-        return {_with_prefix(name): tensor for name, tensor in ours.items()}, task
-    for name in heads:
-        report.dropped[name] = "of a head of unknown kind, or one that config.json does not name"
-        del ours[name]
+def _make_pooler(ours: dict[str, Tensor], report: Report) -> None:
+    """Give an encoder without a pooler the identity as its linear map."""
     if "pooler.dense.weight" not in ours:
         width = ours[TOKEN_TABLE].shape[1]
         ours["pooler.dense.weight"] = Tensor("F32", np.eye(width, dtype=np.float32))
         ours["pooler.dense.bias"] = Tensor("F32", np.zeros(width, np.float32))
         report.made["pooler.dense"] = "the identity, as the source has none"
-    return ours, None
 
 
 def _our_config(
-    config: dict[str, Any], ours: dict[str, Tensor], task: str | None, report: Report
+    config: dict[str, Any], ours: dict[str, Tensor], schema: Schema | None, report: Report
 ) -> dict[str, Any]:
     """The keys of our config.json; the sizes of the tables are those of the tensors."""
     new = {key: config[key] for key in KEPT if key in config}
     new |= {"model_type": "ernie_m", "source_model_type": config["model_type"]}
-    new["architectures"] = [f"ErnieMFor{task}" if task else BASE_MODEL]
+    new["architectures"] = [schema.name if schema else BASE_MODEL]
     new.setdefault("layer_norm_eps", 1e-12)
     new.setdefault("pad_token_id", 0 if config["model_type"] == "bert" else 1)
     report.derived["architectures"] = (config.get("architectures"), new["architectures"])
     words, positions = (
         next(t for n, t in ours.items() if n.endswith(end)) for end in (TOKEN_TABLE, POSITION_TABLE)
     )
+    _check_size(config, "vocab_size", words)
     report.derive(new, "vocab_size", words.shape[0])
     new["max_position_embeddings"] = config.get("max_position_embeddings")
     report.derive(new, "max_position_embeddings", positions.shape[0])
+    if schema is not None:
+        settle_labels(new, schema, ours, report)
     return new
 
 

@@ -8,12 +8,12 @@ a span without the other, or a label that is out of range, is an error.
 import os
 from typing import Any, Literal, overload
 
-from numpy_erniem.checks import nearest
+from numpy_erniem.checks import nearest, warn
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.base import ErnieMModel
-from numpy_erniem.models.loading import open_checkpoint
+from numpy_erniem.models.loading import Checkpoint, open_checkpoint
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel, LoadingInfo
-from numpy_erniem.models.schema import BASE_MODEL, PADDLE_CLASSES, schema_of
+from numpy_erniem.models.schema import BASE_MODEL, DROPPED_HEAD, PADDLE_CLASSES, schema_of
 from numpy_erniem.models.spans import ErnieMForInformationExtraction, ErnieMForQuestionAnswering
 from numpy_erniem.models.texts import ErnieMForMultipleChoice, ErnieMForSequenceClassification
 from numpy_erniem.models.tokens import ErnieMForMaskedLM, ErnieMForTokenClassification
@@ -134,4 +134,17 @@ def load(
             f"{checkpoint.folder} holds a {named[0]!r}{nearest(named[0], known)}; "
             "call from_pretrained of a class to load it as that"
         )
+    if schema.name == BASE_MODEL:
+        _warn_of_dropped_head(checkpoint)
     return MODELS[schema.name]._from_checkpoint(checkpoint, **options)
+
+
+def _warn_of_dropped_head(checkpoint: Checkpoint) -> None:
+    """Say that the source of a converted encoder has a head, if it has one."""
+    dropped = checkpoint.values.get(DROPPED_HEAD)
+    if isinstance(dropped, list) and dropped:
+        warn(
+            f"{checkpoint.folder}: the source has a head ({len(dropped)} tensors, such as "
+            f"{str(dropped[0])[:100]}), and the conversion kept the encoder alone, because the "
+            "source's config.json names a class without a head"
+        )

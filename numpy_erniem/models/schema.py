@@ -16,6 +16,7 @@ PREFIX = f"{ENCODER}."  # so the names of the encoder's tensors start there
 TOKEN_TABLE = "embeddings.word_embeddings.weight"
 POSITION_TABLE = "embeddings.position_embeddings.weight"
 BASE_MODEL = "ErnieMModel"
+DROPPED_HEAD = "source_head_dropped"  # a key of config.json: tensors that a conversion left out
 
 
 def linear_shapes(name: str, outputs: int, inputs: int) -> Shapes:
@@ -74,14 +75,16 @@ class Schema(NamedTuple):
     head : function
         Config to names and shapes of the head's tensors; ValueError for a config that does not
         fit the head.
-    xlm_roberta : dict of str to str
-        Names of the head's layers in models of the XLM-RoBERTa family, and here.
+    roberta, bert : dict of str to str
+        Names of the head's tensors in models of XLM-RoBERTa and its kin, and in BERT; and here.
+        Empty where those have no such head.
     """
 
     name: str
     pooler: bool
     head: Callable[[ErnieMConfig], Shapes]
-    xlm_roberta: Mapping[str, str] = {}
+    roberta: Mapping[str, str] = {}
+    bert: Mapping[str, str] = {}
 
 
 def _no_head(config: ErnieMConfig) -> Shapes:
@@ -117,25 +120,44 @@ def _masked_lm(config: ErnieMConfig) -> Shapes:
     return dense | norm | {"lm_head.bias": (config.vocab_size,)}
 
 
-_CLASSIFIER = {"classifier": "classifier"}
+def _with_parameters(layers: Mapping[str, str]) -> dict[str, str]:
+    """Names of tensors, there and here, of layers with a weight and a bias."""
+    return {f"{a}.{p}": f"{b}.{p}" for a, b in layers.items() for p in ("weight", "bias")}
+
+
+_CLASSIFIER = _with_parameters({"classifier": "classifier"})
+_ANSWER = _with_parameters({"qa_outputs": "qa_outputs"})
 # RoBERTa has its pooler inside the head.
-_POOLED_CLASSIFIER = {
-    "classifier.dense": f"{PREFIX}pooler.dense",
-    "classifier.out_proj": "classifier",
-    "classifier": "classifier",
+_ROBERTA_CLASSIFIER = _with_parameters(
+    {"classifier.dense": f"{PREFIX}pooler.dense", "classifier.out_proj": "classifier"}
+)
+_ROBERTA_LM = {
+    **_with_parameters(
+        {"lm_head.dense": "lm_head.dense", "lm_head.layer_norm": "lm_head.layer_norm"}
+    ),
+    "lm_head.bias": "lm_head.bias",
 }
-_LM_HEAD = {name: name for name in ("lm_head", "lm_head.dense", "lm_head.layer_norm")}
+_BERT_LM = {
+    **_with_parameters(
+        {
+            "cls.predictions.transform.dense": "lm_head.dense",
+            "cls.predictions.transform.LayerNorm": "lm_head.layer_norm",
+        }
+    ),
+    "cls.predictions.bias": "lm_head.bias",
+}
+_SEQUENCE = "ErnieMForSequenceClassification"
 
 SCHEMAS = {
     schema.name: schema
     for schema in (
         Schema(BASE_MODEL, True, _no_head),
-        Schema("ErnieMForSequenceClassification", True, _classifier, _POOLED_CLASSIFIER),
-        Schema("ErnieMForMultipleChoice", True, _choice, _CLASSIFIER),
-        Schema("ErnieMForTokenClassification", False, _classifier, _CLASSIFIER),
-        Schema("ErnieMForQuestionAnswering", False, _answer, {"qa_outputs": "qa_outputs"}),
+        Schema(_SEQUENCE, True, _classifier, _ROBERTA_CLASSIFIER, _CLASSIFIER),
+        Schema("ErnieMForMultipleChoice", True, _choice, _CLASSIFIER, _CLASSIFIER),
+        Schema("ErnieMForTokenClassification", False, _classifier, _CLASSIFIER, _CLASSIFIER),
+        Schema("ErnieMForQuestionAnswering", False, _answer, _ANSWER, _ANSWER),
         Schema("ErnieMForInformationExtraction", True, _extraction),
-        Schema("ErnieMForMaskedLM", False, _masked_lm, _LM_HEAD),
+        Schema("ErnieMForMaskedLM", False, _masked_lm, _ROBERTA_LM, _BERT_LM),
     )
 }
 PADDLE_CLASSES = {"UIEM": "ErnieMForInformationExtraction"}  # PaddleNLP's names of classes
@@ -146,11 +168,6 @@ HEAD_PARTS = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_
 def schema_of(architecture: str) -> Schema | None:
     """The schema of a class by our name or PaddleNLP's; None for another class."""
     return SCHEMAS.get(PADDLE_CLASSES.get(architecture, architecture))
-
-
-def xlm_roberta_heads() -> dict[str, str]:
-    """Layers of all heads: their names in models of the XLM-RoBERTa family, and here."""
-    return {theirs: ours for s in SCHEMAS.values() for theirs, ours in s.xlm_roberta.items()}
 
 
 def intermediate_size_of(tensors: Mapping[str, Any]) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.backend.frozen import freeze
-from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
+from numpy_erniem.checkpoint.tensors import Tensor, check_floats
 from numpy_erniem.checks import warn
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.schema import (
@@ -226,10 +226,9 @@ def load_tensors(
     for name, shape in expected.items():
         if name in drawn:
             flat[name] = initial_tensor(name, shape, config, seed, dtype)
-        elif found[name].dtype in FLOATS:
-            flat[name] = freeze(_vectors_copied(found[name].numpy(dtype)))
         else:
-            raise ValueError(f"{source}: tensor {name} holds {found[name].dtype}, not floats")
+            check_floats(source, name, found[name])
+            flat[name] = freeze(_vectors_copied(found[name].numpy(dtype)))
     report.warn(source)
     _warn_of_nan(flat, source)
     return flat, report

@@ -9,9 +9,15 @@ import numpy as np
 
 from numpy_erniem.checkpoint.folder import INDEX_FILE, WEIGHTS_FILE, read_folder
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.weights import match_prefix
 from numpy_erniem.parity.golden import Arrays
+
+NEEDED = (
+    "torch and transformers 4.37.2 are needed to run upstream; install them, or compare "
+    "with a file that was made where they are: against=golden.npz (--against)"
+)
 
 
 def layer_outputs(output: Any) -> Arrays:
@@ -63,13 +69,10 @@ def upstream_outputs(folder: Path, config: ErnieMConfig, inputs: Arrays) -> Arra
         torch, transformers = import_module("torch"), import_module("transformers")
         base_class = transformers.ErnieMModel
     except (ImportError, AttributeError):
-        raise ValueError(
-            "torch and transformers 4.37.2 are needed to run upstream; install them, or compare "
-            "with a file that was made where they are: against=golden.npz (--against)"
-        ) from None
+        raise ValueError(NEEDED) from None
     name = (config.architectures or [""])[0]
     upstream_class = getattr(transformers, name, base_class)
-    weights = _upstream_weights(torch, folder)
+    weights = unwrap(upstream_weights(torch, folder))[0]
     options = {}
     if upstream_class is base_class:
         options["add_pooling_layer"] = any("pooler.dense" in n for n in weights)
@@ -88,7 +91,7 @@ def upstream_outputs(folder: Path, config: ErnieMConfig, inputs: Arrays) -> Arra
     return layer_outputs(output)
 
 
-def _upstream_weights(torch: Any, folder: Path) -> dict[str, Any]:
+def upstream_weights(torch: Any, folder: Path) -> dict[str, Any]:
     """Tensors by the readers of safetensors and torch; Paddle's files by ours."""
     if (folder / WEIGHTS_FILE).is_file() or (folder / INDEX_FILE).is_file():
         from safetensors.torch import load_file

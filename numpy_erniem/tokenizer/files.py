@@ -10,6 +10,8 @@ from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, SAVING, NoEffect, take_ignored
+from numpy_erniem.checkpoint.lfs import refuse_pointer
+from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checks import warn
 from numpy_erniem.tokenizer.options import refuse_unknown
 from numpy_erniem.tokenizer.special_tokens import DEFAULT_TOKENS, SPECIAL_TOKENS
@@ -64,13 +66,14 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> Any:
             f"there is no SentencePiece model at {str(path)!r}; a tokenizer needs {MODEL_FILE}"
         )
     content = path.read_bytes()
+    refuse_pointer(path, content)
     processor = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(content)
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} is not a SentencePiece model ({len(content)} bytes; {error}); it may "
-            "be truncated or a Git LFS pointer, download it again"
+            "be truncated, download it again"
         ) from error
     return processor
 
@@ -87,7 +90,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     FileNotFoundError
         A folder that does not exist.
     ValueError
-        A damaged JSON file.
+        A damaged JSON file, or a link that leads out of the folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,8 +105,8 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
-    settings["sentencepiece_model_ckpt"] = str(folder / MODEL_FILE)
-    vocab = folder / VOCAB_FILE
+    settings["sentencepiece_model_ckpt"] = str(inside(folder, MODEL_FILE))
+    vocab = inside(folder, VOCAB_FILE)
     settings["vocab_file"] = str(vocab) if vocab.is_file() else None
     return settings
 
@@ -130,7 +133,7 @@ def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_json(inside(path.parent, path.name)) if path.is_file() else {}
 
 
 def load_tokenizer(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checks import warn
 
 
@@ -181,7 +182,9 @@ def _read_lines(path: Path, encoding: str) -> list[str]:
             "to number tokens by SentencePiece id"
         )
     try:
-        text = path.read_bytes().decode(encoding)
+        content = path.read_bytes()
+        refuse_pointer(path, content)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{str(path)!r} is not {encoding} text ({error}); pass the right encoding=..."

@@ -58,13 +58,13 @@ class Hub:
     def answer(self, request, method):
         path = request.path.partition("?")[0]
         self.tokens.append(request.headers.get("Authorization"))
-        info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path)
+        info = re.fullmatch(r"/api/models/((?:[^/]+/)?[^/]+)(?:/revision/(.+))?", path)
         if info:
             return self.send_info(request, info[1], info[2] or "main")
-        tree = re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path)
+        tree = re.fullmatch(r"/api/models/((?:[^/]+/)?[^/]+)/tree/([^/]+)", path)
         if tree:
             return self.send_tree(request, tree[1], tree[2])
-        file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        file = re.fullmatch(r"/((?:[^/]+/)?[^/]+)/resolve/([^/]+)/(.+)", path)
         if file:
             return self.send_file(request, method, *file.groups())
         return self.refuse(request, "EntryNotFound")

@@ -299,7 +299,10 @@ TENSORS = {
     "storage that is missing": (tensor(where=storage(key="9")), "'9' is missing"),
     "key that climbs": (tensor(where=storage(key="../../data.pkl")), "is missing"),
     "persistent id of nothing": (b"NQ", "not a storage"),
-    "quantized storage": (tensor(where=storage("QInt8Storage")), r"wants torch\.QInt8Storage"),
+    "quantized storage": (
+        tensor(where=storage("QInt8Storage")),
+        r"a quantized tensor \(torch\.QInt8Storage\)",
+    ),
 }
 
 

@@ -151,7 +151,9 @@ BAD = {
     "has no checkpoint": lambda f: (f / "model.safetensors").unlink(),
     "was the download broken off": truncated,
     "tensors are missing: pooler.dense.bias": lambda f: change_tensors(f, ["pooler.dense.bias"]),
-    "has shape (19, 12), the config says (20, 12)": lambda f: change_config(f, vocab_size=20),
+    "has shape (19, 12) in the weights, and the sizes in config.json make it (20, 12)": (
+        lambda f: change_config(f, vocab_size=20)
+    ),
     "holds I64, not floats": lambda f: change_tensors(f, pooler__dense__bias=np.ones(12, np.int64)),
     "hidden_size 'x' is not an integer": lambda f: change_config(f, hidden_size="x"),
     "num_hidden_layers 1000000000 is above": lambda f: change_config(f, num_hidden_layers=10**9),

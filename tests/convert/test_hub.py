@@ -100,7 +100,36 @@ def test_without_a_network_the_cache_is_used(ask):
 
 def test_offline_and_not_in_the_cache(ask):
     error = ask(LOAD, good=False, HF_HUB_OFFLINE="1")
-    assert error.startswith("FileNotFoundError: someone/ernie-m-tiny is not in the cache")
+    assert error.startswith(f"FileNotFoundError: {NAME} is not a folder here and is not in the")
+
+
+def test_a_name_without_an_owner(hub, ask):
+    hub.models["xlm-roberta-base", "main"] = hub.models[NAME, "main"]
+    code = LOAD.replace(NAME, "xlm-roberta-base")
+    assert ask(code) == "128"
+    assert ask(code, HF_HUB_OFFLINE="1") == "128"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_cache_with_half_of_the_files_says_which_is_missing(file, ask, tmp_path):
+    ask(LOAD)
+    (cached,) = (tmp_path / "home").rglob(file)
+    cached.resolve().unlink()
+    error = ask(LOAD, good=False, HF_HUB_OFFLINE="1")
+    assert f"a part of {NAME} only, without {file}" in error
+    if file != "config.json":  # a tokenizer needs no weights
+        ask(f"n.ErnieMTokenizer.from_pretrained({NAME!r})", HF_HUB_OFFLINE="1")
+    assert ask(LOAD) == "128"
+
+
+def test_a_shard_that_is_not_in_the_cache_is_named(hub, ask):
+    files = hub.models[NAME, "main"]
+    del files["model.safetensors"], files["pytorch_model.bin"]
+    shards = {f"x{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": shards}).encode()
+    files[shards["x1"]] = b"x"
+    ask(LOAD, good=False)
+    assert f"without {shards['x2']}" in ask(LOAD, good=False, HF_HUB_OFFLINE="1")
 
 
 def test_a_revision(hub, ask):
@@ -109,7 +138,7 @@ def test_a_revision(hub, ask):
     hub.asked.clear()
     assert "snapshots" in ask(f"import numpy_erniem.checkpoint.hub\n{code}", HF_HUB_OFFLINE="1")
     main = code.replace(", revision='v2'", "")
-    assert "not in the cache" in ask(
+    assert "is not in the cache" in ask(
         f"import numpy_erniem.checkpoint.hub\n{main}", good=False, HF_HUB_OFFLINE="1"
     )
 
@@ -156,7 +185,7 @@ def test_a_file_that_is_cut_in_the_cache_is_refused(ask, tmp_path):
 UNKNOWN = {
     "someone/else": "neither a folder here nor a public model",
     "../x/y": "is not a folder here",
-    "nowhere": "is not a folder here",
+    "nowhere": "neither a folder here nor a public model",
 }
 
 

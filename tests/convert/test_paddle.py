@@ -197,6 +197,41 @@ def test_an_old_config_with_classes(tmp_path):
     assert config.architectures == ["ErnieMForSequenceClassification"]
 
 
+def test_an_old_config_inside_another(tmp_path):
+    path = tmp_path / "model_config.json"
+    inner = {"init_args": [{"hidden_size": 24}], "init_class": "ErnieMModel", "vocab_size": 99}
+    old = {
+        "init_args": [inner, None, 0.25],
+        "num_classes": 7,
+        "init_class": "ErnieMForTokenClassification",
+    }
+    path.write_text(json.dumps(old))
+    config = ErnieMConfig.from_dict(old_paddle_config(path))
+    assert (config.hidden_size, config.vocab_size, config.num_labels) == (24, 99, 7)
+    assert config.classifier_dropout == 0.25
+
+
+NAMELESS = [
+    {"init_args": [250002, 768], "init_class": "ErnieMModel"},
+    {"init_args": [{}, 2, 0.1, "x"], "init_class": "ErnieMForTokenClassification"},
+]
+
+
+@pytest.mark.parametrize("old", NAMELESS)
+def test_an_old_config_with_a_value_of_unknown_meaning(old, tmp_path):
+    path = tmp_path / "model_config.json"
+    path.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="without a name; write it as a key"):
+        old_paddle_config(path)
+
+
+def test_an_old_config_that_is_too_deep(tmp_path):
+    path = tmp_path / "model_config.json"
+    path.write_text('{"init_args": [' * 30 + "{}" + "]}" * 30)
+    with pytest.raises(ValueError, match="more than 8 levels"):
+        old_paddle_config(path)
+
+
 def test_an_old_config_of_another_model(tmp_path):
     path = tmp_path / "model_config.json"
     path.write_text('{"init_args": [{"init_class": "ErnieModel"}]}')

@@ -12,7 +12,6 @@ from numpy_erniem.models.schema import (
     SCHEMAS,
     intermediate_size_of,
     schema_of,
-    xlm_roberta_heads,
 )
 from numpy_erniem.models.weights import flatten
 from tests.models.conftest import SMALL, F
@@ -38,9 +37,11 @@ def test_the_parts_of_heads_are_all_that_heads_have():
 
 
 def test_names_of_other_libraries_lead_to_tensors_of_ours():
-    known = {t.rpartition(".")[0] for s in SCHEMAS.values() for t in s.head(ErnieMConfig())}
-    known.add(f"{PREFIX}pooler.dense")
-    assert set(xlm_roberta_heads().values()) <= known
+    poolers = {f"{PREFIX}pooler.dense.weight", f"{PREFIX}pooler.dense.bias"}
+    for schema in SCHEMAS.values():
+        head = set(schema.head(ErnieMConfig()))
+        for names in (schema.roberta, schema.bert):
+            assert not names or set(names.values()) - poolers == head
     assert schema_of("UIEM") is SCHEMAS[PADDLE_CLASSES["UIEM"]]
     assert schema_of("T5") is None
 
