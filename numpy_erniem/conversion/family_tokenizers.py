@@ -110,7 +110,7 @@ def _from_family(
     report.made |= {
         MODEL_FILE: how,
         VOCABULARY_FILE: f"{how}, in the order of {layout.name}",
-        TOKENIZER_CONFIG_FILE: "pieces are not cut (cut_pieces false)",
+        TOKENIZER_CONFIG_FILE: "pieces are not cut (cut_pieces false)" + _fast_rules(settings),
     }
     report.notes += fast.notes if fast is not None else []
     _report_added(vocabulary, added, report)
@@ -135,6 +135,12 @@ def _of_slow_tokenizer(
     if theirs.get("sp_model_kwargs"):
         raise ValueError(f"{TOKENIZER_CONFIG_FILE}: sp_model_kwargs draws pieces at random")
     return layout, vocabulary
+
+
+def _fast_rules(settings: dict[str, Any]) -> str:
+    """The rules of the source's tokenizer.json that SentencePiece does not have, for the report."""
+    rules = [name for name in ("final_underline", "marks_alone") if settings[name]]
+    return f"; {', '.join(rules)} as in {FAST_TOKENIZER_FILE}" if rules else ""
 
 
 def _report_added(vocabulary: list[str], added: dict[int, AddedToken], report: Report) -> None:

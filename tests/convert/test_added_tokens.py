@@ -197,3 +197,21 @@ def test_random_pieces_are_refused(tmp_path):
     put(tmp_path, "tokenizer_config.json", sp_model_kwargs={"enable_sampling": True})
     with pytest.raises(ValueError, match="sp_model_kwargs draws pieces at random"):
         convert_tokenizer(tmp_path, tmp_path / "out")
+
+
+def test_a_folder_that_transformers_saved(tmp_path, transformers):
+    source = tmp_path / "source"
+    write(tmp_path, fast_tokenizer(PIECES, CHARSMAP))
+    theirs = transformers.XLMRobertaTokenizerFast(
+        tokenizer_file=str(tmp_path / "tokenizer.json"), padding_side="left"
+    )
+    theirs.add_tokens(["<e1>", transformers.AddedToken("<e2>", lstrip=True)])
+    theirs.add_special_tokens({"additional_special_tokens": ["<q>"]})
+    theirs.save_pretrained(source)
+    ours, report = convert_tokenizer(source, tmp_path / "out")
+    theirs = transformers.XLMRobertaTokenizerFast.from_pretrained(source)
+    texts = [*TEXTS, "x <e2> y<q>z <q>", "<q> <e1> <e2>"]
+    assert ours(texts, padding=True)["input_ids"] == theirs(texts, padding=True)["input_ids"]
+    assert len(ours) == len(theirs)
+    assert sorted(ours.all_special_ids) == sorted(set(theirs.all_special_ids))
+    assert "added tokens keep their ids: '<e1>'" in str(report)
