@@ -169,13 +169,12 @@ def _settle(found: Found, vocabulary: list[str], contiguous: bool) -> dict[int, 
     known = {text: n for n, text in enumerate(vocabulary)}
     settled: dict[int, AddedToken] = {}
     waiting = []
-    for text, (index, token, file) in found.items():
+    for text, (given, token, file) in found.items():
         place = known.get(text)
-        if place is None and index is None:
+        index = place if given is None else given
+        if index is None:
             waiting.append(token)
             continue
-        if index is None:
-            index = place
         if place != index and (place is not None or index < len(vocabulary)):
             has = f"has it at {place}" if place is not None else f"has {vocabulary[index]!r} there"
             raise ValueError(

@@ -94,7 +94,8 @@ def read_fast_tokenizer(content: dict[str, Any]) -> FastTokenizer:
 
 def _steps(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     """The steps of a part of the chain, with those of Sequences inside Sequences in one list."""
-    steps, waiting = [], [content.get(part)]
+    steps: list[dict[str, Any]] = []
+    waiting = [content.get(part)]
     while waiting:
         step = waiting.pop(0)
         if step is None and not steps and not waiting:
@@ -131,7 +132,7 @@ def _read_normalizer(fast: FastTokenizer, steps: list[dict[str, Any]]) -> None:
             sides = [step.get(f"strip_{side}") for side in ("left", "right")]
             if len(step) != 3 or not all(isinstance(side, bool) for side in sides):
                 raise _refuse("normalizer", step, "strip_left and strip_right are true or false")
-            fast.strips = fast.strips or sides[1]
+            fast.strips = fast.strips or sides[1] is True
         elif kind == "Replace" and fast.charsmap and fast.spaces is None:
             content = step.get("content")
             known = {"type": kind, "pattern": {"Regex": " {2,}"}, "content": content}
