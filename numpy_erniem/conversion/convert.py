@@ -20,6 +20,7 @@ from numpy_erniem.checkpoint.tensors import Tensor, check_floats
 from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
+from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source
 from numpy_erniem.conversion.xlm_roberta import from_family
@@ -220,7 +221,7 @@ def _other_files(
         files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(read_sentence_settings(folder))
     if tokenizer and is_family:
         longest = min(config.max_length, (settings or {}).get("max_length", config.max_length))
-        files |= tokenizers.from_xlm_roberta(folder, values, longest, report)
+        files |= from_xlm_roberta(folder, values, longest, report)
     elif tokenizer:
         files |= tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
     return files

@@ -1,4 +1,4 @@
-"""Make our tokenizer files of those of a source."""
+"""Read a source's tokenizer files, and copy those of ERNIE-M."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,6 @@ from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES
 
 MODEL_FILE = "sentencepiece.bpe.model"
@@ -16,7 +15,6 @@ VOCABULARY_FILE = "vocab.txt"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
-FAST_TOKENIZER_FILE = "tokenizer.json"
 OUR_SPECIAL_TOKENS = {
     "cls_token": "[CLS]",
     "pad_token": "[PAD]",
@@ -24,10 +22,15 @@ OUR_SPECIAL_TOKENS = {
     "unk_token": "[UNK]",
     "mask_token": "[MASK]",
 }
+# sentence-transformers looks for its settings under these names, in this order.
+SENTENCE_CONFIG_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
 MOST_BYTES = 64_000_000  # bytes of a tokenizer file
 
 
-def _read_file(folder: Path, name: str) -> bytes | None:
+def read_file(folder: Path, name: str) -> bytes | None:
     """The bytes of a file in a folder; None if it is not there."""
     if not (folder / name).is_file():
         return None
@@ -66,7 +69,7 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
         SPECIAL_TOKENS_FILE,
         ADDED_TOKENS_FILE,
     ):
-        content = _read_file(source, name)
+        content = read_file(source, name)
         if content is not None:
             files[name] = content
     if not {MODEL_FILE, VOCABULARY_FILE} <= files.keys():
@@ -77,121 +80,29 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
             if TOKENIZER_CONFIG_FILE in files
             else {**OUR_SPECIAL_TOKENS, "model_input_names": MODEL_INPUT_NAMES}
         )
+        if settings.get("do_lower_case"):
+            report.notes.append("do_lower_case of the source is left out: PaddleNLP never lowers")
         settings |= {"bare_underline": "paddle", "tokenizer_class": "ErnieMTokenizer"}
-        files[TOKENIZER_CONFIG_FILE] = as_json(settings)
+        files[TOKENIZER_CONFIG_FILE] = as_json({**settings, "do_lower_case": False})
         report.made[TOKENIZER_CONFIG_FILE] = (
             'with bare_underline "paddle", as PaddleNLP trains and serves'
         )
     return files
 
 
-def from_xlm_roberta(
-    source: Path, config: dict[str, Any], max_length: int, report: Report
-) -> dict[str, bytes]:
-    """Make our tokenizer files of XLM-R's; pieces are not cut, as they were not in training.
-
-    Parameters
-    ----------
-    source : Path
-        The folder.
-    config : dict
-        Our config; the vocabulary may have one entry more than its vocab_size.
-    max_length : int
-        Most tokens of a text, for the tokenizer's config.
-    report : Report
-        Lines about the files are added.
-
-    Returns
-    -------
-    dict of str to bytes
-        The files by name.
-
-    Raises
-    ------
-    ValueError
-        The tokenizer is of another kind, or does not fit the model.
-    """
-    model, how = _model(source)
-    texts = _pieces(model, source)
-    vocabulary = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", *texts, "[MASK]"]
-    if len(vocabulary) > config["vocab_size"] + 1:  # some models have no row for the mask
-        raise ValueError(
-            f"the tokenizer has {len(vocabulary)} entries, the model {config['vocab_size']}"
-        )
-    others = _added_tokens(source, len(vocabulary))
-    if others:
-        report.notes.append(f"added tokens become plain text: {', '.join(map(repr, others[:9]))}")
-    settings = {
-        **OUR_SPECIAL_TOKENS,
-        "cut_pieces": False,
-        "do_lower_case": False,
-        "model_input_names": MODEL_INPUT_NAMES,
-        "model_max_length": max_length,
-        "tokenizer_class": "ErnieMTokenizer",
-    }
-    report.made |= {
-        MODEL_FILE: how,
-        VOCABULARY_FILE: f"{how}; <s> <pad> </s> <unk> <mask> are [CLS] ...",
-    }
-    report.made[TOKENIZER_CONFIG_FILE] = "pieces are not cut (cut_pieces false)"
-    return {
-        MODEL_FILE: model,
-        VOCABULARY_FILE: ("\n".join(vocabulary) + "\n").encode("utf-8"),
-        TOKENIZER_CONFIG_FILE: as_json(settings),
-        SPECIAL_TOKENS_FILE: as_json(OUR_SPECIAL_TOKENS),
-    }
-
-
-def _model(source: Path) -> tuple[bytes, str]:
-    """The SentencePiece model of a source, found or made, and a text that says which."""
-    model = _read_file(source, MODEL_FILE)
-    if model is not None:
-        return model, f"from {MODEL_FILE}"
-    remedy = "convert the weights alone with tokenizer=False (--no-tokenizer)"
-    if not (source / FAST_TOKENIZER_FILE).is_file():
-        kind = ": its tokenizer is WordPiece" if (source / VOCABULARY_FILE).is_file() else ""
-        raise ValueError(
-            f"{source} has neither {MODEL_FILE} nor {FAST_TOKENIZER_FILE}{kind}; {remedy}"
-        )
-    try:
-        return sentencepiece_model(
-            *read_unigram(read_json(inside(source, FAST_TOKENIZER_FILE)))
-        ), f"from {FAST_TOKENIZER_FILE}"
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}; {remedy}") from None
-
-
-def _added_tokens(source: Path, count: int) -> list[str]:
-    """Tokens that the source adds to its vocabulary of `count` entries."""
-    found = (
-        read_json(inside(source, ADDED_TOKENS_FILE))
-        if (source / ADDED_TOKENS_FILE).is_file()
-        else {}
-    )
-    listed = []
-    if (source / FAST_TOKENIZER_FILE).is_file():
-        listed = read_json(inside(source, FAST_TOKENIZER_FILE)).get("added_tokens")
-    for token in listed if isinstance(listed, list) else []:
-        if isinstance(token, dict) and isinstance(token.get("content"), str):
-            found[token["content"]] = token.get("id")
-    return [text for text, index in found.items() if type(index) is int and index >= count]
-
-
-def _pieces(model: bytes, source: Path) -> list[str]:
-    """The pieces of a model in their order, without the three special ones."""
-    from sentencepiece import SentencePieceProcessor
-
-    processor = SentencePieceProcessor()
-    try:
-        processor.LoadFromSerializedProto(model)
-    except Exception as error:  # RuntimeError, for some bytes others
-        raise ValueError(f"{source}: {MODEL_FILE} is not a SentencePiece model: {error}") from None
-    texts = [processor.id_to_piece(n) for n in range(processor.get_piece_size())]
-    if texts[:3] != ["<unk>", "<s>", "</s>"]:
-        raise ValueError(f"{source}: {MODEL_FILE} begins with {texts[:3]}, not as XLM-R's does")
-    if any("\n" in text or "\r" in text for text in texts):
-        raise ValueError(f"{source}: {MODEL_FILE} has a piece with a line break in it")
-    return texts[3:]
+def lower_case_settings(source: Path, report: Report) -> dict[str, Any]:
+    """Settings that lower a text as sentence-transformers does; empty if a folder does not ask."""
+    for name in SENTENCE_CONFIG_FILES:
+        if not (source / name).is_file():
+            continue
+        found = read_json(inside(source, name)).get("do_lower_case", False)
+        if not isinstance(found, bool):
+            raise ValueError(f"{name}: do_lower_case is {found!r:.60}, not true or false")
+        if found:
+            report.notes.append(f"texts are lowered (do_lower_case of {name})")
+            return {"do_lower_case": True, "lower_special_tokens": True}
+        break
+    return {}
 
 
 def as_json(values: dict[str, Any]) -> bytes:

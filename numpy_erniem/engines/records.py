@@ -204,19 +204,13 @@ class _Lines:
 
 def _refuse_json(record: Record) -> None:
     """A first line that is a JSON object or array is hardly meant as a text."""
-    if record.value.lstrip().startswith(("{", "[")) and not _is_broken(record.value):
+    if record.value.lstrip().startswith(("{", "[")) and "not JSON" not in (
+        _parsed(record).error or ""
+    ):
         raise DataError(
             f"{record.where} is JSON, and nothing tells that it is; choose the format jsonl, or "
             "text for lines as they stand"
         )
-
-
-def _is_broken(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return True
-    return False
 
 
 def _parsed(record: Record) -> Record:
@@ -231,9 +225,9 @@ def _parsed(record: Record) -> Record:
 
 
 def _checked(where: str, value: Any) -> Record:
-    if isinstance(value, str | dict):
-        return Record(where, value)
-    return Record(where, "", f"is a JSON {type(value).__name__}, not a text or an object")
+    wrong = None if isinstance(value, str | dict) else type(value).__name__
+    error = wrong and f"is a JSON {wrong}, not a text or an object"
+    return Record(where, "" if wrong else value, error)
 
 
 def _read_json(lines: _Lines) -> Iterator[Record]:

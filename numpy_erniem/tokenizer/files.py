@@ -21,6 +21,8 @@ VOCAB_FILE = "vocab.txt"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
+# A folder with one of them is PaddleNLP's.
+PADDLE_FILES = ("model_state.pdparams", "model_state.pdparams.index.json", "model_config.json")
 
 # Attributes of the tokenizer that tokenizer_config.json stores under the same name.
 STORED = (
@@ -29,6 +31,9 @@ STORED = (
     "sp_model_kwargs",
     "bare_underline",
     "cut_pieces",
+    "lower_special_tokens",
+    "final_underline",
+    "marks_alone",
     "padding_side",
     "truncation_side",
     "clean_up_tokenization_spaces",
@@ -103,6 +108,9 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if owner is not None and not str(owner).startswith("ErnieM"):
         warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
+    if settings.get("do_lower_case") and any((folder / name).is_file() for name in PADDLE_FILES):
+        warn(f"do_lower_case in {str(folder)!r} is left out: PaddleNLP's tokenizer never lowers")
+        settings["do_lower_case"] = False
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
     settings["sentencepiece_model_ckpt"] = str(inside(folder, MODEL_FILE))

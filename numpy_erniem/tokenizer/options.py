@@ -108,6 +108,9 @@ class TextOptions:
     split_special_tokens: bool = False
     cut_pieces: bool = True
     bare_underline: str = "hf"
+    lower_special_tokens: bool = False
+    final_underline: bool = False
+    marks_alone: bool = False
     sp_model_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

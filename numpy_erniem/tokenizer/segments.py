@@ -50,6 +50,8 @@ class Splitter:
         Lower the ordinary text.
     split_special_tokens : bool
         Treat added tokens as ordinary text.
+    lower_special_tokens : bool
+        `do_lower_case` lowers the whole text by `str.lower`, and leaves no token as it is.
 
     Examples
     --------
@@ -66,10 +68,12 @@ class Splitter:
         *,
         do_lower_case: bool = False,
         split_special_tokens: bool = False,
+        lower_special_tokens: bool = False,
     ) -> None:
         self.added = {token.content: token for token in added}
         self.do_lower_case = do_lower_case
-        self.keep_case = _any_of(keep_case)
+        self.lower = str.lower if lower_special_tokens else lower
+        self.keep_case = None if lower_special_tokens else _any_of(keep_case)
         self.tokens = None if split_special_tokens else _any_of(self.added)
         self.first_characters = {content[0] for content in self.added if content}
         self.plain = not any(t.lstrip or t.rstrip or t.single_word for t in self.added.values())
@@ -120,9 +124,9 @@ class Splitter:
         parts = []
         done = 0
         for match in self.keep_case.finditer(text) if self.keep_case else ():
-            parts += [lower(text[done : match.start()]), match.group()]
+            parts += [self.lower(text[done : match.start()]), match.group()]
             done = match.end()
-        lowered = "".join([*parts, lower(text[done:])])
+        lowered = "".join([*parts, self.lower(text[done:])])
         if len(lowered) == len(text):  # lowering never shortens, so every character kept its width
             return lowered, None
         kept = [m.span() for m in self.keep_case.finditer(text)] if self.keep_case else []

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from numpy_erniem.tokenizer.fast_rules import FastRules
 from numpy_erniem.tokenizer.lengths import TokenizedText
 from numpy_erniem.tokenizer.options import TextOptions
 from numpy_erniem.tokenizer.pieces import PieceCutter, Span
@@ -75,6 +76,7 @@ class TextEncoder:
                 keep_case,
                 do_lower_case=options.do_lower_case,
                 split_special_tokens=split,
+                lower_special_tokens=options.lower_special_tokens,
             )
             for split in (False, True)
         }
@@ -82,8 +84,11 @@ class TextEncoder:
         sampling = None
         if settings.get("enable_sampling"):
             sampling = {name: settings.get(name, usual) for name, usual in SAMPLING.items()}
+        processor = self.sp_model
+        if options.marks_alone or options.final_underline:
+            processor = FastRules(processor, options.marks_alone, options.final_underline)
         cutter = PieceCutter(
-            self.sp_model,
+            processor,
             tokens.id_of,
             cut_pieces=options.cut_pieces,
             bare_underline=options.bare_underline,

@@ -48,6 +48,15 @@ class ErnieMTokenizer(TokenTable):
         "paddle" keeps none (for UIE-M checkpoints, which were trained so).
     cut_pieces : bool
         False keeps SentencePiece's pieces whole, for checkpoints of the XLM-R family.
+    lower_special_tokens : bool
+        `do_lower_case` lowers the whole text with `str.lower`, the special tokens in it too, as
+        sentence-transformers does.
+    final_underline : bool
+        A text that ends in white space gets a last token "▁", as some tokenizers of the XLM-R
+        family do.
+    marks_alone : bool
+        Normalise letters and their combining marks as the library `tokenizers` does, for
+        checkpoints that came with a tokenizer.json.
     clean_up_tokenization_spaces : bool
         Whether `decode` removes the space in front of English punctuation.
     split_special_tokens : bool
@@ -96,6 +105,9 @@ class ErnieMTokenizer(TokenTable):
     do_lower_case = TextOption[bool]("Lower the text, but not the special tokens in it.")
     split_special_tokens = TextOption[bool]("Treat special tokens in a text as ordinary text.")
     cut_pieces = TextOption[bool]("Cut SentencePiece's pieces by ERNIE-M's rules.")
+    lower_special_tokens = TextOption[bool]("`do_lower_case` lowers special tokens too.")
+    final_underline = TextOption[bool]('White space at the end becomes a token "▁".')
+    marks_alone = TextOption[bool]("Normalise combining marks as `tokenizers` does.")
     bare_underline = TextOption[str]('Which bare "▁" become tokens: "hf" or "paddle".')
     sp_model_kwargs = TextOption[dict[str, Any]]("Options of SentencePiece; set another dict.")
     sp_model = PartAttribute[Any]("text_encoder", "The SentencePieceProcessor.")
@@ -146,6 +158,9 @@ class ErnieMTokenizer(TokenTable):
         truncation_side: str = "right",
         bare_underline: str = "hf",
         cut_pieces: bool = True,
+        lower_special_tokens: bool = False,
+        final_underline: bool = False,
+        marks_alone: bool = False,
         clean_up_tokenization_spaces: bool = True,
         split_special_tokens: bool = False,
         bos_token: Any = None,
@@ -158,7 +173,14 @@ class ErnieMTokenizer(TokenTable):
     ) -> None:
         refuse_unknown(unknown, ARGUMENTS, "ErnieMTokenizer()")
         text_options = TextOptions(
-            do_lower_case, split_special_tokens, cut_pieces, bare_underline, sp_model_kwargs or {}
+            do_lower_case,
+            split_special_tokens,
+            cut_pieces,
+            bare_underline,
+            lower_special_tokens,
+            final_underline,
+            marks_alone,
+            sp_model_kwargs or {},
         )
         tokens = {
             "bos_token": bos_token,

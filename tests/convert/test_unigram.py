@@ -1,6 +1,7 @@
 """The tokenizer of the XLM-R family: the same ids from either of its files."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +9,17 @@ import pytest
 
 from numpy_erniem import ErnieMTokenizer, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model, varint
+from numpy_erniem.conversion.unigram import (
+    XLM_R,
+    block,
+    read_rules,
+    read_vocabulary,
+    sentencepiece_model,
+    varint,
+    whole,
+)
+
+from .fast_files import fast_tokenizer, pieces_of, write
 
 
 @pytest.fixture
@@ -16,38 +27,10 @@ def source(family_source):
     return family_source
 
 
-def unigram_json(source, charsmap="AAAA", **changes):
-    """A tokenizer.json with the pieces of the SentencePiece model, which it replaces."""
-    from sentencepiece import SentencePieceProcessor
-
-    processor = SentencePieceProcessor(model_file=str(source / "sentencepiece.bpe.model"))
+def use_fast_file(source, **changes):
+    """Replace the SentencePiece model of a folder by a tokenizer.json."""
+    write(source, fast_tokenizer(*pieces_of(), **changes))
     (source / "sentencepiece.bpe.model").unlink()
-    pieces = [
-        [processor.id_to_piece(n), processor.get_score(n)]
-        for n in range(3, processor.get_piece_size())
-    ]
-    first = [[text, 0.0] for text in ("<s>", "<pad>", "</s>", "<unk>")]
-    content = {
-        "model": {"type": "Unigram", "unk_id": 3, "vocab": [*first, *pieces, ["<mask>", 0.0]]},
-        "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap},
-        **changes,
-    }
-    (source / "tokenizer.json").write_text(json.dumps(content))
-
-
-def charsmap_of(model_file):
-    """The compiled normalisation inside a SentencePiece model, as base64."""
-    import base64
-
-    raw = model_file.read_bytes()
-    at = raw.index(b"\x0a\x08nmt_nfkc") + 10
-    assert raw[at] == 0x12
-    length, shift, at = 0, 0, at + 1
-    while True:
-        length |= (raw[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if raw[at - 1] < 128:
-            return base64.b64encode(raw[at : at + length]).decode()
 
 
 TEXTS = ["Hello, world 2020年!", "  a  b ", "Zażółć ﬁ ½ Ａ", "", "東京都 is 大"]
@@ -55,7 +38,7 @@ TEXTS = ["Hello, world 2020年!", "  a  b ", "Zażółć ﬁ ½ Ａ", "", "東�
 
 def test_tokenizer_json_gives_the_ids_of_the_sentencepiece_model(source, tmp_path):
     convert(source, tmp_path / "one")
-    unigram_json(source, charsmap_of(source / "sentencepiece.bpe.model"))
+    use_fast_file(source)
     convert(source, tmp_path / "two")
     one, two = (ErnieMTokenizer.from_pretrained(tmp_path / name) for name in ("one", "two"))
     assert one(TEXTS)["input_ids"] == two(TEXTS)["input_ids"]
@@ -93,32 +76,47 @@ def test_ids_equal_upstreams(shared, source, tmp_path):
         assert ours(text)["input_ids"] == theirs(text)["input_ids"]
 
 
+def unigram(vocab, **changes):
+    return {"model": {"type": "Unigram", "unk_id": 3, "vocab": vocab, **changes}}
+
+
+FIRST = [[text, 0.0] for text in ("<s>", "<pad>", "</s>", "<unk>")]
+PRECOMPILED = {"type": "Precompiled", "precompiled_charsmap": "ä"}
 OTHER_TOKENIZERS = {
     "WordPiece": {"model": {"type": "WordPiece", "vocab": {"a": 1}}},
     "BPE": {"model": {"merges": [], "vocab": {}}},
-    "byte_fallback": {"model": {"type": "Unigram", "vocab": [], "byte_fallback": True}},
-    "is not a list of texts": {"model": {"type": "Unigram", "vocab": [["a", "b"]]}},
-    "not a list of texts with scores": {"model": {"type": "Unigram", "vocab": [["a", 1e300]]}},
-    "begins with": {"model": {"type": "Unigram", "vocab": [["<pad>", 0.0]]}},
+    "WordLevel": {"model": {"type": "WordLevel", "vocab": {"a": 1}}},
+    "byte_fallback": unigram([], byte_fallback=True),
+    "has 'alpha': 0.1": unigram([], alpha=0.1),
+    "is not a list of texts": unigram([["a", "b"]]),
+    "not a list of texts with scores": unigram([["a", 1e300]]),
+    "begins with": unigram([["<pad>", 0.0]]),
+    "unk_id is 1, but <unk> has the id 3": unigram([*FIRST, ["▁", -1]], unk_id=1),
+    "'▁a' is listed twice": unigram([*FIRST, ["▁", -1], ["▁a", -1], ["▁a", -1]]),
+    "'a▁b' has a \"▁\" inside": unigram([*FIRST, ["▁", -1], ["a▁b", -1]]),
+    'no piece "▁"': unigram([*FIRST, ["▁a", -1]]),
+    "line break": unigram([*FIRST, ["▁", -1], ["a\n", -1]]),
     "of no known kind": {"model": []},
-    "normalises by Lowercase": {"normalizer": {"type": "Lowercase"}},
-    "no compiled normalisation": {"normalizer": {"normalizers": []}},
-    "not base64": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "ä"}},
+    "not base64": {"normalizer": PRECOMPILED},
 }
 
 
 @pytest.mark.parametrize("message", OTHER_TOKENIZERS)
 def test_another_tokenizer_is_refused(message, source, tmp_path):
-    unigram_json(source, **OTHER_TOKENIZERS[message])
-    with pytest.raises(ValueError, match=message) as caught:
+    use_fast_file(source, **OTHER_TOKENIZERS[message])
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
         convert(source, tmp_path / "out")
     assert "--no-tokenizer" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_without_a_tokenizer_is_refused_with_the_remedy(source, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "kind"), [("vocab.txt", "WordPiece"), ("merges.txt", "BPE"), ("other", "")]
+)
+def test_a_source_without_a_tokenizer_is_refused_with_the_remedy(name, kind, source, tmp_path):
     (source / "sentencepiece.bpe.model").unlink()
-    with pytest.raises(ValueError, match=r"neither .* nor tokenizer.json; .*--no-tokenizer"):
+    (source / name).write_text("a\n")
+    with pytest.raises(ValueError, match=rf"neither .* nor tokenizer.json.*{kind}; .*--no-token"):
         convert(source, tmp_path / "out")
 
 
@@ -135,16 +133,27 @@ def test_a_protocol_buffer_by_hand():
     assert first == b"\x0a\x0e\x0a\x05<unk>\x15\x00"
 
 
+def test_the_rules_of_a_model_are_read_back():
+    assert read_rules(sentencepiece_model([("▁", -1.0)], b"rules")) == (1, b"rules", (1, 1, 1))
+    without_prefix = block(3, whole(3, 0) + whole(4, 1))
+    assert read_rules(whole(9, 300) + block(2, whole(3, 2)) + without_prefix) == (2, b"", (0, 1, 1))
+
+
+@pytest.mark.parametrize("damaged", [b"\x1a\x05a", b"\x1a", b"\x1b", b"\xff" * 12, b"\x18\x01"])
+def test_a_damaged_model_is_our_error(damaged):
+    with pytest.raises(ValueError, match="SentencePiece model"):
+        read_rules(damaged)
+
+
 def test_pieces_lose_the_mask_and_the_special_ones():
-    first = [[text, 0.0] for text in ("<s>", "<pad>", "</s>", "<unk>")]
-    content = {
-        "model": {"type": "Unigram", "vocab": [*first, ["▁a", -2], ["<mask>", 0.0]]},
-        "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"},
-    }
-    assert read_unigram(content) == ([("▁a", -2.0)], b"\0\0\0")
+    content = unigram([*FIRST, ["▁", -2], ["<mask>", 0.0]])
+    layout, tokens, pieces = read_vocabulary(content["model"])
+    assert (layout, pieces) == (XLM_R, [("▁", -2.0)])
+    assert tokens == ["<s>", "<pad>", "</s>", "<unk>", "▁", "<mask>"]
 
 
-def test_tokens_that_are_lost_are_noted(source, tmp_path):
-    (source / "added_tokens.json").write_text('{"<mask>": 5, "<entity>": 999999}')
-    report = convert(source, tmp_path / "out")
-    assert report.notes == ["added tokens become plain text: '<entity>'"]
+def test_special_tokens_keep_their_spelling(source, tmp_path):
+    convert(source, tmp_path / "out")
+    ours = ErnieMTokenizer.from_pretrained(tmp_path / "out")
+    assert (ours.cls_token, ours.mask_token) == ("<s>", "<mask>")
+    assert ours("a <mask>")["input_ids"][-2] == ours.mask_token_id == len(ours) - 1

@@ -84,13 +84,26 @@ def main():
             "default_prompt_name": "query",
         },
     )
-    pieces = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁a", -1.5], ["b", -2]]
+    pieces = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁a", -1.5], ["▁", -2]]
+    metaspace = {"type": "Metaspace", "replacement": "▁", "add_prefix_space": True}
+    ends = {"cls": ["<s>", 0], "sep": ["</s>", 2]}
+    strip = {"type": "Strip", "strip_left": False, "strip_right": True}
+    spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
     normalizer = {"type": "Precompiled", "precompiled_charsmap": "ALQCAACEAAAAAACAAQAAgMz8"}
     as_json(
         "tokenizer.json",
         {
             "model": {"type": "Unigram", "unk_id": 3, "vocab": pieces},
-            "normalizer": {"type": "Sequence", "normalizers": [normalizer]},
+            "normalizer": {"type": "Sequence", "normalizers": [normalizer, strip, spaces]},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace],
+            },
+            "post_processor": {"type": "RobertaProcessing", **ends},
+            "decoder": metaspace,
+            "added_tokens": [{"id": 6, "content": "<mask>", "lstrip": True, "special": True}],
+            "padding": {"pad_id": 1, "pad_token": "<pad>", "direction": "Left"},
+            "truncation": {"max_length": 9, "direction": "Left"},
         },
     )
     as_json(

@@ -15,9 +15,11 @@ from numpy_erniem.checkpoint.paddle_files import read_pdparams
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
+from numpy_erniem.conversion.added_tokens import read_added_tokens
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source
-from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
+from numpy_erniem.conversion.tokenizer_json import read_fast_tokenizer
+from numpy_erniem.conversion.unigram import read_rules, sentencepiece_model
 from numpy_erniem.parity.golden import read_golden
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
@@ -44,8 +46,9 @@ def load_index(path: Path) -> None:
 
 
 def load_unigram(path: Path) -> None:
-    pieces, charsmap = read_unigram(read_json(path))
-    sentencepiece_model(pieces, charsmap)
+    fast = read_fast_tokenizer(read_json(path))
+    read_rules(sentencepiece_model(fast.pieces, fast.charsmap))
+    read_added_tokens({}, fast.layout, fast.vocabulary, fast, str)
 
 
 def load_tokenizer(path: Path) -> None:

@@ -193,3 +193,28 @@ def test_maps_of_words_need_words(rows):
     for look_up in (rows.token_to_word, rows.word_to_tokens, rows.word_to_chars):
         with pytest.raises(ValueError, match="call with is_split_into_words=True"):
             look_up(1)
+
+
+def test_lower_special_tokens_lowers_the_whole_text(make):
+    whole = make(do_lower_case=True, lower_special_tokens=True)
+    usual = make(do_lower_case=True)
+    assert "[MASK]" in usual.tokenize("A [MASK] ΟΔΟΣ")
+    assert whole.tokenize("A [MASK] ΟΔΟΣ") == make().tokenize("A [MASK] ΟΔΟΣ".lower())
+
+
+def test_final_underline_is_a_token_for_white_space_at_the_end(make):
+    usual, ours = make(cut_pieces=False), make(cut_pieces=False, final_underline=True)
+    for text in ("the dog ", "the dog\t\n", " ", "dog\u3000"):
+        assert ours.tokenize(text) == [*usual.tokenize(text), "▁"]
+        rows = ours([text, "dog"], return_offsets_mapping=True)
+        assert rows["input_ids"] == [ours(text)["input_ids"], usual("dog")["input_ids"]]
+        assert rows["offset_mapping"][0][-2] == (len(text.rstrip()), len(text))
+    for text in ("the dog", "", "\x01"):
+        assert ours.tokenize(text) == usual.tokenize(text)
+
+
+def test_marks_alone_keeps_long_groups_apart(make):
+    usual, ours = make(cut_pieces=False), make(cut_pieces=False, marks_alone=True)
+    assert usual.tokenize("カ\u3099") == usual.tokenize("ガ")
+    assert ours.tokenize("カ\u3099")[-1][-1] == "\u3099"
+    assert ours.tokenize("e\u0301") == usual.tokenize("é")  # a short group
