@@ -40,6 +40,7 @@ from numpy_erniem.checks import nearest, warn
 
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+MASK_CONVENTIONS = ("padding", "paddle", "none")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
@@ -251,14 +252,20 @@ class ErnieMConfig:
     def hidden_token_id(self) -> int | None:
         """The token that is masked where no attention mask is given.
 
-        It is padding. Where attention_mask_convention is "paddle", as in checkpoints converted
-        from PaddlePaddle, it is token 0, [CLS], which PaddleNLP masks in place of padding.
+        It depends on the key attention_mask_convention:
+
+        ========= ==================================================================
+        "padding" padding, as in upstream
+        "paddle"  token 0, [CLS], and not padding: checkpoints from PaddlePaddle
+        "none"    none: checkpoints of the XLM-R family without a tokenizer
+        ========= ==================================================================
         """
-        return 0 if self.mask_convention == "paddle" else self.pad_token_id
+        hidden = {"padding": self.pad_token_id, "paddle": 0, "none": None}
+        return hidden[self.mask_convention]
 
     @property
     def mask_convention(self) -> str:
-        """The key attention_mask_convention: "padding", or "paddle"."""
+        """The key attention_mask_convention: "padding", "paddle" or "none"."""
         return self.extra.get("attention_mask_convention", "padding")
 
     @property
@@ -299,7 +306,7 @@ class ErnieMConfig:
         _require_in(
             "position_embedding_type", self.position_embedding_type, POSITION_EMBEDDING_TYPES
         )
-        _require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
+        _require_in("attention_mask_convention", self.mask_convention, MASK_CONVENTIONS)
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
         self.id2label, self.label2id = _checked_names(self.id2label), _checked_ids(self.label2id)
         _require_names("architectures", self.architectures)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy_erniem.backend.dispatch import backend_report, use_backend
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.models import load
+from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.parity.golden import Arrays, read_golden, write_golden
 from numpy_erniem.parity.upstream import (
@@ -183,7 +184,9 @@ def _make_inputs(folder: Path, model: ErnieMPreTrainedModel, texts: Sequence[str
     if (folder / "sentencepiece.bpe.model").is_file():
         from numpy_erniem.tokenizer import ErnieMTokenizer
 
-        batch = ErnieMTokenizer.from_pretrained(folder)(
+        tokenizer = ErnieMTokenizer.from_pretrained(folder)
+        check_pad_token(model.config, tokenizer)
+        batch = tokenizer(
             take_texts(TEXTS if texts is None else texts)[0],
             padding=True,
             truncation=True,

@@ -59,7 +59,7 @@ def run_rows(
     model : model of this package, or callable
         A model of this package takes the rows packed, without padding, so that what it computes for
         a row does not depend on the others. Any other callable is called with padded input_ids
-        (B, T) and attention_mask (B, T); it needs `config.pad_token_id`.
+        (B, T), filled up with `config.pad_token_id`, and attention_mask (B, T).
     rows : sequence of sequences of int
         Each with at least one token.
     reduce : function
@@ -152,7 +152,8 @@ def _run_padded(
 ) -> Outputs:
     lengths = np.diff(starts)
     mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
-    padded = np.full(mask.shape, model.config.pad_token_id, np.int64)
+    padding = getattr(model.config, "pad_token_id", None) or 0  # it is masked, so any token will do
+    padded = np.full(mask.shape, padding, np.int64)
     padded[mask] = np.concatenate(ids)
     output = model(padded, attention_mask=mask.astype(np.int64), **arguments)
     tokens = {name: _read(output, name)[mask] for name in token_outputs}  # (B, T, ...) -> (N, ...)
