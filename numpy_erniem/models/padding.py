@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 
 def check_pad_token(config: Any, tokenizer: Any) -> None:
     """Refuse a tokenizer that pads with another token than the model takes for padding.
@@ -24,3 +26,25 @@ def check_pad_token(config: Any, tokenizer: Any) -> None:
             "correct pad_token_id in config.json if the tokenizer is right, which "
             "`erniem convert` does, or take both from the same checkpoint"
         )
+
+
+def batch_mask(config: Any, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The attention mask of a batch, with which each text has the numbers that it has alone.
+
+    Parameters
+    ----------
+    config : ErnieMConfig, or what another model has in its place
+        Its attention_mask_convention is followed: "paddle" hides [CLS], token 0.
+    input_ids : (B, T) integer array
+    mask : (B, T) or (B, T, T) bool or 0/1 array
+        True, or 1, for tokens that may be attended to, padding not among them.
+
+    Returns
+    -------
+    bool array like mask
+    """
+    mask = mask.astype(bool, copy=False)
+    if getattr(config, "mask_convention", "padding") != "paddle":
+        return mask
+    shown = input_ids != config.hidden_token_id  # (B, T)
+    return mask & (shown if mask.ndim == 2 else shown[:, None, :])

@@ -191,6 +191,7 @@ def _make_inputs(folder: Path, model: ErnieMPreTrainedModel, texts: Sequence[str
             padding=True,
             truncation=True,
             max_length=longest,
+            return_attention_mask=True,
             return_tensors="np",
         )
         return {name: np.asarray(batch[name]) for name in ("input_ids", "attention_mask")}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.config_files import is_paddle_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, NoEffect
 from numpy_erniem.checks import warn
@@ -169,6 +170,8 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if owner is not None and not str(owner).startswith("ErnieM"):
         warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
+    if is_paddle_folder(folder):  # its model makes the mask: see attention_mask_convention
+        settings.setdefault("model_input_names", ["input_ids"])
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
     settings["sentencepiece_model_ckpt"] = str(folder / MODEL_FILE)
