@@ -41,6 +41,7 @@ from numpy_erniem.checks import nearest, warn
 FILE_NAME = "config.json"
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 MASK_CONVENTIONS = ("padding", "paddle", "none")
+POSITION_CONVENTIONS = ("sequential", "skip_padding")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 ALIASES = {"dropout": "classifier_dropout", "num_classes": "num_labels"}
@@ -58,6 +59,7 @@ DEFAULTS = {
     "finetuning_task": None,
     "is_decoder": False,
     "is_encoder_decoder": False,
+    "position_convention": "sequential",  # our own
     "prefix": None,
     "sep_token_id": None,
     "task_specific_params": None,
@@ -113,7 +115,10 @@ class ErnieMConfig:
     num_labels : int, optional
         Number of classes, 2 if names and number are left out. Alias: `num_classes`.
     **extra
-        Any other key is kept, readable as an attribute, and written back. Keywords of
+        Any other key is kept, readable as an attribute, and written back. Two of them say what is
+        done where an argument of the forward pass is left out: attention_mask_convention (see
+        `hidden_token_id`), and position_convention: "sequential" counts all tokens, "skip_padding"
+        those that are not padding, as XLM-RoBERTa does. Keywords of
         `from_pretrained`, such as token, are refused: they are never stored.
 
     Raises
@@ -307,6 +312,9 @@ class ErnieMConfig:
             "position_embedding_type", self.position_embedding_type, POSITION_EMBEDDING_TYPES
         )
         _require_in("attention_mask_convention", self.mask_convention, MASK_CONVENTIONS)
+        _require_in("position_convention", self.position_convention, POSITION_CONVENTIONS)
+        if self.position_convention == "skip_padding" and self.pad_token_id is None:
+            raise ValueError("position_convention 'skip_padding' needs a pad_token_id; it is None")
         _require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
         self.id2label, self.label2id = _checked_names(self.id2label), _checked_ids(self.label2id)
         _require_names("architectures", self.architectures)

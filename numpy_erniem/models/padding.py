@@ -1,8 +1,10 @@
-"""Padding: which token it is, and what follows from that for masks."""
+"""Padding: which token it is, and what follows from that for masks and positions."""
 
 from typing import Any
 
 import numpy as np
+
+from numpy_erniem.config import ErnieMConfig
 
 
 def check_pad_token(config: Any, tokenizer: Any) -> None:
@@ -48,3 +50,38 @@ def batch_mask(config: Any, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarr
         return mask
     shown = input_ids != config.hidden_token_id  # (B, T)
     return mask & (shown if mask.ndim == 2 else shown[:, None, :])
+
+
+def default_positions(
+    config: ErnieMConfig, input_ids: np.ndarray | None, T: int, P: int = 0
+) -> np.ndarray:
+    """The positions of T tokens after P past ones, where none are given.
+
+    Parameters
+    ----------
+    config : ErnieMConfig
+        Its position_convention is followed. "sequential": P, P + 1, ... "skip_padding": the same,
+        but padding is not counted and has position -1, which is row 1 of the position table.
+    input_ids : (B, T) integer array, or None
+        None, where token vectors are given: there is no padding to be seen.
+    T, P : int
+
+    Returns
+    -------
+    (B or 1, T) int64 array
+
+    References
+    ----------
+    `create_position_ids_from_input_ids` in transformers' XLM-RoBERTa.
+
+    Examples
+    --------
+    >>> config = ErnieMConfig(position_convention="skip_padding")
+    >>> default_positions(config, np.array([[1, 1, 0, 5, 1, 2]]), T=6)
+    array([[-1, -1,  0,  1, -1,  2]])
+    """
+    if config.position_convention == "skip_padding" and input_ids is not None:
+        real = input_ids != config.pad_token_id  # (B, T)
+        if not real.all():
+            return (P + np.cumsum(real, axis=1)) * real - 1
+    return np.arange(P, P + T)[None, :]
