@@ -85,10 +85,10 @@ def encode(setup, examples):
     return ids, np.array([int(number[label]) for *_, label in examples])
 
 
-def in_blocks(scores, ids, padding):
+def in_blocks(scores, ids, config):
     """The scores (N, K) of all texts."""
     blocks = [ids[at : at + BATCH_SIZE] for at in range(0, len(ids), BATCH_SIZE)]
-    return np.concatenate([scores(**collate(block, padding)) for block in blocks])
+    return np.concatenate([scores(**collate(block, config)) for block in blocks])
 
 
 def ours(setup):
@@ -100,7 +100,7 @@ def ours(setup):
     return lambda **batch: setup.model(**batch).logits, seconds
 
 
-def theirs(weights, config, training, data, padding):
+def theirs(weights, config, training, data):
     """The same with torch."""
     import torch
     from torch.nn import functional
@@ -128,7 +128,7 @@ def theirs(weights, config, training, data, padding):
     start = time.perf_counter()
     for step in range(training.steps):
         chosen = batches[step]
-        batch = collate([ids[n] for n in chosen], padding)
+        batch = collate([ids[n] for n in chosen], config)
         optimizer.zero_grad()
         functional.cross_entropy(scores(**batch), torch.as_tensor(labels[chosen])).backward()
         torch.nn.utils.clip_grad_norm_(flat.values(), training.max_grad_norm)
@@ -145,15 +145,15 @@ def compare(found, seed, threads):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*were cut.*")
         setup = classification_setup(train, tests["en"], training, max_length=MAX_LENGTH)
-    padding, config = setup.tokenizer.pad_token_id, setup.model.config
+    config = setup.model.config
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     start = {name: value.copy() for name, value in flatten(setup.model.weights).items()}
-    other, others_seconds = theirs(start, config, training, encode(setup, train), padding)
+    other, others_seconds = theirs(start, config, training, encode(setup, train))
     mine, seconds = ours(setup)
     result = {"seconds": (seconds, others_seconds)}
     for language, examples in tests.items():
         ids, labels = encode(setup, examples)
-        both = [in_blocks(scores, ids, padding) for scores in (mine, other)]
+        both = [in_blocks(scores, ids, config) for scores in (mine, other)]
         a, b = (scores.argmax(axis=1) for scores in both)
         apart = np.abs(both[0] - both[1]).max()
         result[language] = ((a == labels).mean(), (b == labels).mean(), (a == b).mean(), apart)

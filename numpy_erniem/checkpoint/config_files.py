@@ -37,6 +37,23 @@ def architecture_of(config: dict[str, Any]) -> str:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
 
+def is_paddle_folder(folder: Path) -> bool:
+    """Whether a folder is PaddleNLP's own, by its config or its file of weights; none is read."""
+    try:
+        config = read_config(folder)
+    except (ValueError, FileNotFoundError):
+        config = {}
+    ours_or_upstreams = {"attention_mask_convention", "transformers_version"}
+    if ours_or_upstreams & config.keys():
+        return False
+    if "paddlenlp_version" in config or architecture_of(config) == "UIEM":
+        return True
+    if (folder / OLD_PADDLE_CONFIG_FILE).is_file() and not (folder / CONFIG_FILE).is_file():
+        return True
+    others = [*folder.glob("*.safetensors*"), *folder.glob("pytorch_model.bin*")]
+    return (folder / "model_state.pdparams").is_file() and not others
+
+
 def old_paddle_config(path: Path) -> dict[str, Any]:
     """The keys of a model_config.json, as a config.json would have them.
 

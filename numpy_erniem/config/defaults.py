@@ -42,6 +42,7 @@ DEFAULTS = {
     "finetuning_task": None,
     "is_decoder": False,
     "is_encoder_decoder": False,
+    "position_convention": "sequential",  # our own
     "prefix": None,
     "sep_token_id": None,
     "task_specific_params": None,

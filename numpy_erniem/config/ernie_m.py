@@ -36,6 +36,8 @@ from numpy_erniem.config.labels import checked_ids, checked_names, class_labels
 from numpy_erniem.config.pretrained import PretrainedConfig
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+MASK_CONVENTIONS = ("padding", "paddle", "none")
+POSITION_CONVENTIONS = ("sequential", "skip_padding")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 MOST_LAYERS = 10_000  # a config from a stranger may ask for more than any memory holds
 
@@ -83,8 +85,11 @@ class ErnieMConfig(PretrainedConfig):
     num_labels : int, optional
         Number of classes, 2 if names and number are left out. Alias: `num_classes`.
     **extra
-        Any other key is kept, readable as an attribute, and written back. Keywords of
-        `from_pretrained`, such as token, are refused: they are never stored.
+        Any other key is kept, readable as an attribute, and written back. Two of them say what is
+        done where an argument of the forward pass is left out: attention_mask_convention (see
+        `hidden_token_id`), and position_convention: "sequential" counts all tokens, "skip_padding"
+        those that are not padding, as XLM-RoBERTa does. Keywords of `from_pretrained`, such as
+        token, are refused: they are never stored.
 
     Raises
     ------
@@ -199,14 +204,20 @@ class ErnieMConfig(PretrainedConfig):
     def hidden_token_id(self) -> int | None:
         """The token that is masked where no attention mask is given.
 
-        It is padding. Where attention_mask_convention is "paddle", as in checkpoints converted
-        from PaddlePaddle, it is token 0, [CLS], which PaddleNLP masks in place of padding.
+        It depends on the key attention_mask_convention:
+
+        ========= ==================================================================
+        "padding" padding, as in upstream
+        "paddle"  token 0, [CLS], and not padding: checkpoints from PaddlePaddle
+        "none"    none: checkpoints of the XLM-R family without a tokenizer
+        ========= ==================================================================
         """
-        return 0 if self.mask_convention == "paddle" else self.pad_token_id
+        hidden = {"padding": self.pad_token_id, "paddle": 0, "none": None}
+        return hidden[self.mask_convention]
 
     @property
     def mask_convention(self) -> str:
-        """The key attention_mask_convention: "padding", or "paddle"."""
+        """The key attention_mask_convention: "padding", "paddle" or "none"."""
         return self.extra.get("attention_mask_convention", "padding")
 
     @property
@@ -238,7 +249,10 @@ class ErnieMConfig(PretrainedConfig):
         require_in(
             "position_embedding_type", self.position_embedding_type, POSITION_EMBEDDING_TYPES
         )
-        require_in("attention_mask_convention", self.mask_convention, ("padding", "paddle"))
+        require_in("attention_mask_convention", self.mask_convention, MASK_CONVENTIONS)
+        require_in("position_convention", self.position_convention, POSITION_CONVENTIONS)
+        if self.position_convention == "skip_padding" and self.pad_token_id is None:
+            raise ValueError("position_convention 'skip_padding' needs a pad_token_id; it is None")
         require_in("problem_type", self.problem_type, (None, *PROBLEM_TYPES))
         self.id2label, self.label2id = checked_names(self.id2label), checked_ids(self.label2id)
         require_names("architectures", self.architectures)

@@ -21,6 +21,7 @@ from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
+from numpy_erniem.conversion.padding import settle_padding
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source
 from numpy_erniem.conversion.xlm_roberta import from_family
@@ -103,15 +104,16 @@ def convert(
     config = ErnieMConfig.from_values(values, folder)
     tensors = _model_tensors(folder, tensors, config, report)
     files = _other_files(folder, values, config, report, tokenizer, str(model))
-    files[CONFIG_FILE] = config.to_json_string().encode("utf-8")
     code = WRITTEN_DTYPES.get(dtype or "")
     report.source, report.out, report.tensors = str(model), out, len(tensors)
     report.parameters = sum(t.encoded_size("F32") for t in tensors.values()) // 4
     report.bytes_written = sum(tensor.encoded_size(code) for tensor in tensors.values())
     with atomic_folder(out) as complete:
-        write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
         for name, content in files.items():
             (complete / name).write_bytes(content)
+        settle_padding(complete, config, report)
+        (complete / CONFIG_FILE).write_text(config.to_json_string(), encoding="utf-8")
+        write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
     return report
 
 

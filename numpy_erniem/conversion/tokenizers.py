@@ -8,7 +8,6 @@ from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES
 
 MODEL_FILE = "sentencepiece.bpe.model"
 VOCABULARY_FILE = "vocab.txt"
@@ -53,8 +52,8 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
     report : Report
         Lines about the files are added.
     paddle : bool
-        Whether the source is PaddleNLP's, which treats a bare "▁" in its own way; the setting
-        bare_underline says so.
+        Whether the source is PaddleNLP's. Its tokenizer treats a bare "▁" in its own way, and
+        leaves the attention mask to the model; bare_underline and model_input_names say so.
 
     Returns
     -------
@@ -78,14 +77,20 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
         settings = (
             read_json(inside(source, TOKENIZER_CONFIG_FILE))
             if TOKENIZER_CONFIG_FILE in files
-            else {**OUR_SPECIAL_TOKENS, "model_input_names": MODEL_INPUT_NAMES}
+            else {**OUR_SPECIAL_TOKENS}
         )
         if settings.get("do_lower_case"):
             report.notes.append("do_lower_case of the source is left out: PaddleNLP never lowers")
-        settings |= {"bare_underline": "paddle", "tokenizer_class": "ErnieMTokenizer"}
-        files[TOKENIZER_CONFIG_FILE] = as_json({**settings, "do_lower_case": False})
+        settings |= {
+            "bare_underline": "paddle",
+            "do_lower_case": False,
+            "model_input_names": ["input_ids"],
+            "tokenizer_class": "ErnieMTokenizer",
+        }
+        files[TOKENIZER_CONFIG_FILE] = as_json(settings)
         report.made[TOKENIZER_CONFIG_FILE] = (
-            'with bare_underline "paddle", as PaddleNLP trains and serves'
+            'with bare_underline "paddle" and without an attention mask, as PaddleNLP trains '
+            "and serves"
         )
     return files
 

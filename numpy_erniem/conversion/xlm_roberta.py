@@ -236,6 +236,8 @@ def _our_config(
     """The keys of our config.json; the sizes of the tables are those of the tensors."""
     new = {key: config[key] for key in KEPT if key in config}
     new |= {"model_type": "ernie_m", "source_model_type": config["model_type"]}
+    if config["model_type"] != "bert":
+        new["position_convention"] = "skip_padding"
     new["architectures"] = [schema.name if schema else BASE_MODEL]
     new.setdefault("layer_norm_eps", 1e-12)
     new.setdefault("pad_token_id", 0 if config["model_type"] == "bert" else 1)

@@ -68,7 +68,8 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         ----------
         input_ids : (B, T) integers in 0..vocab_size-1
         position_ids : (B, T), (1, T) or (T,) integers, optional
-            From 0; left out, they count up, after the past if there is one.
+            From 0; left out, they count up, after the past if there is one. A checkpoint of the
+            XLM-RoBERTa family does not count padding.
         attention_mask : (B, S), (B, T, S) or (B, 1 or H, T, S) of int, bool or 0/1 float, optional
             1: may be attended to, 0: masked. S counts past and new tokens. Left out, padding is
             masked.

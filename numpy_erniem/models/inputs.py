@@ -10,6 +10,7 @@ from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import AttentionOptions, KeyValue
+from numpy_erniem.models.padding import default_positions
 
 PastKeyValues = Sequence[Sequence[ArrayLike]]  # L times key and value, each (B, H, P, d)
 
@@ -56,7 +57,7 @@ def prepare_inputs(
         Of the model.
     input_ids : (B, T) integers in 0..V-1, optional
     position_ids : (B, T), (1, T) or (T,) integers, optional
-        Left out, they count up from P.
+        Left out, they count up from P; see `models.padding.default_positions`.
     attention_mask : (B, S), (B, T, S) or (B, 1 or H, T, S) of int, bool or 0/1 float, optional
         1: may be attended to. Left out, tokens equal to config.hidden_token_id (padding) are
         masked; none with inputs_embeds, and none of the past.
@@ -105,7 +106,7 @@ def prepare_inputs(
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,
-        position_ids=_positions(position_ids, B, T, P, config),
+        position_ids=_positions(position_ids, ids, B, T, P, config),
         attention=attention,
         keep_key_values=flag(use_cache, "use_cache"),
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
@@ -145,10 +146,12 @@ def _check_range(name: str, values: np.ndarray, end: int, rule: str) -> None:
         raise ValueError(f"{name}{list(where)} is {values[where]}, not in 0..{end - 1} ({rule})")
 
 
-def _positions(value: Any, B: int, T: int, P: int, config: ErnieMConfig) -> np.ndarray:
-    """(B or 1, T) positions: the given ones, or P, P + 1, ..."""
+def _positions(
+    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
+) -> np.ndarray:
+    """(B or 1, T) positions: the given ones, or those of the config's convention."""
     if value is None:
-        return np.arange(P, P + T)[None, :]
+        return default_positions(config, ids, T, P)
     positions = as_array("position_ids", value, "i").astype(np.int64, copy=False)
     if positions.shape == (T,):
         positions = positions[None, :]

@@ -11,6 +11,7 @@ from numpy_erniem.backend.dispatch import backend_report, use_backend
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.models import ErnieMModel, load
+from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.parity.family import (
     Opened,
@@ -221,11 +222,14 @@ def _make_inputs(
 
         longest = min(longest, read_sentence_settings(folder).get("max_length", longest))
         given = take_texts(TEXTS if texts is None else texts)[0]
-        batch = ErnieMTokenizer.from_pretrained(folder)(
+        tokenizer = ErnieMTokenizer.from_pretrained(folder)
+        check_pad_token(model.config, tokenizer)
+        batch = tokenizer(
             given,
             padding=True,
             truncation=True,
             max_length=longest,
+            return_attention_mask=True,
             return_tensors="np",
         )
         inputs = {name: np.asarray(batch[name]) for name in ("input_ids", "attention_mask")}

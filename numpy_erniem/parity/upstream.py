@@ -31,7 +31,12 @@ def layer_outputs(output: Any) -> Arrays:
 
 
 def as_model_inputs(inputs: Arrays, model_class: str) -> Mapping[str, np.ndarray]:
-    """A batch of texts, (B, T); for multiple choice the choices of one question, (1, B, T)."""
+    """A batch of texts, (B, T); for multiple choice the choices of one question, (1, B, T).
+
+    The positions count all tokens, for both sides of a comparison.
+    """
+    positions = np.arange(inputs["input_ids"].shape[1])  # upstream changes them in place
+    inputs = {**inputs, "position_ids": np.tile(positions, (len(inputs["input_ids"]), 1))}
     if model_class.endswith("MultipleChoice"):
         return {name: values[None] for name, values in inputs.items()}
     return inputs

@@ -55,6 +55,7 @@ class Pipeline(Loadable, Generic[Result]):
 
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value."""
+        super().check_options()
         if self.batch_tokens < 1:
             raise ValueError(f"batch_tokens {self.batch_tokens} is not at least 1")
         if self.batch_size is not None and self.batch_size < 1:

@@ -14,6 +14,7 @@ from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checks import nearest
 from numpy_erniem.models import MODELS
+from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 P = TypeVar("P", bound="Loadable")
@@ -71,8 +72,8 @@ class Loadable:
         FileNotFoundError
             There is no such model, or a file of it is missing.
         ValueError
-            A file is damaged; the model has not the head that the task needs; an option has a
-            wrong value.
+            A file is damaged; the model has not the head that the task needs; model and tokenizer
+            pad with different tokens; an option has a wrong value.
         """
         hub = take_hub_keywords(
             options, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
@@ -128,7 +129,11 @@ class Loadable:
         return other
 
     def check_options(self) -> None:
-        """Raise a ValueError for an option with a wrong value."""
+        """Raise a ValueError for an option with a wrong value.
+
+        Subclasses call this method, too: model and tokenizer have to pad with the same token.
+        """
+        check_pad_token(self.model.config, self.tokenizer)
 
     def _from_source(self) -> tuple[str, ...]:
         """Attributes that hold what was read from the source."""

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_erniem.models.padding import batch_mask
+
 BATCH_TOKENS = 1024  # most tokens of a batch; more need more memory and are not faster
 
 
@@ -59,7 +61,8 @@ def run_rows(
     model : model of this package, or callable
         A model of this package takes the rows packed, without padding, so that what it computes for
         a row does not depend on the others. Any other callable is called with padded input_ids
-        (B, T) and attention_mask (B, T); it needs `config.pad_token_id`.
+        (B, T), filled up with `config.pad_token_id`, and attention_mask (B, T). A row has the
+        numbers that it has alone: what the model hides without a mask is hidden.
     rows : sequence of sequences of int
         Each with at least one token.
     reduce : function
@@ -152,9 +155,11 @@ def _run_padded(
 ) -> Outputs:
     lengths = np.diff(starts)
     mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
-    padded = np.full(mask.shape, model.config.pad_token_id, np.int64)
+    padding = getattr(model.config, "pad_token_id", None) or 0  # it is masked, so any token will do
+    padded = np.full(mask.shape, padding, np.int64)
     padded[mask] = np.concatenate(ids)
-    output = model(padded, attention_mask=mask.astype(np.int64), **arguments)
+    shown = batch_mask(model.config, padded, mask).astype(np.int64)
+    output = model(padded, attention_mask=shown, **arguments)
     tokens = {name: _read(output, name)[mask] for name in token_outputs}  # (B, T, ...) -> (N, ...)
     return tokens, {name: _read(output, name) for name in text_outputs}  # (B, ...)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.config_files import is_paddle_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, SAVING, NoEffect, take_ignored
@@ -22,7 +23,6 @@ CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 # A folder with one of them is PaddleNLP's.
-PADDLE_FILES = ("model_state.pdparams", "model_state.pdparams.index.json", "model_config.json")
 
 # Attributes of the tokenizer that tokenizer_config.json stores under the same name.
 STORED = (
@@ -108,15 +108,22 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if owner is not None and not str(owner).startswith("ErnieM"):
         warn(f"{CONFIG_FILE} in {str(folder)!r} was written by {owner}, whose tokens may differ")
     settings = {key: value for key, value in settings.items() if key not in NOT_KEPT}
-    if settings.get("do_lower_case") and any((folder / name).is_file() for name in PADDLE_FILES):
-        warn(f"do_lower_case in {str(folder)!r} is left out: PaddleNLP's tokenizer never lowers")
-        settings["do_lower_case"] = False
+    if is_paddle_folder(folder):
+        _follow_paddle(folder, settings)
     if "added_tokens_decoder" not in settings:
         _read_older_files(folder, settings)
     settings["sentencepiece_model_ckpt"] = str(inside(folder, MODEL_FILE))
     vocab = inside(folder, VOCAB_FILE)
     settings["vocab_file"] = str(vocab) if vocab.is_file() else None
     return settings
+
+
+def _follow_paddle(folder: Path, settings: dict[str, Any]) -> None:
+    """Settings of a folder of PaddleNLP: no lowering, and its model makes the mask."""
+    if settings.get("do_lower_case"):
+        warn(f"do_lower_case in {str(folder)!r} is left out: PaddleNLP's tokenizer never lowers")
+        settings["do_lower_case"] = False
+    settings.setdefault("model_input_names", ["input_ids"])
 
 
 def _read_older_files(folder: Path, settings: dict[str, Any]) -> None:

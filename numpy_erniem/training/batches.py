@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.padding import batch_mask
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, cut_batches
 from numpy_erniem.tokenizer.rows import pad_rows
 
@@ -69,29 +71,36 @@ class Batches:
 
 
 def collate(
-    ids: Sequence[Ids], pad_token_id: int, labels: Mapping[str, np.ndarray] | None = None
+    ids: Sequence[Ids], config: ErnieMConfig, labels: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, Any]:
     """The batch of some texts; it always has its attention mask.
+
+    Padding is hidden, and what the model itself hides where no mask is given: see `batch_mask`.
 
     Parameters
     ----------
     ids : B sequences of int
         Token ids, with special tokens.
-    pad_token_id : int
-        What fills the shorter texts.
+    config : ErnieMConfig
+        Of the model.
     labels : dict of str to array, optional
         Further entries of the batch.
 
     Returns
     -------
     dict
-        input_ids (B, T) int64; attention_mask (B, T) bool, True for the tokens of the text; the
-        labels.
+        input_ids (B, T) int64; attention_mask (B, T) bool, True for tokens that may be attended
+        to; the labels.
     """
-    lengths = np.array([len(row) for row in ids])
-    input_ids = pad_rows(ids, pad_token_id)
-    mask = np.arange(input_ids.shape[1]) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
+    input_ids = pad_rows(ids, config.pad_token_id or 0)  # without a padding token, any will do
+    mask = batch_mask(config, input_ids, real_tokens(ids))
     return {"input_ids": input_ids, "attention_mask": mask, **(labels or {})}
+
+
+def real_tokens(ids: Sequence[Ids]) -> np.ndarray:
+    """Where the batch of these texts has tokens, and not padding: (B, T) bools."""
+    lengths = np.array([len(row) for row in ids])
+    return np.arange(lengths.max()) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
 
 
 def evaluate_in_batches(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -205,6 +206,11 @@ class TrainingSetup:
         It is saved beside the model.
     loss_and_grad, evaluate
         As of `Trainer`.
+
+    Raises
+    ------
+    ValueError
+        The tokenizer pads with another token than the model takes for padding.
     """
 
     config: TrainingConfig
@@ -212,6 +218,9 @@ class TrainingSetup:
     tokenizer: ErnieMTokenizer
     loss_and_grad: LossAndGrad
     evaluate: Evaluate | None = None
+
+    def __post_init__(self) -> None:
+        check_pad_token(self.model.config, self.tokenizer)
 
     def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
         """Train in a folder, or resume the run that is there; returns what report.json holds.

@@ -13,7 +13,7 @@ from numpy_erniem.training import (
     trainable,
     value_and_grad,
 )
-from numpy_erniem.training.batches import collate
+from numpy_erniem.training.batches import collate, real_tokens
 from numpy_erniem.training.finetuning.contrastive import contrastive_head, find_duplicates
 from numpy_erniem.training.finetuning.retrieval import (
     precision_at_1,
@@ -34,10 +34,10 @@ def model(dtype="float64"):
 
 def loss_and_grad(mine, sources=SOURCES, targets=TARGETS, temperature=0.05, threads=1, count=False):
     """Of a batch of pairs; `count` counts duplicates as negatives."""
-    batch = collate([*sources, *targets], 1)
+    texts = [*sources, *targets]
     duplicates = None if count else find_duplicates(sources, targets)
-    head = contrastive_head(batch["attention_mask"], temperature, duplicates)
-    return value_and_grad(mine, batch, head=head, threads=threads)
+    head = contrastive_head(real_tokens(texts), temperature, duplicates)
+    return value_and_grad(mine, collate(texts, mine.config), head=head, threads=threads)
 
 
 def test_the_loss_is_symmetric_cross_entropy_of_cosines():
@@ -57,7 +57,7 @@ def test_gradients_equal_torch(dtype):
     torch = pytest.importorskip("torch")
     from tests.training import oracle
 
-    mine, batch = model(dtype), collate([*SOURCES, *TARGETS], 1)
+    mine, batch = model(dtype), collate([*SOURCES, *TARGETS], ErnieMConfig(**SMALL))
     flat = {k: torch.tensor(v, requires_grad=True) for k, v in flatten(mine.weights).items()}
     real = torch.as_tensor(batch["attention_mask"])
     x = oracle.encode(flat, mine.config, torch.as_tensor(batch["input_ids"]), real)
@@ -125,7 +125,7 @@ def test_the_mean_is_over_languages():
 
 
 def paddle_model(dtype="float32"):
-    """A model whose default mask hides [CLS] (id 0) and shows the padding."""
+    """A model that hides [CLS] (id 0) and not the padding, where no mask is given."""
     config = ErnieMConfig(**SMALL, attention_mask_convention="paddle")
     return in_dtype(redrawn(ErnieMModel(config, add_pooling_layer=False, seed=3)), dtype)
 
@@ -140,12 +140,11 @@ def test_training_and_evaluation_have_the_same_vectors(make_model):
     assert loss == pytest.approx(np.diag(both).mean() / 2, rel=1e-9)
 
 
-def test_padding_does_not_change_a_vector_whatever_the_config_hides_by_default():
+def test_with_paddles_convention_a_vector_is_that_of_its_text_alone():
     mine = paddle_model()
     together = sentence_vectors(mine, [*SOURCES, *TARGETS])
     for row, vector in zip([*SOURCES, *TARGETS], together, strict=True):
-        hidden = mine([row], attention_mask=[[1] * len(row)]).last_hidden_state[0]
-        alone = hidden.mean(axis=0)
+        alone = mine([row]).last_hidden_state[0].mean(axis=0)
         np.testing.assert_allclose(vector, alone / np.linalg.norm(alone), rtol=0, atol=1e-6)
 
 

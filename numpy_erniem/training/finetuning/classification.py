@@ -58,16 +58,16 @@ def classification_setup(
     loaded, tokenizer = load_trainable(
         ErnieMForSequenceClassification, model, config.seed, max_length, names, hub_options
     )
-    padding = tokenizer.pad_token_id
     ids, labels = _arrays(tokenizer, train, names, max_length)
     held_out, answers = _arrays(tokenizer, evaluation, names, max_length)
 
     def batch_of(chosen: np.ndarray) -> dict[str, Any]:
-        return collate([ids[n] for n in chosen], padding, {"labels": labels[chosen]})
+        return collate([ids[n] for n in chosen], loaded.config, {"labels": labels[chosen]})
 
     def evaluate(model: ErnieMForSequenceClassification) -> dict[str, float]:
         def is_right(chosen: np.ndarray) -> np.ndarray:
-            logits = model(**collate([held_out[n] for n in chosen], padding)).logits  # (B, K)
+            batch = collate([held_out[n] for n in chosen], model.config)
+            logits = model(**batch).logits  # (B, K)
             return logits.argmax(axis=1) == answers[chosen]
 
         return {"accuracy": float(evaluate_in_batches(held_out, is_right).mean())}

@@ -37,7 +37,7 @@ def contrastive_loss(
     x : (2·B, T, D) float array
         Last hidden states of the B sources, then of their B translations.
     mask : (2·B, T) bool array
-        True for the tokens that are not padding.
+        True for the tokens that are not padding; [CLS] counts, whether it is hidden or not.
     temperature : float
         τ, above 0.
     duplicates : (B, B) bool array, optional

@@ -8,7 +8,7 @@ import numpy as np
 
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
-from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
+from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches, real_tokens
 from numpy_erniem.training.finetuning.contrastive import (
     TEMPERATURE,
     contrastive_head,
@@ -82,11 +82,10 @@ def retrieval_setup(
         model: ErnieMModel, step: int, rng: np.random.Generator
     ) -> tuple[float, Gradients]:
         a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
-        batch = collate([*a, *b], tokenizer.pad_token_id)
-        head = contrastive_head(batch["attention_mask"], temperature, find_duplicates(a, b))
+        head = contrastive_head(real_tokens([*a, *b]), temperature, find_duplicates(a, b))
         return value_and_grad(
             model,
-            batch,
+            collate([*a, *b], model.config),
             head=head,
             rng=rng,
             threads=config.threads,
@@ -105,9 +104,9 @@ def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
     """Mean-pooled last hidden states, scaled to length 1: N rows of token ids -> (N, D)."""
 
     def vectors(chosen: np.ndarray) -> np.ndarray:
-        batch = collate([ids[n] for n in chosen], model.config.pad_token_id)
-        hidden = model(**batch).last_hidden_state
-        return normalize_rows(mean_pool(hidden, batch["attention_mask"]))
+        rows = [ids[n] for n in chosen]
+        hidden = model(**collate(rows, model.config)).last_hidden_state
+        return normalize_rows(mean_pool(hidden, real_tokens(rows)))
 
     return evaluate_in_batches(ids, vectors)
 

@@ -69,7 +69,7 @@ def tagging_setup(
 
     def batch_of(rows: Rows, chosen: np.ndarray) -> dict[str, Any]:
         ids, labels = ([column[n] for n in chosen] for column in rows)
-        return collate(ids, tokenizer.pad_token_id, {"labels": pad_rows(labels, IGNORED)})
+        return collate(ids, loaded.config, {"labels": pad_rows(labels, IGNORED)})
 
     def evaluate(model: ErnieMForTokenClassification) -> dict[str, float]:
         def right_words(chosen: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.losses import IGNORED
+from numpy_erniem.models.padding import batch_mask
 from numpy_erniem.tokenizer.rows import pad_rows
 
 MASK_PROBABILITY = 0.15
@@ -83,11 +85,11 @@ class MaskedBatch:
     masked: np.ndarray
     attention_mask: np.ndarray
 
-    def arguments(self) -> dict[str, np.ndarray]:
-        """The arguments of `ErnieMForMaskedLM`, with labels."""
+    def arguments(self, config: ErnieMConfig) -> dict[str, np.ndarray]:
+        """The arguments of an `ErnieMForMaskedLM`, with labels; `config` is the model's."""
         return {
             "input_ids": self.ids,
-            "attention_mask": self.attention_mask,
+            "attention_mask": batch_mask(config, self.ids, self.attention_mask),
             "labels": self.labels,
         }
 

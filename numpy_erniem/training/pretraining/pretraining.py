@@ -208,7 +208,7 @@ class Pretraining:
         """
         return value_and_grad(
             model,
-            self.masked_batch(model, step, rng).arguments(),
+            self.masked_batch(model, step, rng).arguments(model.config),
             rng=rng,
             threads=self.config.threads,
             gradient_checkpointing=self.config.gradient_checkpointing,
@@ -217,9 +217,9 @@ class Pretraining:
 
 def masked_logits(model: ErnieMForMaskedLM, batch: MaskedBatch) -> np.ndarray:
     """The scores of the vocabulary for the N masked tokens of a batch, in order: (N, V)."""
-    inputs = prepare_inputs(
-        model.config, model.dtype, input_ids=batch.ids, attention_mask=batch.attention_mask
-    )
+    arguments = batch.arguments(model.config)
+    del arguments["labels"]
+    inputs = prepare_inputs(model.config, model.dtype, **arguments)
     encoder = model.weights[ENCODER]
     x = encode(inputs, encoder, model.config).last_hidden_state  # (B, T) -> (B, T, D)
     table = encoder["embeddings"]["word_embeddings"]["weight"]
