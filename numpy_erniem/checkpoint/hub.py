@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
 from numpy_erniem.checkpoint.folder import FORMATS
-from numpy_erniem.checkpoint.sentence_settings import SENTENCE_SETTINGS_FILE
+from numpy_erniem.checkpoint.sentence_settings import DENSE_WEIGHTS_FILE, SENTENCE_SETTINGS_FILE
 
 BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -17,12 +17,14 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 SMALL_FILES = (
     *(CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "vocab.txt", "sentencepiece.bpe.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    SENTENCE_SETTINGS_FILE,
+    *(SENTENCE_SETTINGS_FILE, DENSE_WEIGHTS_FILE),
 )
-FAMILY_FILES = (
-    *("tokenizer.json", "modules.json", "1_Pooling/config.json"),
-    *("config_sentence_transformers.json", "sentence_bert_config.json"),
+FAMILY_FILES = ("tokenizer.json", "modules.json", "config_sentence_transformers.json")
+# Of sentence-transformers: the longest text, and the modules, such as 1_Pooling and 2_Dense.
+FAMILY_PATTERN = re.compile(
+    r"sentence_[\w-]+_config\.json|\d+_\w+/(?:config\.json|model\.safetensors|pytorch_model\.bin)"
 )
+OLD_ENCODER_FOLDERS = re.compile(r"0_\w+/")  # of sentence-transformers, such as 0_Transformer/
 
 
 def bundled_checkpoint() -> Path:
@@ -161,7 +163,7 @@ def _download(
 
 def _cached(hub: Any, name: str, inner: str, options: dict[str, Any]) -> Path:
     """The folder of the model in the cache."""
-    for file in (CONFIG_FILE, OLD_PADDLE_CONFIG_FILE):
+    for file in (CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "modules.json"):
         found = hub.try_to_load_from_cache(name, f"{inner}/{file}".lstrip("/"), **options)
         if isinstance(found, str):
             return Path(found).parent
@@ -190,6 +192,16 @@ def needed_files(available: Iterable[str], family: bool = False, weights: bool =
     available = list(available)
     wanted = [*SMALL_FILES, *(FAMILY_FILES if family else ())]
     files = [name for name in wanted if name in available]
+    if family:
+        folders = {m[0] for name in available if (m := OLD_ENCODER_FOLDERS.match(name))}
+        files += [
+            name
+            for name in available
+            if FAMILY_PATTERN.fullmatch(name) and not name.startswith(tuple(folders))
+        ]
+        for folder in sorted(folders):
+            inner = [n.removeprefix(folder) for n in available if n.startswith(folder)]
+            files += [folder + name for name in needed_files(inner, family, weights)]
     for form in FORMATS if weights else ():
         stem = form.single.removesuffix(form.suffix)
         shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(form.suffix)}")

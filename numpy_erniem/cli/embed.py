@@ -10,11 +10,12 @@ from typing import IO, Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_file, check_writable
+from numpy_erniem.checkpoint.sentence_settings import POOLINGS
 from numpy_erniem.checkpoint.text_files import is_json_lines, read_json_lines, read_lines
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.pipelines.embed import BATCH_TOKENS, Embedder
-from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows
+from numpy_erniem.pipelines.pooling import normalize_rows
 from numpy_erniem.pipelines.progress import Progress
 
 FIELD = "text"  # the key of the text in JSON lines

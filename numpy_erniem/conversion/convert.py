@@ -11,14 +11,15 @@ from numpy_erniem.checkpoint.folder import inside, read_tensors, write_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.sentence_settings import (
-    SENTENCE_SETTINGS_FILE,
+    SentenceSettings,
     read_sentence_settings,
+    write_sentence_settings,
 )
 from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.conversion.sentence_transformers import settings_of_source
+from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.xlm_roberta import from_family
 from numpy_erniem.models.schema import (
     HEAD_PARTS,
@@ -95,10 +96,16 @@ def convert(
         local_files_only=local_files_only,
         family=True,
     )
-    values, tensors, report = _translate(folder)
+    encoder_folder = transformer_folder(folder)
+    values, tensors, report = _translate(encoder_folder)
     config = ErnieMConfig.from_values(values, folder)
     tensors = _model_tensors(tensors, config, report)
-    files = _other_files(folder, values, config, report, tokenizer, str(model))
+    is_family = "source_model_type" in values
+    names = [str(model), str(values.get("_name_or_path", ""))] if is_family else []
+    settings = _sentence_settings(folder, names, config, report)
+    files = {}
+    if tokenizer:
+        files = _tokenizer_files(encoder_folder, values, config, settings, report)
     files[CONFIG_FILE] = config.to_json_string().encode("utf-8")
     code = WRITTEN_DTYPES.get(dtype or "")
     report.source, report.out, report.tensors = str(model), out, len(tensors)
@@ -108,6 +115,8 @@ def convert(
         write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
         for name, content in files.items():
             (complete / name).write_bytes(content)
+        if settings.recorded:
+            write_sentence_settings(complete, settings)
     return report
 
 
@@ -169,29 +178,28 @@ def _model_tensors(
     return kept
 
 
-def _other_files(
+def _sentence_settings(
+    folder: Path, names: list[str], config: ErnieMConfig, report: Report
+) -> SentenceSettings:
+    """What the source records about its sentence vectors, in either format."""
+    found = settings_of_source(folder, names, config.hidden_size, report)
+    settings = read_sentence_settings(folder) if found is None else found
+    settings.width(config.hidden_size)
+    return settings
+
+
+def _tokenizer_files(
     folder: Path,
     values: dict[str, Any],
     config: ErnieMConfig,
+    settings: SentenceSettings,
     report: Report,
-    tokenizer: bool,
-    source: str,
 ) -> dict[str, bytes]:
-    """The files of the new folder other than weights and config."""
-    files: dict[str, bytes] = {}
-    is_family = "source_model_type" in values
-    names = [source, str(values.get("_name_or_path", ""))]
-    settings = settings_of_source(folder, names, report) if is_family else None
-    if settings is not None:
-        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(settings)
-    elif (folder / SENTENCE_SETTINGS_FILE).is_file():
-        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(read_sentence_settings(folder))
-    if tokenizer and is_family:
-        longest = min(config.max_length, (settings or {}).get("max_length", config.max_length))
-        files |= tokenizers.from_xlm_roberta(folder, values, longest, report)
-    elif tokenizer:
-        files |= tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
-    return files
+    """The tokenizer's files of the new folder."""
+    if "source_model_type" in values:
+        longest = min(config.max_length, settings.max_length or config.max_length)
+        return tokenizers.from_xlm_roberta(folder, values, longest, report)
+    return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
 
 
 class _ReportingTensor(Tensor):

@@ -16,7 +16,7 @@ from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.conversion.sentence_transformers import settings_of_source
+from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.parity.golden import read_golden
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -83,7 +83,8 @@ class Target:
 
 
 def sentence_target(path: Path) -> None:
-    settings_of_source(path.parent, [], Report())
+    transformer_folder(path.parent)
+    settings_of_source(path.parent, [], 12, Report())
 
 
 def golden() -> bytes:
