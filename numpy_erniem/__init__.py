@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
         use_backend,
     )
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
+    from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
     from numpy_erniem.conversion import convert
     from numpy_erniem.models import (
@@ -67,6 +68,7 @@ __all__ = [
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
     "Reranker",
+    "SentenceSettings",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
     "__version__",
@@ -100,6 +102,7 @@ _MODULES = {
         "use_backend",
     ),
     "checkpoint.hub": ("bundled_checkpoint",),
+    "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),
     "conversion": ("convert",),
     "models": (

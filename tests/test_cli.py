@@ -20,6 +20,11 @@ from numpy_erniem import (
     set_threading,
 )
 from numpy_erniem.backend.cores import available_cores
+from numpy_erniem.checkpoint.sentence_settings import (
+    DenseLayer,
+    SentenceSettings,
+    write_sentence_settings,
+)
 from numpy_erniem.cli import embed as command
 from numpy_erniem.cli.main import main
 from numpy_erniem.pipelines import progress as progress_module
@@ -327,6 +332,42 @@ def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):
     assert "config.json says intermediate_size 3072" in err
 
 
+def test_info_tells_how_sentence_vectors_are_made(run, tmp_path, rng):
+    assert "pooling mean, not normalized; compared by cosine" in run("info")[1]
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    weight = rng.standard_normal((7, 256)).astype(np.float32)
+    settings = SentenceSettings(
+        "cls+mean",
+        (DenseLayer(weight, weight[:, 0], "tanh", normalize_first=True),),
+        normalize=True,
+        prompts={"query": "q:\n", "none": ""},
+        default_prompt_name="query",
+        include_prompt=False,
+        max_length=9,
+        similarity="dot",
+    )
+    write_sentence_settings(copy, settings)
+    _, out, _ = run("info", copy)
+    for line in (
+        "pooling cls+mean, length 1, Dense 256 to 7 tanh, length 1; compared by dot",
+        "sentence size: 7 numbers",
+        "cut at:        9 tokens",
+        "prompt 'query': 'q:\\n' (default)",
+        "prompt 'none': ''",
+        "prompt tokens: left out of the pooling",
+    ):
+        assert line in out
+    facts = json.loads(run("info", copy, "--json")[1])["sentence_vectors"]
+    assert facts == {**settings.to_dict(), "recorded": True, "width": 7}
+
+
+def test_info_tells_that_nothing_is_recorded(run, tmp_path):
+    copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
+    (copy / "sentence_embedding.json").unlink()
+    assert "nothing recorded: the mean of the token vectors is a guess" in run("info", copy)[1]
+    assert json.loads(run("info", copy, "--json")[1])["sentence_vectors"]["recorded"] is False
+
+
 def test_info_as_json(run):
     facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
     assert facts["config"]["hidden_size"] == 128
@@ -408,7 +449,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, run, tmp_path, monkeypatch)
     assert sorted(os.listdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["embd"], ["embed", "--pooling", "median"]])
+@pytest.mark.parametrize("arguments", [[], ["embd"], ["embed", "--pooling", "first"]])
 def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

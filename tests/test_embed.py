@@ -14,6 +14,7 @@ from numpy_erniem import (
     embed,
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
 from numpy_erniem.pipelines import embed as module
 from numpy_erniem.pipelines import progress
 from numpy_erniem.pipelines.embed import Embedder
@@ -79,7 +80,8 @@ def test_prompt_is_put_before_every_text(embedder, close):
 @pytest.fixture
 def prompted(embedder):
     """An embedder whose checkpoint records prompts."""
-    settings = {"prompts": {"query": "q: ", "none": ""}, "default_prompt_name": "query"}
+    prompts = {"query": "q: ", "none": ""}
+    settings = SentenceSettings(prompts=prompts, default_prompt_name="query")
     return Embedder(embedder.model, embedder.tokenizer, settings)
 
 
@@ -168,7 +170,7 @@ def test_loading_packs_the_weights_for_the_kernels(backend):
         (b"one", {}, TypeError, "texts is bytes; decode it"),
         (["a", 3], {}, TypeError, r"texts\[1\] is a int"),
         ([None], {}, TypeError, r"texts\[0\] is a NoneType"),
-        (["a"], {"pooling": "last"}, ValueError, "'last' is not one of mean, cls, max, pooler"),
+        (["a"], {"pooling": "first"}, ValueError, "'first' is not one of mean, cls, max"),
         (["a"], {"batch_tokens": 0}, ValueError, "batch_tokens 0"),
     ],
 )
@@ -314,7 +316,7 @@ def test_parameters_are_read_and_set_by_name(embedder):
     assert other.get_params() == {
         "model": embedder.model,
         "tokenizer": embedder.tokenizer,
-        "settings": {},
+        "settings": SentenceSettings(),
         "pooling": None,
         "layer": None,
         "normalize": None,
@@ -385,7 +387,7 @@ def test_encode_truncates_before_it_scales(embedder, close):
 
 
 def test_encode_scales_as_the_checkpoint_records(embedder, close):
-    scaled = Embedder(embedder.model, embedder.tokenizer, {"normalize": True})
+    scaled = Embedder(embedder.model, embedder.tokenizer, SentenceSettings(normalize=True))
     close(scaled.encode(TEXTS), embedder(TEXTS, normalize=True), "exact")
 
 

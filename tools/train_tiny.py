@@ -25,6 +25,7 @@ import tiny_card
 
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTokenizer
 from numpy_erniem.checkpoint.folder import write_folder
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer.pieces import cut_piece
 from numpy_erniem.training import (
@@ -271,6 +272,7 @@ def ship(work: Path, tuned: Path, out: Path, recipe: Recipe) -> None:
     model.config.hidden_dropout_prob = 0.1  # for whoever fine-tunes it on a little data
     model.config.attention_probs_dropout_prob = 0.1
     model.config.save_pretrained(out)
+    write_sentence_settings(out, SentenceSettings(pooling="mean"))
     for file in (work / "tokenizer").iterdir():
         (out / file.name).write_bytes(file.read_bytes())
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file()) / 1e6

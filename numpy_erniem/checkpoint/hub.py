@@ -10,22 +10,25 @@ from typing import Any
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
 from numpy_erniem.checkpoint.folder import FORMATS, WEIGHTS_FILE
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.sentence_settings import SENTENCE_SETTINGS_FILE
+from numpy_erniem.checkpoint.sentence_settings import DENSE_WEIGHTS_FILE, SENTENCE_SETTINGS_FILE
 
 BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
 # The oldest models have no owner: xlm-roberta-base.
 NAME = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
 
+MODULES_FILE = "modules.json"
 Choose = Callable[[list[str]], list[str]]
 SMALL_FILES = (
     *(CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "vocab.txt", "sentencepiece.bpe.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    SENTENCE_SETTINGS_FILE,
+    *(SENTENCE_SETTINGS_FILE, DENSE_WEIGHTS_FILE),
 )
-FAMILY_FILES = (
-    *("tokenizer.json", "modules.json", "1_Pooling/config.json"),
-    *("config_sentence_transformers.json", "sentence_bert_config.json"),
+FAMILY_FILES = ("tokenizer.json", "modules.json", "config_sentence_transformers.json")
+# Of sentence-transformers: the longest text, and the modules, such as 1_Pooling and 2_Dense.
+FAMILY_PATTERN = re.compile(
+    r"sentence_[\w-]+_config\.json|\d+_\w+/(?:config\.json|model\.safetensors|pytorch_model\.bin)"
 )
+OLD_ENCODER_FOLDERS = re.compile(r"0_\w+/")  # of sentence-transformers, such as 0_Transformer/
 
 
 def bundled_checkpoint() -> Path:
@@ -176,6 +179,9 @@ def _cached(hub: Any, name: str, inner: str, options: dict[str, Any], weights: b
 
     stored = [file for form in FORMATS for file in (form.single, form.index)]
     folder = find((CONFIG_FILE, OLD_PADDLE_CONFIG_FILE))
+    in_modules = find((MODULES_FILE,)) if folder is None else None
+    if in_modules is not None:  # of sentence-transformers, with the encoder in a folder of its own
+        return in_modules
     if folder is None and find(stored) is None:
         raise FileNotFoundError(
             f"{name} is not a folder here and is not in the cache, and the Hugging Face hub was "
@@ -221,6 +227,16 @@ def needed_files(available: Iterable[str], family: bool = False, weights: bool =
     available = list(available)
     wanted = [*SMALL_FILES, *(FAMILY_FILES if family else ())]
     files = [name for name in wanted if name in available]
+    if family:
+        folders = {m[0] for name in available if (m := OLD_ENCODER_FOLDERS.match(name))}
+        files += [
+            name
+            for name in available
+            if FAMILY_PATTERN.fullmatch(name) and not name.startswith(tuple(folders))
+        ]
+        for folder in sorted(folders):
+            inner = [n.removeprefix(folder) for n in available if n.startswith(folder)]
+            files += [folder + name for name in needed_files(inner, family, weights)]
     for form in FORMATS if weights else ():
         stem = form.single.removesuffix(form.suffix)
         shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+{re.escape(form.suffix)}")

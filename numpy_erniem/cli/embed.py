@@ -6,11 +6,12 @@ from typing import IO
 
 import numpy as np
 
+from numpy_erniem.checkpoint.sentence_settings import POOLINGS
 from numpy_erniem.cli.options import hub_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.engines.writers import VECTOR
 from numpy_erniem.pipelines.embed import Embedder
-from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows
+from numpy_erniem.pipelines.pooling import normalize_rows
 
 HANDFUL = 12  # texts whose similarities fit on a screen
 EXAMPLES = """

@@ -9,6 +9,7 @@ from typing import Any
 from numpy_erniem.backend.dispatch import backend_report, threads_in_use
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
@@ -40,6 +41,7 @@ def describe(folder: Path) -> dict[str, Any]:
     values, tensors = read_checkpoint(folder)
     config = ErnieMConfig.from_values(values, folder)
     trust_intermediate_size(config, tensors)
+    settings = read_sentence_settings(folder)
     parameters = sum(math.prod(t.shape) for t in tensors.values())
     mapped = sum(t.data.nbytes for t in tensors.values() if t.dtype == "F32")
     converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.dtype != "F32")
@@ -47,6 +49,11 @@ def describe(folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "config": config.to_dict(),
         "max_length": config.max_length,
+        "sentence_vectors": {
+            **settings.to_dict(),
+            "recorded": settings.recorded,
+            "width": settings.width(config.hidden_size),
+        },
         "parameters": parameters,
         "parameters_without_embeddings": parameters
         - sum(math.prod(t.shape) for n, t in tensors.items() if n.endswith("_embeddings.weight")),
@@ -56,6 +63,30 @@ def describe(folder: Path) -> dict[str, Any]:
         **{key: value for key, value in backend_report().items() if key != "calls"},
         "threads": threads_in_use(),
     }
+
+
+def sentence_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """The lines about sentence vectors."""
+    if not facts["recorded"]:
+        return {"sentences": "nothing recorded: the mean of the token vectors is a guess"}
+    steps = [f"pooling {facts['pooling']}"]
+    for layer in facts["dense"]:
+        steps += ["length 1"] if layer["normalize_first"] else []
+        sizes = f"{layer['in_features']} to {layer['out_features']}"
+        steps.append(f"Dense {sizes} {layer['activation']}")
+    steps += ["length 1"] if facts["normalize"] else ["not normalized"]
+    lines = {
+        "sentences": f"{', '.join(steps)}; compared by {facts['similarity']}",
+        "sentence size": f"{facts['width']} numbers",
+    }
+    if facts["max_length"] is not None:
+        lines["cut at"] = f"{facts['max_length']} tokens"
+    for name, text in facts["prompts"].items():
+        is_default = " (default)" if name == facts["default_prompt_name"] else ""
+        lines[f"prompt {name!r}"] = f"{text!r}{is_default}"
+    if not facts["include_prompt"]:
+        lines["prompt tokens"] = "left out of the pooling"
+    return lines
 
 
 def show(facts: dict[str, Any], tensors: bool) -> None:
@@ -75,6 +106,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         f"{facts['parameters_without_embeddings'] / 1e6:.1f} M without the embedding tables",
         "memory": f"{facts['bytes_mapped'] / 1e6:.0f} MB mapped, "
         f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
+        **sentence_lines(facts["sentence_vectors"]),
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":
@@ -82,7 +114,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
     if config.get("trained") is False:
         lines["note"] = "not trained: vectors carry no meaning"
     for name, value in lines.items():
-        print(f"{name + ':':15}{value}")
+        print(f"{name + ':':14} {value}")
     if tensors:
         for name, tensor in facts["tensors"].items():
             print(f"  {tensor['dtype']:5}{'×'.join(map(str, tensor['shape'])):>14}  {name}")

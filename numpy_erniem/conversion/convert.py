@@ -13,8 +13,9 @@ from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.sentence_settings import (
-    SENTENCE_SETTINGS_FILE,
+    SentenceSettings,
     read_sentence_settings,
+    write_sentence_settings,
 )
 from numpy_erniem.checkpoint.tensors import Tensor, check_floats
 from numpy_erniem.checkpoint.wrappers import unwrap
@@ -23,7 +24,7 @@ from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
 from numpy_erniem.conversion.padding import settle_padding
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.conversion.sentence_transformers import settings_of_source
+from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.xlm_roberta import from_family
 from numpy_erniem.models.schema import (
     HEAD_PARTS,
@@ -100,10 +101,16 @@ def convert(
         local_files_only=local_files_only,
         family=True,
     )
-    values, tensors, report = _translate(folder)
+    encoder_folder = transformer_folder(folder)
+    values, tensors, report = _translate(encoder_folder)
     config = ErnieMConfig.from_values(values, folder)
-    tensors = _model_tensors(folder, tensors, config, report)
-    files = _other_files(folder, values, config, report, tokenizer, str(model))
+    tensors = _model_tensors(encoder_folder, tensors, config, report)
+    is_family = "source_model_type" in values
+    names = [str(model), str(values.get("_name_or_path", ""))] if is_family else []
+    settings = _sentence_settings(folder, names, config, report)
+    files = {}
+    if tokenizer:
+        files = _tokenizer_files(encoder_folder, values, config, settings, report)
     code = WRITTEN_DTYPES.get(dtype or "")
     report.source, report.out, report.tensors = str(model), out, len(tensors)
     report.parameters = sum(t.encoded_size("F32") for t in tensors.values()) // 4
@@ -113,6 +120,8 @@ def convert(
             (complete / name).write_bytes(content)
         settle_padding(complete, config, report)
         (complete / CONFIG_FILE).write_text(config.to_json_string(), encoding="utf-8")
+        if settings.recorded:
+            write_sentence_settings(complete, settings)
         write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
     return report
 
@@ -204,29 +213,28 @@ def _check_layer(folder: Path, name: str, config: ErnieMConfig) -> None:
         )
 
 
-def _other_files(
+def _sentence_settings(
+    folder: Path, names: list[str], config: ErnieMConfig, report: Report
+) -> SentenceSettings:
+    """What the source records about its sentence vectors, in either format."""
+    found = settings_of_source(folder, names, config.hidden_size, report)
+    settings = read_sentence_settings(folder) if found is None else found
+    settings.width(config.hidden_size)
+    return settings
+
+
+def _tokenizer_files(
     folder: Path,
     values: dict[str, Any],
     config: ErnieMConfig,
+    settings: SentenceSettings,
     report: Report,
-    tokenizer: bool,
-    source: str,
 ) -> dict[str, bytes]:
-    """The files of the new folder other than weights and config."""
-    files: dict[str, bytes] = {}
-    is_family = "source_model_type" in values
-    names = [source, str(values.get("_name_or_path", ""))]
-    settings = settings_of_source(folder, names, report) if is_family else None
-    if settings is not None:
-        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(settings)
-    elif (folder / SENTENCE_SETTINGS_FILE).is_file():
-        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(read_sentence_settings(folder))
-    if tokenizer and is_family:
-        longest = min(config.max_length, (settings or {}).get("max_length", config.max_length))
-        files |= from_xlm_roberta(folder, values, longest, report)
-    elif tokenizer:
-        files |= tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
-    return files
+    """The tokenizer's files of the new folder."""
+    if "source_model_type" in values:
+        longest = min(config.max_length, settings.max_length or config.max_length)
+        return from_xlm_roberta(folder, values, longest, report)
+    return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
 
 
 class _ReportingTensor(Tensor):

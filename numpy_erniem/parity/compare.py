@@ -220,7 +220,7 @@ def _make_inputs(
     if (folder / "sentencepiece.bpe.model").is_file():
         from numpy_erniem.tokenizer import ErnieMTokenizer
 
-        longest = min(longest, read_sentence_settings(folder).get("max_length", longest))
+        longest = min(longest, read_sentence_settings(folder).max_length or longest)
         given = take_texts(TEXTS if texts is None else texts)[0]
         tokenizer = ErnieMTokenizer.from_pretrained(folder)
         check_pad_token(model.config, tokenizer)

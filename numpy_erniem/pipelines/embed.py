@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
+from numpy_erniem.checkpoint.sentence_settings import (
+    SentenceSettings,
+    pooling_parts,
+    read_sentence_settings,
+)
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.estimator import TextTransformer
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
-from numpy_erniem.pipelines.pooling import POOLINGS, normalize_rows, pool
+from numpy_erniem.pipelines.pooling import finish_vectors, pool_texts, warn_of_a_guess
 from numpy_erniem.pipelines.progress import Progress
-from numpy_erniem.pipelines.prompts import choose_prompt
+from numpy_erniem.pipelines.prompts import choose_prompt, count_prompt_tokens
 from numpy_erniem.pipelines.sentence_transformers import check_encode_arguments
+from numpy_erniem.pipelines.similarity import similarity_matrix
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text
 from numpy_erniem.pipelines.token_vectors import read_in_windows, span_vectors
@@ -36,17 +42,17 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     ----------
     model : ErnieMModel, or callable with its outputs
     tokenizer : ErnieMTokenizer
-    settings : dict, optional
-        What the checkpoint records about its vectors: pooling, normalize, prompts,
-        default_prompt_name, max_length.
-    pooling : {"mean", "cls", "max", "pooler"}, optional
-        How the vectors of tokens become one; left out, as the checkpoint records, else "mean".
+    settings : SentenceSettings, optional
+        What the checkpoint records about its vectors; left out, the defaults of that class.
+    pooling : str, optional
+        How the vectors of tokens become one, as in `SentenceSettings`; left out, as the checkpoint
+        records. Its Dense layers follow.
     layer : int, optional
         Which hidden states are pooled: 0 are the embeddings, -1 (the same as left out) those of
         the last layer.
     normalize : bool, optional
         Scale every vector to length 1, so that a dot product is the cosine similarity. Left out, as
-        the checkpoint records, else False.
+        the checkpoint records.
     prompt_name : str, optional
         The name of a prompt that the checkpoint records, such as "passage". Left out, and `prompt`
         too, the checkpoint's default prompt, if it has one.
@@ -73,7 +79,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         self,
         model: Any,
         tokenizer: ErnieMTokenizer,
-        settings: dict[str, Any] | None = None,
+        settings: SentenceSettings | None = None,
         *,
         pooling: str | None = None,
         layer: int | None = None,
@@ -86,7 +92,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(model, tokenizer, batch_tokens=batch_tokens, on_overflow=on_overflow)
-        self.settings = {} if settings is None else settings
+        self.settings = SentenceSettings() if settings is None else settings
         self.pooling = pooling
         self.layer = layer
         self.normalize = normalize
@@ -99,6 +105,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     def _open(cls, folder: Path) -> "Embedder":
         embedder = super()._open(folder)
         embedder.settings = read_sentence_settings(folder)
+        warn_of_a_guess(embedder.settings, folder)
         return embedder
 
     def _from_source(self) -> tuple[str, ...]:
@@ -114,16 +121,14 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value."""
         super().check_options()
-        if self._pooling not in POOLINGS:
-            raise ValueError(f"pooling {self._pooling!r} is not one of {', '.join(POOLINGS)}")
-        if self._pooling == "pooler" and not getattr(self.model, "pooling", True):
+        width = self.settings.width(self.model.config.hidden_size, self._pooling)
+        if self._has_pooler and not getattr(self.model, "pooling", True):
             raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
         layers = self.model.config.num_hidden_layers
         if self.layer is not None and not -layers - 1 <= self.layer <= layers:
             raise ValueError(f"layer {self.layer} is not in {-layers - 1}..{layers}")
-        if self._pooling == "pooler" and self._layer != layers:
+        if self._has_pooler and self._layer != layers:
             raise ValueError(f"layer {self.layer}: pooling 'pooler' reads the last layer")
-        width = self.model.config.hidden_size
         if self.dimensions is not None and not 1 <= self.dimensions <= width:
             raise ValueError(f"dimensions {self.dimensions} is not in 1..{width}")
         self._prompt_text()
@@ -131,17 +136,21 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     @property
     def width(self) -> int:
         """Numbers of a vector, W."""
-        return self.dimensions or int(self.model.config.hidden_size)
+        return self.dimensions or self.settings.width(self.model.config.hidden_size, self._pooling)
 
     @property
     def longest(self) -> int:
         """Most tokens of a text, [CLS], [SEP] and the prompt included."""
         longest = int(self.model.config.max_length)
-        return min(longest, self.settings.get("max_length", longest))
+        return min(longest, self.settings.max_length or longest)
 
     @property
     def _pooling(self) -> str:
-        return self.pooling or self.settings.get("pooling", "mean")
+        return self.settings.pooling if self.pooling is None else self.pooling
+
+    @property
+    def _has_pooler(self) -> bool:
+        return "pooler" in pooling_parts(self._pooling)
 
     @property
     def _layer(self) -> int:
@@ -178,32 +187,35 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     @property
     def text_outputs(self) -> tuple[str, ...]:
         """The pooler's output, if it is wanted."""
-        return ("pooler_output",) if self._pooling == "pooler" else ()
+        return ("pooler_output",) if self._has_pooler else ()
 
     def arguments(self) -> dict[str, Any]:
         """Whether hidden states of all layers are kept."""
         return {} if self._hidden == "last_hidden_state" else {"output_hidden_states": True}
 
     def reduce(self, batch: Batch) -> list[np.ndarray]:
-        """One vector (D,) for each row."""
-        if self._pooling == "pooler":
-            return [vector.copy() for vector in batch.texts["pooler_output"]]
-        hidden = np.split(batch.tokens[self._hidden], batch.starts[1:-1])
-        return [pool(tokens, self._pooling) for tokens in hidden]
+        """One vector for each row, of its tokens after the prompt's if they are left out."""
+        skipped = count_prompt_tokens(self.settings, self.tokenizer, self._prompt_text())
+        return list(
+            pool_texts(
+                batch.tokens.get(self._hidden),
+                batch.starts,
+                batch.texts.get("pooler_output"),
+                self._pooling,
+                skipped,
+            )
+        )
 
     def finish(self, item: str, prepared: Prepared, outputs: list[np.ndarray]) -> np.ndarray:
         """The vector of a text from those of its windows."""
         vector = outputs[0]
         if len(outputs) > 1:
             vector = np.average(outputs, axis=0, weights=prepared.data).astype(vector.dtype)
-        return self.scale(vector)
+        return self._finish(vector[None])[0]
 
-    def scale(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors (..., D) cut to `dimensions` and, if so chosen, scaled to length 1: (..., W)."""
-        vectors = vectors[..., : self.dimensions]
-        normalize = self.settings.get("normalize", False)
-        normalize = normalize if self.normalize is None else self.normalize
-        return normalize_rows(vectors) if normalize else vectors
+    def _finish(self, vectors: np.ndarray) -> np.ndarray:
+        """Dense layers, `dimensions` and scaling of vectors: (n, D·poolings) -> (n, W)."""
+        return finish_vectors(vectors, self.settings, self.normalize, self.dimensions)
 
     def collect(self, results: list[np.ndarray]) -> np.ndarray:
         """The vectors as one array (n, W)."""
@@ -250,7 +262,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             Characters: start, and end behind the last one. A span has every token that overlaps it.
         **options
             Of the constructor. The vectors of tokens are averaged; with pooling "max", their
-            highest numbers are taken.
+            highest numbers are taken. Dense layers follow.
 
         Returns
         -------
@@ -262,7 +274,16 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             A span is empty, outside the text, or has no token.
         """
         task = self.with_options(**options)
-        return task.scale(span_vectors(*task.tokens(text), len(text), spans, task._pooling))
+        pooling = "max" if task._pooling == "max" else "mean"
+        task.settings.width(task.model.config.hidden_size, pooling)
+        return task._finish(span_vectors(*task.tokens(text), len(text), spans, pooling))
+
+    def similarity(self, a: ArrayLike, b: ArrayLike) -> np.ndarray:
+        """Similarity of all vectors of a with all of b, by the function that is recorded.
+
+        Parameters and result are those of `similarity_matrix`: (n, W) and (m, W) give (n, m).
+        """
+        return similarity_matrix(a, b, self.settings.similarity)
 
     def encode(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
 from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
@@ -206,6 +207,8 @@ class TrainingSetup:
         It is saved beside the model.
     loss_and_grad, evaluate
         As of `Trainer`.
+    sentence_settings : SentenceSettings, optional
+        How sentence vectors were made in training; saved beside the model.
 
     Raises
     ------
@@ -218,6 +221,7 @@ class TrainingSetup:
     tokenizer: ErnieMTokenizer
     loss_and_grad: LossAndGrad
     evaluate: Evaluate | None = None
+    sentence_settings: SentenceSettings | None = None
 
     def __post_init__(self) -> None:
         check_pad_token(self.model.config, self.tokenizer)
@@ -238,6 +242,8 @@ class TrainingSetup:
         ).run()
 
     def save(self, out: str | os.PathLike) -> None:
-        """Write model and tokenizer to a folder."""
+        """Write model, tokenizer and settings to a folder."""
         self.model.save_pretrained(out)
         self.tokenizer.save_pretrained(out)
+        if self.sentence_settings is not None:
+            write_sentence_settings(Path(out), self.sentence_settings)

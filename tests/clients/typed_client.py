@@ -29,6 +29,7 @@ from numpy_erniem import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
     Reranker,
+    SentenceSettings,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
@@ -53,6 +54,9 @@ def embeddings() -> NDArray[np.float32]:
     print(token_vectors.shape, places.tolist(), spans.shape, embedder.with_options(layer=0).width)
     for vector in embedder.stream(iter(["Open a file"]), on_overflow="window"):
         print(vector.shape)
+    settings = SentenceSettings(pooling="cls", prompts={"query": "query: "}, normalize=True)
+    recorded = Embedder(embedder.model, embedder.tokenizer, settings)("a")
+    print(embedder.similarity(vectors, recorded).shape, settings.width(12))
     return np.concatenate([vectors, again])
 
 

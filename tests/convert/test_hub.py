@@ -74,6 +74,7 @@ def test_a_model_is_fetched_with_only_the_files_that_are_needed(hub, ask):
         "sentencepiece.bpe.model",
         "tokenizer_config.json",
         "special_tokens_map.json",
+        "sentence_embedding.json",
     }
 
 
@@ -271,6 +272,21 @@ def test_one_format_is_needed_the_first_that_is_there():
     shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
     index = "pytorch_model.bin.index.json"
     assert needed_files([*shards, index]) == [index, *shards]
+
+
+def test_a_conversion_needs_the_modules_of_sentence_transformers():
+    dense = ["2_Dense/config.json", "2_Dense/pytorch_model.bin"]
+    plain = ["config.json", "model.safetensors", "modules.json", "1_Pooling/config.json", *dense]
+    assert set(needed_files([*plain, "onnx/model.onnx", "openvino/config.json"], family=True)) == {
+        *plain
+    }
+    assert set(needed_files(plain)) == {"config.json", "model.safetensors"}
+
+
+def test_a_conversion_needs_the_encoder_of_an_old_folder():
+    encoder = ["config.json", "pytorch_model.bin", "sentence_xlm-roberta_config.json"]
+    wanted = ["modules.json", "1_Pooling/config.json", *(f"0_Transformer/{n}" for n in encoder)]
+    assert set(needed_files([*wanted, "0_Transformer/tf_model.h5"], family=True)) == {*wanted}
 
 
 def test_the_command_takes_a_name(hub, ask):

@@ -45,11 +45,7 @@ def test_every_layer_equals_torchs(mini, converted, rng, backend):
 
 def test_its_pooling_is_recorded(converted):
     settings = read_sentence_settings(converted)
-    assert (settings["pooling"], settings["normalize"], settings["max_length"]) == (
-        "mean",
-        True,
-        256,
-    )
+    assert (settings.pooling, settings.normalize, settings.max_length) == ("mean", True, 256)
 
 
 def test_its_wordpiece_tokenizer_is_refused_with_the_remedy(mini, tmp_path):

@@ -69,9 +69,9 @@ def main():
     as_json(
         "modules.json",
         [
-            {"idx": 0, "path": "", "type": "s.Transformer"},
-            {"idx": 1, "path": "1_Pooling", "type": "s.Pooling"},
-            {"idx": 2, "path": "2_Normalize", "type": "s.Normalize"},
+            {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            {"idx": 2, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
         ],
     )
     as_json(

@@ -17,7 +17,7 @@ from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.checkpoint.torch_files import read_torch
 from numpy_erniem.conversion.added_tokens import read_added_tokens
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.conversion.sentence_transformers import settings_of_source
+from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.tokenizer_json import read_fast_tokenizer
 from numpy_erniem.conversion.unigram import read_rules, sentencepiece_model
 from numpy_erniem.parity.golden import read_golden
@@ -86,7 +86,8 @@ class Target:
 
 
 def sentence_target(path: Path) -> None:
-    settings_of_source(path.parent, [], Report())
+    transformer_folder(path.parent)
+    settings_of_source(path.parent, [], 12, Report())
 
 
 def golden() -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import (
     TrainingConfig,
@@ -187,3 +188,9 @@ def test_the_temperature_changes_the_loss():
         setup = retrieval_setup(pairs, pairs, config, temperature=temperature)
         losses.append(setup.loss_and_grad(setup.model, 0, None)[0])
     assert losses[0] != losses[1]
+
+
+def test_the_pooling_of_training_is_saved_beside_the_model(tmp_path):
+    pairs = [("en", "a", "b"), ("en", "c", "d")]
+    retrieval_setup(pairs, pairs, TrainingConfig(steps=1, batch_size=2)).save(tmp_path)
+    assert read_sentence_settings(tmp_path) == SentenceSettings(pooling="mean")

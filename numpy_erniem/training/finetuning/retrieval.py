@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
 from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches, real_tokens
@@ -97,7 +98,8 @@ def retrieval_setup(
 
     lengths = [len(a) + len(b) for a, b in zip(sources, targets, strict=True)]
     batches = Batches(lengths, config.batch_size, config.seed)
-    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate)
+    settings = SentenceSettings(pooling="mean")
+    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate, settings)
 
 
 def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
