@@ -231,7 +231,7 @@ def _tokenizer_files(
     report: Report,
 ) -> dict[str, bytes]:
     """The tokenizer's files of the new folder."""
-    if "source_model_type" in values:
+    if "source_model_type" in values and not (folder / tokenizers.VOCABULARY_FILE).is_file():
         longest = min(config.max_length, settings.max_length or config.max_length)
         return from_xlm_roberta(folder, values, longest, report)
     return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")

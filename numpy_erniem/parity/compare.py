@@ -267,7 +267,9 @@ def _reference(run: Run) -> Arrays:
 
 
 def _our_outputs(run: Run, reference: Arrays) -> Arrays:
-    arguments = as_model_inputs(run.inputs, type(run.model).__name__)
+    arguments = as_model_inputs(
+        run.inputs, type(run.model).__name__, positions=not run.checkpoint.is_converted
+    )
     found = layer_outputs(run.model(**arguments, output_hidden_states=True))
     if run.checkpoint.is_converted:
         found = without_padding(found, run.inputs["attention_mask"])

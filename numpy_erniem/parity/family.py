@@ -109,7 +109,10 @@ def family_outputs(source: Path, config: ErnieMConfig, inputs: Arrays) -> Arrays
     model = model_class(model_class.config_class.from_dict(values), **options).eval()
     _load(model, weights, source)
     with torch.no_grad():
-        tensors = {n: torch.from_numpy(x) for n, x in as_model_inputs(inputs, name).items()}
+        tensors = {
+            n: torch.from_numpy(x)
+            for n, x in as_model_inputs(inputs, name, positions=False).items()
+        }
         output = model(**tensors, output_hidden_states=True, return_dict=True)
     return without_padding(layer_outputs(output), inputs["attention_mask"])
 

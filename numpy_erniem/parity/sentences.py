@@ -72,6 +72,7 @@ def _pool(torch: Any, x: Any, real: Any, config: dict[str, Any]) -> Any:
         "pooling_mode_weightedmean_tokens": (x * place).sum(1) / place.sum(1),
         "pooling_mode_lasttoken": x[torch.arange(len(x)), place[..., 0].argmax(1)],
     }
+    config = {"pooling_mode_mean_tokens": True, **config}  # on, unless it is turned off
     chosen = [vectors for key, vectors in kinds.items() if config.get(key)]
     if not chosen:
         raise ValueError(f"the Pooling of {MODULES_FILE} chooses none of {', '.join(kinds)}")

@@ -30,13 +30,27 @@ def layer_outputs(output: Any) -> Arrays:
     return {name: np.asarray(x) for name, x in found.items()}
 
 
-def as_model_inputs(inputs: Arrays, model_class: str) -> Mapping[str, np.ndarray]:
+def as_model_inputs(
+    inputs: Arrays, model_class: str, positions: bool = True
+) -> Mapping[str, np.ndarray]:
     """A batch of texts, (B, T); for multiple choice the choices of one question, (1, B, T).
 
-    The positions count all tokens, for both sides of a comparison.
+    Parameters
+    ----------
+    inputs : dict of str to array
+        input_ids and attention_mask.
+    model_class : str
+        Name of the class that gets them.
+    positions : bool
+        Whether position_ids are added that count all tokens; else the model counts in its way.
+
+    Returns
+    -------
+    dict of str to array
     """
-    positions = np.arange(inputs["input_ids"].shape[1])  # upstream changes them in place
-    inputs = {**inputs, "position_ids": np.tile(positions, (len(inputs["input_ids"]), 1))}
+    if positions:  # a row for each text, because upstream changes them in place
+        rows, tokens = inputs["input_ids"].shape
+        inputs = {**inputs, "position_ids": np.tile(np.arange(tokens), (rows, 1))}
     if model_class.endswith("MultipleChoice"):
         return {name: values[None] for name, values in inputs.items()}
     return inputs

@@ -168,6 +168,7 @@ def test_do_lower_case_of_another_type_is_refused(tmp_path):
         convert_tokenizer(tmp_path, tmp_path / "out")
 
 
+@pytest.mark.filterwarnings("ignore:.*is a guess")
 def test_the_embedder_lowers_texts_too(family_source, tmp_path):
     (family_source / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
     convert(family_source, tmp_path / "out")

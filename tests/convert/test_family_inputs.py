@@ -11,7 +11,7 @@ import numpy_erniem
 from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.models.inputs import prepare_inputs
-from numpy_erniem.tokenizer.padder import pad_rows
+from numpy_erniem.tokenizer.rows import pad_rows
 from numpy_erniem.training import encoder as training_encoder
 from numpy_erniem.training import trainable
 
