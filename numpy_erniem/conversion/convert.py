@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy_erniem.checkpoint.atomic import atomic_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, architecture_of, read_config
@@ -28,6 +28,11 @@ from numpy_erniem.models.schema import (
     schema_of,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from numpy_erniem.checkpoint.keywords import HubOptions
+
 WRITTEN_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 Progress = Callable[[int, int], None]
 
@@ -39,10 +44,8 @@ def convert(
     dtype: str | None = None,
     tokenizer: bool = True,
     max_shard_size: int | str = "5GB",
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
     progress: Progress | None = None,
+    **hub_options: "Unpack[HubOptions]",
 ) -> Report:
     """Make a folder with config.json, safetensors and tokenizer files of another checkpoint.
 
@@ -61,14 +64,11 @@ def convert(
         Whether to convert the tokenizer files; False for a tokenizer that cannot be converted.
     max_shard_size : int or str
         Most bytes of a file, such as "5GB".
-    revision : str, optional
-        Branch, tag or commit on the hub; left out, its main branch.
-    cache_dir : path, optional
-        Where downloads are kept; left out, in the cache of huggingface_hub.
-    local_files_only : bool
-        Do not use the network; find the model in the cache.
     progress : callable, optional
         Called after every tensor with the bytes written and those in all.
+    **hub_options
+        revision, cache_dir, local_files_only, subfolder, token and force_download: where the
+        model is, as of `numpy_erniem.checkpoint.keywords.HubOptions`.
 
     Returns
     -------
@@ -82,19 +82,15 @@ def convert(
     ValueError
         The model is damaged, hostile, or of another architecture; `out` is not empty; a value
         does not fit `dtype`. `out` is left as it was.
+    TypeError
+        An unknown keyword.
     """
     if dtype is not None and dtype not in WRITTEN_DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(WRITTEN_DTYPES)}")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and not an empty folder; choose another")
-    folder = resolve_folder(
-        model,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        family=True,
-    )
+    folder = resolve_folder(model, family=True, **hub_options)
     values, tensors, report = _translate(folder)
     config = ErnieMConfig.from_values(values, folder)
     tensors = _model_tensors(tensors, config, report)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from numpy_erniem.parity.upstream import (
     upstream_versions,
 )
 from numpy_erniem.pipelines.texts import take_texts
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from numpy_erniem.checkpoint.keywords import HubOptions
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
 TEXTS = (
@@ -102,9 +108,7 @@ def check_parity(
     tolerance: float = TOLERANCE,
     save: str | os.PathLike | None = None,
     against: str | os.PathLike | None = None,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
+    **hub_options: "Unpack[HubOptions]",
 ) -> ParityReport:
     """Compare our outputs, from NumPy and from the C kernels, with upstream's.
 
@@ -121,12 +125,9 @@ def check_parity(
         Write inputs and upstream's outputs there, an .npz.
     against : path, optional
         Compare with such a file, on its inputs, in place of running upstream; needs no torch.
-    revision : str, optional
-        Branch, tag or commit on the hub; left out, its main branch.
-    cache_dir : path, optional
-        Where downloads are kept; left out, in the cache of huggingface_hub.
-    local_files_only : bool
-        Do not use the network; find the model in the cache.
+    **hub_options
+        revision, cache_dir, local_files_only, subfolder, token and force_download: where the
+        model is, as of `numpy_erniem.checkpoint.keywords.HubOptions`.
 
     Returns
     -------
@@ -139,12 +140,12 @@ def check_parity(
     ValueError
         torch or transformers is missing and `against` is not given; the file is for another
         model; `texts` or `save` are given together with `against`.
+    TypeError
+        An unknown keyword.
     """
     if against is not None and (texts is not None or save is not None):
         raise ValueError("against has its own inputs and outputs; leave out texts and save")
-    folder = resolve_folder(
-        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-    )
+    folder = resolve_folder(model, **hub_options)
     ours = load(folder)
     if against is not None:
         inputs, reference, made_by = read_golden(against)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.estimator import TextTransformer
@@ -319,10 +320,6 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
 def embed(
     texts: str | Iterable[Any],
     model: str | os.PathLike | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
     **options: Any,
 ) -> np.ndarray:
     """Load a checkpoint and embed texts; `Embedder` keeps the checkpoint for further calls.
@@ -331,18 +328,16 @@ def embed(
     ----------
     texts : str or iterable of str
         As in `Embedder`'s call.
-    model, revision, cache_dir, local_files_only
+    model : path or str, optional
         As in `Embedder.from_pretrained`.
     **options
-        As in `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens,
-        batch_size, progress.
+        Where the model is, as in `Embedder.from_pretrained`, such as revision; and as in
+        `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens, batch_size,
+        progress.
 
     Returns
     -------
     (number of texts, D) float32 array
         Of one str, a (D,) array.
     """
-    embedder = Embedder.from_pretrained(
-        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-    )
-    return embedder(texts, **options)
+    return Embedder.from_pretrained(model, **take_hub_keywords(options))(texts, **options)
