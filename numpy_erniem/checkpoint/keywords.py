@@ -94,6 +94,11 @@ NEVER_STORED = frozenset(
 )
 
 
+def without_loading(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a file that may be written to another file: no keywords of loading."""
+    return {name: value for name, value in values.items() if name not in NEVER_STORED}
+
+
 def take_path(method: str, path: Any, options: dict[str, Any], name: str) -> Any:
     """The first argument of a method, which transformers calls by another name.
 

@@ -181,7 +181,11 @@ def _other_files(
     if settings is not None:
         files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(settings)
     elif (folder / SENTENCE_SETTINGS_FILE).is_file():
-        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(read_sentence_settings(folder))
+        recorded = read_sentence_settings(folder)
+        path = folder / SENTENCE_SETTINGS_FILE
+        files[SENTENCE_SETTINGS_FILE] = tokenizers.as_json(
+            tokenizers.storable(path, recorded, report)
+        )
     if tokenizer and is_family:
         longest = min(config.max_length, (settings or {}).get("max_length", config.max_length))
         files |= tokenizers.from_xlm_roberta(folder, values, longest, report)

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.folder import inside
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.keywords import without_loading
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.unigram import read_unigram, sentencepiece_model
 from numpy_erniem.tokenizer.padder import MODEL_INPUT_NAMES
@@ -56,21 +57,20 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
         The files by name.
     """
     files = {}
-    for name in (
-        MODEL_FILE,
-        VOCABULARY_FILE,
-        TOKENIZER_CONFIG_FILE,
-        SPECIAL_TOKENS_FILE,
-        ADDED_TOKENS_FILE,
-    ):
+    for name in (MODEL_FILE, VOCABULARY_FILE, ADDED_TOKENS_FILE):
         content = _read_file(source, name)
         if content is not None:
             files[name] = content
+    for name in (TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE):
+        if (source / name).is_file():
+            path = inside(source, name)
+            values = storable(path, read_json(path), report)
+            files[name] = as_json(values)
     if not {MODEL_FILE, VOCABULARY_FILE} <= files.keys():
         report.notes.append(f"no tokenizer: the source lacks {MODEL_FILE} or {VOCABULARY_FILE}")
     if paddle and MODEL_FILE in files:
         settings = (
-            read_json(inside(source, TOKENIZER_CONFIG_FILE))
+            json.loads(files[TOKENIZER_CONFIG_FILE])
             if TOKENIZER_CONFIG_FILE in files
             else {**OUR_SPECIAL_TOKENS, "model_input_names": MODEL_INPUT_NAMES}
         )
@@ -189,6 +189,30 @@ def _pieces(model: bytes, source: Path) -> list[str]:
     if any("\n" in text or "\r" in text for text in texts):
         raise ValueError(f"{source}: {MODEL_FILE} has a piece with a line break in it")
     return texts[3:]
+
+
+def storable(path: Path, values: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The settings of a file without keywords of loading, which may be secrets.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : dict
+        What it holds.
+    report : Report
+        A line about the keys that are left out is added.
+
+    Returns
+    -------
+    dict
+    """
+    kept = without_loading(values)
+    if left_out := sorted(values.keys() - kept.keys()):
+        report.notes.append(
+            f"left out of {path.name}: {', '.join(left_out)}; keywords of loading are not stored"
+        )
+    return kept
 
 
 def as_json(values: dict[str, Any]) -> bytes:
