@@ -186,14 +186,17 @@ class ErnieMPreTrainedModel(Network[Output]):
         return layers
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copy and pickle take: packed weights are not part of it."""
+        """What copy and pickle take: no packed weights, and nothing that a call changes.
+
+        So a cache that looks up a model by its pickle finds it again after it was used.
+        """
         frozen = [name for name, value in flatten(self.weights).items() if is_frozen(value)]
-        return {**self.__dict__, "_frozen": frozen}
+        return {**self.__dict__, "_was_checked": False, "_frozen": frozen}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Freeze again what was frozen: copies that NumPy makes can be written to."""
         frozen = state.pop("_frozen")
-        self.__dict__.update(state, _was_checked=False)
+        self.__dict__.update(state)
         flat = flatten(self.weights)
         self.weights = nest(flat | {name: freeze(flat[name]) for name in frozen})
 
