@@ -398,7 +398,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, run, tmp_path, monkeypatch)
     assert sorted(os.listdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["embd"], ["embed", "--pooling", "max"]])
+@pytest.mark.parametrize("arguments", [[], ["embd"], ["embed", "--pooling", "sum"]])
 def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

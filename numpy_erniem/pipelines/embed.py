@@ -288,7 +288,8 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         normalize_embeddings : bool
             Scale every vector to length 1. False: as the checkpoint records.
         truncate_dim : int, optional
-            Keep that many numbers of each vector, from its start, before it is scaled.
+            Keep that many numbers of each vector, from its start: before `normalize_embeddings`
+            scales it, and after a scaling that the checkpoint records.
         **others
             convert_to_numpy, convert_to_tensor, device, output_value and precision, with the value
             that they have here anyway.
@@ -306,15 +307,17 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             As in a call, or an argument is unknown.
         """
         check_encode_arguments(others)
-        return self(
+        shorter = self if truncate_dim is None else self.with_options(dimensions=truncate_dim)
+        embedder = shorter if normalize_embeddings else self  # else a scaled vector is cut
+        vectors = embedder(
             sentences,
             normalize=True if normalize_embeddings else None,
-            dimensions=truncate_dim,
             prompt_name=prompt_name,
             prompt=prompt,
             batch_size=batch_size,
             progress=Progress(sys.stderr, "texts") if show_progress_bar else None,
         )
+        return vectors[..., :truncate_dim]
 
 
 def embed(
