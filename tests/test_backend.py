@@ -226,6 +226,7 @@ def test_one_check_of_the_number_of_threads():
 
 def test_without_kernels_only_the_name_of_the_threads_is_checked(monkeypatch):
     monkeypatch.setattr(backend, "_settings", lambda: None)
+    monkeypatch.setattr(backend, "_native", lambda: ({}, "the C kernels are not built"))
     for name in ("openmp", "pool", "serial"):
         backend.set_threading(name)
         assert backend.get_threading() == "serial"

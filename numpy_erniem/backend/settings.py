@@ -78,7 +78,15 @@ def threads_in_use() -> int:
 
 
 def default_threads() -> int:
-    """Return NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores of this process."""
+    """Return NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores of this process.
+
+    Raises
+    ------
+    ValueError
+        The first is no number of threads, or its name is written NUMPY_ERNIEM_THREADS.
+    """
+    if "NUMPY_ERNIEM_THREADS" in os.environ:
+        raise ValueError("NUMPY_ERNIEM_THREADS is not read; set NUMPY_ERNIEM_NUM_THREADS instead")
     asked = os.environ.get("NUMPY_ERNIEM_NUM_THREADS")
     if asked is not None:
         number = int(asked) if asked.isdecimal() else asked

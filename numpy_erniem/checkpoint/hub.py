@@ -5,12 +5,16 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
 from numpy_erniem.checkpoint.folder import FORMATS, WEIGHTS_FILE
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.keywords import HubOptions, only_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import DENSE_WEIGHTS_FILE, SENTENCE_SETTINGS_FILE
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 BUNDLED = Path(__file__).resolve().parents[1] / "tiny"
 # The oldest models have no owner: xlm-roberta-base.
@@ -39,14 +43,9 @@ def bundled_checkpoint() -> Path:
 def resolve_folder(
     model: str | os.PathLike | None,
     *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
-    subfolder: str | os.PathLike | None = None,
-    token: str | bool | None = None,
-    force_download: bool = False,
     family: bool = False,
     weights: bool = True,
+    **hub_options: "Unpack[HubOptions]",
 ) -> Path:
     """Find the folder of a model; one that is not on this machine is downloaded.
 
@@ -55,23 +54,13 @@ def resolve_folder(
     model : path or str, optional
         A folder, or a name on the Hugging Face hub such as "susnato/ernie-m-base_pytorch". None is
         the bundled checkpoint.
-    revision : str, optional
-        Branch, tag or commit on the hub; left out, its main branch.
-    cache_dir : path, optional
-        Where downloads are kept; left out, in the cache of huggingface_hub.
-    local_files_only : bool
-        Do not use the network; find the model in the cache. So does HF_HUB_OFFLINE=1.
-    subfolder : path or str, optional
-        Folder inside that folder or repository in which the model is, such as "encoder/v2".
-    token : str or bool, optional
-        Password of the hub, for models that are not public. Left out or True: that of
-        `hf auth login` or the environment variable HF_TOKEN. False: none.
-    force_download : bool
-        Download again what is in the cache.
     family : bool
         Also download the files that a conversion from the XLM-RoBERTa family needs.
     weights : bool
         Whether to download weights; a tokenizer and a config need none.
+    **hub_options
+        As of `HubOptions`: revision, cache_dir, local_files_only, subfolder, token,
+        force_download; and keywords of transformers that ask for what is done anyway.
 
     Returns
     -------
@@ -83,9 +72,17 @@ def resolve_folder(
     FileNotFoundError
         There is no such folder, and no such model on the hub or in the cache.
     ValueError
-        The download was broken off, the hub answered with an error, or the subfolder is not one.
+        The download was broken off, the hub answered with an error, the subfolder is not one, or
+        two options contradict each other.
+    TypeError
+        An unknown keyword.
     """
-    inner = _checked_subfolder(subfolder)
+    asked = only_hub_keywords(hub_options)
+    inner = _checked_subfolder(asked.get("subfolder"))
+    token, force_download = asked.get("token"), asked.get("force_download", False)
+    local_files_only = asked.get("local_files_only", False)
+    if force_download and local_files_only:
+        raise ValueError("force_download needs the network, which local_files_only excludes")
     folder, name = Path(BUNDLED if model is None else model), model
     if folder.is_dir():
         return _subfolder_of(folder, inner)
@@ -103,7 +100,7 @@ def resolve_folder(
             f"{name} is not a folder here; to download it from the Hugging Face hub, "
             "pip install 'numpy-erniem[hub]'"
         ) from None
-    options = {"revision": revision, "cache_dir": cache_dir}
+    options = {"revision": asked.get("revision"), "cache_dir": asked.get("cache_dir")}
     access = {"token": None if token is True else token, "force_download": force_download}
     choose: Choose = functools.partial(_needed_in, inner, family=family, weights=weights)
     if local_files_only:
@@ -158,6 +155,11 @@ def _download(
         except Exception as error:  # from huggingface_hub, its HTTP library or the network
             if _is_refusal(error):
                 raise _one_line_error(name, revision, error) from None
+    if files is None and access["force_download"]:
+        raise FileNotFoundError(
+            f"{name}: force_download needs the Hugging Face hub, which was not reached; "
+            "check the network, or leave it out to use the cache"
+        )
     if files is None:
         return None
     try:

@@ -4,12 +4,42 @@ They say where a checkpoint is, and how it is read or written. None of them is a
 config, so none is ever stored: a token is a password.
 """
 
+import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from numpy_erniem.checks import nearest
 
-HUB_KEYWORDS = ("revision", "cache_dir", "local_files_only", "subfolder", "token", "force_download")
+
+class HubOptions(TypedDict, total=False):
+    """Where a checkpoint is: keywords of every function that takes a model.
+
+    Attributes
+    ----------
+    revision : str, optional
+        Branch, tag or commit on the hub; left out, its main branch.
+    cache_dir : path, optional
+        Where downloads are kept; left out, in the cache of huggingface_hub.
+    local_files_only : bool
+        Do not use the network; find the model in the cache. So does HF_HUB_OFFLINE=1.
+    subfolder : path or str, optional
+        Folder inside that folder or repository in which the model is, such as "encoder/v2".
+    token : str or bool, optional
+        Password of the hub, for models that are not public. Left out or True: that of
+        `hf auth login` or the environment variable HF_TOKEN. False: none. It is never stored.
+    force_download : bool
+        Download again what is in the cache.
+    """
+
+    revision: str | None
+    cache_dir: str | os.PathLike[str] | None
+    local_files_only: bool
+    subfolder: str | os.PathLike[str] | None
+    token: str | bool | None
+    force_download: bool
+
+
+HUB_KEYWORDS = tuple(HubOptions.__annotations__)
 SECRET = ("token", "use_auth_token", "proxies")  # their values are not shown in errors
 ANY = ("any value",)
 
@@ -69,6 +99,11 @@ NEVER_STORED = frozenset(
 )
 
 
+def without_loading(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a file that may be written to another file: no keywords of loading."""
+    return {name: value for name, value in values.items() if name not in NEVER_STORED}
+
+
 def take_path(method: str, path: Any, options: dict[str, Any], name: str) -> Any:
     """The first argument of a method, which transformers calls by another name.
 
@@ -112,23 +147,41 @@ def take_hub_keywords(options: dict[str, Any], **given: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        revision, cache_dir and local_files_only, and of the others those that are given.
+        Of the `HubOptions` those that are given.
 
     Raises
     ------
     ValueError
         A value that cannot be used.
     """
-    token, old = given.pop("token", None), options.pop("use_auth_token", None)
-    if token is not None and old is not None:
+    given |= {name: options.pop(name) for name in HUB_KEYWORDS if name in options}
+    old = options.pop("use_auth_token", None)
+    if given.get("token") is not None and old is not None:
         raise ValueError("token and use_auth_token are two names of one option; give token")
-    rest = {
-        "subfolder": given.pop("subfolder", None) or None,
-        "token": old if token is None else token,
-        "force_download": options.pop("force_download", None) or None,
-    }
+    if old is not None:
+        given["token"] = old
     take_ignored(options, LOADING)
-    return {**given, **{name: value for name, value in rest.items() if value is not None}}
+    return {n: value for n, value in given.items() if value or (n == "token" and value is False)}
+
+
+def only_hub_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As `take_hub_keywords`, for a function that takes no other keywords.
+
+    Raises
+    ------
+    TypeError
+        An unknown keyword; the message names the nearest known one.
+    ValueError
+        A value that cannot be used.
+    """
+    others = dict(options)
+    if others.pop("use_safetensors", None) is not None:
+        raise ValueError("use_safetensors: the files of the folder say what is read; leave it out")
+    taken = take_hub_keywords(others)
+    if others:
+        name = min(others)
+        raise TypeError(f"unknown keyword argument {name!r}{nearest(name, HUB_KEYWORDS)}")
+    return taken
 
 
 def take_saving(folder: Any, options: dict[str, Any]) -> Any:

@@ -3,20 +3,36 @@
 import argparse
 from typing import Any
 
+from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS
+
+
+class RefuseToken(argparse.Action):
+    """A token on a command line is an error: other users of the machine can read it there."""
+
+    def __call__(self, parser, *_: Any) -> None:
+        """End with a message that does not show the token."""
+        parser.error("no token is taken here: set HF_TOKEN, or run `hf auth login`")
+
 
 def add_hub_options(parser: argparse.ArgumentParser) -> None:
-    """Declare how a name on the hub is resolved: --revision, --cache-dir, --local-files-only."""
-    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit on the hub")
-    parser.add_argument("--cache-dir", metavar="FOLDER", help="where downloads are kept")
-    parser.add_argument(
+    """Declare where MODEL is: an option for each of `HubOptions`, except for the token."""
+    group = parser.add_argument_group(
+        "where MODEL is",
+        "For a model on the Hugging Face hub that is not public, set the environment variable "
+        "HF_TOKEN or run `hf auth login`; a token is never given on a command line.",
+    )
+    group.add_argument("--revision", metavar="NAME", help="branch, tag or commit on the hub")
+    group.add_argument("--subfolder", metavar="FOLDER", help="folder inside MODEL that holds it")
+    group.add_argument("--cache-dir", metavar="FOLDER", help="where downloads are kept")
+    group.add_argument(
         "--local-files-only", action="store_true", help="do not use the network, only the cache"
     )
+    group.add_argument(
+        "--force-download", action="store_true", help="download again what is in the cache"
+    )
+    group.add_argument("--token", nargs="?", action=RefuseToken, help=argparse.SUPPRESS)
 
 
 def hub_options(options: argparse.Namespace) -> dict[str, Any]:
     """The values of these options, as keyword arguments of `from_pretrained` and its like."""
-    return {
-        "revision": options.revision,
-        "cache_dir": options.cache_dir,
-        "local_files_only": options.local_files_only,
-    }
+    return {name: getattr(options, name) for name in HUB_KEYWORDS if name != "token"}

@@ -53,7 +53,7 @@ def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...])
     )
     model = parser.add_argument_group("model")
     model.add_argument("--model", metavar="MODEL", help="folder, or name on the hub")
-    add_hub_options(model)
+    add_hub_options(parser)
     model.add_argument(
         "--on-overflow", choices=overflows, help="with a text longer than the model takes"
     )

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy_erniem.checkpoint.atomic import atomic_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, architecture_of, read_config
@@ -34,6 +34,11 @@ from numpy_erniem.models.schema import (
     schema_of,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from numpy_erniem.checkpoint.keywords import HubOptions
+
 WRITTEN_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 Progress = Callable[[int, int], None]
 
@@ -45,10 +50,8 @@ def convert(
     dtype: str | None = None,
     tokenizer: bool = True,
     max_shard_size: int | str = "5GB",
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
     progress: Progress | None = None,
+    **hub_options: "Unpack[HubOptions]",
 ) -> Report:
     """Make a folder with config.json, safetensors and tokenizer files of another checkpoint.
 
@@ -67,14 +70,11 @@ def convert(
         Whether to convert the tokenizer files; False for a tokenizer that cannot be converted.
     max_shard_size : int or str
         Most bytes of a file, such as "5GB".
-    revision : str, optional
-        Branch, tag or commit on the hub; left out, its main branch.
-    cache_dir : path, optional
-        Where downloads are kept; left out, in the cache of huggingface_hub.
-    local_files_only : bool
-        Do not use the network; find the model in the cache.
     progress : callable, optional
         Called after every tensor with the bytes written and those in all.
+    **hub_options
+        revision, cache_dir, local_files_only, subfolder, token and force_download: where the
+        model is, as of `numpy_erniem.checkpoint.keywords.HubOptions`.
 
     Returns
     -------
@@ -88,19 +88,15 @@ def convert(
     ValueError
         The model is damaged, hostile, or of another architecture; `out` is not empty; a value
         does not fit `dtype`. `out` is left as it was.
+    TypeError
+        An unknown keyword.
     """
     if dtype is not None and dtype not in WRITTEN_DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(WRITTEN_DTYPES)}")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and not an empty folder; choose another")
-    folder = resolve_folder(
-        model,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        family=True,
-    )
+    folder = resolve_folder(model, family=True, **hub_options)
     encoder_folder = transformer_folder(folder)
     values, tensors, report = _translate(encoder_folder)
     config = ErnieMConfig.from_values(values, folder)
@@ -231,7 +227,7 @@ def _tokenizer_files(
     report: Report,
 ) -> dict[str, bytes]:
     """The tokenizer's files of the new folder."""
-    if "source_model_type" in values and not (folder / tokenizers.VOCABULARY_FILE).is_file():
+    if "source_model_type" in values and not tokenizers.is_ours(folder):
         longest = min(config.max_length, settings.max_length or config.max_length)
         return from_xlm_roberta(folder, values, longest, report)
     return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")

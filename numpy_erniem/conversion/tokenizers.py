@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.keywords import without_loading
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.conversion.report import Report
@@ -42,6 +43,11 @@ def read_file(folder: Path, name: str) -> bytes | None:
     return content
 
 
+def is_ours(source: Path) -> bool:
+    """Whether a folder has a tokenizer of ERNIE-M: with a SentencePiece model and a vocabulary."""
+    return (source / MODEL_FILE).is_file() and (source / VOCABULARY_FILE).is_file()
+
+
 def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]:
     """Copy the tokenizer files of an ERNIE-M source.
 
@@ -61,21 +67,20 @@ def copy_ernie_m(source: Path, report: Report, paddle: bool) -> dict[str, bytes]
         The files by name.
     """
     files = {}
-    for name in (
-        MODEL_FILE,
-        VOCABULARY_FILE,
-        TOKENIZER_CONFIG_FILE,
-        SPECIAL_TOKENS_FILE,
-        ADDED_TOKENS_FILE,
-    ):
+    for name in (MODEL_FILE, VOCABULARY_FILE, ADDED_TOKENS_FILE):
         content = read_file(source, name)
         if content is not None:
             files[name] = content
+    for name in (TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE):
+        if (source / name).is_file():
+            path = inside(source, name)
+            values = storable(path, read_json(path), report)
+            files[name] = as_json(values)
     if not {MODEL_FILE, VOCABULARY_FILE} <= files.keys():
         report.notes.append(f"no tokenizer: the source lacks {MODEL_FILE} or {VOCABULARY_FILE}")
     if paddle and MODEL_FILE in files:
         settings = (
-            read_json(inside(source, TOKENIZER_CONFIG_FILE))
+            json.loads(files[TOKENIZER_CONFIG_FILE])
             if TOKENIZER_CONFIG_FILE in files
             else {**OUR_SPECIAL_TOKENS}
         )
@@ -108,6 +113,30 @@ def lower_case_settings(source: Path, report: Report) -> dict[str, Any]:
             return {"do_lower_case": True, "lower_special_tokens": True}
         break
     return {}
+
+
+def storable(path: Path, values: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The settings of a file without keywords of loading, which may be secrets.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : dict
+        What it holds.
+    report : Report
+        A line about the keys that are left out is added.
+
+    Returns
+    -------
+    dict
+    """
+    kept = without_loading(values)
+    if left_out := sorted(values.keys() - kept.keys()):
+        report.notes.append(
+            f"left out of {path.name}: {', '.join(left_out)}; keywords of loading are not stored"
+        )
+    return kept
 
 
 def as_json(values: dict[str, Any]) -> bytes:

@@ -65,11 +65,6 @@ def load(
     model: str | os.PathLike[str] | None = None,
     *,
     config: ErnieMConfig | None = None,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    subfolder: str | os.PathLike[str] | None = None,
-    token: str | bool | None = None,
     **options: Any,
 ) -> ErnieMPreTrainedModel[Any] | tuple[ErnieMPreTrainedModel[Any], LoadingInfo]:
     """Load a model as the class that the `architectures` of its config.json name.
@@ -82,18 +77,8 @@ def load(
         `pretrained_model_name_or_path`.
     config : ErnieMConfig, optional
         Instead of the folder's.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-    cache_dir : path, optional
-        Where downloads are kept; left out, where huggingface_hub keeps them.
-    local_files_only : bool
-        Use what was downloaded before, and no network.
-    subfolder : path or str, optional
-        Folder inside `model` in which config and weights are.
-    token : str or bool, optional
-        Password of the hub, as of huggingface_hub. It is never stored.
     **options
-        Others as of `from_pretrained`.
+        Others as of `from_pretrained`, such as revision.
 
     Returns
     -------
@@ -116,16 +101,7 @@ def load(
     ...     type(load(folder)).__name__
     'ErnieMForMultipleChoice'
     """
-    checkpoint = open_checkpoint(
-        model,
-        config,
-        options,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        subfolder=subfolder,
-        token=token,
-    )
+    checkpoint = open_checkpoint(model, config, options)
     named = checkpoint.make_config({}).architectures or [BASE_MODEL]
     schema = schema_of(named[0])
     if schema is None:

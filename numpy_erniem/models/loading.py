@@ -48,7 +48,6 @@ def open_checkpoint(
     model: str | os.PathLike[str] | None,
     config: ErnieMConfig | None,
     options: dict[str, Any],
-    **hub: Any,
 ) -> Checkpoint:
     """Find a checkpoint, fetch it if need be, and map its files.
 
@@ -60,9 +59,7 @@ def open_checkpoint(
     config : ErnieMConfig, optional
         In place of the folder's, which then needs no config.json.
     options : dict
-        Other keywords; those of loading are taken out of it.
-    **hub
-        Keywords of the hub, such as revision, as of `from_pretrained`.
+        Other keywords; those of loading, such as revision, are taken out of it.
 
     Returns
     -------
@@ -75,7 +72,7 @@ def open_checkpoint(
     """
     name = take_path("from_pretrained", model, options, "pretrained_model_name_or_path")
     use_safetensors = options.pop("use_safetensors", None)
-    folder = resolve_folder(name, **take_hub_keywords(options, **hub))
+    folder = resolve_folder(name, **take_hub_keywords(options))
     has_safetensors = any((folder / file).is_file() for file in (WEIGHTS_FILE, INDEX_FILE))
     if use_safetensors is not None and bool(use_safetensors) != has_safetensors:
         there = "are there, and are always read" if has_safetensors else "are not there"

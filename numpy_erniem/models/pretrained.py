@@ -66,6 +66,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         local_files_only: bool = False,
         subfolder: str | os.PathLike[str] | None = None,
         token: str | bool | None = None,
+        force_download: bool = False,
         **options: Any,
     ) -> Model: ...
 
@@ -79,11 +80,6 @@ class ErnieMPreTrainedModel(Network[Output]):
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        subfolder: str | os.PathLike[str] | None = None,
-        token: str | bool | None = None,
         **options: Any,
     ) -> Model | tuple[Model, LoadingInfo]:
         """Load a model; float32 weights are mapped, not read.
@@ -103,20 +99,12 @@ class ErnieMPreTrainedModel(Network[Output]):
             Draw tensors of another shape at random instead of raising.
         output_loading_info : bool
             Return (model, dict of missing_keys, unexpected_keys, mismatched_keys).
-        revision : str, optional
-            Branch, tag or commit on the hub.
-        cache_dir : path, optional
-            Where downloads are kept; left out, where huggingface_hub keeps them.
-        local_files_only : bool
-            Use what was downloaded before, and no network.
-        subfolder : path or str, optional
-            Folder inside `model` in which config and weights are.
-        token : str or bool, optional
-            Password of the hub, as of huggingface_hub. It is never stored.
         **options
-            Options of the model's class, such as add_pooling_layer; keys of the config to
-            override, such as num_labels; `torch_dtype`, another name of `dtype`; and other keywords
-            of loading, as of `ErnieMConfig.from_pretrained`.
+            Where the model is: revision, cache_dir, local_files_only, subfolder, token and
+            force_download, as of `numpy_erniem.checkpoint.keywords.HubOptions`. Options of the
+            model's class, such as add_pooling_layer; keys of the config to override, such as
+            num_labels; `torch_dtype`, another name of `dtype`; and other keywords of loading, as
+            of `ErnieMConfig.from_pretrained`.
 
         Returns
         -------
@@ -129,16 +117,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         ValueError
             A file that is not what it says, a tensor of another shape, an unknown option.
         """
-        checkpoint = open_checkpoint(
-            model,
-            config,
-            options,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-            token=token,
-        )
+        checkpoint = open_checkpoint(model, config, options)
         return cls._from_checkpoint(
             checkpoint,
             dtype=dtype,
@@ -207,14 +186,17 @@ class ErnieMPreTrainedModel(Network[Output]):
         return layers
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copy and pickle take: packed weights are not part of it."""
+        """What copy and pickle take: no packed weights, and nothing that a call changes.
+
+        So a cache that looks up a model by its pickle finds it again after it was used.
+        """
         frozen = [name for name, value in flatten(self.weights).items() if is_frozen(value)]
-        return {**self.__dict__, "_frozen": frozen}
+        return {**self.__dict__, "_was_checked": False, "_frozen": frozen}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Freeze again what was frozen: copies that NumPy makes can be written to."""
         frozen = state.pop("_frozen")
-        self.__dict__.update(state, _was_checked=False)
+        self.__dict__.update(state)
         flat = flatten(self.weights)
         self.weights = nest(flat | {name: freeze(flat[name]) for name in frozen})
 

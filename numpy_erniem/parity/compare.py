@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,11 @@ from numpy_erniem.parity.upstream import (
 )
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.texts import take_texts
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from numpy_erniem.checkpoint.keywords import HubOptions
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
 TOKEN_IDS, VECTORS = "token ids", "sentence vectors"
@@ -118,9 +123,7 @@ def check_parity(
     tolerance: float = TOLERANCE,
     save: str | os.PathLike | None = None,
     against: str | os.PathLike | None = None,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
+    **hub_options: "Unpack[HubOptions]",
 ) -> ParityReport:
     """Compare our outputs, from NumPy and from the C kernels, with upstream's.
 
@@ -140,12 +143,9 @@ def check_parity(
         Write inputs and upstream's outputs there, an .npz.
     against : path, optional
         Compare with such a file, on its inputs, in place of running upstream; needs no torch.
-    revision : str, optional
-        Branch, tag or commit on the hub; left out, its main branch.
-    cache_dir : path, optional
-        Where downloads are kept; left out, in the cache of huggingface_hub.
-    local_files_only : bool
-        Do not use the network; find the model in the cache.
+    **hub_options
+        revision, cache_dir, local_files_only, subfolder, token and force_download: where the
+        model is, as of `numpy_erniem.checkpoint.keywords.HubOptions`.
 
     Returns
     -------
@@ -158,16 +158,12 @@ def check_parity(
     ValueError
         torch or transformers is missing and `against` is not given; the file is for another
         model; `texts` or `save` are given together with `against`.
+    TypeError
+        An unknown keyword.
     """
     if against is not None and (texts is not None or save is not None):
         raise ValueError("against has its own inputs and outputs; leave out texts and save")
-    folder = resolve_folder(
-        model,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        family=True,
-    )
+    folder = resolve_folder(model, family=True, **hub_options)
     with opened(folder) as checkpoint:
         ours = load(checkpoint.folder)
         if against is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import (
     SentenceSettings,
     pooling_parts,
@@ -308,7 +309,8 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         normalize_embeddings : bool
             Scale every vector to length 1. False: as the checkpoint records.
         truncate_dim : int, optional
-            Keep that many numbers of each vector, from its start, before it is scaled.
+            Keep that many numbers of each vector, from its start: before `normalize_embeddings`
+            scales it, and after a scaling that the checkpoint records.
         **others
             convert_to_numpy, convert_to_tensor, device, output_value and precision, with the value
             that they have here anyway.
@@ -326,24 +328,22 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             As in a call, or an argument is unknown.
         """
         check_encode_arguments(others)
-        return self(
+        shorter = self if truncate_dim is None else self.with_options(dimensions=truncate_dim)
+        embedder = shorter if normalize_embeddings else self  # else a scaled vector is cut
+        vectors = embedder(
             sentences,
             normalize=True if normalize_embeddings else None,
-            dimensions=truncate_dim,
             prompt_name=prompt_name,
             prompt=prompt,
             batch_size=batch_size,
             progress=Progress(sys.stderr, "texts") if show_progress_bar else None,
         )
+        return vectors[..., :truncate_dim]
 
 
 def embed(
     texts: str | Iterable[Any],
     model: str | os.PathLike | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    local_files_only: bool = False,
     **options: Any,
 ) -> np.ndarray:
     """Load a checkpoint and embed texts; `Embedder` keeps the checkpoint for further calls.
@@ -352,18 +352,16 @@ def embed(
     ----------
     texts : str or iterable of str
         As in `Embedder`'s call.
-    model, revision, cache_dir, local_files_only
+    model : path or str, optional
         As in `Embedder.from_pretrained`.
     **options
-        As in `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens,
-        batch_size, progress.
+        Where the model is, as in `Embedder.from_pretrained`, such as revision; and as in
+        `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens, batch_size,
+        progress.
 
     Returns
     -------
     (number of texts, D) float32 array
         Of one str, a (D,) array.
     """
-    embedder = Embedder.from_pretrained(
-        model, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-    )
-    return embedder(texts, **options)
+    return Embedder.from_pretrained(model, **take_hub_keywords(options))(texts, **options)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from numpy_erniem.checkpoint.config_files import architecture_of, read_config
 from numpy_erniem.checkpoint.hub import resolve_folder
-from numpy_erniem.checkpoint.keywords import take_hub_keywords
+from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
 from numpy_erniem.checks import nearest
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
@@ -42,10 +43,6 @@ class Loadable:
     def from_pretrained(
         cls: type[P],
         model: str | os.PathLike[str] | None = None,
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
         **options: Any,
     ) -> P:
         """Load a model and its tokenizer.
@@ -54,14 +51,10 @@ class Loadable:
         ----------
         model : path or str, optional
             A folder, or a name on the Hugging Face hub; None is the bundled checkpoint.
-        revision : str, optional
-            Branch, tag or commit on the hub; left out, its main branch.
-        cache_dir : path, optional
-            Where downloads are kept; left out, in the cache of huggingface_hub.
-        local_files_only : bool
-            Do not use the network; find the model in the cache.
         **options
-            Of the constructor.
+            Of the constructor; and where the model is: revision, cache_dir, local_files_only,
+            subfolder, token and force_download, as of
+            `numpy_erniem.checkpoint.keywords.HubOptions`.
 
         Returns
         -------
@@ -71,14 +64,14 @@ class Loadable:
         ------
         FileNotFoundError
             There is no such model, or a file of it is missing.
+        TypeError
+            There is no such option.
         ValueError
             A file is damaged; the model has not the head that the task needs; model and tokenizer
             pad with different tokens; an option has a wrong value.
         """
-        hub = take_hub_keywords(
-            options, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-        )
-        _check_names(cls, options)
+        hub = take_hub_keywords(options)
+        _check_names(cls, options, HUB_KEYWORDS)
         return cls._open(resolve_folder(model, **hub)).with_options(**options)
 
     @classmethod
@@ -168,9 +161,12 @@ def _open_once(cls: type[P], folder: Path) -> P:
     return cls._open(folder)
 
 
-def _check_names(cls: type[Loadable], options: dict[str, Any]) -> None:
+def _check_names(cls: type[Loadable], options: dict[str, Any], more: Iterable[str] = ()) -> None:
+    """Raise a TypeError for an unknown option; the error may name one of `more`."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     for name in options:
         if name not in known:
-            raise TypeError(f"{cls.__name__} has no option {name!r}{nearest(name, known)}")
+            raise TypeError(
+                f"{cls.__name__} has no option {name!r}{nearest(name, [*known, *more])}"
+            )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
 
 
@@ -51,10 +52,14 @@ def one_thread_each() -> Iterator[None]:
 
 
 def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
-    """[work(part) for part in parts], one thread for each part; a single part needs none."""
+    """[work(part) for part in parts], in a thread for each part, but no more than cores.
+
+    A single part needs no thread.
+    """
     if len(parts) == 1:
         return [work(parts[0])]
-    with one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
+    workers = min(len(parts), available_cores())
+    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(copy_context().run, work, part) for part in parts]
         return [job.result() for job in jobs]
 

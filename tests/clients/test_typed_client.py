@@ -43,6 +43,8 @@ erniem.load(3)
 erniem.ErnieMConfig(hidden_size="768")
 erniem.ErnieMModel(erniem.ErnieMConfig())([[0]]).logits
 erniem.ErnieMForMaskedLM.from_pretrained("x").forward(input_ids=[[0]], label=1)
+erniem.check_parity("x", revision=3)
+erniem.convert("x", "y", subfoldr="z")
 """
 
 
@@ -73,7 +75,7 @@ def test_mypy_strict_accepts_the_client_and_refuses_mistakes(client, mypy):
     wrong.write_text(WRONG)
     _, text = mypy(wrong)
     lines = {int(n) for n in re.findall(r"^wrong.py:(\d+): error", text, re.MULTILINE)}
-    assert lines == {3, 4, 5, 6, 7}, text
+    assert lines == {3, 4, 5, 6, 7, 8, 9}, text
 
 
 def test_pyright_accepts_the_client(client):

@@ -47,7 +47,7 @@ IDS = [[0, 5, 17, 2]]
 
 def embeddings() -> NDArray[np.float32]:
     vectors = erniem.embed(["Open a file", "Eine Datei öffnen"], model=FOLDER, normalize=True)
-    embedder: Embedder = Embedder.from_pretrained(FOLDER)
+    embedder: Embedder = Embedder.from_pretrained(FOLDER, revision=None, token=False)
     again: NDArray[np.float32] = embedder(["Open a file"], pooling="cls")
     token_vectors, places = embedder.tokens("Open a file", layer=1)
     spans: NDArray[np.float32] = embedder.spans("Open a file", [(0, 4)], dimensions=8)
@@ -105,7 +105,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
     _, info = ErnieMForSequenceClassification.from_pretrained(out, output_loading_info=True)
     named: ErnieMPreTrainedModel[SequenceClassifierOutput] = loaded.eval()
     logits, *_ = named(IDS, return_dict=False)
-    any_class = erniem.load(out)
+    any_class = erniem.load(out, force_download=False)
     config = ErnieMConfig.from_pretrained(out, cache_dir=None, local_files_only=True)
     loaded.prune_heads({0: [1]})
     print(loaded.num_parameters(), any_class.config == config, logits.shape, info["missing_keys"])
@@ -126,12 +126,12 @@ def backends() -> str:
 
 
 def checkpoints(out: Path) -> None:
-    print(erniem.convert(FOLDER, out / "converted", dtype="float16"))
+    print(erniem.convert(FOLDER, out / "converted", dtype="float16", subfolder=None))
 
 
 def parity() -> bool:
     """Needs torch and transformers."""
-    return erniem.check_parity(FOLDER, tolerance=1e-4).ok
+    return erniem.check_parity(FOLDER, tolerance=1e-4, local_files_only=True).ok
 
 
 def pictures() -> None:

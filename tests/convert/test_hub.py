@@ -228,6 +228,26 @@ def test_force_download_fetches_again(hub, ask):
     assert "model.safetensors" in hub.got()
 
 
+def test_force_download_does_not_fall_back_on_the_cache(hub, ask):
+    ask(LOAD)
+    code = LOAD.replace(f"{NAME!r})", f"{NAME!r}, force_download=True)")
+    assert "force_download needs the Hugging Face hub" in ask(code, good=False, HF_HUB_OFFLINE="1")
+
+
+def test_the_embedder_takes_every_option(hub, ask):
+    files = hub.models[NAME, "main"]
+    inner = {f"inner/{name}": data for name, data in files.items()}
+    hub.models[NAME, "main"] = hub.models[NAME, "v2"] = inner
+    options = "revision='v2', subfolder='inner', token='hf_own'"
+    code = f"print(n.Embedder.from_pretrained({NAME!r}, {options})(['x']).shape)"
+    assert ask(code) == "(1, 128)"
+    assert set(hub.tokens) == {"Bearer hf_own"}
+    assert "has no revision 'v9'" in ask(code.replace("'v2'", "'v9'"), good=False)
+    hub.asked.clear()
+    ask(code.replace("'hf_own'", "'hf_own', force_download=True"))
+    assert "inner/model.safetensors" in hub.got()
+
+
 def test_a_tokenizer_needs_no_weights(hub, ask):
     code = f"print(n.ErnieMTokenizer.from_pretrained({NAME!r})('a')['input_ids'][0])"
     assert ask(code) == "0"

@@ -90,6 +90,13 @@ def test_a_pickled_model_holds_no_packed_weights():
     assert len(pickle.dumps(model)) == size
 
 
+def test_a_model_that_was_used_has_the_same_pickle(tmp_path):
+    model = reloaded(tmp_path)
+    before = pickle.dumps(model)
+    model(IDS)
+    assert pickle.dumps(model) == before
+
+
 def test_a_model_that_is_gone_leaves_no_weight(backend):
     model = make()
     model(IDS)

@@ -145,6 +145,34 @@ def test_no_more_threads_run_than_there_are_cores(name):
     assert done.stdout == "0\n8 1\n", done.stderr
 
 
+TOO_MANY = {
+    "set_num_threads": ("dispatch.set_num_threads(64)", {}),
+    "OMP_NUM_THREADS": ("", {"OMP_NUM_THREADS": "64"}),
+    "NUMPY_ERNIEM_NUM_THREADS": ("", {"NUMPY_ERNIEM_NUM_THREADS": "64"}),
+}
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads here")
+@pytest.mark.parametrize("way", TOO_MANY)
+@pytest.mark.parametrize("name", kinds())
+def test_however_64_threads_are_asked_for_there_are_no_more_than_cores(name, way):
+    first, asked = TOO_MANY[way]
+    code = (
+        "from tests.native.test_threads import *\n"
+        f"from numpy_erniem.backend.cores import available_cores\n{first}\n"
+        "before = count_tasks(); everything()\n"
+        "print(dispatch.get_num_threads(), dispatch.threads_in_use() <= available_cores(),\n"
+        "      count_tasks() - before < available_cores())"
+    )
+    done = ask(code, NUMPY_ERNIEM_THREADING=name, OPENBLAS_NUM_THREADS="1", **asked)
+    assert done.stdout == "64 True True\n", done.stderr
+
+
+def test_a_misspelt_number_of_threads_is_refused():
+    wrong = ask(ASK, NUMPY_ERNIEM_THREADS="64")
+    assert "NUMPY_ERNIEM_THREADS is not read; set NUMPY_ERNIEM_NUM_THREADS instead" in wrong.stderr
+
+
 def test_cores_are_counted_again_where_the_number_is_set(kernels, monkeypatch):
     from numpy_erniem.backend import settings
 

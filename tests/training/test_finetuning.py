@@ -266,7 +266,6 @@ def test_a_warning_of_cuts_points_at_the_caller():
     assert {w.filename for w in caught if "were cut" in str(w.message)} == {__file__}
 
 
-FROM_THE_HUB = {"revision": "v2", "cache_dir": "kept", "local_files_only": True}
 FLAGS = ["--revision", "v2", "--cache-dir", "kept", "--local-files-only"]
 
 
@@ -284,4 +283,6 @@ def test_the_options_of_the_hub_reach_it(task, files, monkeypatch, capsys):
     monkeypatch.setattr(preparation, "resolve_folder", refuse_and_tell)
     options = [*files(lines[task], lines[task]), *QUICK, "--model", "someone/model", *FLAGS]
     assert main(["finetune", task, *options]) == 2
-    assert f"asked for someone/model with {FROM_THE_HUB}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "asked for someone/model with {'revision': 'v2', 'cache_dir': 'kept', " in told
+    assert "'local_files_only': True" in told

@@ -237,5 +237,6 @@ def test_the_options_of_the_hub_reach_it(folder, monkeypatch, capsys):
     at = command.index("--config")
     command[at : at + 2] = ["--model", "someone/model", "--revision", "v2", "--cache-dir", "kept"]
     assert main([*command, "--local-files-only"]) == 2
-    wanted = {"revision": "v2", "cache_dir": "kept", "local_files_only": True}
-    assert f"asked for someone/model with {wanted}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "asked for someone/model with {'revision': 'v2', 'cache_dir': 'kept', " in told
+    assert "'local_files_only': True" in told

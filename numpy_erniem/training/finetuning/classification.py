@@ -42,7 +42,7 @@ def classification_setup(
     max_length : int
         Longer texts are cut to so many tokens, with a warning.
     hub_options : dict, optional
-        revision, cache_dir and local_files_only, as of `from_pretrained`.
+        Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
 
     Returns
     -------

@@ -42,7 +42,7 @@ def load_trainable(
     label_names : sequence of str, optional
         The classes, in the order of their ids; left out, the checkpoint's.
     hub_options : dict, optional
-        revision, cache_dir and local_files_only, as of `from_pretrained`.
+        Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def retrieval_setup(
     max_length : int
         Longer sentences are cut to so many tokens, with a warning.
     hub_options : dict, optional
-        revision, cache_dir and local_files_only, as of `from_pretrained`.
+        Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
     temperature : float
         Cosine similarities are divided by it, above 0.
 

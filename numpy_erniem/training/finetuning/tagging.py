@@ -47,7 +47,7 @@ def tagging_setup(
     max_length : int
         Longer sentences are cut to so many tokens, with a warning.
     hub_options : dict, optional
-        revision, cache_dir and local_files_only, as of `from_pretrained`.
+        Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
 
     Returns
     -------

@@ -1,0 +1,19 @@
+"""Threads of training: no more than there are cores, whatever is asked for."""
+
+import threading
+
+from numpy_erniem.training import threads
+
+
+def test_parts_run_in_no_more_threads_than_there_are_cores(monkeypatch):
+    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+
+    two = threading.Barrier(2, timeout=60)
+
+    def work(part):
+        two.wait()
+        return part, threading.get_ident()
+
+    done = threads.in_threads(work, range(64))
+    assert [part for part, _ in done] == list(range(64))
+    assert len({thread for _, thread in done}) == 2
