@@ -10,14 +10,15 @@ from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import is_frozen
 from numpy_erniem.backend.memory import (
     FLOAT,
-    NoMemoryError,
     floats,
     is_readable,
     new_array,
     readable,
+    result_or_reason,
 )
+from numpy_erniem.backend.native_attention import attention
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
-from numpy_erniem.backend.unsupported import Unsupported
+from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
@@ -43,8 +44,6 @@ ACTIVATIONS = {
     "tanh": 13,
 }
 
-NOT_FLOAT = Unsupported("not float32")
-SIZES = Unsupported("empty or mismatched shapes")
 WRONG_ISA = lib.ERNIEM_WRONG_ISA
 
 
@@ -64,7 +63,7 @@ def linear(x, w, activation=None):
     if status == WRONG_ISA:
         forget(w)
         return linear(x, w, activation)
-    return _checked(y, status)
+    return result_or_reason(y, status)
 
 
 def linears(x, ws):
@@ -91,7 +90,7 @@ def linears(x, ws):
         for w in ws:
             forget(w)
         return linears(x, ws)
-    return _checked(ys, status)
+    return result_or_reason(ys, status)
 
 
 def _linear_arguments(weight, bias):
@@ -122,7 +121,7 @@ def add_norm(x, residual, w, eps):
         added = floats(residual)
     y = new_array(shape)
     status = lib.erniem_add_norm(x.size // d, d, floats(x), added, scale, shift, eps, floats(y))
-    return _checked(y, status)
+    return result_or_reason(y, status)
 
 
 def _norm_arguments(weight, bias):
@@ -180,85 +179,7 @@ def embed(ids, rows, w, eps):
             floats(y[some]),
         )
         rows_were_read(words, its_ids.size)
-    return _checked(y, status)
-
-
-def attention(
-    q,
-    k,
-    v,
-    *,
-    mask=None,
-    head_mask=None,
-    query_distance=None,
-    key_distance=None,
-    keep_probabilities=False,
-):
-    """Native kernel of `ops.attention`."""
-    if q.dtype != FLOAT or k.dtype != FLOAT or v.dtype != FLOAT:
-        return NOT_FLOAT
-    if query_distance is not None or key_distance is not None:
-        return Unsupported("relative positions")
-    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
-        return SIZES
-    B, H, T, d = q.shape
-    S = k.shape[2]
-    if k.shape != (B, H, S, d) or v.shape != k.shape:
-        return SIZES
-    mask_bytes = mask_stride = factor = factor_stride = ffi.NULL
-    if mask is not None:
-        if mask.dtype != bool or not _broadcasts(mask, (B, H, T, S), exact=3):
-            return Unsupported("a mask that is not bool, or whose last axis broadcasts")
-        mask = readable(mask)
-        mask_bytes, mask_stride = ffi.from_buffer("uint8_t[]", mask), _strides(mask)
-    if head_mask is not None:
-        if head_mask.dtype != FLOAT or not _broadcasts(head_mask, (B, H, 1, 1), exact=2):
-            return Unsupported("a head mask that differs between tokens")
-        head_mask = readable(head_mask)
-        factor, factor_stride = floats(head_mask), _strides(head_mask)
-    context = new_array((B, T, H, d))
-    probabilities = new_array((B, H, T, S)) if keep_probabilities else None
-    status = lib.erniem_attention(
-        *(B, H, T, S, d),
-        *_rows(q),
-        *_rows(k),
-        *_rows(v),
-        mask_bytes,
-        mask_stride,
-        factor,
-        factor_stride,
-        floats(context),
-        ffi.NULL if probabilities is None else floats(probabilities),
-    )
-    done = _checked(context, status)
-    return done if done is not context else (context, probabilities)
-
-
-def _rows(x: np.ndarray):
-    """Pointer to a (B, H, T, d) array, and elements from one entry to the next along B, H, T.
-
-    Its memory is in this order, or in the order (B, T, H, d); anything else is copied first.
-    """
-    _, H, T, d = x.shape
-    by_token = x.swapaxes(1, 2)
-    if is_readable(by_token):
-        return floats(by_token), (T * H * d, d, H * d)
-    return floats(x), (H * T * d, T * d, d)
-
-
-def _strides(x: np.ndarray) -> list[int]:
-    """Elements from one entry to the next along the first three axes; 0 along an axis of one."""
-    (i, j, k, _), (a, b, c, _), item = x.shape, x.strides, x.itemsize
-    return [a // item if i > 1 else 0, b // item if j > 1 else 0, c // item if k > 1 else 0]
-
-
-def _broadcasts(x: np.ndarray, shape: tuple[int, ...], exact: int) -> bool:
-    """Whether a 4-axis array broadcasts to `shape`, the axes from `exact` on as they are."""
-    return (
-        x.ndim == 4
-        and x.shape[exact:] == shape[exact:]
-        and all(n in (1, m) for n, m in zip(x.shape, shape, strict=True))
-    )
+    return result_or_reason(y, status)
 
 
 def _inside(indices: np.ndarray, end: int) -> bool:
@@ -267,12 +188,6 @@ def _inside(indices: np.ndarray, end: int) -> bool:
 
 def _indices(array: np.ndarray):
     return ffi.from_buffer("int64_t[]", array)
-
-
-def _checked(result, status: int):
-    if status == lib.ERNIEM_NO_MEMORY:
-        raise NoMemoryError("the C kernels found no memory for their work")
-    return result if status == 0 else Unsupported("a size beyond the C kernel")
 
 
 def prepare(w):
