@@ -8,6 +8,7 @@ import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.backend.independent_rows import rows_are_independent
 from numpy_erniem.backend.memory import (
     FLOAT,
     floats,
@@ -59,7 +60,8 @@ def linear(x, w, activation=None):
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
     y = new_array((*shape[:-1], n))
-    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, floats(y))
+    alone = rows_are_independent()
+    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, alone, floats(y))
     if status == WRONG_ISA:
         forget(w)
         return linear(x, w, activation)
@@ -83,8 +85,9 @@ def linears(x, ws):
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
         return Unsupported("weights of different shapes")
     ys = [new_array((*shape[:-1], n)) for _ in ws]
+    alone, pointers = rows_are_independent(), list(map(floats, ys))
     status = lib.erniem_linears(
-        len(ws), x.size // k, floats(x), weights, biases, 0, list(map(floats, ys))
+        len(ws), x.size // k, floats(x), weights, biases, 0, alone, pointers
     )
     if status == WRONG_ISA:
         for w in ws:

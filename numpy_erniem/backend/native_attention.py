@@ -1,5 +1,7 @@
 """The native kernel of `ops.attention`: arrays checked, C called, status → result."""
 
+from itertools import chain
+
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
@@ -32,17 +34,19 @@ def attention(
         return NOT_FLOAT
     if query_distance is not None or key_distance is not None:
         return Unsupported("relative positions")
-    if starts is not None or key_bias is not None:
-        return Unsupported("a packed batch")
     if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
         return SIZES
     B, H, T, d = q.shape
     S = k.shape[2]
     if k.shape != (B, H, S, d) or v.shape != k.shape:
         return SIZES
-    masks = _mask_arguments(mask, (B, H, T, S))
-    factors = _head_mask_arguments(head_mask, (B, H, 1, 1))
-    for given in (masks, factors):
+    arguments = (
+        _starts_arguments(starts),
+        _key_bias_arguments(key_bias, (B, S)),
+        _mask_arguments(mask, (B, H, T, S)),
+        _head_mask_arguments(head_mask, (B, H, 1, 1)),
+    )
+    for given in arguments:
         if type(given) is Unsupported:
             return given
     context = new_array((B, T, H, d))
@@ -52,12 +56,31 @@ def attention(
         *_rows(q),
         *_rows(k),
         *_rows(v),
-        *masks,
-        *factors,
+        *chain.from_iterable(arguments),
         floats(context),
         ffi.NULL if probabilities is None else floats(probabilities),
     )
     return result_or_reason((context, probabilities), status)
+
+
+def _starts_arguments(starts):
+    """Number of texts and pointer to their starts, which C checks; 0 and NULL if not packed."""
+    if starts is None:
+        return 0, ffi.NULL
+    starts = np.asarray(starts)
+    if starts.ndim != 1 or len(starts) < 2 or starts.dtype.kind != "i":
+        return Unsupported("starts that are not integers, two at least")
+    starts = readable(starts.astype(np.int64, copy=False))
+    return len(starts) - 1, ffi.from_buffer("int64_t[]", starts)
+
+
+def _key_bias_arguments(key_bias, shape):
+    """Pointer of a (B or 1, S) bias, and elements from one row to the next; NULL and 0 if none."""
+    if key_bias is None:
+        return ffi.NULL, 0
+    if key_bias.dtype != FLOAT or key_bias.shape not in (shape, (1, shape[1])):
+        return Unsupported("a bias of keys that is not float32, or of another shape")
+    return floats(key_bias), shape[1] if len(key_bias) > 1 else 0
 
 
 def _mask_arguments(mask, shape):

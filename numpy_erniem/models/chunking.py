@@ -3,7 +3,7 @@
 Texts do not attend to each other, so a chunk has the results that it would have in the whole
 batch, but for the last bits, which in C depend on the number of rows. The activations of a chunk
 stay in the third-level cache, and memory grows with the batch by the size of the result alone.
-A packed batch is cut between texts.
+A packed batch is cut between texts, and keeps its bits.
 """
 
 import math
