@@ -1,8 +1,9 @@
 /* softmax(q / sqrt(d) kT + key_bias, hidden keys at the lowest finite score) * head_mask * v.
 
    One task is one head of one text (or a part of its queries). The texts are the B rows of a padded
-   batch, or lie one after the other in a single row, a packed batch, where `starts` bounds them. Its keys are laid into panels
-   like the columns of a weight, its values likewise. Then mr queries at a time are computed:
+   batch, or lie one after the other in a single row, a packed batch, where `starts` bounds them. The
+   keys of a task are laid into panels like the columns of a weight, its values likewise. Then mr
+   queries at a time are computed:
 
       queries (mr, d) . panels of k -> scores (mr, S), softmax, . panels of v -> context (mr, d)
 

@@ -189,11 +189,10 @@ static void check_packed(int64_t texts, int64_t step, int64_t d)
     uint8_t *mask = malloc((size_t)N);
     for (int64_t i = 0; i < N; i++)
         mask[i] = uniform() < 0.5f;
-    failures += erniem_attention(1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, bias, 0,
-                                 mask, mask_stride, factor, factor_stride, got, NULL) != 0;
-    failures += erniem_attention_reference(1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts,
-                                           bias, 0, mask, mask_stride, factor, factor_stride, want,
-                                           NULL) != 0;
+    for (int i = 0; i < 2; i++)
+        failures += (i ? erniem_attention_reference : erniem_attention)(
+                        1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, bias, 0, mask,
+                        mask_stride, factor, factor_stride, i ? want : got, NULL) != 0;
     compare("packed attention", texts, step, d, size, got, want);
     for (int64_t t = 0; t < texts; t++) {
         const int64_t first = starts[t], n = starts[t + 1] - first, at = first * H * d;
@@ -206,34 +205,36 @@ static void check_packed(int64_t texts, int64_t step, int64_t d)
     free(got), free(want), free(alone), free(mask);
 }
 
+/* The status of attention over N zeros, of these sizes and starts. */
+enum { ZEROS = 4 };
+static int packed_status(int64_t B, int64_t T, int64_t texts, const int64_t *starts,
+                         const int64_t *mask_stride, int keep)
+{
+    static const float x[2 * ZEROS];
+    static const uint8_t mask[2 * ZEROS];
+    float y[2 * ZEROS], probabilities[ZEROS * ZEROS];
+    const int64_t stride[3] = {ZEROS, 1, 1};
+    return erniem_attention(B, 1, T, ZEROS, 1, x, stride, x, stride, x, stride, texts, starts, NULL, 0,
+                            mask_stride ? mask : NULL, mask_stride, NULL, NULL, y,
+                            keep ? probabilities : NULL);
+}
+
 /* Starts that do not bound texts, and what a packed batch cannot have. */
 static void check_packed_refusals(void)
 {
-    enum { N = 4 };
-    const float x[2 * N] = {0};
-    float y[2 * N], probabilities[N * N];
-    const int64_t stride[3] = {N, 1, 1}, by_query[3] = {0, 0, 1};
-    const uint8_t mask[2 * N] = {0};
     const int64_t wrong[][3] = {{1, 2, 4}, {0, 2, 3}, {0, 2, 5}, {0, 0, 4}, {0, 4, 4}, {0, 5, 4},
                                 {0, -1, 4}};
+    const int64_t right[3] = {0, 1, 4}, texts[] = {0, -1, ZEROS + 1, (int64_t)1 << 62};
+    const int64_t by_key[3] = {0, 0, 0}, by_query[3] = {0, 0, 1};
+    failures += packed_status(1, ZEROS, 2, right, by_key, 0) != 0;
     for (int i = 0; i < 7; i++)
-        failures += erniem_attention(1, 1, N, N, 1, x, stride, x, stride, x, stride, 2, wrong[i], NULL, 0,
-                                     NULL, NULL, NULL, NULL, y, NULL) != ERNIEM_BAD_SIZE;
-    const int64_t right[3] = {0, 1, 4}, texts[] = {0, -1, N + 1, (int64_t)1 << 62};
+        failures += packed_status(1, ZEROS, 2, wrong[i], NULL, 0) != ERNIEM_BAD_SIZE;
     for (int i = 0; i < 4; i++)
-        failures += erniem_attention(1, 1, N, N, 1, x, stride, x, stride, x, stride, texts[i], right, NULL,
-                                     0, NULL, NULL, NULL, NULL, y, NULL) != ERNIEM_BAD_SIZE;
-    failures += erniem_attention(2, 1, N, N, 1, x, stride, x, stride, x, stride, 2, right, NULL, 0, NULL,
-                                 NULL, NULL, NULL, y, NULL) != ERNIEM_BAD_SIZE;
-    failures += erniem_attention(1, 1, N - 1, N, 1, x, stride, x, stride, x, stride, 2, right, NULL, 0,
-                                 NULL, NULL, NULL, NULL, y, NULL) != ERNIEM_BAD_SIZE;
-    failures += erniem_attention(1, 1, N, N, 1, x, stride, x, stride, x, stride, 2, right, NULL, 0, mask,
-                                 by_query, NULL, NULL, y, NULL) != ERNIEM_BAD_SIZE;
-    failures += erniem_attention(1, 1, N, N, 1, x, stride, x, stride, x, stride, 2, right, NULL, 0, NULL,
-                                 NULL, NULL, NULL, y, probabilities) != ERNIEM_BAD_SIZE;
-    failures += erniem_attention_reference(1, 1, N, N, 1, x, stride, x, stride, x, stride, 2, wrong[0],
-                                           NULL, 0, NULL, NULL, NULL, NULL, y, NULL) !=
-                ERNIEM_BAD_SIZE;
+        failures += packed_status(1, ZEROS, texts[i], right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(2, ZEROS, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS - 1, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS, 2, right, by_query, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS, 2, right, NULL, 1) != ERNIEM_BAD_SIZE;
 }
 
 /* Rows that are independent: each to the bit as it is alone, also where Strassen's algorithm is
