@@ -85,7 +85,8 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         past_key_values : L times (key, value), each (B, H, P, d), optional
             Of earlier tokens, to which the new ones attend.
         use_cache, output_hidden_states, output_attentions, return_dict : bool, optional
-            What to return beside the vectors; None is the config's default.
+            What to return beside the vectors; None is the config's default. A packed batch has
+            no cache and no attentions: there None is False.
         starts : (n + 1,) integers, optional
             Of a packed batch, from `pack_texts`: the n texts lie one after the other in a single
             row, B = 1 and T = N. A token attends to its own text alone; positions begin with 0 in

@@ -74,7 +74,8 @@ def prepare_inputs(
     past_key_values : L times (key, value), each (B, H, P, d), optional
         Of P earlier tokens.
     use_cache, output_hidden_states, output_attentions : bool, optional
-        What to keep; None is the config's default.
+        What to keep; None is the config's default, but for use_cache and output_attentions of a
+        packed batch, which has neither.
     starts : (n + 1,) integers, optional
         Where each text of a packed batch starts, then N: the other arguments are (1, N).
     key_bias : (B or 1, S) finite numbers, optional
@@ -95,6 +96,8 @@ def prepare_inputs(
     P = 0 if past[:1] in ([], [None]) else past[0][0].shape[2]
     ends = checked_starts(starts, B, T)
     _check_length(P + longest_text(ends, T), config)
+    if ends is not None:  # no default of the config asks for what a packed batch cannot have
+        use_cache, output_attentions = bool(use_cache), bool(output_attentions)
 
     def flag(given: bool | None, name: str) -> bool:
         return bool(getattr(config, name) if given is None else given)
