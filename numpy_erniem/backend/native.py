@@ -144,7 +144,8 @@ def layer_norm(x, w, eps):
 def embed(ids, rows, w, eps):
     """Native kernel of `ops.embed`.
 
-    A call of C takes a few texts, so that few rows of a mapped table are in memory at a time.
+    A call of C takes a few texts, or a part of a single row, so that few rows of a mapped table are
+    in memory at a time.
     """
     words, positions = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
     weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
@@ -164,10 +165,12 @@ def embed(ids, rows, w, eps):
         return Unsupported("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
     y, status = new_array((*ids.shape, d)), 0
-    texts = max(1, ROWS // ids.shape[1])
-    for start in range(0, len(ids), texts):
-        some = slice(start, start + texts)
-        its_ids, its_rows = ids[some], rows[some] if len(rows) > 1 else rows
+    same, T = rows.size == ids.size, ids.shape[1]  # rows of all tokens, or those of a text
+    step = ROWS if same else max(1, ROWS // T) * T
+    ids, rows, flat = ids.reshape(-1), rows.reshape(-1), y.reshape(-1, d)
+    for start in range(0, ids.size, step):
+        some = slice(start, start + step)
+        its_ids, its_rows = ids[some], rows[some] if same else rows
         status = status or lib.erniem_embed(
             its_ids.size,
             d,
@@ -179,7 +182,7 @@ def embed(ids, rows, w, eps):
             floats(weight),
             floats(bias),
             eps,
-            floats(y[some]),
+            floats(flat[some]),
         )
         rows_were_read(words, its_ids.size)
     return result_or_reason(y, status)

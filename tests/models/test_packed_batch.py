@@ -286,6 +286,29 @@ def test_a_key_with_the_bias_log_c_counts_c_times(backend, rng):
     assert np.abs(got.last_hidden_state - plain.last_hidden_state).max() > 1e-3
 
 
+def test_visible_padding_is_one_token_with_a_bias(backend, rng):
+    """UIE-M: padding to a full length is visible at position 0, [CLS] is hidden."""
+    full = 40
+    head = next(h for h in HEADS if "Extraction" in h.name)
+    model = head.make(max_position_embeddings=full + 2, initializer_range=0.1)
+    texts = texts_of(rng)
+    rows = np.full((len(texts), full), PAD)
+    positions, mask = np.zeros(rows.shape, int), np.broadcast_to(np.arange(full) > 0, rows.shape)
+    for n, text in enumerate(texts):
+        rows[n, : len(text)], positions[n, : len(text)] = text, np.arange(len(text))
+    want = model(rows, position_ids=positions, attention_mask=mask)
+
+    ids, starts = pack_texts([[*text, PAD] for text in texts])
+    ends = starts[1:] - 1  # the padding token of each text
+    own, bias = np.concatenate([[*range(len(t)), 0] for t in texts]), np.zeros(ids.shape)
+    bias[0, ends] = np.log([full - len(text) for text in texts])
+    shown = np.ones(ids.shape, int)
+    shown[0, starts[:-1]] = 0
+    got = model(ids, starts=starts, position_ids=own, attention_mask=shown, key_bias=bias)
+    for name in head.scores:
+        assert_close(np.delete(got[name], ends, axis=1), cut(want[name], texts))
+
+
 def test_each_packed_text_has_its_own_bias(backend, rng):
     model = redrawn(ErnieMModel(ErnieMConfig(**SMALL), seed=2))
     texts = texts_of(rng)
