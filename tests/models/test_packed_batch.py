@@ -19,7 +19,9 @@ from numpy_erniem import (
     use_backend,
 )
 from numpy_erniem.models import chunking
+from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.training import trainable, value_and_grad
+from numpy_erniem.training.encoder import encode
 from tests.models.conftest import HEADS, SMALL, redrawn
 
 LENGTHS = (4, 1, 9, 7)
@@ -247,6 +249,9 @@ def test_training_refuses_packed_texts_and_biases(rng):
     for option in ({"starts": starts}, {"key_bias": np.ones((1, 5))}):
         with pytest.raises(ValueError, match=f"training does not take {next(iter(option))}"):
             value_and_grad(model, {"input_ids": ids, "labels": [0, 1], **option})
+        inputs = prepare_inputs(model.config, model.dtype, ids, **option)
+        with pytest.raises(ValueError, match="training takes no starts and no key_bias"):
+            encode(inputs, model.weights["ernie_m"], model.config)
 
 
 def test_pack_texts_takes_any_iterable_of_ids():
