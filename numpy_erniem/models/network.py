@@ -189,8 +189,8 @@ class Network(Generic[Output]):
         use_cache: bool | None = False,
         output_hidden_states: bool | None,
         output_attentions: bool | None,
-        starts: ArrayLike | None,
-        key_bias: ArrayLike | None,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> Encoded:
         """Check the arguments of a forward pass, and run the encoder on them."""
         inputs = prepare_inputs(

@@ -426,3 +426,15 @@ def test_the_primitive_refuses_what_is_no_packed_batch(backend, rng):
             ops.attention(q, q, q, starts=starts, **option)
     with pytest.raises(ValueError, match="no probabilities are kept"):
         ops.attention(q, q, q, starts=starts, keep_probabilities=True)
+
+
+@pytest.mark.parametrize("convention", ["sequential", "skip_padding"])
+def test_positions_follow_the_config_in_each_text(convention, backend, rng):
+    model = redrawn(ErnieMModel(ErnieMConfig(**SMALL, position_convention=convention), seed=2))
+    texts = texts_of(rng)
+    texts[0][2:] = texts[2][[0, 5]] = texts[3][1] = PAD
+    ids, starts = pack_texts(texts)
+    got = model(ids, starts=starts).last_hidden_state
+    for first, end in pairwise(starts):
+        alone = model(ids[:, first:end]).last_hidden_state
+        assert_close(got[:, first:end], alone)
