@@ -1,7 +1,9 @@
-/* softmax(q / sqrt(d) kT, hidden keys at the lowest finite score) * head_mask * v.
+/* softmax(q / sqrt(d) kT + key_bias, hidden keys at the lowest finite score) * head_mask * v.
 
-   One task is one head of one sequence (or a part of its queries). Its keys are laid into panels
-   like the columns of a weight, its values likewise. Then mr queries at a time are computed:
+   One task is one head of one text (or a part of its queries). The texts are the B rows of a padded
+   batch, or lie one after the other in a single row, a packed batch, where `starts` bounds them. The
+   keys of a task are laid into panels like the columns of a weight, its values likewise. Then mr
+   queries at a time are computed:
 
       queries (mr, d) . panels of k -> scores (mr, S), softmax, . panels of v -> context (mr, d)
 
@@ -31,6 +33,10 @@ struct attention {
     const int64_t *k_stride;
     const float *v;
     const int64_t *v_stride;
+    int64_t texts;
+    const int64_t *starts; /* of the texts of a packed batch, and T; NULL if it is not packed */
+    const float *key_bias;
+    int64_t key_bias_stride;
     const uint8_t *mask;
     const int64_t *mask_stride;
     const float *head_mask;
@@ -38,67 +44,133 @@ struct attention {
     float *context, *probabilities;
     const struct erniem_micro *micro;
     int64_t parts, part_rows; /* of the queries of a head */
+    int64_t most_keys;        /* of a text */
 };
 
-/* Row t of an array whose first three axes have these strides. */
-static int64_t offset(const int64_t *stride, int64_t b, int64_t h, int64_t t)
+/* A text: T queries and S keys of row b, from `first` on; that is 0 unless texts are packed. */
+struct text {
+    int64_t b, first, T, S;
+};
+
+static struct text text_of(const struct attention *p, int64_t number)
 {
-    return b * stride[0] + h * stride[1] + t * stride[2];
+    if (!p->starts)
+        return (struct text){number, 0, p->T, p->S};
+    const int64_t first = p->starts[number], length = p->starts[number + 1] - first;
+    return (struct text){0, first, length, length};
 }
 
-static float factor_of(const struct attention *p, int64_t b, int64_t h)
+/* Row t of a text in an array whose first three axes have these strides. */
+static int64_t offset(const int64_t *stride, const struct text *x, int64_t h, int64_t t)
 {
-    return p->head_mask ? p->head_mask[offset(p->head_mask_stride, b, h, 0)] : 1.0f;
+    return x->b * stride[0] + h * stride[1] + (x->first + t) * stride[2];
+}
+
+static const float *bias_of(const struct attention *p, const struct text *x)
+{
+    return p->key_bias ? p->key_bias + x->b * p->key_bias_stride + x->first : NULL;
+}
+
+/* What a query of a text may see, a byte for each key of the text; NULL: everything. */
+static const uint8_t *mask_of(const struct attention *p, const struct text *x, int64_t h, int64_t t)
+{
+    return p->mask ? p->mask + offset(p->mask_stride, x, h, t) + x->first : NULL;
+}
+
+static float factor_of(const struct attention *p, const struct text *x, int64_t h)
+{
+    return p->head_mask ? p->head_mask[x->b * p->head_mask_stride[0] + h * p->head_mask_stride[1]]
+                        : 1.0f;
+}
+
+static float *context_of(const struct attention *p, const struct text *x, int64_t h, int64_t t)
+{
+    return p->context + ((x->b * p->T + x->first + t) * p->H + h) * p->d;
+}
+
+/* Whether the texts are as the interface says; a packed batch has no probabilities and no mask of
+   queries. */
+static int texts_are_right(const struct attention *p)
+{
+    if (!p->starts)
+        return 1;
+    if (p->B != 1 || p->S != p->T || p->probabilities || (p->mask && p->mask_stride[2] != 0) ||
+        p->texts < 1 || p->texts > p->T || p->starts[0] != 0 || p->starts[p->texts] != p->T)
+        return 0;
+    for (int64_t t = 0; t < p->texts; t++)
+        if (p->starts[t] >= p->starts[t + 1])
+            return 0;
+    return 1;
+}
+
+/* Sizes that fit, and texts that are right. */
+static int is_right(const struct attention *p)
+{
+    const int64_t B = p->B, H = p->H, T = p->T, S = p->S, d = p->d;
+    return d >= 1 && d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
+           erniem_fits(B * H, T, d) && erniem_fits(B * H, S, d) &&
+           erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_MAX_NR, 4) &&
+           (!p->probabilities || erniem_fits(B * H, T, S)) && texts_are_right(p);
 }
 
 /* One query as plain loops; `scores` holds S numbers. */
-static void attend_reference(const struct attention *p, int64_t b, int64_t h, int64_t t,
+static void attend_reference(const struct attention *p, const struct text *x, int64_t h, int64_t t,
                              float *scores)
 {
-    const float *q = p->q + offset(p->q_stride, b, h, t);
-    const uint8_t *mask = p->mask ? p->mask + offset(p->mask_stride, b, h, t) : NULL;
-    float *context = p->context + ((b * p->T + t) * p->H + h) * p->d;
+    const float *q = p->q + offset(p->q_stride, x, h, t), *bias = bias_of(p, x);
+    const uint8_t *mask = mask_of(p, x, h, t);
+    float *context = context_of(p, x, h, t);
     double highest = -INFINITY, sum = 0.0;
-    for (int64_t s = 0; s < p->S; s++) {
-        const float *k = p->k + offset(p->k_stride, b, h, s);
-        double score = 0.0;
+    for (int64_t s = 0; s < x->S; s++) {
+        const float *k = p->k + offset(p->k_stride, x, h, s);
+        double score = bias ? bias[s] : 0.0;
         for (int64_t l = 0; l < p->d; l++)
             score += q[l] / sqrt((double)p->d) * k[l];
         scores[s] = mask && !mask[s] ? -FLT_MAX : (float)score;
         highest = scores[s] > highest ? scores[s] : highest;
     }
-    for (int64_t s = 0; s < p->S; s++)
+    for (int64_t s = 0; s < x->S; s++)
         sum += exp(scores[s] - highest);
-    for (int64_t s = 0; s < p->S; s++)
-        scores[s] = (float)(exp(scores[s] - highest) / sum * factor_of(p, b, h));
+    for (int64_t s = 0; s < x->S; s++)
+        scores[s] = (float)(exp(scores[s] - highest) / sum * factor_of(p, x, h));
     for (int64_t l = 0; l < p->d; l++) {
         double total = 0.0;
-        for (int64_t s = 0; s < p->S; s++)
-            total += (double)scores[s] * p->v[offset(p->v_stride, b, h, s) + l];
+        for (int64_t s = 0; s < x->S; s++)
+            total += (double)scores[s] * p->v[offset(p->v_stride, x, h, s) + l];
         context[l] = (float)total;
     }
     if (p->probabilities)
-        memcpy(p->probabilities + ((b * p->H + h) * p->T + t) * p->S, scores,
-               (size_t)p->S * sizeof(float));
+        memcpy(p->probabilities + ((x->b * p->H + h) * p->T + t) * x->S, scores,
+               (size_t)x->S * sizeof(float));
 }
 
 int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
+                               int64_t texts, const int64_t *starts,
+                               const float *key_bias, int64_t key_bias_stride,
                                const uint8_t *mask, const int64_t *mask_stride,
                                const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities)
 {
-    const struct attention p = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
-                                mask, mask_stride, head_mask, head_mask_stride,
-                                context, probabilities, NULL, 0, 0};
+    const struct attention p = {.B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
+                                .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+                                .texts = starts ? texts : B, .starts = starts,
+                                .key_bias = key_bias, .key_bias_stride = key_bias_stride,
+                                .mask = mask, .mask_stride = mask_stride, .head_mask = head_mask,
+                                .head_mask_stride = head_mask_stride, .context = context,
+                                .probabilities = probabilities};
+    if (!is_right(&p))
+        return ERNIEM_BAD_SIZE;
     float *scores = erniem_acquire(S * (int64_t)sizeof(float));
     if (!scores)
         return ERNIEM_NO_MEMORY;
-    for (int64_t b = 0; b < B; b++)
+    for (int64_t number = 0; number < p.texts; number++) {
+        const struct text x = text_of(&p, number);
         for (int64_t h = 0; h < H; h++)
-            for (int64_t t = 0; t < T; t++)
-                attend_reference(&p, b, h, t, scores);
+            for (int64_t t = 0; t < x.T; t++)
+                attend_reference(&p, &x, h, t, scores);
+    }
     erniem_release(scores);
     return 0;
 }
@@ -107,6 +179,7 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
 struct scratch {
     int64_t width;   /* floats from one row of `scores` to the next */
     int64_t *keys;   /* the keys that are not left out: (S,) */
+    float *bias;     /* of these keys, if there is one */
     float *k_panels; /* [panel of keys][d][nr] */
     float *v_panels; /* [panel of d][key][nr] */
     float *queries;  /* (mr, d), divided by sqrt(d) */
@@ -118,33 +191,34 @@ static int64_t whole_lines(int64_t floats) { return erniem_ceil_div(floats, 16) 
 /* Point the parts into one block; its size in floats. */
 static int64_t place(const struct attention *p, float *memory, struct scratch *to)
 {
-    const int64_t mr = p->micro->gemm.mr, nr = p->micro->gemm.nr, S = whole_lines(p->S);
-    const int64_t key_columns = erniem_ceil_div(p->S, nr) * nr;
+    const int64_t mr = p->micro->gemm.mr, nr = p->micro->gemm.nr;
+    const int64_t S = whole_lines(p->most_keys), key_columns = erniem_ceil_div(p->most_keys, nr) * nr;
     const int64_t value_columns = erniem_ceil_div(p->d, nr) * nr;
     to->width = key_columns % 512 ? whole_lines(key_columns) : key_columns + 16;
-    const int64_t sizes[] = {2 * S, whole_lines(key_columns * p->d), value_columns * S,
+    const int64_t sizes[] = {2 * S, S, whole_lines(key_columns * p->d), value_columns * S,
                              mr * ERNIEM_STRIDE, mr * to->width};
-    float *parts[5];
+    float *parts[6];
     int64_t at = 0;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         parts[i] = memory ? memory + at : NULL;
         at += sizes[i];
     }
     to->keys = (int64_t *)(void *)parts[0];
-    to->k_panels = parts[1];
-    to->v_panels = parts[2];
-    to->queries = parts[3];
-    to->scores = parts[4];
+    to->bias = parts[1];
+    to->k_panels = parts[2];
+    to->v_panels = parts[3];
+    to->queries = parts[4];
+    to->scores = parts[5];
     return at;
 }
 
 /* Whether all values of a head are finite: none has all bits of its exponent set. */
-static int values_are_finite(const struct attention *p, int64_t b, int64_t h)
+static int values_are_finite(const struct attention *p, const struct text *x, int64_t h)
 {
     const uint32_t exponent = 0x7f800000;
     uint32_t wrong = 0;
-    for (int64_t s = 0; s < p->S; s++) {
-        const float *v = p->v + offset(p->v_stride, b, h, s);
+    for (int64_t s = 0; s < x->S; s++) {
+        const float *v = p->v + offset(p->v_stride, x, h, s);
         for (int64_t l = 0; l < p->d; l++) {
             uint32_t bits;
             memcpy(&bits, v + l, sizeof bits);
@@ -155,20 +229,23 @@ static int values_are_finite(const struct attention *p, int64_t b, int64_t h)
 }
 
 /* List the keys to use, those that `row` shows; all, where row is NULL. */
-static int64_t list_keys(const struct attention *p, const uint8_t *row, int64_t *keys)
+static int64_t list_keys(const struct text *x, const uint8_t *row, int64_t *keys)
 {
     int64_t count = 0;
-    for (int64_t s = 0; s < p->S; s++)
+    for (int64_t s = 0; s < x->S; s++)
         if (!row || row[s])
             keys[count++] = s;
     return count;
 }
 
-static void pack_keys_and_values(const struct attention *p, int64_t b, int64_t h, int64_t count,
-                                 const struct scratch *to)
+static void pack_keys_and_values(const struct attention *p, const struct text *x, int64_t h,
+                                 int64_t count, const struct scratch *to)
 {
     const int nr = p->micro->gemm.nr;
-    const float *k = p->k + offset(p->k_stride, b, h, 0), *v = p->v + offset(p->v_stride, b, h, 0);
+    const float *k = p->k + offset(p->k_stride, x, h, 0), *v = p->v + offset(p->v_stride, x, h, 0);
+    const float *bias = bias_of(p, x);
+    for (int64_t s = 0; s < count && bias; s++)
+        to->bias[s] = bias[to->keys[s]];
     for (int64_t s = 0; s < count; s += nr)
         erniem_pack_panel(nr, erniem_min(nr, count - s), p->d, k, p->k_stride[2], to->keys + s,
                           to->k_panels + s * p->d);
@@ -183,10 +260,10 @@ static void pack_keys_and_values(const struct attention *p, int64_t b, int64_t h
 }
 
 /* The keys first..end that any of the rows may see; all, where a row sees none. */
-static void find_range(const struct attention *p, const uint8_t *mask, int64_t rows,
+static void find_range(const struct attention *p, const uint8_t *mask, int64_t S, int64_t rows,
                        int64_t *first, int64_t *end)
 {
-    const int64_t S = p->S, nr = p->micro->gemm.nr;
+    const int64_t nr = p->micro->gemm.nr;
     int64_t low = S, high = 0;
     for (int64_t r = 0; r < rows; r++) {
         const uint8_t *row = mask + r * p->mask_stride[2];
@@ -214,29 +291,29 @@ static void keep_row(const struct attention *p, const struct scratch *from, cons
         out[from->keys[j]] = row[j];
 }
 
-/* A head of one sequence, whose panels are laid. */
+/* A head of one text, whose panels are laid. */
 struct head {
-    int64_t b, h, count;  /* count: keys that are listed */
+    struct text text;
+    int64_t h, count;     /* count: keys that are listed */
     const uint8_t *mask;  /* a row for each query; NULL where every listed key is visible */
     int skip;             /* whether hidden keys may be left out */
     float factor;
 };
 
-static struct head begin_head(const struct attention *p, int64_t b, int64_t h, int skip,
+static struct head begin_head(const struct attention *p, const struct text *x, int64_t h, int skip,
                               const struct scratch *s)
 {
-    struct head head = {.b = b, .h = h, .skip = skip, .factor = factor_of(p, b, h)};
-    if (p->mask) {
-        head.mask = p->mask + offset(p->mask_stride, b, h, 0);
-        head.skip = skip && isfinite(head.factor) && values_are_finite(p, b, h);
-    }
+    struct head head = {.text = *x, .h = h, .skip = skip, .factor = factor_of(p, x, h)};
+    head.mask = mask_of(p, x, h, 0);
+    if (head.mask)
+        head.skip = skip && isfinite(head.factor) && values_are_finite(p, x, h);
     if (head.skip && head.mask && p->mask_stride[2] == 0)
-        head.count = list_keys(p, head.mask, s->keys);
+        head.count = list_keys(x, head.mask, s->keys);
     if (head.count > 0)
         head.mask = NULL;
     else
-        head.count = list_keys(p, NULL, s->keys);
-    pack_keys_and_values(p, b, h, head.count, s);
+        head.count = list_keys(x, NULL, s->keys);
+    pack_keys_and_values(p, x, h, head.count, s);
     return head;
 }
 
@@ -246,7 +323,7 @@ static void copy_queries(const struct attention *p, const struct head *head, int
 {
     const float scale = 1.0f / sqrtf((float)p->d);
     for (int64_t r = 0; r < rows; r++) {
-        const float *q = p->q + offset(p->q_stride, head->b, head->h, t + r);
+        const float *q = p->q + offset(p->q_stride, &head->text, head->h, t + r);
         float *to = s->queries + r * ERNIEM_STRIDE;
         for (int64_t l = 0; l < p->d; l++)
             to[l] = q[l] * scale;
@@ -259,11 +336,11 @@ static int attend(const struct attention *p, const struct head *head, int64_t t,
                   const struct scratch *s)
 {
     const struct erniem_micro *micro = p->micro;
-    const int64_t nr = micro->gemm.nr, d = p->d, width = s->width, b = head->b, h = head->h;
+    const int64_t nr = micro->gemm.nr, d = p->d, width = s->width, S = head->text.S, h = head->h;
     const uint8_t *mask = head->mask ? head->mask + t * p->mask_stride[2] : NULL;
     int64_t first = 0, end = head->count;
     if (mask && head->skip)
-        find_range(p, mask, rows, &first, &end);
+        find_range(p, mask, S, rows, &first, &end);
 
     copy_queries(p, head, t, rows, s);
     struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = d, .a = s->queries,
@@ -271,6 +348,7 @@ static int attend(const struct attention *p, const struct head *head, int64_t t,
     for (int64_t j = first; j < end; j += nr) { /* (rows, d).(d, nr) -> (rows, nr) */
         tile.columns = (int)erniem_min(nr, end - j);
         tile.b = tile.next = s->k_panels + j * d;
+        tile.bias = p->key_bias ? s->bias + j : NULL;
         tile.c = s->scores + j;
         micro->gemm.tile(&tile);
     }
@@ -280,14 +358,14 @@ static int attend(const struct attention *p, const struct head *head, int64_t t,
             for (int64_t j = first; j < end; j++)
                 row[j] = mask[r * p->mask_stride[2] + j] ? row[j] : -FLT_MAX;
         const float highest = micro->rowwise.softmax(end - first, head->factor, row + first);
-        if (highest <= -FLT_MAX && end - first < p->S)
+        if (highest <= -FLT_MAX && end - first < S)
             return 0;
         if (p->probabilities)
             keep_row(p, s, row, first, end,
-                     p->probabilities + ((b * p->H + h) * p->T + t + r) * p->S);
+                     p->probabilities + ((head->text.b * p->H + h) * p->T + t + r) * S);
     }
 
-    float *context = p->context + ((b * p->T + t) * p->H + h) * d;
+    float *context = context_of(p, &head->text, h, t);
     tile = (struct erniem_tile_f32){.rows = (int)rows, .kc = end - first, .a = s->scores + first,
                                     .lda = width, .ldc = p->H * d};
     for (int64_t l = 0; l < d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
@@ -309,17 +387,18 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
     place(p, memory, &s);
 
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t part = task % p->parts, b = task / p->parts / p->H;
-        const int64_t h = task / p->parts % p->H;
-        struct head head = begin_head(p, b, h, 1, &s);
-
-        const int64_t end = erniem_min(p->T, (part + 1) * p->part_rows);
+        const int64_t part = task % p->parts, h = task / p->parts % p->H;
+        const struct text x = text_of(p, task / p->parts / p->H);
+        const int64_t end = erniem_min(x.T, (part + 1) * p->part_rows);
+        if (part * p->part_rows >= end)
+            continue; /* the text has fewer parts than the longest one */
+        struct head head = begin_head(p, &x, h, 1, &s);
         for (int64_t t = part * p->part_rows; t < end; t += p->micro->gemm.mr) {
             const int64_t rows = erniem_min(p->micro->gemm.mr, end - t);
             if (!attend(p, &head, t, rows, &s)) { /* again, with every key, and back */
-                head = begin_head(p, b, h, 0, &s);
+                head = begin_head(p, &x, h, 0, &s);
                 attend(p, &head, t, rows, &s);
-                head = begin_head(p, b, h, 1, &s);
+                head = begin_head(p, &x, h, 1, &s);
             }
         }
     }
@@ -329,28 +408,37 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
 int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
+                     int64_t texts, const int64_t *starts,
+                     const float *key_bias, int64_t key_bias_stride,
                      const uint8_t *mask, const int64_t *mask_stride,
                      const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities)
 {
-    if (d < 1 || d > ERNIEM_KC || S < 1 || !erniem_fits(B, H, erniem_max(T, 1)) ||
-        !erniem_fits(B * H, T, d) || !erniem_fits(B * H, S, d) ||
-        !erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_MAX_NR, 4) ||
-        (probabilities && !erniem_fits(B * H, T, S)))
+    struct attention job = {.B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
+                            .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+                            .texts = starts ? texts : B, .starts = starts, .key_bias = key_bias,
+                            .key_bias_stride = key_bias_stride, .mask = mask,
+                            .mask_stride = mask_stride, .head_mask = head_mask,
+                            .head_mask_stride = head_mask_stride, .context = context,
+                            .probabilities = probabilities, .micro = erniem_micro()};
+    if (!is_right(&job))
         return ERNIEM_BAD_SIZE;
     if (B * H * T == 0)
         return 0;
+    int64_t longest = 0;
+    for (int64_t t = 0; t < job.texts; t++) {
+        const struct text x = text_of(&job, t);
+        longest = erniem_max(longest, x.T);
+        job.most_keys = erniem_max(job.most_keys, x.S);
+    }
 
     /* Parts of 64 queries or more, and only if the heads alone cannot keep the threads busy: each
        part packs the keys and values again. Whole row blocks, so that a row block has the same
-       queries, and its sums the same order, for any number of threads. */
-    const int mr = erniem_micro()->gemm.mr;
-    const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), B * H);
-    const int64_t parts = erniem_max(1, erniem_min(wanted, T / 64));
-    const int64_t part_rows = erniem_ceil_div(erniem_ceil_div(T, parts), mr) * mr;
-    const struct attention job = {B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride,
-                                  mask, mask_stride, head_mask, head_mask_stride,
-                                  context, probabilities, erniem_micro(),
-                                  erniem_ceil_div(T, part_rows), part_rows};
-    return erniem_parallel(B * H * job.parts, attend_some, &job);
+       queries, and its sums the same order, for any number of threads and beside any texts. */
+    const int mr = job.micro->gemm.mr;
+    const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), job.texts * H);
+    const int64_t parts = erniem_max(1, erniem_min(wanted, longest / 64));
+    job.part_rows = erniem_ceil_div(erniem_ceil_div(longest, parts), mr) * mr;
+    job.parts = erniem_ceil_div(longest, job.part_rows);
+    return erniem_parallel(job.texts * H * job.parts, attend_some, &job);
 }

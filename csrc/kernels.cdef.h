@@ -66,13 +66,15 @@ void erniem_packed_free(struct erniem_packed *packed);
 
 /* gemm/linear.c: y[i] (m, n) = act(x (m, k) w[i]T + bias[i] (n)) for each i < count, count >= 1. n
    and k are those of the packed weights, which must agree. bias[i] may be NULL. The activations are
-   numbered in micro/micro.h. The kernel chooses the algorithm by m, n and k alone. */
+   numbered in micro/micro.h. The kernel chooses the algorithm by m, n and k alone. With
+   independent != 0 it is the classical product, in which a row of y has the same bits whatever m and
+   the other rows are. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
-                   int activation, float *const *y);
+                   int activation, int independent, float *const *y);
 /* erniem_linears of one weight. */
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
-                  int activation, float *y);
+                  int activation, int independent, float *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
 
@@ -85,21 +87,30 @@ int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, con
 int erniem_set_strassen(int which); /* ERNIEM_BAD_SIZE for any other number */
 int erniem_get_strassen(void);
 
-/* attention.c: context (B, T, H, d) = softmax(q / sqrt(d) kT, hidden keys at the lowest finite
-   score) * head_mask * v. q (B, H, T, d), k and v (B, H, S, d), each with the strides of its first
-   three axes; the last is 1. d is at most 768. mask (B, H, T, S) bytes, 0 hides, strides of the
-   first three axes, 0 where it broadcasts; may be NULL. head_mask (B, H) with strides, of which the
-   first two count; may be NULL. probabilities (B, H, T, S), after head_mask; may be NULL. Infinity
-   and NaN give what the formula gives. q, k and v may overlap. */
+/* attention.c: context (B, T, H, d) = softmax(q / sqrt(d) kT + key_bias, hidden keys at the lowest
+   finite score) * head_mask * v. q (B, H, T, d), k and v (B, H, S, d), each with the strides of its
+   first three axes; the last is 1. d is at most 768. key_bias (B, S), key_bias_stride from one row to
+   the next, 0 where it broadcasts; may be NULL. mask (B, H, T, S) bytes, 0 hides, strides of the first
+   three axes, 0 where it broadcasts; may be NULL. head_mask (B, H) with strides, of which the first
+   two count; may be NULL. probabilities (B, H, T, S), after head_mask; may be NULL. Infinity and NaN
+   give what the formula gives. q, k and v may overlap.
+   starts NULL: `texts` is not read. Else a packed batch: text t has the queries and keys starts[t] to
+   starts[t + 1] - 1 and sees no others, starts[0] = 0 and starts[texts] = T, rising, which is checked;
+   B = 1, S = T, no probabilities, and the mask is the same for all queries: its third stride is 0.
+   A text gets the same bits as alone. */
 int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
+                     int64_t texts, const int64_t *starts,
+                     const float *key_bias, int64_t key_bias_stride,
                      const uint8_t *mask, const int64_t *mask_stride,
                      const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities);
 int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
+                               int64_t texts, const int64_t *starts,
+                               const float *key_bias, int64_t key_bias_stride,
                                const uint8_t *mask, const int64_t *mask_stride,
                                const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities);

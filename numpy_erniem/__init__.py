@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
         SequenceClassifierOutput,
         TokenClassifierOutput,
     )
+    from numpy_erniem.models.packed_batch import pack_texts
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
@@ -81,6 +82,7 @@ __all__ = [
     "get_threading",
     "load",
     "ops",
+    "pack_texts",
     "plots",
     "reset_backend_report",
     "set_num_threads",
@@ -124,6 +126,7 @@ _MODULES = {
         "SequenceClassifierOutput",
         "TokenClassifierOutput",
     ),
+    "models.packed_batch": ("pack_texts",),
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),

@@ -27,6 +27,7 @@ class Inputs:
     keep_key_values: bool = False
     keep_hidden_states: bool = False
     keep_attentions: bool = False
+    starts: np.ndarray | None = None  # (n + 1,) int64, of a packed batch of n texts
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Encoded:
     """What the forward pass computed; the three lists stay empty unless they were asked for."""
 
     last_hidden_state: np.ndarray  # (B, T, D)
-    pooled: np.ndarray | None  # (B, D)
+    pooled: np.ndarray | None  # (B, D); (n, D) of n packed texts
     hidden_states: list[np.ndarray] = field(default_factory=list)  # L + 1 times (B, T, D)
     attentions: list[np.ndarray] = field(default_factory=list)  # L times (B, H, T, S)
     key_values: list[KeyValue] = field(default_factory=list)  # L times two (B, H, S, d)
@@ -67,7 +68,9 @@ def encode(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -> Encode
     for layer, options in zip(w["encoder"]["layers"], inputs.attention, strict=True):
         x, probabilities, key_value = encoder_layer(x, layer, config, options)  # (B, T, D)
         kept.add(x, probabilities, key_value)
-    pooled = pooler(x, w["pooler"]) if "pooler" in w else None  # (B, T, D) -> (B, D)
+    # Of a packed batch, the first token of each text: (1, N, D) -> (n, 1, D).
+    texts = x if inputs.starts is None else x[0, inputs.starts[:-1], None]
+    pooled = pooler(texts, w["pooler"]) if "pooler" in w else None  # (B, T, D) -> (B, D)
     return Encoded(x, pooled, kept.hidden_states, kept.attentions, kept.key_values)
 
 

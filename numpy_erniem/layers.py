@@ -31,12 +31,19 @@ class AttentionOptions(NamedTuple):
         Keys and values of earlier tokens.
     keep_probabilities : bool
         Whether the layer returns its attention probabilities.
+    starts : (n + 1,) integer array, or None
+        Of a packed batch: where each text starts, then the number of tokens. A token attends to
+        its own text alone.
+    key_bias : (B or 1, S) array, or None
+        Added to the scores of each key.
     """
 
     mask: np.ndarray | None = None
     head_mask: np.ndarray | None = None
     past: KeyValue | None = None
     keep_probabilities: bool = False
+    starts: np.ndarray | None = None
+    key_bias: np.ndarray | None = None
 
 
 def embeddings(
@@ -105,14 +112,19 @@ def self_attention(
     if options.past is not None:
         k = np.concatenate([options.past[0], k], axis=2)  # (B, H, S, d)
         v = np.concatenate([options.past[1], v], axis=2)
+    starts, T_most, S_most = options.starts, T, k.shape[2]
+    if starts is not None:
+        T_most = S_most = int(np.diff(starts).max())  # of the longest text
     context, probabilities = attention(
         q,
         k,
         v,
+        starts=starts,
+        key_bias=options.key_bias,
         mask=options.mask,
         head_mask=options.head_mask,
         keep_probabilities=options.keep_probabilities,
-        **distance_vectors(T, k.shape[2], inner, config),
+        **distance_vectors(T_most, S_most, inner, config),
     )
     context = context.reshape(B, T, -1)  # (B, T, H, d) -> (B, T, H·d)
     return linear(context, w["out_proj"]), probabilities, (k, v)

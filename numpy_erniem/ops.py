@@ -7,6 +7,7 @@ come as the dict that the checkpoint has for it: {"weight": ..., "bias": ...}.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -158,24 +159,32 @@ def attention(
     k: np.ndarray,
     v: np.ndarray,
     *,
+    starts: np.ndarray | None = None,
+    key_bias: np.ndarray | None = None,
     mask: np.ndarray | None = None,
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
     key_distance: np.ndarray | None = None,
     keep_probabilities: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scaled dot-product attention: softmax(q kᵀ / √d + mask) · head_mask · v.
+    """Scaled dot-product attention: softmax(q kᵀ / √d + key_bias + mask) · head_mask · v.
 
     Parameters
     ----------
     q : (B, H, T, d) array
     k, v : (B, H, S, d) arrays
+    starts : (n + 1,) integers, optional
+        Of a packed batch of n texts, with B = 1 and S = T: text t has the tokens starts[t] to
+        starts[t + 1] - 1, and attends to itself alone. Masks must be the same for all queries.
+    key_bias : (B or 1, S) array, optional
+        Added to the scores of a key; log(c) makes it count c times.
     mask : bool array that broadcasts to (B, H, T, S), optional
         False masks a key for a query: its score becomes the lowest finite number.
     head_mask : array that broadcasts to (B, H, T, S), optional
         Multiplies the probabilities.
     query_distance, key_distance : (T + S - 1, d) arrays, optional
-        One vector per distance from query to key; see `distance_scores`.
+        One vector per distance from query to key; see `distance_scores`. With `starts` T and S
+        stand for the tokens of the longest text.
     keep_probabilities : bool
         Whether the probabilities are returned.
 
@@ -184,10 +193,20 @@ def attention(
     context : (B, T, H, d) array
     probabilities : (B, H, T, S) array, or None unless kept
 
+    Raises
+    ------
+    ValueError
+        With `starts`: wrong ones, a mask that differs between queries, or kept probabilities.
+
     References
     ----------
     Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2.1.
     """
+    if starts is not None:
+        if keep_probabilities:
+            raise ValueError("with starts no probabilities are kept; leave keep_probabilities out")
+        distances = query_distance, key_distance
+        return _attention_by_text((q, k, v), starts, key_bias, mask, head_mask, distances), None
     B, H, T, d = q.shape
     S = k.shape[2]
     context = np.empty((B, T, H, d), q.dtype)
@@ -200,6 +219,8 @@ def attention(
         if key_distance is not None:
             by_key = distance_scores(k[b], key_distance[::-1], T)  # (b, H, S, T)
             scores += by_key.swapaxes(2, 3) / math.sqrt(d)
+        if key_bias is not None:
+            scores += _rows(key_bias, b)[:, None, None, :]  # (b or 1, S) -> (b or 1, 1, 1, S)
         if mask is not None:
             np.copyto(scores, np.finfo(scores.dtype).min, where=~_rows(mask, b))
         softmax(scores, out=scores)
@@ -209,6 +230,35 @@ def attention(
             probabilities[b] = scores
         np.matmul(scores, v[b], out=context[b].swapaxes(1, 2))  # (b,H,T,S)·(b,H,S,d)
     return context, probabilities
+
+
+def _attention_by_text(
+    qkv: tuple[np.ndarray, ...],
+    starts: np.ndarray,
+    key_bias: np.ndarray | None,
+    mask: np.ndarray | None,
+    head_mask: np.ndarray | None,
+    distances: tuple[np.ndarray | None, ...],
+) -> np.ndarray:
+    """The context (1, N, H, d) of a packed batch: `attention` of one text after the other."""
+    (B, H, N, d), S, bounds = qkv[0].shape, qkv[1].shape[2], np.asarray(starts).tolist()
+    if B != 1 or S != N or bounds[:1] + bounds[-1:] != [0, N] or (np.diff(bounds) < 1).any():
+        raise ValueError(f"starts must rise from 0 to {N}, the tokens of one row, not {starts}")
+    if (mask is not None and mask.shape[2] != 1) or np.shape(head_mask)[2:] not in ((), (1, 1)):
+        raise ValueError("with starts, a mask must be the same for all queries")
+    context = np.empty((1, N, H, d), qkv[0].dtype)
+    for first, end in pairwise(bounds):
+        text, n = slice(first, end), end - first
+        # Of the distances, -(n - 1) to n - 1; the middle row is 0.
+        near = (e if e is None else e[len(e) // 2 - n + 1 : len(e) // 2 + n] for e in distances)
+        context[:, text], _ = attention.body(
+            *(x[:, :, text] for x in qkv),
+            key_bias=None if key_bias is None else key_bias[:, text],
+            mask=None if mask is None else mask[..., text],
+            head_mask=head_mask,
+            **dict(zip(("query_distance", "key_distance"), near, strict=True)),
+        )
+    return context
 
 
 def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndarray:

@@ -2,7 +2,9 @@
    between it and Strassen's algorithm.
 
    A tile of at most mr rows and nr columns stays in registers while it runs down a panel: the
-   panel is read from front to back, once per tile. */
+   panel is read from front to back, once per tile. A row of y is summed in the order of k, block by
+   block, in a tile of any height: its bits do not depend on the other rows. Strassen's algorithm
+   computes rows in pairs, so it is not used where rows must be independent. */
 
 #include <string.h>
 
@@ -204,7 +206,7 @@ static int wants_strassen(const struct erniem_product *p)
 
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
-                   int activation, float *const *y)
+                   int activation, int independent, float *const *y)
 {
     if (count < 1 || count > ERNIEM_MOST || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
@@ -218,11 +220,11 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
     const int status = check_weights(&p);
     if (status != 0 || m == 0 || p.n == 0)
         return status;
-    return wants_strassen(&p) ? erniem_strassen(&p) : multiply_classically(&p);
+    return !independent && wants_strassen(&p) ? erniem_strassen(&p) : multiply_classically(&p);
 }
 
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
-                  int activation, float *y)
+                  int activation, int independent, float *y)
 {
-    return erniem_linears(1, m, x, &packed, &bias, activation, &y);
+    return erniem_linears(1, m, x, &packed, &bias, activation, independent, &y);
 }

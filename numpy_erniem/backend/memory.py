@@ -8,6 +8,7 @@ import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import mapping_of
+from numpy_erniem.backend.unsupported import Unsupported
 
 FLOAT = np.dtype(np.float32)
 LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
@@ -49,6 +50,13 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
         raise NoMemoryError(f"no memory for a result of {size} bytes")
     owner = ffi.buffer(ffi.gc(block, lib.erniem_release), size)
     return np.frombuffer(owner, FLOAT).reshape(shape)
+
+
+def result_or_reason(result: Any, status: int) -> Any:
+    """The result of a kernel that ended with this status, or why there is none."""
+    if status == lib.ERNIEM_NO_MEMORY:
+        raise NoMemoryError("the C kernels found no memory for their work")
+    return result if status == 0 else Unsupported("a size beyond the C kernel")
 
 
 def release_mapped_pages(array: np.ndarray) -> None:

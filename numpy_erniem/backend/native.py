@@ -8,16 +8,18 @@ import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.backend.independent_rows import rows_are_independent
 from numpy_erniem.backend.memory import (
     FLOAT,
-    NoMemoryError,
     floats,
     is_readable,
     new_array,
     readable,
+    result_or_reason,
 )
+from numpy_erniem.backend.native_attention import attention
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
-from numpy_erniem.backend.unsupported import Unsupported
+from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
@@ -43,8 +45,6 @@ ACTIVATIONS = {
     "tanh": 13,
 }
 
-NOT_FLOAT = Unsupported("not float32")
-SIZES = Unsupported("empty or mismatched shapes")
 WRONG_ISA = lib.ERNIEM_WRONG_ISA
 
 
@@ -60,11 +60,12 @@ def linear(x, w, activation=None):
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
     y = new_array((*shape[:-1], n))
-    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, floats(y))
+    alone = rows_are_independent()
+    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, alone, floats(y))
     if status == WRONG_ISA:
         forget(w)
         return linear(x, w, activation)
-    return _checked(y, status)
+    return result_or_reason(y, status)
 
 
 def linears(x, ws):
@@ -84,14 +85,15 @@ def linears(x, ws):
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
         return Unsupported("weights of different shapes")
     ys = [new_array((*shape[:-1], n)) for _ in ws]
+    alone, pointers = rows_are_independent(), list(map(floats, ys))
     status = lib.erniem_linears(
-        len(ws), x.size // k, floats(x), weights, biases, 0, list(map(floats, ys))
+        len(ws), x.size // k, floats(x), weights, biases, 0, alone, pointers
     )
     if status == WRONG_ISA:
         for w in ws:
             forget(w)
         return linears(x, ws)
-    return _checked(ys, status)
+    return result_or_reason(ys, status)
 
 
 def _linear_arguments(weight, bias):
@@ -122,7 +124,7 @@ def add_norm(x, residual, w, eps):
         added = floats(residual)
     y = new_array(shape)
     status = lib.erniem_add_norm(x.size // d, d, floats(x), added, scale, shift, eps, floats(y))
-    return _checked(y, status)
+    return result_or_reason(y, status)
 
 
 def _norm_arguments(weight, bias):
@@ -142,7 +144,8 @@ def layer_norm(x, w, eps):
 def embed(ids, rows, w, eps):
     """Native kernel of `ops.embed`.
 
-    A call of C takes a few texts, so that few rows of a mapped table are in memory at a time.
+    A call of C takes a few texts, or a part of a single row, so that few rows of a mapped table are
+    in memory at a time.
     """
     words, positions = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
     weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
@@ -162,10 +165,12 @@ def embed(ids, rows, w, eps):
         return Unsupported("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
     y, status = new_array((*ids.shape, d)), 0
-    texts = max(1, ROWS // ids.shape[1])
-    for start in range(0, len(ids), texts):
-        some = slice(start, start + texts)
-        its_ids, its_rows = ids[some], rows[some] if len(rows) > 1 else rows
+    same, T = rows.size == ids.size, ids.shape[1]  # rows of all tokens, or those of a text
+    step = ROWS if same else max(1, ROWS // T) * T
+    ids, rows, flat = ids.reshape(-1), rows.reshape(-1), y.reshape(-1, d)
+    for start in range(0, ids.size, step):
+        some = slice(start, start + step)
+        its_ids, its_rows = ids[some], rows[some] if same else rows
         status = status or lib.erniem_embed(
             its_ids.size,
             d,
@@ -177,88 +182,10 @@ def embed(ids, rows, w, eps):
             floats(weight),
             floats(bias),
             eps,
-            floats(y[some]),
+            floats(flat[some]),
         )
         rows_were_read(words, its_ids.size)
-    return _checked(y, status)
-
-
-def attention(
-    q,
-    k,
-    v,
-    *,
-    mask=None,
-    head_mask=None,
-    query_distance=None,
-    key_distance=None,
-    keep_probabilities=False,
-):
-    """Native kernel of `ops.attention`."""
-    if q.dtype != FLOAT or k.dtype != FLOAT or v.dtype != FLOAT:
-        return NOT_FLOAT
-    if query_distance is not None or key_distance is not None:
-        return Unsupported("relative positions")
-    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
-        return SIZES
-    B, H, T, d = q.shape
-    S = k.shape[2]
-    if k.shape != (B, H, S, d) or v.shape != k.shape:
-        return SIZES
-    mask_bytes = mask_stride = factor = factor_stride = ffi.NULL
-    if mask is not None:
-        if mask.dtype != bool or not _broadcasts(mask, (B, H, T, S), exact=3):
-            return Unsupported("a mask that is not bool, or whose last axis broadcasts")
-        mask = readable(mask)
-        mask_bytes, mask_stride = ffi.from_buffer("uint8_t[]", mask), _strides(mask)
-    if head_mask is not None:
-        if head_mask.dtype != FLOAT or not _broadcasts(head_mask, (B, H, 1, 1), exact=2):
-            return Unsupported("a head mask that differs between tokens")
-        head_mask = readable(head_mask)
-        factor, factor_stride = floats(head_mask), _strides(head_mask)
-    context = new_array((B, T, H, d))
-    probabilities = new_array((B, H, T, S)) if keep_probabilities else None
-    status = lib.erniem_attention(
-        *(B, H, T, S, d),
-        *_rows(q),
-        *_rows(k),
-        *_rows(v),
-        mask_bytes,
-        mask_stride,
-        factor,
-        factor_stride,
-        floats(context),
-        ffi.NULL if probabilities is None else floats(probabilities),
-    )
-    done = _checked(context, status)
-    return done if done is not context else (context, probabilities)
-
-
-def _rows(x: np.ndarray):
-    """Pointer to a (B, H, T, d) array, and elements from one entry to the next along B, H, T.
-
-    Its memory is in this order, or in the order (B, T, H, d); anything else is copied first.
-    """
-    _, H, T, d = x.shape
-    by_token = x.swapaxes(1, 2)
-    if is_readable(by_token):
-        return floats(by_token), (T * H * d, d, H * d)
-    return floats(x), (H * T * d, T * d, d)
-
-
-def _strides(x: np.ndarray) -> list[int]:
-    """Elements from one entry to the next along the first three axes; 0 along an axis of one."""
-    (i, j, k, _), (a, b, c, _), item = x.shape, x.strides, x.itemsize
-    return [a // item if i > 1 else 0, b // item if j > 1 else 0, c // item if k > 1 else 0]
-
-
-def _broadcasts(x: np.ndarray, shape: tuple[int, ...], exact: int) -> bool:
-    """Whether a 4-axis array broadcasts to `shape`, the axes from `exact` on as they are."""
-    return (
-        x.ndim == 4
-        and x.shape[exact:] == shape[exact:]
-        and all(n in (1, m) for n, m in zip(x.shape, shape, strict=True))
-    )
+    return result_or_reason(y, status)
 
 
 def _inside(indices: np.ndarray, end: int) -> bool:
@@ -267,12 +194,6 @@ def _inside(indices: np.ndarray, end: int) -> bool:
 
 def _indices(array: np.ndarray):
     return ffi.from_buffer("int64_t[]", array)
-
-
-def _checked(result, status: int):
-    if status == lib.ERNIEM_NO_MEMORY:
-        raise NoMemoryError("the C kernels found no memory for their work")
-    return result if status == 0 else Unsupported("a size beyond the C kernel")
 
 
 def prepare(w):

@@ -3,3 +3,7 @@
 
 class Unsupported(str):
     """Why a native kernel leaves a call to the NumPy body: `Unsupported("float64 input")`."""
+
+
+NOT_FLOAT = Unsupported("not float32")
+SIZES = Unsupported("empty or mismatched shapes")

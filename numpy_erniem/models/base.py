@@ -8,6 +8,7 @@ from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.inputs import PastKeyValues
 from numpy_erniem.models.network import Network
 from numpy_erniem.models.outputs import BaseModelOutput
+from numpy_erniem.models.packed_batch import whatever_the_batch
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 
 
@@ -49,6 +50,7 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         self.pooling = options.pop("add_pooling_layer", True)
         return options
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -61,6 +63,9 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Run the encoder. Note the order: position_ids before attention_mask, as upstream.
 
@@ -80,7 +85,15 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         past_key_values : L times (key, value), each (B, H, P, d), optional
             Of earlier tokens, to which the new ones attend.
         use_cache, output_hidden_states, output_attentions, return_dict : bool, optional
-            What to return beside the vectors; None is the config's default.
+            What to return beside the vectors; None is the config's default. A packed batch has
+            no cache and no attentions: there None is False.
+        starts : (n + 1,) integers, optional
+            Of a packed batch, from `pack_texts`: the n texts lie one after the other in a single
+            row, B = 1 and T = N. A token attends to its own text alone; positions begin with 0 in
+            each text. pooler_output is (n, D). With C kernels a text's result has the same bits
+            whatever texts are beside it.
+        key_bias : (B or 1, S) finite numbers, optional
+            Added to the score of each key, for all queries; log(c) makes a token count c times.
 
         Returns
         -------
@@ -101,6 +114,8 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         return self._output(
             BaseModelOutput,

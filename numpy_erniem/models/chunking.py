@@ -3,6 +3,7 @@
 Texts do not attend to each other, so a chunk has the results that it would have in the whole
 batch, but for the last bits, which in C depend on the number of rows. The activations of a chunk
 stay in the third-level cache, and memory grows with the batch by the size of the result alone.
+A packed batch is cut between texts, and keeps its bits.
 """
 
 import math
@@ -15,6 +16,7 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded, Inputs, encode
 from numpy_erniem.layers import AttentionOptions
+from numpy_erniem.models.packed_batch import longest_text
 
 # Numbers between the two linear maps of a feed-forward layer: 12 MB, 1,024 tokens of the base
 # model.
@@ -38,15 +40,58 @@ def encode_chunked(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -
         Of all B texts.
     """
     B, T = (inputs.inputs_embeds if inputs.input_ids is None else inputs.input_ids).shape[:2]
-    most = max(1, CHUNK_SIZE // (config.intermediate_size * T))  # texts of a chunk
+    longest = longest_text(inputs.starts, T)
+    most = max(1, CHUNK_SIZE // (config.intermediate_size * longest))  # such texts of a chunk
     kept = inputs.keep_key_values or inputs.keep_hidden_states or inputs.keep_attentions
-    if B <= most or kept:
+    if B * T <= most * longest or kept:
         return encode(inputs, w, config)
+    if inputs.starts is not None:
+        return _encode_packed(inputs, inputs.starts, w, config, most * longest)
     size = math.ceil(B / math.ceil(B / most))  # so that the last chunk is about as large
     starts = range(0, B, size)
     chunks = [encode(select_texts(inputs, slice(n, n + size)), w, config) for n in starts]
     pooled = None if chunks[0].pooled is None else np.concatenate([c.pooled for c in chunks])
     return Encoded(np.concatenate([c.last_hidden_state for c in chunks]), pooled)  # (B, T, D)
+
+
+def _encode_packed(
+    inputs: Inputs, starts: np.ndarray, w: Mapping[str, Any], config: ErnieMConfig, tokens: int
+) -> Encoded:
+    """`encode` of a packed batch, in chunks of whole texts with at most `tokens` together.
+
+    It is at least the length of the longest text.
+    """
+    chunks, first = [], 0
+    while first + 1 < len(starts):
+        end = int(np.searchsorted(starts, starts[first] + tokens, "right")) - 1
+        chunks.append(encode(select_packed(inputs, starts[first : end + 1]), w, config))
+        first = end
+    pooled = None if chunks[0].pooled is None else np.concatenate([c.pooled for c in chunks])
+    return Encoded(np.concatenate([c.last_hidden_state for c in chunks], axis=1), pooled)
+
+
+def select_packed(inputs: Inputs, starts: np.ndarray) -> Inputs:
+    """The checked inputs of some texts of a packed batch alone, neighbours with these starts."""
+    tokens, own = slice(starts[0], starts[-1]), starts - starts[0]
+
+    def columns(array: np.ndarray | None) -> np.ndarray | None:
+        return None if array is None else array[:, tokens]
+
+    return replace(
+        inputs,
+        input_ids=columns(inputs.input_ids),
+        inputs_embeds=columns(inputs.inputs_embeds),
+        position_ids=inputs.position_ids[:, tokens],
+        starts=own,
+        attention=[
+            options._replace(
+                mask=None if options.mask is None else options.mask[..., tokens],
+                key_bias=columns(options.key_bias),
+                starts=own,
+            )
+            for options in inputs.attention
+        ],
+    )
 
 
 def select_texts(inputs: Inputs, texts: slice) -> Inputs:
@@ -63,7 +108,8 @@ def select_texts(inputs: Inputs, texts: slice) -> Inputs:
 def _options_of(options: AttentionOptions, texts: slice) -> AttentionOptions:
     past = None if options.past is None else tuple(array[texts] for array in options.past)
     mask, head_mask = _rows(options.mask, texts), _rows(options.head_mask, texts)
-    return options._replace(mask=mask, head_mask=head_mask, past=past)
+    key_bias = _rows(options.key_bias, texts)
+    return options._replace(mask=mask, head_mask=head_mask, past=past, key_bias=key_bias)
 
 
 def _rows(array: np.ndarray | None, texts: slice) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """What may enter a forward pass: defaults filled in, everything checked, errors that help."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,12 @@ from numpy_erniem.checks import as_array
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import AttentionOptions, KeyValue
+from numpy_erniem.models.packed_batch import (
+    checked_key_bias,
+    checked_starts,
+    longest_text,
+    refuse_for_packed,
+)
 from numpy_erniem.models.padding import default_positions
 
 PastKeyValues = Sequence[Sequence[ArrayLike]]  # L times key and value, each (B, H, P, d)
@@ -25,11 +31,9 @@ ENCODER_ARGUMENTS = (
     "use_cache",
     "output_hidden_states",
     "output_attentions",
+    "starts",
+    "key_bias",
 )
-CHOICE_AXES = {
-    "input_ids": ("batch", "choices", "tokens"),
-    "inputs_embeds": ("batch", "choices", "tokens", "hidden_size"),
-}
 
 
 def prepare_inputs(
@@ -44,6 +48,8 @@ def prepare_inputs(
     use_cache: bool | None = None,
     output_hidden_states: bool | None = None,
     output_attentions: bool | None = None,
+    starts: ArrayLike | None = None,
+    key_bias: ArrayLike | None = None,
 ) -> Inputs:
     """Check the arguments of a forward pass and fill in what was left out.
 
@@ -68,7 +74,12 @@ def prepare_inputs(
     past_key_values : L times (key, value), each (B, H, P, d), optional
         Of P earlier tokens.
     use_cache, output_hidden_states, output_attentions : bool, optional
-        What to keep; None is the config's default.
+        What to keep; None is the config's default, but for use_cache and output_attentions of a
+        packed batch, which has neither.
+    starts : (n + 1,) integers, optional
+        Where each text of a packed batch starts, then N: the other arguments are (1, N).
+    key_bias : (B or 1, S) finite numbers, optional
+        Added to the scores of each key.
 
     Returns
     -------
@@ -83,34 +94,34 @@ def prepare_inputs(
     B, T = (vectors if ids is None else ids).shape[:2]
     past = _past(past_key_values, B, config, dtype)
     P = 0 if past[:1] in ([], [None]) else past[0][0].shape[2]
-    if P + T > config.max_length:
-        raise ValueError(
-            f"{P + T} tokens are more than the {config.max_length} that this model takes "
-            f"(max_position_embeddings - 2); shorten the text, or tokenize with truncation=True"
-        )
+    ends = checked_starts(starts, B, T)
+    _check_length(P + longest_text(ends, T), config)
+    if ends is not None:  # no default of the config asks for what a packed batch cannot have
+        use_cache, output_attentions = bool(use_cache), bool(output_attentions)
 
     def flag(given: bool | None, name: str) -> bool:
         return bool(getattr(config, name) if given is None else given)
 
     keep_attentions = flag(output_attentions, "output_attentions")
-    mask = _attention_mask(attention_mask, ids, B, T, P, config)
+    keep_key_values = flag(use_cache, "use_cache")
+    mask = _attention_mask(attention_mask, ids, B, T, P, config, packed=ends is not None)
     factors = _head_masks(head_mask, config, dtype)
+    if ends is not None:
+        refuse_for_packed(past_key_values, keep_key_values, keep_attentions, factors)
+    bias = checked_key_bias(key_bias, B, P + T, dtype)
     attention = [
-        AttentionOptions(mask, factor, pair, keep_attentions)
+        AttentionOptions(mask, factor, pair, keep_attentions, ends, bias)
         for factor, pair in zip(factors, past, strict=True)
     ]
-    for n, heads in config.pruned_heads.items():
-        attention[n] = attention[n]._replace(
-            mask=_without(mask, heads), head_mask=_without(factors[n], heads)
-        )
     return Inputs(
         input_ids=ids,
         inputs_embeds=vectors,
-        position_ids=_positions(position_ids, ids, B, T, P, config),
-        attention=attention,
-        keep_key_values=flag(use_cache, "use_cache"),
+        position_ids=_positions(position_ids, ids, B, T, P, config, ends),
+        attention=_without_pruned(attention, config),
+        keep_key_values=keep_key_values,
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
         keep_attentions=keep_attentions,
+        starts=ends,
     )
 
 
@@ -146,12 +157,26 @@ def _check_range(name: str, values: np.ndarray, end: int, rule: str) -> None:
         raise ValueError(f"{name}{list(where)} is {values[where]}, not in 0..{end - 1} ({rule})")
 
 
+def _check_length(tokens: int, config: ErnieMConfig) -> None:
+    if tokens > config.max_length:
+        raise ValueError(
+            f"{tokens} tokens are more than the {config.max_length} that this model takes "
+            f"(max_position_embeddings - 2); shorten the text, or tokenize with truncation=True"
+        )
+
+
 def _positions(
-    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
+    value: Any,
+    ids: np.ndarray | None,
+    B: int,
+    T: int,
+    P: int,
+    config: ErnieMConfig,
+    starts: np.ndarray | None,
 ) -> np.ndarray:
     """(B or 1, T) positions: the given ones, or those of the config's convention."""
     if value is None:
-        return default_positions(config, ids, T, P)
+        return default_positions(config, ids, T, P, starts)
     positions = as_array("position_ids", value, "i").astype(np.int64, copy=False)
     if positions.shape == (T,):
         positions = positions[None, :]
@@ -163,7 +188,7 @@ def _positions(
 
 
 def _attention_mask(
-    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig
+    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig, packed: bool
 ) -> np.ndarray | None:
     """Bool mask that broadcasts to (B, H, T, S), or None where nothing is masked."""
     S, H = P + T, config.num_attention_heads
@@ -175,9 +200,9 @@ def _attention_mask(
             mask = np.concatenate([np.ones((B, P), bool), mask], axis=1)
     else:
         mask = as_array("attention_mask", value, "bif")
-        allowed = ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
+        allowed = ((B, S),) if packed else ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
         if mask.shape not in allowed:
-            past = f", {P} past and {T} new tokens" if P else ""
+            past = f", {P} past and {T} new tokens" if P else ", with starts" if packed else ""
             raise ValueError(
                 f"attention_mask has shape {mask.shape}, not one of "
                 f"{', '.join(map(str, dict.fromkeys(allowed)))} (batch {B}{past})"
@@ -213,6 +238,18 @@ def _head_masks(value: Any, config: ErnieMConfig, dtype: np.dtype) -> list[np.nd
     return list(mask)
 
 
+def _without_pruned(
+    attention: list[AttentionOptions], config: ErnieMConfig
+) -> list[AttentionOptions]:
+    """The options with masks of the heads that each layer still has."""
+    for n, heads in config.pruned_heads.items():
+        mask, head_mask = attention[n].mask, attention[n].head_mask
+        attention[n] = attention[n]._replace(
+            mask=_without(mask, heads), head_mask=_without(head_mask, heads)
+        )
+    return attention
+
+
 def _without(mask: np.ndarray | None, heads: list[int]) -> np.ndarray | None:
     """A mask (B or 1, H or 1, ...) without these heads, which a layer no longer has."""
     if mask is None or mask.shape[1] == 1:
@@ -244,46 +281,3 @@ def _past(
                 )
         past.append(arrays)
     return past
-
-
-def fold_choices(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Make every choice a text of its own: (B, C, ...) -> (B·C, ...).
-
-    Parameters
-    ----------
-    arguments : dict
-        input_ids or inputs_embeds, attention_mask and position_ids of a forward pass, with an
-        axis of C choices after the batch. Other arguments are passed through.
-
-    Returns
-    -------
-    arguments : dict
-        With B·C texts; a mask or positions of two axes or less stay as they are.
-    choices : int
-
-    Raises
-    ------
-    ValueError
-        An array without the axis of choices, or with another number of them.
-    """
-    folded, given = dict(arguments), [n for n in CHOICE_AXES if arguments.get(n) is not None]
-    if len(given) != 1:
-        return folded, 1  # none or both: `prepare_inputs` raises the error
-    (leader,) = given
-    axes, value = CHOICE_AXES[leader], as_array(leader, arguments[leader], "if")
-    if value.ndim != len(axes):
-        raise ValueError(
-            f"{leader} has shape {value.shape}, not ({', '.join(axes)}); n choices of one text "
-            f"are (1, n, {', '.join(axes[2:])})"
-        )
-    B, C = value.shape[:2]
-    for name in (leader, "attention_mask", "position_ids"):
-        if arguments.get(name) is None:
-            continue
-        array = as_array(name, arguments[name], "bif")
-        if array.ndim > 2:
-            if array.shape[:2] not in ((B, C), (1, 1)):
-                raise ValueError(f"{name} has shape {array.shape}, not ({B}, {C}, ...) as {leader}")
-            array = array.reshape(-1, *array.shape[2:])  # (B, C, ...) -> (B·C, ...)
-        folded[name] = array
-    return folded, C

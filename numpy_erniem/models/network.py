@@ -189,6 +189,8 @@ class Network(Generic[Output]):
         use_cache: bool | None = False,
         output_hidden_states: bool | None,
         output_attentions: bool | None,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> Encoded:
         """Check the arguments of a forward pass, and run the encoder on them."""
         inputs = prepare_inputs(
@@ -203,6 +205,8 @@ class Network(Generic[Output]):
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         if not self._was_checked:
             self._was_checked = True

@@ -53,7 +53,11 @@ def batch_mask(config: Any, input_ids: np.ndarray, mask: np.ndarray) -> np.ndarr
 
 
 def default_positions(
-    config: ErnieMConfig, input_ids: np.ndarray | None, T: int, P: int = 0
+    config: ErnieMConfig,
+    input_ids: np.ndarray | None,
+    T: int,
+    P: int = 0,
+    starts: np.ndarray | None = None,
 ) -> np.ndarray:
     """The positions of T tokens after P past ones, where none are given.
 
@@ -65,6 +69,8 @@ def default_positions(
     input_ids : (B, T) integer array, or None
         None, where token vectors are given: there is no padding to be seen.
     T, P : int
+    starts : (n + 1,) int64 array, optional
+        Of a packed batch, B = 1 and P = 0: positions begin again in each text.
 
     Returns
     -------
@@ -80,8 +86,13 @@ def default_positions(
     >>> default_positions(config, np.array([[1, 1, 0, 5, 1, 2]]), T=6)
     array([[-1, -1,  0,  1, -1,  2]])
     """
+    # Where the text of each token starts: (T,) for packed texts.
+    first = 0 if starts is None else np.repeat(starts[:-1], np.diff(starts))
     if config.position_convention == "skip_padding" and input_ids is not None:
         real = input_ids != config.pad_token_id  # (B, T)
         if not real.all():
-            return (P + np.cumsum(real, axis=1)) * real - 1
-    return np.arange(P, P + T)[None, :]
+            count = np.cumsum(real, axis=1)
+            if starts is not None:
+                count -= np.concatenate([[0], count[0]])[first]  # what is before the text
+            return (P + count) * real - 1
+    return (np.arange(P, P + T) - first)[None, :]

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from numpy_erniem import heads
 from numpy_erniem.models.outputs import QuestionAnsweringModelOutput
+from numpy_erniem.models.packed_batch import refuse_labels_of, whatever_the_batch
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import SCHEMAS
 
@@ -27,6 +28,7 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOut
     schema = SCHEMAS["ErnieMForQuestionAnswering"]
     pooling = schema.pooler
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -39,16 +41,22 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOut
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """Score every token as start and as end of the answer.
 
         Parameters
         ----------
         start_positions, end_positions : (B,) integers, optional
-            The right tokens, counted from 0; T or more leaves a text out of the loss.
+            The right tokens, counted from 0; T or more leaves a text out of the loss. Refused
+            with starts.
         input_ids, attention_mask, position_ids, head_mask, inputs_embeds
             As of `ErnieMModel.forward`.
         output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
+        starts, key_bias
             As there.
 
         Returns
@@ -56,6 +64,7 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOut
         QuestionAnsweringModelOutput, or a tuple with return_dict=False
             start_logits and end_logits (B, T); loss where there are labels.
         """
+        refuse_labels_of(starts, start_positions=start_positions, end_positions=end_positions)
         encoded = self._encode(
             input_ids=input_ids,
             position_ids=position_ids,
@@ -64,6 +73,8 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOut
             inputs_embeds=inputs_embeds,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         scores = heads.answer_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)
         loss = None
@@ -99,6 +110,7 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
     schema = SCHEMAS["ErnieMForInformationExtraction"]
     pooling = schema.pooler
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -111,6 +123,9 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """Score every token as start and as end of a span.
 
@@ -121,6 +136,8 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
         input_ids, attention_mask, position_ids, head_mask, inputs_embeds
             As of `ErnieMModel.forward`.
         output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
+        starts, key_bias
             As there.
 
         Returns
@@ -136,6 +153,8 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
             inputs_embeds=inputs_embeds,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         scores = heads.extraction_scores(encoded.last_hidden_state, self.weights)  # two of (B, T)
         loss = None

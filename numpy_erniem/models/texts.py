@@ -6,8 +6,10 @@ from numpy.typing import ArrayLike
 
 from numpy_erniem import heads
 from numpy_erniem.losses import cross_entropy
-from numpy_erniem.models.inputs import PastKeyValues, fold_choices
+from numpy_erniem.models.choices import fold_choices
+from numpy_erniem.models.inputs import PastKeyValues
 from numpy_erniem.models.outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
+from numpy_erniem.models.packed_batch import refuse_labels_of, whatever_the_batch
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import SCHEMAS
 
@@ -29,6 +31,7 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel[SequenceClassifierOu
     schema = SCHEMAS["ErnieMForSequenceClassification"]
     pooling = schema.pooler
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -42,6 +45,9 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel[SequenceClassifierOu
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         labels: ArrayLike | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
         """Score the classes of every text.
 
@@ -53,11 +59,14 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel[SequenceClassifierOu
             As of `ErnieMModel.forward`.
         use_cache, output_hidden_states, output_attentions, return_dict : bool, optional
             As there.
+        starts, key_bias
+            As there.
 
         Returns
         -------
         SequenceClassifierOutput, or a tuple with return_dict=False
-            logits (B, num_labels); loss where there are labels.
+            logits (B, num_labels), or (n, num_labels) of n packed texts; loss where there are
+            labels.
         """
         encoded = self._encode(
             input_ids=input_ids,
@@ -69,6 +78,8 @@ class ErnieMForSequenceClassification(ErnieMPreTrainedModel[SequenceClassifierOu
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         logits = heads.class_scores(encoded.pooled, self.weights)  # (B, D) -> (B, K)
         loss = None if labels is None else heads.classification_loss(logits, labels, self.config)
@@ -94,6 +105,7 @@ class ErnieMForMultipleChoice(ErnieMPreTrainedModel[MultipleChoiceModelOutput]):
     schema = SCHEMAS["ErnieMForMultipleChoice"]
     pooling = schema.pooler
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -105,6 +117,9 @@ class ErnieMForMultipleChoice(ErnieMPreTrainedModel[MultipleChoiceModelOutput]):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
         """Score the choices of every text.
 
@@ -114,28 +129,36 @@ class ErnieMForMultipleChoice(ErnieMPreTrainedModel[MultipleChoiceModelOutput]):
             The right choice.
         input_ids, attention_mask, position_ids, head_mask, inputs_embeds
             As of `ErnieMModel.forward`, but with an axis of the choices after the batch: ids,
-            masks and positions (B, C, ...), inputs_embeds (B, C, T, D).
+            masks and positions (B, C, ...), inputs_embeds (B, C, T, D). With starts they have
+            no such axis.
         output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
+        starts, key_bias
             As there.
 
         Returns
         -------
         MultipleChoiceModelOutput, or a tuple with return_dict=False
-            logits (B, C); loss where there are labels.
+            logits (B, C); loss where there are labels. Each packed text is one choice, so with
+            starts logits are (n, 1), and labels are refused.
         """
+        refuse_labels_of(starts, labels=labels)
         folded, choices = fold_choices(
             {
                 "input_ids": input_ids,
                 "attention_mask": attention_mask,
                 "position_ids": position_ids,
                 "inputs_embeds": inputs_embeds,
-            }
+                "key_bias": key_bias,
+            },
+            packed=starts is not None,
         )  # (B, C, ...) -> (B·C, ...)
         encoded = self._encode(
             **folded,
             head_mask=head_mask,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
         )
         logits = heads.choice_scores(encoded.pooled, self.weights, choices)  # (B·C, D) -> (B, C)
         loss = None if labels is None else cross_entropy(logits, labels)

@@ -9,6 +9,7 @@ from numpy_erniem import heads
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.models.inputs import PastKeyValues
 from numpy_erniem.models.outputs import MaskedLMOutput, TokenClassifierOutput
+from numpy_erniem.models.packed_batch import whatever_the_batch
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import SCHEMAS
 
@@ -30,6 +31,7 @@ class ErnieMForTokenClassification(ErnieMPreTrainedModel[TokenClassifierOutput])
     schema = SCHEMAS["ErnieMForTokenClassification"]
     pooling = schema.pooler
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -42,6 +44,9 @@ class ErnieMForTokenClassification(ErnieMPreTrainedModel[TokenClassifierOutput])
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         labels: ArrayLike | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
         """Score the classes of every token.
 
@@ -52,6 +57,8 @@ class ErnieMForTokenClassification(ErnieMPreTrainedModel[TokenClassifierOutput])
         input_ids, attention_mask, position_ids, head_mask, inputs_embeds, past_key_values
             As of `ErnieMModel.forward`.
         output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
+        starts, key_bias
             As there.
 
         Returns
@@ -68,6 +75,8 @@ class ErnieMForTokenClassification(ErnieMPreTrainedModel[TokenClassifierOutput])
             past_key_values=past_key_values,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         logits = heads.class_scores(encoded.last_hidden_state, self.weights)  # -> (B, T, K)
         loss = None if labels is None else cross_entropy(logits, labels)
@@ -102,6 +111,7 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
         bias = self.weights["lm_head"]["bias"]
         return [*super()._layers(), {"weight": self._token_table, "bias": bias}]
 
+    @whatever_the_batch
     def forward(
         self,
         input_ids: ArrayLike | None = None,
@@ -114,6 +124,9 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         labels: ArrayLike | None = None,
+        *,
+        starts: ArrayLike | None = None,
+        key_bias: ArrayLike | None = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
         """Score every token of the vocabulary at every position.
 
@@ -124,6 +137,8 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
         input_ids, attention_mask, position_ids, head_mask, inputs_embeds, past_key_values
             As of `ErnieMModel.forward`.
         output_hidden_states, output_attentions, return_dict : bool, optional
+            As there.
+        starts, key_bias
             As there.
 
         Returns
@@ -140,6 +155,8 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
             past_key_values=past_key_values,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
+            starts=starts,
+            key_bias=key_bias,
         )
         table, eps = self._token_table, self.config.layer_norm_eps
         logits = heads.lm_logits(

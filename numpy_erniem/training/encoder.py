@@ -45,7 +45,14 @@ def encode(
     -------
     x : (B, T, D) array
     backward : from dx (B, T, D) to {"embeddings": ..., "encoder": ...}
+
+    Raises
+    ------
+    ValueError
+        A packed batch, or a bias of keys.
     """
+    if inputs.starts is not None or any(o.key_bias is not None for o in inputs.attention):
+        raise ValueError("training takes no starts and no key_bias; pad the texts")
     B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
     parts = []
     for rows in cut(B, threads):

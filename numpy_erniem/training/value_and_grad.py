@@ -8,7 +8,8 @@ import numpy as np
 
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.models import ErnieMForMultipleChoice
-from numpy_erniem.models.inputs import ENCODER_ARGUMENTS, fold_choices, prepare_inputs
+from numpy_erniem.models.choices import fold_choices
+from numpy_erniem.models.inputs import ENCODER_ARGUMENTS, prepare_inputs
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import ENCODER
 from numpy_erniem.models.weights import encoder_weights, flatten, nest
@@ -22,6 +23,8 @@ NOT_FOR_TRAINING = (
     "output_hidden_states",
     "output_attentions",
     "return_dict",
+    "starts",
+    "key_bias",
 )
 
 

@@ -96,6 +96,9 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
     assert choice.loss is not None
     outputs: list[ModelOutput] = [base, text, choice, token, answer, span, masked]
     print(*(len(output) for output in outputs), float(text.loss + choice.loss))
+    input_ids, starts = erniem.pack_texts([[0, 5, 2], [0, 7, 8, 2]])
+    bias = np.zeros(input_ids.shape)
+    packed: BaseModelOutput = ErnieMModel(CONFIG)(input_ids, starts=starts, key_bias=bias)
 
     model = ErnieMForSequenceClassification(CONFIG)
     model.save_pretrained(out)
@@ -112,6 +115,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
     return {
         "last_hidden_state": base.last_hidden_state.shape,
         "logits": text.logits.shape,
+        "packed": packed.last_hidden_state.shape,
         "table": loaded.resize_token_embeddings(101).shape,
     }
 

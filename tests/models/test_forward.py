@@ -27,7 +27,14 @@ def test_the_arguments_of_the_encoder_are_those_that_are_prepared():
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "ErnieMForMaskedLM"])
 def test_signatures_are_upstreams_in_order(name, transformers):
     theirs = arguments_of(getattr(transformers, name).forward)
-    assert arguments_of(MODELS[name].forward) == theirs
+    assert arguments_of(MODELS[name].forward) == [*theirs, "starts", "key_bias"]
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_what_upstream_does_not_have_is_given_by_name(model):
+    parameters = inspect.signature(model.forward).parameters
+    by_name = [n for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert by_name == ["starts", "key_bias"]
 
 
 def test_no_module_of_models_looks_at_its_local_variables():

@@ -62,7 +62,7 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     failures += erniem_pack(n, k, w, &packed) != 0;
     erniem_linear_reference(m, n, k, x, w, bias, activation, want);
 
-    failures += erniem_linear(m, x, packed, bias, activation, got) != 0;
+    failures += erniem_linear(m, x, packed, bias, activation, 0, got) != 0;
     compare("linear", m, n, k, m * n, got, want);
     const struct erniem_packed *weights[2] = {packed, packed};
     const float *biases[2] = {bias, bias};
@@ -70,7 +70,7 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
         memset(got, 255, (size_t)(m * n) * sizeof *got); /* not numbers */
         memset(again, 255, (size_t)(m * n) * sizeof *again);
         failures += erniem_set_strassen(which) != 0;
-        failures += erniem_linears(2, m, x, weights, biases, activation, ys) != 0;
+        failures += erniem_linears(2, m, x, weights, biases, activation, 0, ys) != 0;
         compare("linears", m, n, k, m * n, got, want);
         compare("linears", m, n, k, m * n, again, want);
     }
@@ -87,14 +87,14 @@ static void check_refusals(void)
     struct erniem_packed *one = NULL, *other = NULL;
     failures += erniem_pack(2, 3, w, &one) != 0 || erniem_pack(3, 2, w, &other) != 0;
     const struct erniem_packed *weights[2] = {one, other};
-    failures += erniem_linears(2, 1, x, weights, biases, 0, ys) != ERNIEM_BAD_SIZE;
+    failures += erniem_linears(2, 1, x, weights, biases, 0, 0, ys) != ERNIEM_BAD_SIZE;
     const char *best = erniem_isa();
     if (strcmp(best, "generic") != 0) {
         failures += erniem_choose_isa("generic") != 0;
-        failures += erniem_linear(1, x, one, NULL, 0, y) != ERNIEM_WRONG_ISA;
+        failures += erniem_linear(1, x, one, NULL, 0, 0, y) != ERNIEM_WRONG_ISA;
         failures += erniem_choose_isa(best) != 0;
     }
-    failures += erniem_linear(1, x, one, NULL, 0, y) != 0 || y[0] != 14.0f || y[1] != 32.0f;
+    failures += erniem_linear(1, x, one, NULL, 0, 0, y) != 0 || y[0] != 14.0f || y[1] != 32.0f;
     erniem_packed_free(one), erniem_packed_free(other), erniem_packed_free(NULL);
 }
 
@@ -110,6 +110,7 @@ static void check_special_values(void)
         const int64_t q_stride[3] = {0, T * d, d}, k_stride[3] = {0, S * d, d};
         const int64_t mask_stride[3] = {0, 0, round % 2 ? S : 0}, factor_stride[3] = {0, 1, 0};
         const float factor[2] = {0.5f, round % 7 ? 2.0f : special[round % 6]};
+        const float bias[S] = {0.5f, -1.0f, 3.0f, special[round % 5]};
         for (int i = 0; i < 4; i++) {
             const int which = (int)(1.5f * (uniform() + 1.0f));
             arrays[which][(int)(2.0f * H * d * (uniform() + 1.0f))] =
@@ -122,8 +123,8 @@ static void check_special_values(void)
         for (int i = 0; i < 4; i += 2)
             failures += (i ? erniem_attention_reference : erniem_attention)(
                             B, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
-                            k_stride, mask, mask_stride, factor, factor_stride, results[i],
-                            results[i + 1]) != 0;
+                            k_stride, 0, NULL, round % 4 ? NULL : bias, 0, mask, mask_stride, factor,
+                            factor_stride, results[i], results[i + 1]) != 0;
         for (int i = 0; i < 2; i++)
             for (int64_t j = 0; j < (i ? H * T * S : H * T * d); j++) {
                 const float got = results[i][j], want = results[i + 2][j];
@@ -145,7 +146,7 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
 {
     enum { B = 2, H = 3 };
     float *q = numbers(B * T * H * d), *k = numbers(B * S * H * d), *v = numbers(B * H * S * d);
-    float *factor = numbers(H);
+    float *factor = numbers(H), *bias = numbers(B * S);
     uint8_t *mask = malloc((size_t)(B * T * S));
     for (int64_t i = 0; i < B * T * S; i++)
         mask[i] = uniform() < 0.0f;
@@ -155,20 +156,103 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
     float *results[4];
     for (int i = 0; i < 4; i++)
         results[i] = unset(i % 2 ? B * H * T * S : B * H * T * d);
-    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, mask,
-                                 mask_stride, factor, head_mask_stride, results[0], results[1]) != 0;
-    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, mask,
-                               mask_stride, factor, head_mask_stride, results[2], results[3]);
+    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias,
+                                 S, mask, mask_stride, factor, head_mask_stride, results[0],
+                                 results[1]) != 0;
+    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias, S,
+                               mask, mask_stride, factor, head_mask_stride, results[2], results[3]);
     compare("attention", T, S, d, B * H * T * d, results[0], results[2]);
     compare("probabilities", T, S, d, B * H * T * S, results[1], results[3]);
-    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, NULL, NULL,
-                                 NULL, NULL, results[0], NULL) != 0;
-    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, NULL, NULL,
-                               NULL, NULL, results[2], NULL);
+    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL,
+                                 0, NULL, NULL, NULL, NULL, results[0], NULL) != 0;
+    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL, 0,
+                               NULL, NULL, NULL, NULL, results[2], NULL);
     compare("attention without mask", T, S, d, B * H * T * d, results[0], results[2]);
     for (int i = 0; i < 4; i++)
         free(results[i]);
-    free(q), free(k), free(v), free(factor), free(mask);
+    free(q), free(k), free(v), free(factor), free(bias), free(mask);
+}
+
+/* Texts of the lengths 1, step + 1, 2 step + 1, ... in one row: beside the loops, and each to the bit
+   as it is alone. */
+static void check_packed(int64_t texts, int64_t step, int64_t d)
+{
+    enum { H = 3 };
+    int64_t *starts = malloc((size_t)(texts + 1) * sizeof *starts);
+    starts[0] = 0;
+    for (int64_t t = 0; t < texts; t++)
+        starts[t + 1] = starts[t] + t * step + 1;
+    const int64_t N = starts[texts], size = N * H * d, stride[3] = {0, d, H * d};
+    const int64_t mask_stride[3] = {0, 0, 0}, factor_stride[3] = {0, 1, 0};
+    float *q = numbers(size), *k = numbers(size), *v = numbers(size), *bias = numbers(N);
+    float *factor = numbers(H), *got = unset(size), *want = unset(size), *alone = unset(size);
+    uint8_t *mask = malloc((size_t)N);
+    for (int64_t i = 0; i < N; i++)
+        mask[i] = uniform() < 0.5f;
+    for (int i = 0; i < 2; i++)
+        failures += (i ? erniem_attention_reference : erniem_attention)(
+                        1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, bias, 0, mask,
+                        mask_stride, factor, factor_stride, i ? want : got, NULL) != 0;
+    compare("packed attention", texts, step, d, size, got, want);
+    for (int64_t t = 0; t < texts; t++) {
+        const int64_t first = starts[t], n = starts[t + 1] - first, at = first * H * d;
+        failures += erniem_attention(1, H, n, n, d, q + at, stride, k + at, stride, v + at, stride, 0,
+                                     NULL, bias + first, 0, mask + first, mask_stride, factor,
+                                     factor_stride, alone + at, NULL) != 0;
+    }
+    failures += memcmp(got, alone, (size_t)size * sizeof *got) != 0;
+    free(starts), free(q), free(k), free(v), free(bias), free(factor);
+    free(got), free(want), free(alone), free(mask);
+}
+
+/* The status of attention over N zeros, of these sizes and starts. */
+enum { ZEROS = 4 };
+static int packed_status(int64_t B, int64_t T, int64_t texts, const int64_t *starts,
+                         const int64_t *mask_stride, int keep)
+{
+    static const float x[2 * ZEROS];
+    static const uint8_t mask[2 * ZEROS];
+    float y[2 * ZEROS], probabilities[ZEROS * ZEROS];
+    const int64_t stride[3] = {ZEROS, 1, 1};
+    return erniem_attention(B, 1, T, ZEROS, 1, x, stride, x, stride, x, stride, texts, starts, NULL, 0,
+                            mask_stride ? mask : NULL, mask_stride, NULL, NULL, y,
+                            keep ? probabilities : NULL);
+}
+
+/* Starts that do not bound texts, and what a packed batch cannot have. */
+static void check_packed_refusals(void)
+{
+    const int64_t wrong[][3] = {{1, 2, 4}, {0, 2, 3}, {0, 2, 5}, {0, 0, 4}, {0, 4, 4}, {0, 5, 4},
+                                {0, -1, 4}};
+    const int64_t right[3] = {0, 1, 4}, texts[] = {0, -1, ZEROS + 1, (int64_t)1 << 62};
+    const int64_t by_key[3] = {0, 0, 0}, by_query[3] = {0, 0, 1};
+    failures += packed_status(1, ZEROS, 2, right, by_key, 0) != 0;
+    for (int i = 0; i < 7; i++)
+        failures += packed_status(1, ZEROS, 2, wrong[i], NULL, 0) != ERNIEM_BAD_SIZE;
+    for (int i = 0; i < 4; i++)
+        failures += packed_status(1, ZEROS, texts[i], right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(2, ZEROS, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS - 1, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS, 2, right, by_query, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS, 2, right, NULL, 1) != ERNIEM_BAD_SIZE;
+}
+
+/* Rows that are independent: each to the bit as it is alone, also where Strassen's algorithm is
+   used for every other product. */
+static void check_independent_rows(int64_t m, int64_t n, int64_t k)
+{
+    float *x = numbers(m * k), *w = numbers(n * k), *bias = numbers(n);
+    float *got = unset(m * n), *alone = unset(m * n);
+    struct erniem_packed *packed = NULL;
+    failures += erniem_pack(n, k, w, &packed) != 0;
+    failures += erniem_set_strassen(ERNIEM_STRASSEN_ALWAYS) != 0;
+    failures += erniem_linear(m, x, packed, bias, ERNIEM_GELU, 1, got) != 0;
+    for (int64_t i = 0; i < m; i++)
+        failures += erniem_linear(1, x + i * k, packed, bias, ERNIEM_GELU, 1, alone + i * n) != 0;
+    failures += memcmp(got, alone, (size_t)(m * n) * sizeof *got) != 0;
+    failures += erniem_set_strassen(ERNIEM_STRASSEN_LARGE) != 0;
+    erniem_packed_free(packed);
+    free(x), free(w), free(bias), free(got), free(alone);
 }
 
 static void check_rows(int64_t n, int64_t d)
@@ -294,7 +378,10 @@ static void check_everything(void)
     check_linear(135, 130, 770, 1);
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
+    check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
+    check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_refusals();
+    check_packed_refusals();
     check_special_values();
 }
 

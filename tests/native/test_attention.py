@@ -47,6 +47,7 @@ def test_every_number_of_keys(isa, kernels, unset, rng, close, S):
         *(of(q.swapaxes(1, 2)), kernels.strides(*by_token(T))),
         *(of(k.swapaxes(1, 2)), kernels.strides(*by_token(S))),
         *(of(v), kernels.strides(*by_head(S))),
+        *(0, kernels.null, kernels.null, 0),
         *(kernels.null, kernels.null, kernels.null, kernels.null),
     )
     results = []
@@ -266,9 +267,9 @@ def test_a_product_beyond_the_range_of_float_is_divided_first(isa, kernels, unse
     same(close, q, k, v, keep_probabilities=True)
     lib, of, strides = kernels.lib, kernels.of, kernels.strides(0, 0, d)
     pointers = [x for array in (q, k, v) for x in (of(array), strides)]
-    got = unset(1, 2, 1, d)
+    got, none = unset(1, 2, 1, d), [0, kernels.null, kernels.null, 0, *4 * [kernels.null]]
     for function in (lib.erniem_attention, lib.erniem_attention_reference):
-        assert function(1, 1, 2, 2, d, *pointers, *4 * [kernels.null], of(got), kernels.null) == 0
+        assert function(1, 1, 2, 2, d, *pointers, *none, of(got), kernels.null) == 0
         np.testing.assert_array_equal(got, context)
 
 

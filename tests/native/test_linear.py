@@ -17,7 +17,7 @@ def both(kernels, unset, x, w, bias, activation=0):
     (m, k), n = x.shape, len(w)
     got, want = unset(m, n), unset(m, n)
     shift = kernels.null if bias is None else of(bias)
-    assert lib.erniem_linear(m, of(x), kernels.pack(w), shift, activation, of(got)) == 0
+    assert lib.erniem_linear(m, of(x), kernels.pack(w), shift, activation, 0, of(got)) == 0
     assert lib.erniem_linear_reference(m, n, k, of(x), of(w), shift, activation, of(want)) == 0
     return got, want
 
@@ -93,13 +93,13 @@ def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
     lib, null, bad = kernels.lib, kernels.null, kernels.lib.ERNIEM_BAD_SIZE
     packed = kernels.pack(np.ones((3, 4), np.float32))
     for m in (-1, 1 << 40, 1 << 62):
-        assert lib.erniem_linear(m, null, packed, null, 0, null) == bad
+        assert lib.erniem_linear(m, null, packed, null, 0, 0, null) == bad
     for n, k in ((-1, 1), (1, -1), (1 << 62, 1 << 62), (1 << 40, 1)):
         assert kernels.no_pack(n, k) == (bad, False)
     for activation in (-1, 14):
-        assert lib.erniem_linear(1, null, packed, null, activation, null) == bad
+        assert lib.erniem_linear(1, null, packed, null, activation, 0, null) == bad
     for count in (0, -1, 1 << 62):
-        assert lib.erniem_linears(count, 1, null, [packed], [null], 0, [null]) == bad
+        assert lib.erniem_linears(count, 1, null, [packed], [null], 0, 0, [null]) == bad
 
 
 def test_weights_of_different_shapes_are_refused(kernels):
@@ -107,7 +107,7 @@ def test_weights_of_different_shapes_are_refused(kernels):
     shapes = ((3, 4), (5, 4), (3, 5))
     first, *others = (kernels.pack(np.ones(shape, np.float32)) for shape in shapes)
     for other in others:
-        status = lib.erniem_linears(2, 1, null, [first, other], 2 * [null], 0, 2 * [null])
+        status = lib.erniem_linears(2, 1, null, [first, other], 2 * [null], 0, 0, 2 * [null])
         assert status == lib.ERNIEM_BAD_SIZE
 
 
@@ -125,9 +125,9 @@ def test_a_pack_for_another_instruction_set_is_refused(kernels, unset, rng):
             settings.choose_isa(name)
             packs.append(kernels.pack(w))
             for other in packs[:-1]:
-                status = lib.erniem_linear(5, of(x), other, of(bias), 0, of(y))
+                status = lib.erniem_linear(5, of(x), other, of(bias), 0, 0, of(y))
                 assert status == lib.ERNIEM_WRONG_ISA
-                several = [packs[-1], other], 2 * [of(bias)], 0, 2 * [of(y)]
+                several = [packs[-1], other], 2 * [of(bias)], 0, 0, 2 * [of(y)]
                 assert lib.erniem_linears(2, 5, of(x), *several) == lib.ERNIEM_WRONG_ISA
             assert np.isnan(y).all()
     finally:

@@ -369,6 +369,21 @@ def test_a_mapped_table_does_not_come_into_memory_row_by_row(mapped, close, text
     assert resident() > 3000
 
 
+def test_one_long_row_is_read_in_parts(mapped, close, monkeypatch):
+    """A packed batch: its tokens are all in one row."""
+    from numpy_erniem.backend import native
+
+    table, original, _ = mapped
+    norm = {"weight": np.ones(1000, np.float32), "bias": np.zeros(1000, np.float32)}
+    tables = {"word_embeddings": {"weight": table}, "position_embeddings": {"weight": original[:9]}}
+    ids, rows = np.arange(700)[None] % 99, np.arange(700)[None] % 9
+    counts = []
+    monkeypatch.setattr(native, "rows_were_read", lambda _, count: counts.append(count))
+    got = native.embed(ids, rows, {**tables, "layer_norm": norm}, 1e-5)
+    close(got, native.layer_norm(original[ids] + original[rows], norm, 1e-5), "primitive")
+    assert counts == [256, 256, 188]
+
+
 def peak_megabytes():
     resource = pytest.importorskip("resource")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
