@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
+    from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -67,6 +68,7 @@ __all__ = [
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
     "Reranker",
+    "SearchIndex",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
     "__version__",
@@ -125,6 +127,7 @@ _MODULES = {
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),
+    "pipelines.search": ("SearchIndex",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

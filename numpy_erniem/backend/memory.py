@@ -1,13 +1,11 @@
-"""Arrays and the pointers that C takes: layouts that C can read, results, mapped pages."""
+"""Arrays and the pointers that C takes: layouts that C can read, and results."""
 
 import math
-import mmap
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend.frozen import mapping_of
 
 FLOAT = np.dtype(np.float32)
 LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
@@ -49,19 +47,3 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
         raise NoMemoryError(f"no memory for a result of {size} bytes")
     owner = ffi.buffer(ffi.gc(block, lib.erniem_release), size)
     return np.frombuffer(owner, FLOAT).reshape(shape)
-
-
-def release_mapped_pages(array: np.ndarray) -> None:
-    """Take the pages of an array over a mapped file out of memory; any other array stays.
-
-    The pages are reloaded from the file if the array is read again.
-    """
-    owner = mapping_of(array)
-    if owner is None or not hasattr(owner, "madvise"):
-        return
-    base = np.frombuffer(owner, np.uint8, 1).ctypes.data
-    start = array.ctypes.data - base
-    end = (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-    if end > start:
-        owner.madvise(mmap.MADV_DONTNEED, start, end - start)

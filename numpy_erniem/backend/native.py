@@ -17,6 +17,7 @@ from numpy_erniem.backend.memory import (
     readable,
 )
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
+from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.unsupported import Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
@@ -288,4 +289,5 @@ KERNELS = {
     "layer_norm": layer_norm,
     "embed": embed,
     "attention": attention,
+    "top_scores": top_scores,
 }
