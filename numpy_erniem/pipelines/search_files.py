@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from numpy_erniem.backend.frozen import release_mapped_pages
-from numpy_erniem.checkpoint.atomic import atomic_folder
+from numpy_erniem.checkpoint.atomic import atomic_folder, hidden_folder
 from numpy_erniem.checkpoint.json_files import read_json
 
 ABOUT, VECTORS, TEXTS = "search_index.json", "vectors.npy", "texts.jsonl"
@@ -108,6 +108,23 @@ def map_vectors(path: str | os.PathLike) -> np.ndarray:
     return np.memmap(path, dtype, "r", offset, shape, "F" if is_fortran else "C")
 
 
+def check_new_folder(folder: str | os.PathLike) -> None:
+    """Check that `write_index` can make a folder there, or fill an empty one.
+
+    Raises
+    ------
+    OSError
+        There is a file or a folder that is not empty, or the place cannot be written to.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is there already; choose another name, or remove it")
+    parent = folder.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with hidden_folder(parent):
+        pass
+
+
 def write_index(
     folder: str | os.PathLike,
     vectors: np.ndarray,
@@ -130,9 +147,6 @@ def write_index(
     FileExistsError
         The folder is not empty, or is a file.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is there already; choose another name, or remove it")
     about = {
         "version": VERSION,
         "count": len(vectors),
@@ -142,6 +156,7 @@ def write_index(
         "notes": notes,
     }
     content = json.dumps(about, indent=1, allow_nan=False) + "\n"
+    check_new_folder(folder)
     with atomic_folder(folder) as new:
         (new / ABOUT).write_text(content, encoding="utf-8")
         _write_vectors(new / VECTORS, vectors)
