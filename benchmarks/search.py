@@ -25,8 +25,8 @@ def unit_rows(rng: np.random.Generator, n: int) -> np.ndarray:
     return rows
 
 
-def compare_with_full_sort(index: SearchIndex, queries: np.ndarray) -> None:
-    """Compare what is found with NumPy's product and its full sort.
+def compare_with_full_sort(index: SearchIndex, queries: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Compare what is found with NumPy's product and its full sort, and return it.
 
     Raises
     ------
@@ -34,13 +34,13 @@ def compare_with_full_sort(index: SearchIndex, queries: np.ndarray) -> None:
         Another row is found, and its score is not equal to rounding.
     """
     indices, scores = index.search(queries, TOP_K)
-    for n, query in enumerate(queries):
-        every = index.vectors @ query
+    for n, every in enumerate(queries @ index.vectors.T):
         best = np.argsort(-every, kind="stable")[:TOP_K]
         right = indices[n] == best
         near = np.abs(every[indices[n]] - every[best]) <= NEAR
         if not (right | near).all() or not np.allclose(scores[n], every[best], atol=NEAR):
             raise DifferentError(f"query {n}: {indices[n]} instead of {best}; nothing was timed")
+    return indices, scores
 
 
 def search_rows() -> Iterator[dict[str, Any]]:
@@ -51,9 +51,13 @@ def search_rows() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vectors.npy")
         np.save(path, vectors)
-        for place, index in (("memory", SearchIndex(vectors)), ("file", SearchIndex(path))):
-            progress(f"{place}: comparing with a full sort")
-            compare_with_full_sort(index, queries[:CHECKED])
+        places = {"memory": SearchIndex(vectors), "file": SearchIndex(path)}
+        progress("comparing with a full sort")
+        want = compare_with_full_sort(places["memory"], queries[:CHECKED])
+        found = places["file"].search(queries[:CHECKED], TOP_K)
+        if not all(map(np.array_equal, found, want)):
+            raise DifferentError("the file gives other results than memory; nothing was timed")
+        for place, index in places.items():
             for q in QUERIES:
                 progress(f"{place}: {q} queries")
                 some = queries[:q]
