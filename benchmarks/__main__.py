@@ -1,7 +1,7 @@
 """python -m benchmarks: measure this machine, our engines and every peer that is installed.
 
     python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
-    python -m benchmarks --growth | --threading | --linear | --ladder
+    python -m benchmarks --growth | --threading | --linear | --ladder | --search
     python -m benchmarks --redraw --json FILE --document FILE.md
 
 Each engine runs in a process of its own. They take turns, round by round, so that other work on
@@ -147,6 +147,7 @@ WHAT = {
     "threading": "our kernels with OpenMP, the pool and one thread, alone",
     "linear": "single products beside the limits of the machine, alone",
     "ladder": "the steps of docs/kernels.md, alone",
+    "search": "exact search among 1,000,000 vectors beside the limits of the machine, alone",
     "redraw": "nothing: tables and picture are made from the results in --json",
 }
 
@@ -208,11 +209,15 @@ def arguments() -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, results: Results) -> None:
     """Measure what was asked for."""
-    from benchmarks import limits
+    from benchmarks import limits, search
 
-    if options.only in ("linear", "ladder"):
-        rows = limits.linear_rows() if options.only == "linear" else limits.ladder_rows()
-        results.measure(options.only, rows)
+    alone = {
+        "linear": limits.linear_rows,
+        "ladder": limits.ladder_rows,
+        "search": search.search_rows,
+    }
+    if options.only in alone:
+        results.measure(options.only, alone[options.only]())
         return
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))

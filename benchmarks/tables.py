@@ -1,6 +1,7 @@
 """Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
-Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder") to
+Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder",
+"search") to
 {"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
 """
 
@@ -171,6 +172,28 @@ def ladder_table(part: Part) -> str:
     )
 
 
+def search_table(part: Part) -> str:
+    """Searches beside the time in which the machine can read or multiply, whichever is longer."""
+    head = ["vectors", "in", "queries", "ms", "queries/s", "GB/s", "GFLOP/s", "of the limit"]
+    rows = []
+    for row in part["rows"]:
+        read, multiply = 4 * row["n"] * row["d"], 2 * row["n"] * row["d"] * row["q"]
+        limit = max(read / row["bandwidth"], multiply / row["peak"]) / 1e9
+        rows.append(
+            [
+                f"{row['n']} × {row['d']}",
+                row["place"],
+                f"{row['q']}",
+                f"{row['seconds'] * 1e3:.0f}",
+                f"{row['q'] / row['seconds']:.0f}",
+                f"{read / row['seconds'] / 1e9:.1f}",
+                f"{multiply / row['seconds'] / 1e9:.0f}",
+                f"{limit / row['seconds']:.2f}",
+            ]
+        )
+    return f"{limits(part)}\n" + table(head, rows)
+
+
 TABLES: dict[str, Callable[[Part], str]] = {
     "start": start_table,
     "engines": engines_table,
@@ -178,6 +201,7 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "threading": threading_table,
     "linear": linear_table,
     "ladder": ladder_table,
+    "search": search_table,
 }
 
 

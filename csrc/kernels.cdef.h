@@ -132,6 +132,17 @@ int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
 int erniem_activate(int activation, int64_t n, float *x);
 int erniem_activate_reference(int activation, int64_t n, float *x);
 
+/* search.c: for each query the k rows of vectors (n, d) with the largest dot products, 1 <= k <= n and
+   d >= 1: their indices (q, k) and scores (q, k), best first. Of equal scores the lower index is
+   better. `queries` is (q, d), packed by erniem_pack. The score of a row and a query depends on
+   nothing else, not in the last bit: neither on the other rows and queries nor on their number.
+   All scores must be finite; where one is NaN, the order is undefined, and nothing else is. */
+int erniem_top_scores(int64_t n, int64_t d, const float *vectors,
+                      const struct erniem_packed *queries, int64_t k, int64_t *indices,
+                      float *scores);
+int erniem_top_scores_reference(int64_t n, int64_t d, const float *vectors, int64_t q,
+                                const float *queries, int64_t k, int64_t *indices, float *scores);
+
 /* limits.c, for benchmarks: do multiply-adds on all threads, at most 64. Returns a number of
    operations; `rounds` times as many were done. */
 int64_t erniem_multiply_add(int64_t rounds);

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
+    from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -69,6 +70,7 @@ __all__ = [
     "MultipleChoiceModelOutput",
     "QuestionAnsweringModelOutput",
     "Reranker",
+    "SearchIndex",
     "SentenceSettings",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
@@ -131,6 +133,7 @@ _MODULES = {
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),
+    "pipelines.search": ("SearchIndex",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

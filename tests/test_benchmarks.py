@@ -169,6 +169,44 @@ def test_a_product_is_shown_beside_the_limits_of_its_own_minute():
     assert text.rstrip().endswith("| 8 | 1000 × 500 | 100 | 80 | 0.50 | 20.0 | 0.80 |")
 
 
+def test_a_search_is_shown_beside_the_slower_of_reading_and_multiplying():
+    one = {"place": "memory", "n": 10**6, "d": 250, "q": 1, "k": 10, "seconds": 0.1}
+    row = {**one, "peak": 400.0, "bandwidth": 20.0}
+    many = {**row, "q": 100, "place": "file", "seconds": 0.25}
+    text = tables.search_table({**LIMITS, "rows": [row, many]})
+    assert "| 1000000 × 250 | memory | 1 | 100 | 10 | 10.0 | 5 | 0.50 |\n" in text
+    assert text.rstrip().endswith("| 1000000 × 250 | file | 100 | 250 | 400 | 4.0 | 200 | 0.50 |")
+
+
+def test_a_search_that_finds_other_rows_is_not_timed(monkeypatch):
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks import search
+    from numpy_erniem import SearchIndex
+
+    vectors = search.unit_rows(np.random.default_rng(0), 300)
+    index = SearchIndex(vectors)
+    search.compare_with_full_sort(index, vectors[:5])
+    found = index.search
+    monkeypatch.setattr(index, "search", lambda x, k: found(-x, k))
+    with pytest.raises(measuring.DifferentError, match=r"query 0: .* nothing was timed"):
+        search.compare_with_full_sort(index, vectors[:5])
+
+
+def test_searches_are_timed_in_memory_and_in_a_file(monkeypatch):
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks import search
+
+    monkeypatch.setattr(search, "VECTORS", 500)
+    monkeypatch.setattr(search, "QUERIES", (1, 3))
+    monkeypatch.setattr(search, "multiply_add_peak", lambda: 400.0)
+    monkeypatch.setattr(search, "memory_bandwidth", lambda: 20.0)
+    rows = list(search.search_rows())
+    assert [(r["place"], r["q"]) for r in rows] == [
+        (place, q) for place in ("memory", "file") for q in (1, 3)
+    ]
+    assert all(r["seconds"] > 0 for r in rows)
+
+
 def test_the_ladder_has_a_row_for_each_step():
     rows = [{"rung": "three loops", "gflops": 2.25}, {"rung": "packed", "gflops": 35.0}]
     text = tables.ladder_table({**LIMITS, "rows": rows})

@@ -42,6 +42,12 @@ def test_the_examples_of_every_head():
     assert result.failed == 0, printed.getvalue()
 
 
+def test_the_examples_of_search():
+    result = doctest.testfile(str(DOCS / "search.md"), module_relative=False, encoding="utf-8")
+    assert result.attempted >= 10
+    assert result.failed == 0
+
+
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Names that the scripts use, from the block that makes stand-ins for checkpoints."""

@@ -15,7 +15,7 @@ PACKAGE = Path(numpy_erniem.__file__).parent
 # A name with a dot allows one module of a room, and no other module of it.
 LAYERS = {"checks", "activations", "config", "backend", "ops", "layers", "encoder", "heads"}
 MODELS = LAYERS | {"losses", "checkpoint", "models"}
-PIPELINES = MODELS | {"tokenizer", "pipelines"}
+PIPELINES = MODELS | {"tokenizer", "ranking", "pipelines"}
 MAY_IMPORT = {
     "__init__": set(),  # names its modules in strings, and imports them when they are asked for
     "__main__": {"cli"},
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "heads": {"checks", "config", "losses", "ops", "layers"},
     "models": MODELS,
     "tokenizer": {"checks", "checkpoint"},
+    "ranking": {"backend"},
     "conversion": {"checks", "checkpoint", "config", "tokenizer", "models.schema"},
     "pipelines": PIPELINES,
     "training": PIPELINES,

@@ -1,9 +1,10 @@
 /* A tile: a part of a product, held in registers. Part of micro_body.h. */
 
-/* `rows` is a constant wherever this is inlined, so `sum` lives in registers. If there is an `other`
-   panel, sign times that is added to b, and the result kept in `sums`. */
-INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float *other,
-                    float sign, float *sums)
+/* `rows` and `vectors`, the vectors of the panel that are used, are constants wherever this is inlined,
+   so `sum` lives in registers. If there is an `other` panel, sign times that is added to b, and the
+   result kept in `sums`. */
+INLINE void tile_of(const int rows, const int vectors, const struct erniem_tile_f32 *t,
+                    const float *other, float sign, float *sums)
 {
     /* Copies, which the stores below cannot change: the compiler keeps them in registers. */
     const float *a = t->a, *b = t->b, *next = t->next, *const bias = t->bias;
@@ -12,7 +13,7 @@ INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float
     float *const c = t->c;
     vf sum[MR][NV];
     UNROLLED for (int r = 0; r < rows; r++)
-        UNROLLED for (int v = 0; v < NV; v++)
+        UNROLLED for (int v = 0; v < vectors; v++)
             sum[r][v] = vf_set1(0.0f);
     for (int r = 0; r < rows; r++) /* prefetch what will be written */
         for (int line = 0; line < cols; line += 16)
@@ -20,9 +21,9 @@ INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float
 
     for (int64_t k = 0; k < kc; k++) {
         vf panel[NV];
-        UNROLLED for (int v = 0; v < NV; v++)
+        UNROLLED for (int v = 0; v < vectors; v++)
             panel[v] = vf_load(b + v * VW);
-        UNROLLED for (int v = 0; v < NV && other; v++) {
+        UNROLLED for (int v = 0; v < vectors && other; v++) {
             panel[v] = vf_fma(vf_set1(sign), vf_load(other + v * VW), panel[v]);
             vf_store(sums + v * VW, panel[v]);
         }
@@ -30,7 +31,7 @@ INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float
             vf_prefetch(next + line);
         UNROLLED for (int r = 0; r < rows; r++) {
             const vf left = vf_set1(a[r * lda + k]);
-            UNROLLED for (int v = 0; v < NV; v++)
+            UNROLLED for (int v = 0; v < vectors; v++)
                 sum[r][v] = vf_fma(left, panel[v], sum[r][v]);
         }
         b += NV * VW;
@@ -41,7 +42,7 @@ INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float
         }
     }
 
-    UNROLLED for (int v = 0; v < NV; v++) {
+    UNROLLED for (int v = 0; v < vectors; v++) {
         const int n = cols - v * VW < VW ? cols - v * VW : VW;
         if (n <= 0)
             break;
@@ -62,12 +63,17 @@ INLINE void tile_of(const int rows, const struct erniem_tile_f32 *t, const float
     }
 }
 
+/* The last panel of a product may have few columns: then half of the work is enough. */
 static void tile(const struct erniem_tile_f32 *t)
 {
+    const int half = t->columns <= NV / 2 * VW;
     switch (t->rows) {
-#define ROWS(n)                          \
-    case n:                              \
-        tile_of(n, t, NULL, 0, NULL);    \
+#define ROWS(n)                                   \
+    case n:                                       \
+        if (half)                                 \
+            tile_of(n, NV / 2, t, NULL, 0, NULL); \
+        else                                      \
+            tile_of(n, NV, t, NULL, 0, NULL);     \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
@@ -84,9 +90,9 @@ static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, fl
     whole.bias = NULL;
     whole.ldc = NV * VW;
     switch (t->rows) {
-#define ROWS(n)                                \
-    case n:                                    \
-        tile_of(n, &whole, other, sign, sums); \
+#define ROWS(n)                                    \
+    case n:                                        \
+        tile_of(n, NV, &whole, other, sign, sums); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS

@@ -1,4 +1,4 @@
-"""Arrays that nobody can write to: what may be packed once and kept."""
+"""Arrays that nobody can write to, which may be packed once and kept; files mapped for reading."""
 
 import mmap
 from collections.abc import Iterator
@@ -63,6 +63,22 @@ def mapping_of(array: np.ndarray) -> mmap.mmap | None:
     """The file mapped for reading that an array is a view of, or None."""
     *_, owner = _owners(array)
     return owner if isinstance(owner, mmap.mmap) and memoryview(owner).readonly else None
+
+
+def release_mapped_pages(array: np.ndarray) -> None:
+    """Take the pages of an array over a mapped file out of memory; any other array stays.
+
+    The pages are reloaded from the file if the array is read again.
+    """
+    owner = mapping_of(array)
+    if owner is None or not hasattr(owner, "madvise"):
+        return
+    base = np.frombuffer(owner, np.uint8, 1).ctypes.data
+    start = array.ctypes.data - base
+    end = (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    if end > start:
+        owner.madvise(mmap.MADV_DONTNEED, start, end - start)
 
 
 def _is_constant(array: np.ndarray) -> bool:

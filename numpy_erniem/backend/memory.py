@@ -1,13 +1,11 @@
-"""Arrays and the pointers that C takes: layouts that C can read, results, mapped pages."""
+"""Arrays and the pointers that C takes: layouts that C can read, and results."""
 
 import math
-import mmap
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend.frozen import mapping_of
 from numpy_erniem.backend.unsupported import Unsupported
 
 FLOAT = np.dtype(np.float32)
@@ -57,19 +55,3 @@ def result_or_reason(result: Any, status: int) -> Any:
     if status == lib.ERNIEM_NO_MEMORY:
         raise NoMemoryError("the C kernels found no memory for their work")
     return result if status == 0 else Unsupported("a size beyond the C kernel")
-
-
-def release_mapped_pages(array: np.ndarray) -> None:
-    """Take the pages of an array over a mapped file out of memory; any other array stays.
-
-    The pages are reloaded from the file if the array is read again.
-    """
-    owner = mapping_of(array)
-    if owner is None or not hasattr(owner, "madvise"):
-        return
-    base = np.frombuffer(owner, np.uint8, 1).ctypes.data
-    start = array.ctypes.data - base
-    end = (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-    if end > start:
-        owner.madvise(mmap.MADV_DONTNEED, start, end - start)

@@ -19,6 +19,7 @@ from numpy_erniem.backend.memory import (
 )
 from numpy_erniem.backend.native_attention import attention
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
+from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 # The number of each activation in csrc/micro/micro.h.
@@ -209,4 +210,5 @@ KERNELS = {
     "layer_norm": layer_norm,
     "embed": embed,
     "attention": attention,
+    "top_scores": top_scores,
 }

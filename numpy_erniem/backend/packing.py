@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
-from numpy_erniem.backend.frozen import FrozenMemory, is_frozen
-from numpy_erniem.backend.memory import NoMemoryError, floats, release_mapped_pages
+from numpy_erniem.backend.frozen import FrozenMemory, is_frozen, release_mapped_pages
+from numpy_erniem.backend.memory import NoMemoryError, floats
 from numpy_erniem.backend.unsupported import Unsupported
 
 ROWS = 256  # read from a mapped table, after which its pages are released
@@ -98,13 +98,13 @@ def panels(weight: np.ndarray) -> Any:
     """Pointer to the (N, K) weight as `erniem_linears` reads it; it keeps what it points to."""
     kept = PackedWeights.of(weight)
     if kept is None:
-        return _pack(weight)
+        return pack(weight)
     found = kept.panels
     if found is None or found[0] != weight.shape:
         with _lock:
             found = kept.panels  # another thread may have packed it meanwhile
             if found is None or found[0] != weight.shape:
-                found = kept.panels = weight.shape, _pack(weight)
+                found = kept.panels = weight.shape, pack(weight)
                 release_mapped_pages(weight)  # the panels are read instead
     return found[1]
 
@@ -127,7 +127,8 @@ def rows_were_read(table: np.ndarray, count: int) -> None:
         release_mapped_pages(table)
 
 
-def _pack(weight: np.ndarray) -> Any:
+def pack(weight: np.ndarray) -> Any:
+    """Pointer to a new pack of a (N, K) weight, which is freed with it."""
     (n, k), packed = weight.shape, ffi.new("struct erniem_packed **")
     status = lib.erniem_pack(n, k, floats(weight), packed)
     if status != 0:

@@ -17,6 +17,7 @@ COMMANDS = {
     "info": ("numpy_erniem.cli.info", "show what a checkpoint holds and what will run it"),
     "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
+    "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
 }
 
 

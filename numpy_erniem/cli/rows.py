@@ -9,6 +9,7 @@ from typing import Any
 from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
 from numpy_erniem.cli.options import add_hub_options
+from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.local import ERROR, ON_ERROR, Counts, Job, run_job
 from numpy_erniem.engines.records import FORMATS, STANDARD_INPUT, Record, find_files, read_records
 from numpy_erniem.engines.writers import SUFFIXES, check_output
@@ -89,14 +90,7 @@ class Rows:
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
         self.options, self.field = options, options.field or TEXT
         self.columns = (TEXT, *options.keep, *columns)
-        kind = options.format
-        if kind is None and options.field and options.input == [STANDARD_INPUT]:
-            kind = "jsonl"
-        self.files = find_files(options.input, kind)
-        if options.field and any(kind == "text" for _, kind in self.files):
-            raise ValueError(
-                f"--field {options.field}: lines of text have no columns; add --format jsonl or csv"
-            )
+        self.files = _files(options.input, options.format, options.field)
         self.output: Path | None = None
         if options.output:
             inputs = [path for path, _ in self.files]
@@ -118,15 +112,10 @@ class Rows:
             if self.options.keep:
                 raise ValueError("is a text without columns, so there is nothing to --keep")
             return value
-        for name in (self.field, *self.options.keep):
+        for name in self.options.keep:
             if name not in value:
-                there = ", ".join(value) or "none"
-                hint = "; name the key of the text with --field" if name == self.field else ""
-                raise ValueError(f"has no {name!r}, only {there}{hint}")
-        text = value[self.field]
-        if not isinstance(text, str):
-            raise ValueError(f"has {_shown(text)} as {self.field!r}, not a text")
-        return text
+                raise ValueError(f"has no {name!r}, only {', '.join(value)}")
+        return text_of(value, self.field)
 
     def kept(self, value: Any) -> dict[str, Any]:
         """What the output has of a record."""
@@ -174,6 +163,52 @@ class Rows:
         """What the results depend on."""
         given = {k: v for k, v in vars(self.options).items() if k not in NOT_OF_RESULTS}
         return {**given, "version": __version__, "backend": backend_report()["backend"]}
+
+
+def read_texts(path: str, kind: str | None, field: str | None) -> Iterator[str]:
+    """The texts of a file, a folder or standard input.
+
+    Parameters
+    ----------
+    path : str
+    kind : str, optional
+        Its format; left out, by its name.
+    field : str, optional
+        Column or key of the text.
+    """
+    name = field or TEXT
+    for record in read_records(_files([path], kind, field), columns=[name]):
+        if record.error is not None:
+            raise DataError(f"{record.where} {record.error}")
+        try:
+            yield text_of(record.value, name)
+        except ValueError as error:
+            raise DataError(f"{record.where} {error}") from None
+
+
+def text_of(value: Any, field: str) -> str:
+    """The text of a row: a line, or the value of a column; ValueError where it has none."""
+    if isinstance(value, str):
+        return value
+    if field not in value:
+        there = ", ".join(value) or "none"
+        raise ValueError(f"has no {field!r}, only {there}; name the key of the text with --field")
+    text = value[field]
+    if not isinstance(text, str):
+        raise ValueError(f"has {_shown(text)} as {field!r}, not a text")
+    return text
+
+
+def _files(paths: list[str], kind: str | None, field: str | None) -> list[tuple[str, str]]:
+    """The files of an input; standard input with a field is JSON lines."""
+    if kind is None and field and paths == [STANDARD_INPUT]:
+        kind = "jsonl"
+    files = find_files(paths, kind)
+    if field and any(kind == "text" for _, kind in files):
+        raise ValueError(
+            f"--field {field}: lines of text have no columns; add --format jsonl or csv"
+        )
+    return files
 
 
 class _Bar:

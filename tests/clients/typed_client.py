@@ -29,6 +29,7 @@ from numpy_erniem import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
     Reranker,
+    SearchIndex,
     SentenceSettings,
     SequenceClassifierOutput,
     TokenClassifierOutput,
@@ -66,6 +67,17 @@ def ranking() -> list[str]:
     )
     reranker = Reranker(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=1)
     return [row["text"] for row in reranker("open", ["Open a file", "Close it"], scores="sigmoid")]
+
+
+def best_matches(out: Path) -> list[str]:
+    index: SearchIndex = SearchIndex(embeddings(), ["one", "two", "three"], {"model": "bundled"})
+    index.save(out / "index")
+    loaded = SearchIndex.load(out / "index")
+    indices, scores = loaded.search(embeddings()[0], top_k=2)
+    first: NDArray[np.int64] = indices
+    assert loaded.texts is not None
+    print(len(loaded), loaded.width, loaded.notes, scores.max())
+    return [loaded.texts[int(i)] for i in first]
 
 
 def tokens() -> int:
@@ -152,6 +164,14 @@ def training() -> float:
 
 def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
-    print(ranking(), embeddings().shape, tokens(), models(out / "model"), backends(), training())
+    print(
+        ranking(),
+        embeddings().shape,
+        best_matches(out),
+        tokens(),
+        models(out / "model"),
+        backends(),
+        training(),
+    )
     checkpoints(out)
     print(erniem.ops.softmax(np.ones((2, 3), np.float32)).sum())

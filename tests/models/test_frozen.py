@@ -119,8 +119,8 @@ def test_prepare_packs_every_weight(monkeypatch):
         pytest.skip("the C kernels are not built")
     from numpy_erniem.backend import packing
 
-    shapes, pack = [], packing._pack
-    monkeypatch.setattr(packing, "_pack", lambda w: shapes.append(w.shape) or pack(w))
+    shapes, pack = [], packing.pack
+    monkeypatch.setattr(packing, "pack", lambda w: shapes.append(w.shape) or pack(w))
     model = make()
     with use_backend("numpy"):
         assert model.prepare() is model

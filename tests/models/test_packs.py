@@ -33,19 +33,19 @@ def packs(model):
     """How many weights the first call packs, and how many the second."""
     from numpy_erniem.backend import packing
 
-    original, counts = packing._pack, []
+    original, counts = packing.pack, []
 
     def pack(weight):
         counts[-1] += 1
         return original(weight)
 
-    packing._pack = pack
+    packing.pack = pack
     try:
         for _ in range(2):
             counts.append(0)
             model(IDS)
     finally:
-        packing._pack = original
+        packing.pack = original
     return counts
 
 

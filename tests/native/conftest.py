@@ -75,6 +75,10 @@ def kernels():
             return ffi.from_buffer("uint8_t[]", array)
 
         @staticmethod
+        def ints(array):
+            return ffi.from_buffer("int64_t[]", array)
+
+        @staticmethod
         def pack(weight):
             packed = ffi.new("struct erniem_packed **")
             assert lib.erniem_pack(*weight.shape, floats(weight), packed) == 0

@@ -278,6 +278,40 @@ static void check_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
 }
 
+/* Small whole numbers, so that sums are exact and many scores are equal. */
+static void check_search(int64_t n, int64_t d, int64_t q, int64_t k)
+{
+    const uint32_t seed_of_the_others = seed;
+    float *vectors = numbers(n * d), *queries = numbers(q * d), *scores[2];
+    int64_t *indices[2];
+    struct erniem_packed *packed = NULL;
+    for (int64_t i = 0; i < n * d; i++)
+        vectors[i] = roundf(2.0f * vectors[i]);
+    for (int64_t i = 0; i < q * d; i++)
+        queries[i] = roundf(2.0f * queries[i]);
+    for (int i = 0; i < 2; i++) {
+        scores[i] = unset(q * k);
+        indices[i] = calloc((size_t)(q * k) + 1, sizeof **indices);
+    }
+    failures += erniem_pack(q, d, queries, &packed) != 0;
+    failures += erniem_top_scores(n, d, vectors, packed, k, indices[0], scores[0]) != 0;
+    failures += erniem_top_scores_reference(n, d, vectors, q, queries, k, indices[1], scores[1]) != 0;
+    compare("search", n, d, k, q * k, scores[0], scores[1]);
+    if (memcmp(indices[0], indices[1], (size_t)(q * k) * sizeof **indices) != 0) {
+        fprintf(stderr, "%s, search (%d, %d, %d, %d): other rows\n", erniem_isa(), (int)n, (int)d,
+                (int)q, (int)k);
+        failures++;
+    }
+    failures += erniem_top_scores(n, d, NULL, packed, 0, NULL, NULL) != ERNIEM_BAD_SIZE;
+    failures += erniem_top_scores(n, d, NULL, packed, n + 1, NULL, NULL) != ERNIEM_BAD_SIZE;
+    failures += erniem_top_scores(n, d + 1, NULL, packed, 1, NULL, NULL) != ERNIEM_BAD_SIZE;
+    erniem_packed_free(packed);
+    for (int i = 0; i < 2; i++)
+        free(scores[i]), free(indices[i]);
+    free(vectors), free(queries);
+    seed = seed_of_the_others;
+}
+
 /* The product that followed last time is expected again. */
 static void check_prefetch(void)
 {
@@ -372,6 +406,7 @@ static void check_everything(void)
             check_linear(sizes[i], sizes[j], sizes[(i + j) % COUNT], i);
             check_attention(sizes[i], sizes[j], sizes[(i + j) % COUNT], i % 2);
             check_rows(sizes[i], sizes[j]);
+            check_search(sizes[i], sizes[j], sizes[(i + j) % COUNT], 1 + sizes[i] / 2);
         }
     check_linear(0, 3, 4, 1), check_linear(3, 0, 4, 1), check_linear(3, 4, 0, 1);
     check_linear(150, 40, 769, 1), check_linear(2, 65, 1543, 0);
@@ -380,6 +415,8 @@ static void check_everything(void)
     check_rows(70, 300);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
+    check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);
+    check_search(5, 3, 0, 2);
     check_refusals();
     check_packed_refusals();
     check_special_values();

@@ -38,8 +38,8 @@ def frozen(w):
 @pytest.fixture
 def packs(monkeypatch):
     """The shapes of all weights that are packed during a test."""
-    shapes, pack = [], packing._pack
-    monkeypatch.setattr(packing, "_pack", lambda w: shapes.append(w.shape) or pack(w))
+    shapes, pack = [], packing.pack
+    monkeypatch.setattr(packing, "pack", lambda w: shapes.append(w.shape) or pack(w))
     return shapes
 
 
@@ -54,7 +54,7 @@ def test_a_frozen_weight_is_packed_once(rng, packs):
 def test_a_weight_that_two_threads_need_at_once_is_packed_once(rng, monkeypatch, close):
     """Two packs could both stay: one as the panels, the other one as part of the layer."""
     w, x = frozen(weights(rng)), rng.standard_normal((4, 30), np.float32)
-    both, pack, packed, results = threading.Barrier(2), packing._pack, [], []
+    both, pack, packed, results = threading.Barrier(2), packing.pack, [], []
 
     def slow_pack(weight):
         packed.append(weight.shape)
@@ -62,7 +62,7 @@ def test_a_weight_that_two_threads_need_at_once_is_packed_once(rng, monkeypatch,
             both.wait(0.5)  # the second thread arrives here only if it packs as well
         return pack(weight)
 
-    monkeypatch.setattr(packing, "_pack", slow_pack)
+    monkeypatch.setattr(packing, "pack", slow_pack)
     callers = [
         threading.Thread(target=lambda: results.append(native.linear(x, w))) for _ in range(2)
     ]

@@ -1,0 +1,166 @@
+"""`erniem search`: build an index of texts, then find the best matches of queries in it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.output import json_text
+from numpy_erniem.cli.rows import TEXT, read_texts
+from numpy_erniem.engines.records import FORMATS
+from numpy_erniem.pipelines.embed import Embedder
+from numpy_erniem.pipelines.progress import Progress
+from numpy_erniem.pipelines.search import SearchIndex
+from numpy_erniem.pipelines.search_files import check_new_folder
+
+TOP_K = 10
+BUNDLED = "bundled"  # what an index records of the bundled checkpoint
+EXAMPLE = """\
+example:
+  printf '%s\\n' "Open the file" "Close the window" | erniem search my_index --build -
+  erniem search my_index "Datei öffnen" --top-k 1
+
+Every match is a line {"query": ..., "index": ..., "score": ..., "text": ...}, the best first. The
+score is the cosine similarity, unless the index was built with --no-normalize.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `erniem search`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLE
+    parser.add_argument("folder", metavar="FOLDER", help="of the index")
+    parser.add_argument(
+        "query", nargs="*", metavar="QUERY", help="texts to find matches for (standard input)"
+    )
+    parser.add_argument("--top-k", type=int, metavar="N", help=f"matches of a query ({TOP_K})")
+    parser.add_argument(
+        "--build",
+        metavar="FILE",
+        help="make the index of the texts in a file or folder; -: standard input",
+    )
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), help="of FILE (by its name; .gz may follow it)"
+    )
+    parser.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{TEXT}")')
+    parser.add_argument("--vectors", metavar="FILE", help=".npy of the texts' vectors, to build of")
+    parser.add_argument(
+        "--model", metavar="MODEL", help="folder, or name on the hub (the one that built the index)"
+    )
+    add_hub_options(parser)
+    parser.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        help="with --build: whether vectors are scaled to length 1 (yes)",
+    )
+    parser.add_argument(
+        "--prompt-name",
+        metavar="NAME",
+        help="prompt that the checkpoint records, such as query, or passage to build (its default)",
+    )
+    parser.add_argument("--prompt", metavar="TEXT", help='put before every text, such as "query: "')
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build an index, or search in one; returns the exit code."""
+    build(options) if options.build is not None else find(options)
+    return 0
+
+
+def build(options: argparse.Namespace) -> None:
+    """Embed texts, or take their vectors, and save them as an index."""
+    if options.query or options.top_k is not None:
+        raise ValueError("--build makes an index; search in it with a second command")
+    if options.vectors and (options.prompt is not None or options.prompt_name is not None):
+        raise ValueError("with --vectors nothing is embedded; leave out --prompt and --prompt-name")
+    check_new_folder(options.folder)
+    texts = list(read_texts(options.build, options.format, options.field))
+    notes: dict[str, Any] = {"normalize": options.normalize is not False}
+    if options.model is not None or options.vectors is None:
+        notes |= {"model": _recorded(options.model), "revision": options.revision}
+    vectors = options.vectors
+    if vectors is None:
+        vectors = _vectors(texts, options.model, notes["normalize"], options)
+    SearchIndex(vectors, texts, notes).save(options.folder)
+    print(f"erniem: {options.folder} holds {len(texts)} texts", file=sys.stderr)
+
+
+def find(options: argparse.Namespace) -> None:
+    """Embed queries as the index's texts were, and print the best matches."""
+    refused = {"--field": options.field, "--vectors": options.vectors}
+    refused |= {"--normalize": options.normalize, "--format": options.format}
+    for name, value in refused.items():
+        if value is not None:
+            raise ValueError(f"{name} is for --build FILE; leave it out, or make a new index")
+    if not options.query and sys.stdin.isatty():
+        raise ValueError("give a QUERY, or queries on standard input, one a line")
+    index = SearchIndex.load(options.folder)
+    model = _model_of(index, options)
+    queries = options.query or list(read_texts("-", "text", None))
+    vectors = _vectors(queries, model, index.notes.get("normalize") is not False, options)
+    if vectors.shape[1] != index.width:
+        raise ValueError(
+            f"this model makes vectors of {vectors.shape[1]} numbers, but those of the index have "
+            f"{index.width}; name the index's model with --model"
+        )
+    top_k = TOP_K if options.top_k is None else options.top_k
+    write_matches(sys.stdout, queries, index, *index.search(vectors, top_k))
+
+
+def _recorded(model: str | None) -> str:
+    """How an index records a model: a folder by its full path, so that it is found again."""
+    if model is None:
+        return BUNDLED
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
+    """The model for the queries: --model, else the one that the index records."""
+    recorded = index.notes.get("model")
+    if options.model is not None:
+        if recorded not in (None, options.model, _recorded(options.model)):
+            print(
+                f"erniem: warning: the index was built with {recorded}; scores of vectors from "
+                "another model carry no meaning",
+                file=sys.stderr,
+            )
+        return options.model
+    if not isinstance(recorded, str):
+        raise ValueError("the index does not record which model made it; name it with --model")
+    if options.revision is None and isinstance(index.notes.get("revision"), str):
+        options.revision = index.notes["revision"]
+    return None if recorded == BUNDLED else recorded
+
+
+def _vectors(
+    texts: list[str], model: str | None, normalize: bool, options: argparse.Namespace
+) -> np.ndarray:
+    embedder = Embedder.from_pretrained(model, **hub_options(options))
+    if embedder.model.config.to_dict().get("trained") is False:
+        print("erniem: this checkpoint is not trained: scores carry no meaning", file=sys.stderr)
+    return embedder(
+        texts,
+        normalize=normalize,
+        prompt_name=options.prompt_name,
+        prompt=options.prompt,
+        progress=Progress(sys.stderr, "texts"),
+    )
+
+
+def write_matches(
+    file: IO[str],
+    queries: list[str],
+    index: SearchIndex,
+    indices: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    """Write a line of JSON for each match; the scores are exact in float32."""
+    for query, row, its_scores in zip(queries, indices, scores, strict=True):
+        for i, score in zip(row, its_scores, strict=True):
+            match = {"query": query, "index": int(i), "score": float(str(score))}
+            if index.texts is not None:
+                match["text"] = index.texts[int(i)]
+            file.write(json_text(match, file) + "\n")
