@@ -175,8 +175,8 @@ def test_a_recorded_revision_is_used_again(run, source, tmp_path, monkeypatch):
     seen = []
     original = Embedder.from_pretrained
 
-    def load(model, *, revision, cache_dir, local_files_only):
-        seen.append((model, revision, cache_dir, local_files_only))
+    def load(model, **hub):
+        seen.append((model, hub["revision"], hub["cache_dir"], hub["local_files_only"]))
         return original()
 
     monkeypatch.setattr(Embedder, "from_pretrained", load)

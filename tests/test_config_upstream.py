@@ -150,7 +150,11 @@ def test_every_default_of_upstream_is_there(upstream):
     config, ours = upstream(), ErnieMConfig()
     names = {n for n in vars(config) if not n.startswith("_")} - {"max_length"}
     assert not {n for n in names if not hasattr(ours, n)}
-    assert set(DEFAULTS) - names == {"attention_mask_convention", "_name_or_path"}
+    assert set(DEFAULTS) - names == {
+        "attention_mask_convention",
+        "position_convention",
+        "_name_or_path",
+    }
     assert not set(DEFAULTS) & ours.to_dict().keys()
 
 

@@ -12,6 +12,7 @@ LONGER = {
     "csrc/attention.c": "the formula as loops stands above the kernel that it explains",
     "numpy_erniem/config/ernie_m.py: __init__": "one line for each key of config.json",
     "numpy_erniem/pipelines/embed.py": "the options of the task that has most of them",
+    "numpy_erniem/tokenizer/tokenizer.py": "the documentation of what users call",
     "numpy_erniem/tokenizer/tokenizer.py: __init__": "one line for each of upstream's arguments",
     "numpy_erniem/training/gradients.py": "every primitive of ops with its gradient, read together",
     "tools/train_tiny.py": "one recipe, read from top to bottom",

@@ -25,8 +25,7 @@ class Pipeline(Loadable, Generic[Result]):
 
     Parameters
     ----------
-    model : model of this package, or callable
-        Any callable with `config` that takes input_ids and attention_mask.
+    model : model of this package, or callable with `config`, input_ids and attention_mask
     tokenizer : ErnieMTokenizer
     batch_tokens : int
         Most tokens of a batch.
@@ -202,7 +201,7 @@ class Pipeline(Loadable, Generic[Result]):
         raise NotImplementedError
 
     def reduce(self, batch: Batch) -> list[Any]:
-        """What is kept of the model's outputs for each row of a batch: by default all of it."""
+        """What is kept of the model's outputs, for each row of a batch."""
         return batch.split()
 
     def collect(self, results: list[Result]) -> Any:

@@ -36,8 +36,6 @@ class TextEncoder:
         Also the vocabulary. A change of it has effect at the next call.
     options : TextOptions, optional
 
-    Notes
-    -----
     Encoding is safe from several threads. Changing options or tokens at the same time is not.
     """
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from numpy_erniem.checkpoint.keywords import take_hub_keywords
-from numpy_erniem.tokenizer import files
+from numpy_erniem.tokenizer import files, saving
 from numpy_erniem.tokenizer.attributes import PartAttribute, TextOption, keyword_names, part_method
 from numpy_erniem.tokenizer.batch_encoder import BatchEncoder
 from numpy_erniem.tokenizer.input_builder import InputBuilder
@@ -289,13 +289,13 @@ class ErnieMTokenizer(TokenTable):
         TypeError
             An unknown keyword.
         """
-        return files.save_tokenizer(self, save_directory, filename_prefix, upstream)
+        return saving.save_tokenizer(self, save_directory, filename_prefix, upstream)
 
     def save_vocabulary(
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
         """Write `vocab.txt` and the SentencePiece model, and return both paths."""
-        return files.save_vocabulary(self, save_directory, filename_prefix)
+        return saving.save_vocabulary(self, save_directory, filename_prefix)
 
     @property
     def init_kwargs(self) -> dict[str, Any]:

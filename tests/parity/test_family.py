@@ -231,7 +231,7 @@ def test_modules_that_are_not_known_are_refused(message, tmp_path):
     pytest.importorskip("torch")
     (tmp_path / "modules.json").write_text(json.dumps(BAD_MODULES[message]))
     (tmp_path / "p").mkdir()
-    (tmp_path / "p/config.json").write_text("{}")
+    (tmp_path / "p/config.json").write_text('{"pooling_mode_mean_tokens": false}')
     x = np.ones((1, 2, 3), np.float32)
     with pytest.raises(ValueError, match=message):
         sentence_vectors(tmp_path, x, np.ones((1, 2), int))
