@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from numpy_erniem.tokenizer import AddedToken, ErnieMTokenizer
-from numpy_erniem.tokenizer.files import STORED
+from numpy_erniem.tokenizer.saving import STORED
 
 TEXTS = ["The quick brown fox, 2020年 [MASK]", "北京 東 (京 ☃", "<a> dog ÉTÉ", ""]
 CONFIG = "tokenizer_config.json"
