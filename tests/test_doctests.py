@@ -9,7 +9,13 @@ import pytest
 import numpy_erniem
 
 PACKAGE = Path(numpy_erniem.__file__).parent
-README = Path(__file__).parent.parent / "README.md"
+REPOSITORY = Path(__file__).parent.parent
+README = REPOSITORY / "README.md"
+PAGES = [  # heads.md, whose examples use one another's files, has a test of its own
+    page
+    for page in sorted((REPOSITORY / "docs").glob("*.md"))
+    if page.name != "heads.md" and ">>>" in page.read_text("utf-8")
+]
 
 
 def name_of(path):
@@ -29,6 +35,12 @@ def test_docstring_examples(name):
             raise
         pytest.skip("the C kernels are not built")
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_the_pages(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
 def test_readme_examples():
