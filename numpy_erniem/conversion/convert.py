@@ -25,7 +25,7 @@ from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
 from numpy_erniem.conversion.padding import settle_padding
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
-from numpy_erniem.conversion.xlm_roberta import from_family
+from numpy_erniem.conversion.xlm_roberta import FAMILY, from_family
 from numpy_erniem.models.schema import (
     HEAD_PARTS,
     PREFIX,
@@ -101,7 +101,7 @@ def convert(
     values, tensors, report = _translate(encoder_folder)
     config = ErnieMConfig.from_values(values, folder)
     tensors = _model_tensors(encoder_folder, tensors, config, report)
-    is_family = "source_model_type" in values
+    is_family = report.layout in FAMILY  # not of a folder that was converted before
     names = [str(model), str(values.get("_name_or_path", ""))] if is_family else []
     settings = _sentence_settings(folder, names, config, report)
     files = {}

@@ -326,3 +326,24 @@ def test_a_module_may_not_be_a_link_to_elsewhere(source, tmp_path, rng):
     (source / "2_Dense").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="link that leads out of its folder"):
         convert(source, tmp_path / "out")
+
+
+def test_a_converted_folder_is_converted_with_its_tokenizer_and_settings(source, tmp_path):
+    sentence_folder(source, {"query": "Q: "}, ("cls",))
+    config = json.loads((source / "config.json").read_text())
+    config["_name_or_path"] = "intfloat/multilingual-e5-small"  # its prompts are recorded already
+    (source / "config.json").write_text(json.dumps(config))
+    convert(source, tmp_path / "out")
+    convert(tmp_path / "out", tmp_path / "again", dtype="float16")
+    for name in ("sentence_embedding.json", "tokenizer_config.json", "sentencepiece.bpe.model"):
+        first, second = ((tmp_path / folder / name).read_bytes() for folder in ("out", "again"))
+        assert first == second
+    Embedder.from_pretrained(tmp_path / "again")("a")
+
+
+def test_a_vocab_txt_of_another_tokenizer_is_not_copied(source, tmp_path):
+    (source / "sentencepiece.bpe.model").unlink()
+    (source / "vocab.txt").write_text("[PAD]\n[UNK]\n##ing\n")
+    (source / "tokenizer.json").write_text('{"model": {"type": "WordPiece", "vocab": {}}}')
+    with pytest.raises(ValueError, match="WordPiece"):
+        convert(source, tmp_path / "out")
