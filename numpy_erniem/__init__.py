@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
+    from numpy_erniem.pipelines.hybrid import HybridEmbedder
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
@@ -65,6 +66,7 @@ __all__ = [
     "ErnieMModel",
     "ErnieMPreTrainedModel",
     "ErnieMTokenizer",
+    "HybridEmbedder",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -132,6 +134,7 @@ _MODULES = {
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
+    "pipelines.hybrid": ("HybridEmbedder",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),

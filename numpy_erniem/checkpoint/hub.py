@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, OLD_PADDLE_CONFIG_FILE
 from numpy_erniem.checkpoint.folder import FORMATS, WEIGHTS_FILE
+from numpy_erniem.checkpoint.hybrid_layers import HYBRID_FILE, SOURCE_FILES
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.keywords import HubOptions, only_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import DENSE_WEIGHTS_FILE, SENTENCE_SETTINGS_FILE
@@ -25,9 +26,12 @@ Choose = Callable[[list[str]], list[str]]
 SMALL_FILES = (
     *(CONFIG_FILE, OLD_PADDLE_CONFIG_FILE, "vocab.txt", "sentencepiece.bpe.model"),
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *(SENTENCE_SETTINGS_FILE, DENSE_WEIGHTS_FILE),
+    *(SENTENCE_SETTINGS_FILE, DENSE_WEIGHTS_FILE, HYBRID_FILE),
 )
-FAMILY_FILES = ("tokenizer.json", "modules.json", "config_sentence_transformers.json")
+FAMILY_FILES = (
+    *("tokenizer.json", "modules.json", "config_sentence_transformers.json"),
+    *SOURCE_FILES.values(),
+)
 # Of sentence-transformers: the longest text, and the modules, such as 1_Pooling and 2_Dense.
 FAMILY_PATTERN = re.compile(
     r"sentence_[\w-]+_config\.json|\d+_\w+/(?:config\.json|model\.safetensors|pytorch_model\.bin)"

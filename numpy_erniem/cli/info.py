@@ -9,6 +9,7 @@ from typing import Any
 from numpy_erniem.backend.dispatch import backend_report, threads_in_use
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.hybrid_layers import read_hybrid_layers
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
@@ -42,6 +43,7 @@ def describe(folder: Path) -> dict[str, Any]:
     config = ErnieMConfig.from_values(values, folder)
     trust_intermediate_size(config, tensors)
     settings = read_sentence_settings(folder)
+    layers = read_hybrid_layers(folder, config.hidden_size)
     parameters = sum(math.prod(t.shape) for t in tensors.values())
     mapped = sum(t.data.nbytes for t in tensors.values() if t.dtype == "F32")
     converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.dtype != "F32")
@@ -54,6 +56,8 @@ def describe(folder: Path) -> dict[str, Any]:
             "recorded": settings.recorded,
             "width": settings.width(config.hidden_size),
         },
+        "outputs": ["dense", *layers.outputs],
+        "multi_size": layers.multi.out_features if layers.multi else None,
         "parameters": parameters,
         "parameters_without_embeddings": parameters
         - sum(math.prod(t.shape) for n, t in tensors.items() if n.endswith("_embeddings.weight")),
@@ -89,6 +93,15 @@ def sentence_lines(facts: dict[str, Any]) -> dict[str, str]:
     return lines
 
 
+def output_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """The line about the outputs of BGE-M3, if there are any besides the dense vector."""
+    if facts["outputs"] == ["dense"]:
+        return {}
+    width = facts["multi_size"]
+    multi = f" ({width} numbers for each token)" if width else ""
+    return {"outputs": f"{', '.join(facts['outputs'])}{multi}"}
+
+
 def show(facts: dict[str, Any], tensors: bool) -> None:
     """Print the facts as text, with a line for each tensor if asked for."""
     config = facts["config"]
@@ -107,6 +120,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         "memory": f"{facts['bytes_mapped'] / 1e6:.0f} MB mapped, "
         f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
         **sentence_lines(facts["sentence_vectors"]),
+        **output_lines(facts),
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":

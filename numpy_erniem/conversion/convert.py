@@ -10,6 +10,7 @@ from numpy_erniem.checkpoint.atomic import atomic_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, architecture_of, read_config
 from numpy_erniem.checkpoint.folder import read_tensors, write_folder
 from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.hybrid_layers import write_hybrid_layers
 from numpy_erniem.checkpoint.links import inside
 from numpy_erniem.checkpoint.paddle_names import from_paddle, is_paddle
 from numpy_erniem.checkpoint.sentence_settings import (
@@ -22,6 +23,7 @@ from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
+from numpy_erniem.conversion.hybrid import hybrid_layers_of_source, with_hybrid_pooling
 from numpy_erniem.conversion.padding import settle_padding
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
@@ -103,7 +105,9 @@ def convert(
     tensors = _model_tensors(encoder_folder, tensors, config, report)
     is_family = report.layout in FAMILY  # not of a folder that was converted before
     names = [str(model), str(values.get("_name_or_path", ""))] if is_family else []
+    layers = hybrid_layers_of_source(folder, config.hidden_size, report)
     settings = _sentence_settings(folder, names, config, report)
+    settings = with_hybrid_pooling(settings, layers, report)
     files = {}
     if tokenizer:
         files = _tokenizer_files(encoder_folder, values, config, settings, report)
@@ -118,6 +122,7 @@ def convert(
         (complete / CONFIG_FILE).write_text(config.to_json_string(), encoding="utf-8")
         if settings.recorded:
             write_sentence_settings(complete, settings)
+        write_hybrid_layers(complete, layers)
         write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
     return report
 

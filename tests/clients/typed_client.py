@@ -24,6 +24,7 @@ from numpy_erniem import (
     ErnieMModel,
     ErnieMPreTrainedModel,
     ErnieMTokenizer,
+    HybridEmbedder,
     MaskedLMOutput,
     ModelOutput,
     MultipleChoiceModelOutput,
@@ -59,6 +60,15 @@ def embeddings() -> NDArray[np.float32]:
     recorded = Embedder(embedder.model, embedder.tokenizer, settings)("a")
     print(embedder.similarity(vectors, recorded).shape, settings.width(12))
     return np.concatenate([vectors, again])
+
+
+def hybrid() -> float:
+    embedder = HybridEmbedder.from_pretrained(FOLDER, outputs=["dense"])
+    query = embedder("Open a file")
+    for result in embedder.stream(["Close it", "Datei öffnen"], on_overflow="window"):
+        vector: NDArray[np.float32] = result["dense"]
+        print(vector.shape, HybridEmbedder.score(query, result, (1, 0, 0), mean=False))
+    return embedder.score(query, query, weights=[1.0, 0, 0])
 
 
 def ranking() -> list[str]:
@@ -166,6 +176,7 @@ def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
     print(
         ranking(),
+        hybrid(),
         embeddings().shape,
         best_matches(out),
         tokens(),
