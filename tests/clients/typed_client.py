@@ -32,6 +32,7 @@ from numpy_erniem import (
     SearchIndex,
     SentenceSettings,
     SequenceClassifierOutput,
+    TextClassifier,
     TokenClassifierOutput,
 )
 
@@ -78,6 +79,15 @@ def best_matches(out: Path) -> list[str]:
     assert loaded.texts is not None
     print(len(loaded), loaded.width, loaded.notes, scores.max())
     return [loaded.texts[int(i)] for i in first]
+
+
+def labels() -> list[str]:
+    model = ErnieMForSequenceClassification(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    classifier = TextClassifier(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=None)
+    best = classifier(("Open a file", "打开文件"), top_k=1, function="sigmoid")
+    names: list[str] = classifier.fit(["Open"]).predict(["Open a file"]).tolist()
+    probabilities: NDArray[np.float64] = classifier.predict_proba(["Open a file"])
+    return [str(best["label"]), *names, str(probabilities.shape)]
 
 
 def tokens() -> int:
@@ -166,6 +176,7 @@ def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
     print(
         ranking(),
+        labels(),
         embeddings().shape,
         best_matches(out),
         tokens(),
