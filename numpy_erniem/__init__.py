@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
+    from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -76,6 +77,7 @@ __all__ = [
     "SequenceClassifierOutput",
     "TextClassifier",
     "TokenClassifierOutput",
+    "ZeroShotClassifier",
     "__version__",
     "backend_report",
     "bundled_checkpoint",
@@ -137,6 +139,7 @@ _MODULES = {
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
+    "pipelines.zero_shot": ("ZeroShotClassifier",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -232,7 +232,7 @@ def _files(
     files = find_files(paths, kind)
     if needed and any(kind == "text" for _, kind in files):
         raise ValueError(
-            f"lines of text have no columns, so there is no {needed[0]!r}; add --format jsonl or csv"
+            f"lines of text have no column {needed[0]!r}, nor any other; add --format jsonl or csv"
         )
     return files
 

@@ -34,6 +34,7 @@ from numpy_erniem import (
     SequenceClassifierOutput,
     TextClassifier,
     TokenClassifierOutput,
+    ZeroShotClassifier,
 )
 
 FOLDER: Path = erniem.bundled_checkpoint()
@@ -87,7 +88,11 @@ def labels() -> list[str]:
     best = classifier(("Open a file", "打开文件"), top_k=1, function="sigmoid")
     names: list[str] = classifier.fit(["Open"]).predict(["Open a file"]).tolist()
     probabilities: NDArray[np.float64] = classifier.predict_proba(["Open a file"])
-    return [str(best["label"]), *names, str(probabilities.shape)]
+    any_label = ZeroShotClassifier(model, classifier.tokenizer, entailment_id=0, template="{}")
+    found = any_label("Open a file", ["computers", "sports"], multi_label=False)
+    for result in any_label.stream(iter(["Open"]), labels="computers", contradiction_id=1):
+        print(result["scores"])
+    return [str(best["label"]), *names, str(probabilities.shape), *found["labels"]]
 
 
 def tokens() -> int:
