@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.packed_batch import pack_texts
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
+    from numpy_erniem.pipelines.choose import ChoiceRanker
     from numpy_erniem.pipelines.classify import TextClassifier
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
@@ -56,6 +57,7 @@ __all__ = [
     "AddedToken",
     "BaseModelOutput",
     "BatchEncoding",
+    "ChoiceRanker",
     "Embedder",
     "ErnieMConfig",
     "ErnieMForInformationExtraction",
@@ -135,6 +137,7 @@ _MODULES = {
     "models.packed_batch": ("pack_texts",),
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
+    "pipelines.choose": ("ChoiceRanker",),
     "pipelines.classify": ("TextClassifier",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),

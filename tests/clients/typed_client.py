@@ -13,6 +13,7 @@ from numpy_erniem import (
     AddedToken,
     BaseModelOutput,
     BatchEncoding,
+    ChoiceRanker,
     Embedder,
     ErnieMConfig,
     ErnieMForInformationExtraction,
@@ -93,6 +94,14 @@ def labels() -> list[str]:
     for result in any_label.stream(iter(["Open"]), labels="computers", contradiction_id=1):
         print(result["scores"])
     return [str(best["label"]), *names, str(probabilities.shape), *found["labels"]]
+
+
+def choices() -> list[str]:
+    model = ErnieMForMultipleChoice(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    ranker = ChoiceRanker(model, ErnieMTokenizer.from_pretrained(FOLDER), on_overflow="error")
+    for ranking in ranker.stream(iter([{"prompt": "Open", "choices": ["it", "the file"]}])):
+        print(ranking[0]["score"])
+    return [row["choice"] for row in ranker("Open", ["it", "the file"], batch_tokens=64)]
 
 
 def tokens() -> int:
@@ -182,6 +191,7 @@ def main(out: Path) -> None:
     print(
         ranking(),
         labels(),
+        choices(),
         embeddings().shape,
         best_matches(out),
         tokens(),
