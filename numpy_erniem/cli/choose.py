@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
         if len(options.text) < 3:
             raise ValueError("give a prompt and two or more choices behind it")
         given = {PROMPT: options.text[0], CHOICES: options.text[1:]}
-    rows = Rows(options, (RANKING,), PROMPT, {CHOICES: options.choices_field or CHOICES}, given)
+    others = {CHOICES: options.choices_field or CHOICES}
+    rows = Rows(options, (RANKING,), PROMPT, others, shown=False, given=given)
     ranker = ChoiceRanker.from_pretrained(
         options.model, **hub_options(options), **pipeline_options(options)
     )

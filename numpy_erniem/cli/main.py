@@ -19,6 +19,7 @@ COMMANDS = {
     "info": ("numpy_erniem.cli.info", "show what a checkpoint holds and what will run it"),
     "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
+    "rerank": ("numpy_erniem.cli.rerank", "order texts by how well each answers a query"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
     "zero-shot": ("numpy_erniem.cli.zero_shot", "give texts any labels, by language inference"),
 }

@@ -100,6 +100,8 @@ class Rows:
         What the output calls the text; the key of the text, too, where --field names no other.
     others : dict of str to str
         Further columns that a row of the input needs: by their names in the output, their keys.
+    shown : bool
+        Whether the output has these further columns.
     given : dict, optional
         The only row, where the command line gives one, with the names in the output.
     """
@@ -110,6 +112,7 @@ class Rows:
         columns: tuple[str, ...],
         text: str = TEXT,
         others: Mapping[str, str] = MappingProxyType({}),
+        shown: bool = True,
         given: Mapping[str, Any] | None = None,
     ) -> None:
         if bool(options.text) == bool(options.input):
@@ -119,11 +122,12 @@ class Rows:
         if options.resume and not options.output:
             raise ValueError("--resume needs --output FILE, where the interrupted run ended")
         for name in options.keep:
-            if name in (text, ERROR, *others, *columns):
+            if name in (text, ERROR, *(others if shown else ()), *columns):
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
         self.options, self.text, self.field = options, text, options.field or text
         self.others, self.given = dict(others), given
-        self.columns = (text, *others, *options.keep, *columns)
+        self.shown = dict(others) if shown else {}
+        self.columns = (text, *self.shown, *options.keep, *columns)
         self.files = _files(options.input, options.format, options.field, *self.others.values())
         self.output: Path | None = None
         if options.output:
@@ -168,7 +172,7 @@ class Rows:
         """What the output has of a record."""
         if isinstance(value, str):
             return {self.text: value}
-        others = {name: value.get(key) for name, key in self.others.items()}
+        others = {name: value.get(key) for name, key in self.shown.items()}
         kept = {key: value.get(key) for key in self.options.keep}
         return {self.text: value.get(self.field), **others, **kept}
 

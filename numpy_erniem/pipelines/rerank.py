@@ -110,10 +110,11 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         """A query with its texts, from a dict {"query": str, "texts": iterable of str}."""
         if not isinstance(item, dict) or set(item) != {"query", "texts"}:
             raise TypeError(f'{where} is not {{"query": a text, "texts": a list of texts}}')
-        texts, single = take_texts(item["texts"])
+        at = "" if where == self.items else f"{where}: "
+        texts, single = take_texts(item["texts"], f"{at}texts")
         if single:
-            raise TypeError("texts is one str; give a list of texts")
-        return Query(check_text(item["query"], "query"), texts)
+            raise TypeError(f"{at}texts is one str; give a list of texts")
+        return Query(check_text(item["query"], f"{at}query"), texts)
 
     def size_of(self, item: Any) -> int:
         """Characters of the texts, as far as they are known before an iterator is read."""
