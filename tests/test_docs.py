@@ -48,13 +48,6 @@ def test_the_examples_of_search():
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["choose.md", "classify.md", "rerank.md", "zero_shot.md"])
-def test_the_examples_of_a_task(page):
-    result = doctest.testfile(str(DOCS / page), module_relative=False, encoding="utf-8")
-    assert result.attempted >= 4
-    assert result.failed == 0
-
-
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Names that the scripts use, from the block that makes stand-ins for checkpoints."""

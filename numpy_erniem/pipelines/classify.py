@@ -142,12 +142,13 @@ class TextClassifier(Pipeline[Label | list[Label]], TextPredictor):
     def prepare(self, items: list[Input]) -> list[Prepared]:
         """A row for each text or pair, or one for each of its windows."""
         firsts = encode_texts(self.tokenizer, [item.first for item in items])
-        seconds = encode_texts(self.tokenizer, [item.second or "" for item in items])
+        given = [item.second for item in items if item.second is not None]
+        seconds = iter(encode_texts(self.tokenizer, given))
         prepared = []
-        for item, first, other in zip(items, firsts, seconds, strict=True):
-            second = None if item.second is None else other
+        for item, first in zip(items, firsts, strict=True):
+            second = None if item.second is None else next(seconds)
             pieces = pieces_of(self.tokenizer, first, second, self.longest, self.on_overflow)
-            tokens = len(first) + len(other)
+            tokens = len(first) + len(second or ())
             prepared.append(Prepared(pieces.rows, tokens, pieces.cut, pieces.tokens))
         return prepared
 

@@ -24,7 +24,7 @@ def classifier(folder):
 def test_texts_of_the_command_line(run, folder, classifier):
     code, rows, err = run("classify", "--model", folder, *TEXTS)
     assert (code, err) == (0, "")
-    assert rows == [{"text": t, **classifier(t)} for t in TEXTS]
+    assert rows == [{"text": t, **r} for t, r in zip(TEXTS, classifier(TEXTS), strict=True)]
 
 
 @pytest.mark.parametrize(("top_k", "count"), [("2", 2), ("all", 3)])
@@ -37,7 +37,8 @@ def test_top_k_and_function(top_k, count, run, folder, classifier):
 
 def test_a_pair_with_every_text(run, folder, classifier):
     _, rows, _ = run("classify", "--model", folder, *TEXTS, "--pair", "Open it")
-    assert [row["score"] for row in rows] == [classifier((t, "Open it"))["score"] for t in TEXTS]
+    want = classifier([(text, "Open it") for text in TEXTS])
+    assert [row["score"] for row in rows] == [row["score"] for row in want]
 
 
 def test_pairs_of_a_file(run, folder, classifier, written):
@@ -45,9 +46,9 @@ def test_pairs_of_a_file(run, folder, classifier, written):
     flags = ("--field", "a", "--pair-field", "b", "--keep", "id")
     code, rows, _ = run("classify", "--model", folder, "--input", path, *flags)
     assert code == 0
-    first = classifier(("Open", "Close"))
+    first, second = classifier([("Open", "Close"), ("打开", "Open")])
     assert rows[0] == {"text": "Open", "text_pair": "Close", "id": 7, **first}
-    assert rows[1]["score"] == classifier(("打开", "Open"))["score"]
+    assert rows[1]["score"] == second["score"]
 
 
 def test_rows_with_errors_are_told(run, folder, classifier, written):
@@ -100,3 +101,22 @@ def test_mistakes_are_one_line(flags, message, run, folder):
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_wrong_row_keeps_the_rows_before_it_and_the_run_goes_on(run, folder, written, tmp_path):
+    rows, out = [{"text": f"text {n}"} for n in range(5)], tmp_path / "out.jsonl"
+    flags = ("--model", folder, "--top-k", "all")
+    _, want, _ = run("classify", *flags, "--input", written(*rows))
+    path = written(*rows[:3], {"text": None}, rows[4])
+    code, _, err = run("classify", *flags, "--input", path, "--output", out)
+    assert code == 1
+    assert "line 4 has no value as 'text'" in err
+    assert len(out.read_text("utf-8").splitlines()) == 3
+    path = written(*rows)
+    code, _, _ = run("classify", *flags, "--input", path, "--output", out, "--function", "none")
+    assert code == 2
+    code, _, err = run("classify", *flags, "--input", path, "--output", out, "--resume")
+    assert (code, err) == (0, "")
+    found = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["text"] for row in found] == [row["text"] for row in want]
+    assert [row["labels"] for row in found] == [row["labels"] for row in want]

@@ -103,19 +103,16 @@ def test_a_label_may_contain_braces(tokenizer):
     assert row.tolist() == tokenizer("a", "[{0}{}]")["input_ids"]
 
 
-def test_results_do_not_depend_on_the_batch(classifier):
+def test_results_do_not_depend_on_the_batch(classifier, same_bits):
     want = [classifier(text, LABELS) for text in TEXTS]
     for batch_tokens in (1, 40, 1000):
-        for ours, other in zip(
-            classifier(TEXTS, LABELS, batch_tokens=batch_tokens), want, strict=True
-        ):
-            equal(ours, other)
+        assert classifier(TEXTS, LABELS, batch_tokens=batch_tokens) == want
 
 
-def test_a_score_with_multi_label_does_not_depend_on_the_other_labels(classifier):
+def test_a_score_with_multi_label_does_not_depend_on_the_other_labels(classifier, same_bits):
     many = classifier(LONG, LABELS, multi_label=True)
     for label, score in zip(many["labels"], many["scores"], strict=True):
-        assert classifier(LONG, label)["scores"][0] == pytest.approx(score, abs=1e-6)
+        assert classifier(LONG, label)["scores"] == [score]
 
 
 def test_a_stream_gives_what_a_call_gives(classifier):
@@ -253,8 +250,7 @@ def test_the_command(run, classifier, model, saved, written):
     folder = saved(model)
     code, rows, err = run("zero-shot", "--model", folder, *TEXTS[:2], "--labels", *LABELS)
     assert (code, err) == (0, "")
-    for row, text in zip(rows, TEXTS, strict=False):
-        want = classifier(text, LABELS)
+    for row, want in zip(rows, classifier(TEXTS[:2], LABELS), strict=True):
         assert row["text"] == want.pop("sequence")
         assert row == {"text": row["text"], **want}
     path = written({"title": "Open", "id": 1}, {"title": 3, "id": 2})
