@@ -44,10 +44,13 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.packed_batch import pack_texts
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
+    from numpy_erniem.pipelines.choose import ChoiceRanker
+    from numpy_erniem.pipelines.classify import TextClassifier
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.hybrid import HybridEmbedder
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
+    from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -55,6 +58,7 @@ __all__ = [
     "AddedToken",
     "BaseModelOutput",
     "BatchEncoding",
+    "ChoiceRanker",
     "Embedder",
     "ErnieMConfig",
     "ErnieMForInformationExtraction",
@@ -75,7 +79,9 @@ __all__ = [
     "SearchIndex",
     "SentenceSettings",
     "SequenceClassifierOutput",
+    "TextClassifier",
     "TokenClassifierOutput",
+    "ZeroShotClassifier",
     "__version__",
     "backend_report",
     "bundled_checkpoint",
@@ -133,10 +139,13 @@ _MODULES = {
     "models.packed_batch": ("pack_texts",),
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
+    "pipelines.choose": ("ChoiceRanker",),
+    "pipelines.classify": ("TextClassifier",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.hybrid": ("HybridEmbedder",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
+    "pipelines.zero_shot": ("ZeroShotClassifier",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

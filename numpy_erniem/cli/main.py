@@ -11,13 +11,17 @@ from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
+    "choose": ("numpy_erniem.cli.choose", "order choices by how well they follow a prompt"),
+    "classify": ("numpy_erniem.cli.classify", "give texts the labels that a model knows"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),
     "info": ("numpy_erniem.cli.info", "show what a checkpoint holds and what will run it"),
     "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
+    "rerank": ("numpy_erniem.cli.rerank", "order texts by how well each answers a query"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
+    "zero-shot": ("numpy_erniem.cli.zero_shot", "give texts any labels, by language inference"),
 }
 
 

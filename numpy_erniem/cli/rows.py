@@ -1,16 +1,19 @@
 """Rows in and rows out, for every command that runs a pipeline: options, files, progress."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
 from numpy_erniem.cli.options import add_hub_options
+from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.local import ERROR, ON_ERROR, Counts, Job, run_job
+from numpy_erniem.engines.local import ERROR, ON_ERROR, Job, run_job
 from numpy_erniem.engines.records import FORMATS, STANDARD_INPUT, Record, find_files, read_records
 from numpy_erniem.engines.writers import SUFFIXES, check_output
 from numpy_erniem.pipelines.base import Pipeline
@@ -20,10 +23,27 @@ TEXT = "text"  # the column of the text, where no other is named
 NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command")
 
 
-def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...]) -> None:
-    """Declare what is read, what is written, and what is done with rows that are wrong."""
+def add_row_options(
+    parser: argparse.ArgumentParser,
+    overflows: tuple[str, ...],
+    text: str = TEXT,
+    metavar: str | tuple[str, str] = "TEXT",
+    told: str = "texts",
+) -> None:
+    """Declare what is read, what is written, and what is done with rows that are wrong.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    overflows : tuple of str
+        Values of --on-overflow.
+    text : str
+        The key of the text, where --field names no other.
+    metavar, told : str
+        What the help calls the arguments, and says of them.
+    """
     reading = parser.add_argument_group("rows in")
-    reading.add_argument("text", nargs="*", metavar="TEXT", help="texts")
+    reading.add_argument("text", nargs="*", metavar=metavar, help=told)
     reading.add_argument(
         "--input",
         action="append",
@@ -35,7 +55,7 @@ def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...])
         "--format", choices=tuple(FORMATS), help="of the input (by its name; .gz may follow it)"
     )
     reading.add_argument("--encoding", default="utf-8", help="of text files (utf-8)")
-    reading.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{TEXT}")')
+    reading.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{text}")')
     writing = parser.add_argument_group("rows out")
     writing.add_argument(
         "--output", metavar="FILE", help=f"ends in {', '.join(SUFFIXES)} (JSON lines to the screen)"
@@ -76,9 +96,25 @@ class Rows:
         With the options of `add_row_options`.
     columns : tuple of str
         That the results have.
+    text : str
+        What the output calls the text; the key of the text, too, where --field names no other.
+    others : dict of str to str
+        Further columns that a row of the input needs: by their names in the output, their keys.
+    shown : bool
+        Whether the output has these further columns.
+    given : dict, optional
+        The only row, where the command line gives one, with the names in the output.
     """
 
-    def __init__(self, options: argparse.Namespace, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        columns: tuple[str, ...],
+        text: str = TEXT,
+        others: Mapping[str, str] = MappingProxyType({}),
+        shown: bool = True,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
         if bool(options.text) == bool(options.input):
             raise ValueError("give texts or --input PATH, one of them")
         if options.text and (options.field or options.format or options.keep):
@@ -86,11 +122,13 @@ class Rows:
         if options.resume and not options.output:
             raise ValueError("--resume needs --output FILE, where the interrupted run ended")
         for name in options.keep:
-            if name in (TEXT, ERROR, *columns):
+            if name in (text, ERROR, *(others if shown else ()), *columns):
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
-        self.options, self.field = options, options.field or TEXT
-        self.columns = (TEXT, *options.keep, *columns)
-        self.files = _files(options.input, options.format, options.field)
+        self.options, self.text, self.field = options, text, options.field or text
+        self.others, self.given = dict(others), given
+        self.shown = dict(others) if shown else {}
+        self.columns = (text, *self.shown, *options.keep, *columns)
+        self.files = _files(options.input, options.format, options.field, *self.others.values())
         self.output: Path | None = None
         if options.output:
             inputs = [path for path, _ in self.files]
@@ -101,33 +139,48 @@ class Rows:
 
     def read(self) -> Iterator[Record]:
         """The records."""
+        if self.given is not None:
+            row = {self.field: self.given[self.text]}
+            row |= {key: self.given[name] for name, key in self.others.items()}
+            return iter([Record("the command line", row)])
         if self.options.text:
             return (Record(f"text {n}", text) for n, text in enumerate(self.options.text, 1))
-        columns = [self.field, *self.options.keep]
+        columns = [self.field, *self.others.values(), *self.options.keep]
         return read_records(self.files, self.options.encoding, columns)
 
-    def item(self, value: Any) -> str:
-        """The text of a record; ValueError where it has none."""
+    def item(self, value: Any) -> Any:
+        """The text of a record; ValueError where it has none.
+
+        Where further columns are needed, it is a dict of the text and these.
+        """
         if isinstance(value, str):
             if self.options.keep:
                 raise ValueError("is a text without columns, so there is nothing to --keep")
+            if self.others:
+                needed = " and ".join(map(repr, (self.field, *self.others.values())))
+                raise ValueError(f"is a text without columns; a row needs {needed}")
             return value
-        for name in self.options.keep:
+        text = text_of(value, self.field)
+        for name in (*self.others.values(), *self.options.keep):
             if name not in value:
                 raise ValueError(f"has no {name!r}, only {', '.join(value)}")
-        return text_of(value, self.field)
+        if not self.others:
+            return text
+        return {self.text: text} | {name: value[key] for name, key in self.others.items()}
 
     def kept(self, value: Any) -> dict[str, Any]:
         """What the output has of a record."""
         if isinstance(value, str):
-            return {TEXT: value}
-        return {TEXT: value.get(self.field)} | {k: value.get(k) for k in self.options.keep}
+            return {self.text: value}
+        others = {name: value.get(key) for name, key in self.shown.items()}
+        kept = {key: value.get(key) for key in self.options.keep}
+        return {self.text: value.get(self.field), **others, **kept}
 
     def run(
         self,
         pipeline: Pipeline[Any],
         result: Callable[[Any], Mapping[str, Any]],
-        item: Callable[[str], Any] = lambda text: text,
+        item: Callable[[Any], Any] = lambda text: text,
         width: int = 0,
     ) -> int:
         """Run a pipeline over the rows; returns the exit code.
@@ -138,7 +191,7 @@ class Rows:
         result : function
             From a result to columns of the output.
         item : function
-            From a text to an item of the pipeline.
+            From what `item` gives of a row to an item of the pipeline.
         width : int
             Numbers of a vector, where results are vectors.
         """
@@ -152,11 +205,11 @@ class Rows:
             self._options(),
             width,
         )
-        with _Bar(sys.stderr) as bar:
+        with ProgressBar(sys.stderr) as bar:
             counts = run_job(
                 job, self.read(), self.output, resume=self.options.resume, report=bar.update
             )
-        _tell(counts, pipeline, self.options.on_error)
+        tell(counts, pipeline, self.options.on_error)
         return 0
 
     def _options(self) -> dict[str, Any]:
@@ -199,64 +252,29 @@ def text_of(value: Any, field: str) -> str:
     return text
 
 
-def _files(paths: list[str], kind: str | None, field: str | None) -> list[tuple[str, str]]:
-    """The files of an input; standard input with a field is JSON lines."""
-    if kind is None and field and paths == [STANDARD_INPUT]:
+def list_of(value: Any) -> Any:
+    """A list that a row has; in a cell of a table it is JSON, such as ["a", "b"]."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"has a list that is not JSON: {error}") from None
+    return value
+
+
+def _files(
+    paths: list[str], kind: str | None, field: str | None, *others: str
+) -> list[tuple[str, str]]:
+    """The files of an input; standard input with columns is JSON lines."""
+    needed = [field, *others] if field else list(others)
+    if kind is None and needed and paths == [STANDARD_INPUT]:
         kind = "jsonl"
     files = find_files(paths, kind)
-    if field and any(kind == "text" for _, kind in files):
+    if needed and any(kind == "text" for _, kind in files):
         raise ValueError(
-            f"--field {field}: lines of text have no columns; add --format jsonl or csv"
+            f"lines of text have no column {needed[0]!r}, nor any other; add --format jsonl or csv"
         )
     return files
-
-
-class _Bar:
-    """How far the work is, on a terminal, if tqdm is installed."""
-
-    def __init__(self, file: Any) -> None:
-        self.bar: Any = None
-        if file.isatty():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            self.bar = tqdm(unit=" rows", file=file, delay=2)
-        self.before = 0
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def update(self, counts: Counts) -> None:
-        """Show the rows that are done, and tokens a second."""
-        if self.bar is not None:
-            seconds = self.bar.format_dict["elapsed"] or 1
-            self.bar.set_postfix_str(f"{counts.tokens / seconds:.0f} tokens/s", refresh=False)
-            self.bar.update(counts.rows - self.before)
-            self.before = counts.rows
-
-
-def _tell(counts: Counts, pipeline: Pipeline[Any], on_error: str) -> None:
-    """What a user should know about the rows, on standard error."""
-    if counts.errors:
-        done = "left out" if on_error == "skip" else "written with their error"
-        print(f"erniem: {counts.errors} of {counts.rows} rows were {done}", file=sys.stderr)
-    if counts.cut:
-        print(
-            f"erniem: {counts.cut} of {counts.rows} {pipeline.items} have more than "
-            f"{pipeline.longest} tokens and were cut (see --on-overflow)",
-            file=sys.stderr,
-        )
-    if counts.empty:
-        print(
-            f"erniem: {counts.empty} of {counts.rows} {pipeline.items} have no token: they are "
-            "empty or blank, and have all the same result",
-            file=sys.stderr,
-        )
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,13 +11,51 @@ from numpy_erniem.checks import nearest
 
 OUTPUTS = ("default", "pandas", "polars")
 
+Step = TypeVar("Step", bound="TextStep")
+Predictor = TypeVar("Predictor", bound="TextPredictor")
 
-class TextTransformer:
-    """Base of a pipeline that is also a step of a scikit-learn Pipeline: texts in, an array out.
+
+class TextStep:
+    """What every pipeline has that is a step of a scikit-learn Pipeline.
 
     scikit-learn is not imported, only its conventions are kept. The parameters are the arguments of
-    the constructor, each in the attribute of the same name. A subclass has `__call__(texts)`, which
-    gives an array (N, width), and `width`.
+    the constructor, each in the attribute of the same name.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; `deep` changes nothing, as none of them has parameters itself."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]  # without self
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self: Step, **parameters: Any) -> Step:
+        """Change parameters, such as `set_params(pooling="cls")`.
+
+        Raises
+        ------
+        ValueError
+            There is no such parameter.
+        """
+        known = list(self.get_params())
+        for name in parameters:
+            if name not in known:
+                owner = type(self).__name__
+                raise ValueError(f"{owner} has no parameter {name!r}{nearest(name, known)}")
+        for name, value in parameters.items():
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_clone__(self: Step) -> Step:
+        """A new object with the same parameters; the weights are shared, not copied."""
+        return copy.copy(self)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class TextTransformer(TextStep):
+    """Base of a pipeline that is also a step of a scikit-learn Pipeline: texts in, an array out.
+
+    A subclass has `__call__(texts)`, which gives an array (N, width), and `width`.
     """
 
     width: int
@@ -48,28 +86,6 @@ class TextTransformer:
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """The same as `transform`."""
         return self.transform(X)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name; `deep` changes nothing, as none of them has parameters itself."""
-        names = list(inspect.signature(type(self).__init__).parameters)[1:]  # without self
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **parameters: Any) -> "TextTransformer":
-        """Change parameters, such as `set_params(pooling="cls")`.
-
-        Raises
-        ------
-        ValueError
-            There is no such parameter.
-        """
-        known = list(self.get_params())
-        for name in parameters:
-            if name not in known:
-                owner = type(self).__name__
-                raise ValueError(f"{owner} has no parameter {name!r}{nearest(name, known)}")
-        for name, value in parameters.items():
-            setattr(self, name, value)
-        return self
 
     def set_output(self, *, transform: str | None = None) -> "TextTransformer":
         """Choose what `transform` gives.
@@ -121,13 +137,6 @@ class TextTransformer:
             return polars.DataFrame(rows, list(self.get_feature_names_out()), orient="row")
         return rows
 
-    def __sklearn_clone__(self) -> "TextTransformer":
-        """A new object with the same parameters; the weights are shared, not copied."""
-        return copy.copy(self)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks a step: it takes texts, and needs no targets and no fit."""
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
@@ -136,6 +145,133 @@ class TextTransformer:
             estimator_type=None,
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(),
+            input_tags=InputTags(two_d_array=False, string=True),
+            requires_fit=False,
+            no_validation=True,
+        )
+
+
+class TextPredictor(TextStep):
+    """Base of a pipeline that is also a classifier of scikit-learn: texts in, labels out.
+
+    A subclass has `__call__(texts, top_k=None)`, which gives a list of {"label", "score"} for each
+    text, `labels`, and `problem`.
+    """
+
+    _estimator_type = "classifier"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, by their numbers."""
+        raise NotImplementedError
+
+    @property
+    def problem(self) -> str:
+        """What the model was trained for, as a config's problem_type."""
+        raise NotImplementedError
+
+    def __call__(self, items: Any, **options: Any) -> Any:
+        """Compute the labels of each text with their scores."""
+        raise NotImplementedError
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted as scikit-learn does: those of the columns of `predict_proba`."""
+        return np.array(sorted(self.labels))
+
+    def fit(self: Predictor, X: Any, y: Any = None) -> Predictor:
+        """Learn nothing, as the model is trained already.
+
+        Raises
+        ------
+        ValueError
+            `y` has a label that the model does not know.
+        """
+        self._check_classes()
+        targets = np.asarray([] if y is None else y)
+        if targets.ndim == 1:
+            unknown = [label for label in targets.tolist() if label not in self.labels]
+            if unknown:
+                raise ValueError(
+                    f"y has the label {unknown[0]!r}; the model is trained already, on the labels "
+                    f"{', '.join(self.labels)}"
+                )
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The label of each text.
+
+        Parameters
+        ----------
+        X : iterable of texts or pairs
+            A column, not a table.
+
+        Returns
+        -------
+        (N,) array of str
+            Where a text may have several labels, an (N, K) array of 0 and 1, with a column for each
+            of `classes_`.
+        """
+        probabilities = self.predict_proba(X)
+        if self.problem == "multi_label_classification":
+            return (probabilities > 0.5).astype(np.int64)
+        order = [self.labels.index(label) for label in self.classes_]
+        by_id = probabilities[:, np.argsort(order)]  # equal scores keep the lower class
+        return np.array(self.labels)[by_id.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each label, by the problem type, whatever `function` is.
+
+        Parameters
+        ----------
+        X : iterable of texts or pairs
+
+        Returns
+        -------
+        (N, K) float64 array
+            With a column for each of `classes_`.
+        """
+        self._check_classes()
+        results = self(X, top_k=None, function=None)
+        results = [results] if results and isinstance(results[0], dict) else results
+        rows = [{row["label"]: row["score"] for row in result} for result in results]
+        return np.array([[row[label] for label in self.classes_.tolist()] for row in rows])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy: the share of texts whose predicted label, or labels, are those of `y`.
+
+        Parameters
+        ----------
+        X : iterable of texts or pairs
+        y : (N,) labels, or (N, K) numbers 0 and 1
+        sample_weight : (N,) numbers, optional
+
+        Returns
+        -------
+        float
+        """
+        right = self.predict(X) == np.asarray(y)
+        right = right.all(axis=1) if right.ndim == 2 else right
+        return float(np.average(right, weights=sample_weight))
+
+    def _check_classes(self) -> None:
+        if self.problem == "regression" or len(self.labels) < 2:
+            raise ValueError(
+                f"the model has {len(self.labels)} labels and its problem is {self.problem}: it "
+                "has no classes to predict; call it for its scores"
+            )
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"two classes of the model have one name: {', '.join(self.labels)}")
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks a step: a classifier of texts that needs no fit."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        multi_label = self.problem == "multi_label_classification"
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=False),
+            classifier_tags=ClassifierTags(multi_label=multi_label),
             input_tags=InputTags(two_d_array=False, string=True),
             requires_fit=False,
             no_validation=True,

@@ -81,7 +81,7 @@ def run_rows(
     list
         What `reduce` gave for each row.
     """
-    packed = "starts" in getattr(model, "_forward_arguments", ())
+    packed = takes_packed(model)
     run = _run_packed if packed else _run_padded
     results: list[Any] = [None] * len(rows)
     for chosen in cut_batches([len(row) for row in rows], batch_tokens, batch_size, not packed):
@@ -92,6 +92,11 @@ def run_rows(
         for r, result in zip(chosen, reduce(batch), strict=True):
             results[r] = result
     return results
+
+
+def takes_packed(model: Any) -> bool:
+    """Whether a model is one of this package, which takes rows one after another, not padded."""
+    return "starts" in getattr(model, "_forward_arguments", ())
 
 
 def cut_batches(

@@ -7,6 +7,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
+from numpy_erniem.pipelines.scores import best_first, check_top_k, sigmoid
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text, take_texts
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
@@ -64,8 +65,7 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value, or a model with several labels."""
         super().check_options()
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k {self.top_k} is not at least 1")
+        check_top_k(self.top_k)
         if self.scores not in SCORES:
             raise ValueError(f"scores {self.scores!r} is not one of {', '.join(SCORES)}")
         labels = self.model.config.num_labels
@@ -110,10 +110,11 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         """A query with its texts, from a dict {"query": str, "texts": iterable of str}."""
         if not isinstance(item, dict) or set(item) != {"query", "texts"}:
             raise TypeError(f'{where} is not {{"query": a text, "texts": a list of texts}}')
-        texts, single = take_texts(item["texts"])
+        at = "" if where == self.items else f"{where}: "
+        texts, single = take_texts(item["texts"], f"{at}texts")
         if single:
-            raise TypeError("texts is one str; give a list of texts")
-        return Query(check_text(item["query"], "query"), texts)
+            raise TypeError(f"{at}texts is one str; give a list of texts")
+        return Query(check_text(item["query"], f"{at}query"), texts)
 
     def size_of(self, item: Any) -> int:
         """Characters of the texts, as far as they are known before an iterator is read."""
@@ -144,12 +145,5 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         scores = np.maximum.reduceat(logits, starts)
         if self.scores == "sigmoid":
             scores = sigmoid(scores)
-        order = np.argsort(-scores, kind="stable")[: self.top_k]
-        return [{"index": int(n), "score": float(scores[n]), "text": item.texts[n]} for n in order]
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) in float64, without overflow."""
-    x = np.asarray(x, np.float64)
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+        order = best_first(scores, self.top_k)
+        return [{"index": n, "score": float(scores[n]), "text": item.texts[n]} for n in order]

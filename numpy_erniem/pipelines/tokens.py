@@ -108,3 +108,64 @@ def row_of(
         [CLS] first [SEP], or [CLS] first [SEP] [SEP] second [SEP].
     """
     return list(tokenizer.build_inputs_with_special_tokens(first, second))
+
+
+class Pieces(NamedTuple):
+    """A text, alone or with a second one, as rows that a model can take.
+
+    Attributes
+    ----------
+    rows : list of lists of int
+        One, or more with on_overflow "window".
+    tokens : list of int
+        Tokens of the text in each row.
+    cut : int
+        How many of its tokens are in no row.
+    """
+
+    rows: list[list[int]]
+    tokens: list[int]
+    cut: int
+
+
+def pieces_of(
+    tokenizer: ErnieMTokenizer,
+    first: list[int],
+    second: list[int] | None,
+    longest: int,
+    on_overflow: str,
+    name: str = "the second text",
+) -> Pieces:
+    """Rows of a text, each with the whole of a second one if there is any.
+
+    Parameters
+    ----------
+    tokenizer : ErnieMTokenizer
+    first : list of int
+        Token ids of the text, which is cut or windowed where it is too long.
+    second : list of int, optional
+        Token ids that every row has; never cut.
+    longest : int
+        Most tokens of a row, special tokens included.
+    on_overflow : {"window", "cut", "error"}
+    name : str
+        What an error calls the second text.
+
+    Returns
+    -------
+    Pieces
+
+    Raises
+    ------
+    ValueError
+        With "error", for a text that is too long; or the second text leaves no room.
+    """
+    room = longest - len(row_of(tokenizer, [], second))
+    if room < 1 and second is not None:
+        raise ValueError(
+            f"{name} has {len(second)} tokens, which leaves no room for the first text: the model "
+            f"takes {longest} tokens in all; shorten it"
+        )
+    ranges, cut = take_ranges(tokenizer, len(first), room, on_overflow)
+    rows = [row_of(tokenizer, first[r.start : r.stop], second) for r in ranges]
+    return Pieces(rows, [len(r) for r in ranges], cut)

@@ -13,6 +13,7 @@ from numpy_erniem import (
     AddedToken,
     BaseModelOutput,
     BatchEncoding,
+    ChoiceRanker,
     Embedder,
     ErnieMConfig,
     ErnieMForInformationExtraction,
@@ -33,7 +34,9 @@ from numpy_erniem import (
     SearchIndex,
     SentenceSettings,
     SequenceClassifierOutput,
+    TextClassifier,
     TokenClassifierOutput,
+    ZeroShotClassifier,
 )
 
 FOLDER: Path = erniem.bundled_checkpoint()
@@ -88,6 +91,27 @@ def best_matches(out: Path) -> list[str]:
     assert loaded.texts is not None
     print(len(loaded), loaded.width, loaded.notes, scores.max())
     return [loaded.texts[int(i)] for i in first]
+
+
+def labels() -> list[str]:
+    model = ErnieMForSequenceClassification(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    classifier = TextClassifier(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=None)
+    best = classifier(("Open a file", "打开文件"), top_k=1, function="sigmoid")
+    names: list[str] = classifier.fit(["Open"]).predict(["Open a file"]).tolist()
+    probabilities: NDArray[np.float64] = classifier.predict_proba(["Open a file"])
+    any_label = ZeroShotClassifier(model, classifier.tokenizer, entailment_id=0, template="{}")
+    found = any_label("Open a file", ["computers", "sports"], multi_label=False)
+    for result in any_label.stream(iter(["Open"]), labels="computers", contradiction_id=1):
+        print(result["scores"])
+    return [str(best["label"]), *names, str(probabilities.shape), *found["labels"]]
+
+
+def choices() -> list[str]:
+    model = ErnieMForMultipleChoice(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    ranker = ChoiceRanker(model, ErnieMTokenizer.from_pretrained(FOLDER), on_overflow="error")
+    for ranking in ranker.stream(iter([{"prompt": "Open", "choices": ["it", "the file"]}])):
+        print(ranking[0]["score"])
+    return [row["choice"] for row in ranker("Open", ["it", "the file"], batch_tokens=64)]
 
 
 def tokens() -> int:
@@ -177,6 +201,8 @@ def main(out: Path) -> None:
     print(
         ranking(),
         hybrid(),
+        labels(),
+        choices(),
         embeddings().shape,
         best_matches(out),
         tokens(),

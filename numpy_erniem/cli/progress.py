@@ -1,0 +1,55 @@
+"""How far a command is, and what it tells at the end, on standard error."""
+
+import sys
+from typing import Any
+
+from numpy_erniem.engines.local import Counts
+from numpy_erniem.pipelines.base import Pipeline
+
+
+class ProgressBar:
+    """How far the work is, on a terminal, if tqdm is installed."""
+
+    def __init__(self, file: Any) -> None:
+        self.bar: Any = None
+        if file.isatty():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self.bar = tqdm(unit=" rows", file=file, delay=2)
+        self.before = 0
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def update(self, counts: Counts) -> None:
+        """Show the rows that are done, and tokens a second."""
+        if self.bar is not None:
+            seconds = self.bar.format_dict["elapsed"] or 1
+            self.bar.set_postfix_str(f"{counts.tokens / seconds:.0f} tokens/s", refresh=False)
+            self.bar.update(counts.rows - self.before)
+            self.before = counts.rows
+
+
+def tell(counts: Counts, pipeline: Pipeline[Any], on_error: str) -> None:
+    """What a user should know about the rows, on standard error."""
+    if counts.errors:
+        done = "left out" if on_error == "skip" else "written with their error"
+        print(f"erniem: {counts.errors} of {counts.rows} rows were {done}", file=sys.stderr)
+    if counts.cut:
+        print(
+            f"erniem: {counts.cut} of {counts.rows} {pipeline.items} have more than "
+            f"{pipeline.longest} tokens and were cut (see --on-overflow)",
+            file=sys.stderr,
+        )
+    if counts.empty:
+        print(
+            f"erniem: {counts.empty} of {counts.rows} {pipeline.items} have no token: they are "
+            "empty or blank, and have all the same result",
+            file=sys.stderr,
+        )
