@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
+    from numpy_erniem.pipelines.tag import TokenTagger
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -74,6 +75,7 @@ __all__ = [
     "SentenceSettings",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
+    "TokenTagger",
     "__version__",
     "backend_report",
     "bundled_checkpoint",
@@ -134,6 +136,7 @@ _MODULES = {
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
+    "pipelines.tag": ("TokenTagger",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

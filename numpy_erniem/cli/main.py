@@ -18,6 +18,7 @@ COMMANDS = {
     "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
+    "tag": ("numpy_erniem.cli.tag", "find the entities of texts"),
 }
 
 

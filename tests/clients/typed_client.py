@@ -33,6 +33,7 @@ from numpy_erniem import (
     SentenceSettings,
     SequenceClassifierOutput,
     TokenClassifierOutput,
+    TokenTagger,
 )
 
 FOLDER: Path = erniem.bundled_checkpoint()
@@ -78,6 +79,13 @@ def best_matches(out: Path) -> list[str]:
     assert loaded.texts is not None
     print(len(loaded), loaded.width, loaded.notes, scores.max())
     return [loaded.texts[int(i)] for i in first]
+
+
+def entities() -> list[str]:
+    config = ErnieMConfig.from_pretrained(FOLDER, id2label={0: "O", 1: "LOC"})
+    model = ErnieMForTokenClassification(config, seed=1)
+    tagger = TokenTagger(model, ErnieMTokenizer.from_pretrained(FOLDER), aggregation="first")
+    return [row["word"] for row in tagger("Open a file", stride=8, ignore_labels=[])]
 
 
 def tokens() -> int:
@@ -168,6 +176,7 @@ def main(out: Path) -> None:
         ranking(),
         embeddings().shape,
         best_matches(out),
+        entities(),
         tokens(),
         models(out / "model"),
         backends(),
