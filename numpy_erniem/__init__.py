@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.packed_batch import pack_texts
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
+    from numpy_erniem.pipelines.answer import QuestionAnswerer
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
@@ -69,6 +70,7 @@ __all__ = [
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
+    "QuestionAnswerer",
     "QuestionAnsweringModelOutput",
     "Reranker",
     "SearchIndex",
@@ -133,6 +135,7 @@ _MODULES = {
     "models.packed_batch": ("pack_texts",),
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
+    "pipelines.answer": ("QuestionAnswerer",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),

@@ -11,6 +11,7 @@ from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
+    "answer": ("numpy_erniem.cli.answer", "find the answers to questions in texts"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),

@@ -36,3 +36,14 @@ def add_hub_options(parser: argparse.ArgumentParser) -> None:
 def hub_options(options: argparse.Namespace) -> dict[str, Any]:
     """The values of these options, as keyword arguments of `from_pretrained` and its like."""
     return {name: getattr(options, name) for name in HUB_KEYWORDS if name != "token"}
+
+
+def pipeline_options(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options of a pipeline that the command line gives; others keep their default."""
+    values = {name: getattr(options, name) for name in (*names, "on_overflow", "batch_tokens")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def count_or_all(text: str) -> int | None:
+    """The value of --top-k: a whole number, or "all", which is None."""
+    return None if text == "all" else int(text)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy_erniem import __version__
@@ -20,7 +21,9 @@ TEXT = "text"  # the column of the text, where no other is named
 NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command")
 
 
-def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...]) -> None:
+def add_row_options(
+    parser: argparse.ArgumentParser, overflows: tuple[str, ...], text: str = TEXT
+) -> None:
     """Declare what is read, what is written, and what is done with rows that are wrong."""
     reading = parser.add_argument_group("rows in")
     reading.add_argument("text", nargs="*", metavar="TEXT", help="texts")
@@ -35,7 +38,7 @@ def add_row_options(parser: argparse.ArgumentParser, overflows: tuple[str, ...])
         "--format", choices=tuple(FORMATS), help="of the input (by its name; .gz may follow it)"
     )
     reading.add_argument("--encoding", default="utf-8", help="of text files (utf-8)")
-    reading.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{TEXT}")')
+    reading.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{text}")')
     writing = parser.add_argument_group("rows out")
     writing.add_argument(
         "--output", metavar="FILE", help=f"ends in {', '.join(SUFFIXES)} (JSON lines to the screen)"
@@ -76,9 +79,19 @@ class Rows:
         With the options of `add_row_options`.
     columns : tuple of str
         That the results have.
+    text : str
+        What the output calls the text; the key of the text, too, where --field names no other.
+    others : dict of str to str
+        Further columns that a row of the input needs: by their names in the output, their keys.
     """
 
-    def __init__(self, options: argparse.Namespace, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        columns: tuple[str, ...],
+        text: str = TEXT,
+        others: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         if bool(options.text) == bool(options.input):
             raise ValueError("give texts or --input PATH, one of them")
         if options.text and (options.field or options.format or options.keep):
@@ -86,11 +99,12 @@ class Rows:
         if options.resume and not options.output:
             raise ValueError("--resume needs --output FILE, where the interrupted run ended")
         for name in options.keep:
-            if name in (TEXT, ERROR, *columns):
+            if name in (text, ERROR, *others, *columns):
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
-        self.options, self.field = options, options.field or TEXT
-        self.columns = (TEXT, *options.keep, *columns)
-        self.files = _files(options.input, options.format, options.field)
+        self.options, self.text, self.field = options, text, options.field or text
+        self.others = dict(others)
+        self.columns = (text, *others, *options.keep, *columns)
+        self.files = _files(options.input, options.format, options.field, *self.others.values())
         self.output: Path | None = None
         if options.output:
             inputs = [path for path, _ in self.files]
@@ -103,31 +117,42 @@ class Rows:
         """The records."""
         if self.options.text:
             return (Record(f"text {n}", text) for n, text in enumerate(self.options.text, 1))
-        columns = [self.field, *self.options.keep]
+        columns = [self.field, *self.others.values(), *self.options.keep]
         return read_records(self.files, self.options.encoding, columns)
 
-    def item(self, value: Any) -> str:
-        """The text of a record; ValueError where it has none."""
+    def item(self, value: Any) -> Any:
+        """The text of a record; ValueError where it has none.
+
+        Where further columns are needed, it is a dict of the text and these.
+        """
         if isinstance(value, str):
             if self.options.keep:
                 raise ValueError("is a text without columns, so there is nothing to --keep")
+            if self.others:
+                needed = " and ".join(map(repr, (self.field, *self.others.values())))
+                raise ValueError(f"is a text without columns; a row needs {needed}")
             return value
-        for name in self.options.keep:
+        for name in (*self.others.values(), *self.options.keep):
             if name not in value:
                 raise ValueError(f"has no {name!r}, only {', '.join(value)}")
-        return text_of(value, self.field)
+        text = text_of(value, self.field)
+        if not self.others:
+            return text
+        return {self.text: text} | {name: value[key] for name, key in self.others.items()}
 
     def kept(self, value: Any) -> dict[str, Any]:
         """What the output has of a record."""
         if isinstance(value, str):
-            return {TEXT: value}
-        return {TEXT: value.get(self.field)} | {k: value.get(k) for k in self.options.keep}
+            return {self.text: value}
+        others = {name: value.get(key) for name, key in self.others.items()}
+        kept = {key: value.get(key) for key in self.options.keep}
+        return {self.text: value.get(self.field), **others, **kept}
 
     def run(
         self,
         pipeline: Pipeline[Any],
         result: Callable[[Any], Mapping[str, Any]],
-        item: Callable[[str], Any] = lambda text: text,
+        item: Callable[[Any], Any] = lambda text: text,
         width: int = 0,
     ) -> int:
         """Run a pipeline over the rows; returns the exit code.
@@ -138,7 +163,7 @@ class Rows:
         result : function
             From a result to columns of the output.
         item : function
-            From a text to an item of the pipeline.
+            From what `item` gives of a row to an item of the pipeline.
         width : int
             Numbers of a vector, where results are vectors.
         """
@@ -199,14 +224,17 @@ def text_of(value: Any, field: str) -> str:
     return text
 
 
-def _files(paths: list[str], kind: str | None, field: str | None) -> list[tuple[str, str]]:
-    """The files of an input; standard input with a field is JSON lines."""
-    if kind is None and field and paths == [STANDARD_INPUT]:
+def _files(
+    paths: list[str], kind: str | None, field: str | None, *others: str
+) -> list[tuple[str, str]]:
+    """The files of an input; standard input with columns is JSON lines."""
+    needed = [field, *others] if field else list(others)
+    if kind is None and needed and paths == [STANDARD_INPUT]:
         kind = "jsonl"
     files = find_files(paths, kind)
-    if field and any(kind == "text" for _, kind in files):
+    if needed and any(kind == "text" for _, kind in files):
         raise ValueError(
-            f"--field {field}: lines of text have no columns; add --format jsonl or csv"
+            f"lines of text have no column {needed[0]!r}, nor any other; add --format jsonl or csv"
         )
     return files
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from numpy_erniem.cli.options import hub_options
+from numpy_erniem.cli.options import hub_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.tag import AGGREGATIONS, OUTSIDE, TokenTagger
 
@@ -48,10 +48,6 @@ def run(options: argparse.Namespace) -> int:
     tagger = TokenTagger.from_pretrained(
         options.model,
         **hub_options(options),
-        aggregation=options.aggregation,
-        stride=options.stride,
-        ignore_labels=options.ignore_labels,
-        on_overflow=options.on_overflow or "window",
-        batch_tokens=options.batch_tokens,
+        **pipeline_options(options, "aggregation", "stride", "ignore_labels"),
     )
     return rows.run(tagger, lambda entities: {ENTITIES: entities})

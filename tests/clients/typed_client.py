@@ -27,6 +27,7 @@ from numpy_erniem import (
     MaskedLMOutput,
     ModelOutput,
     MultipleChoiceModelOutput,
+    QuestionAnswerer,
     QuestionAnsweringModelOutput,
     Reranker,
     SearchIndex,
@@ -86,6 +87,14 @@ def entities() -> list[str]:
     model = ErnieMForTokenClassification(config, seed=1)
     tagger = TokenTagger(model, ErnieMTokenizer.from_pretrained(FOLDER), aggregation="first")
     return [row["word"] for row in tagger("Open a file", stride=8, ignore_labels=[])]
+
+
+def answer() -> str:
+    model = ErnieMForQuestionAnswering(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    answerer = QuestionAnswerer(model, ErnieMTokenizer.from_pretrained(FOLDER), max_answer_len=3)
+    rows = [{"question": "What?", "context": "Open a file"}]
+    answers = list(answerer.stream(rows, handle_impossible_answer=True))
+    return str([answerer(question="What?", context="Open a file")["answer"], *answers])
 
 
 def tokens() -> int:
