@@ -44,12 +44,14 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.packed_batch import pack_texts
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
+    from numpy_erniem.pipelines.answer import QuestionAnswerer
     from numpy_erniem.pipelines.choose import ChoiceRanker
     from numpy_erniem.pipelines.classify import TextClassifier
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.hybrid import HybridEmbedder
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
+    from numpy_erniem.pipelines.tag import TokenTagger
     from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
@@ -74,6 +76,7 @@ __all__ = [
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
+    "QuestionAnswerer",
     "QuestionAnsweringModelOutput",
     "Reranker",
     "SearchIndex",
@@ -81,6 +84,7 @@ __all__ = [
     "SequenceClassifierOutput",
     "TextClassifier",
     "TokenClassifierOutput",
+    "TokenTagger",
     "ZeroShotClassifier",
     "__version__",
     "backend_report",
@@ -141,11 +145,13 @@ _MODULES = {
     "parity.compare": ("check_parity",),
     "pipelines.choose": ("ChoiceRanker",),
     "pipelines.classify": ("TextClassifier",),
+    "pipelines.answer": ("QuestionAnswerer",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.hybrid": ("HybridEmbedder",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
     "pipelines.zero_shot": ("ZeroShotClassifier",),
+    "pipelines.tag": ("TokenTagger",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -11,6 +11,7 @@ from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
 COMMANDS = {
+    "answer": ("numpy_erniem.cli.answer", "find the answers to questions in texts"),
     "choose": ("numpy_erniem.cli.choose", "order choices by how well they follow a prompt"),
     "classify": ("numpy_erniem.cli.classify", "give texts the labels that a model knows"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
@@ -22,6 +23,7 @@ COMMANDS = {
     "rerank": ("numpy_erniem.cli.rerank", "order texts by how well each answers a query"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
     "zero-shot": ("numpy_erniem.cli.zero_shot", "give texts any labels, by language inference"),
+    "tag": ("numpy_erniem.cli.tag", "find the entities of texts"),
 }
 
 

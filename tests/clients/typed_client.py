@@ -29,6 +29,7 @@ from numpy_erniem import (
     MaskedLMOutput,
     ModelOutput,
     MultipleChoiceModelOutput,
+    QuestionAnswerer,
     QuestionAnsweringModelOutput,
     Reranker,
     SearchIndex,
@@ -36,6 +37,7 @@ from numpy_erniem import (
     SequenceClassifierOutput,
     TextClassifier,
     TokenClassifierOutput,
+    TokenTagger,
     ZeroShotClassifier,
 )
 
@@ -112,6 +114,21 @@ def choices() -> list[str]:
     for ranking in ranker.stream(iter([{"prompt": "Open", "choices": ["it", "the file"]}])):
         print(ranking[0]["score"])
     return [row["choice"] for row in ranker("Open", ["it", "the file"], batch_tokens=64)]
+
+
+def entities() -> list[str]:
+    config = ErnieMConfig.from_pretrained(FOLDER, id2label={0: "O", 1: "LOC"})
+    model = ErnieMForTokenClassification(config, seed=1)
+    tagger = TokenTagger(model, ErnieMTokenizer.from_pretrained(FOLDER), aggregation="first")
+    return [row["word"] for row in tagger("Open a file", stride=8, ignore_labels=[])]
+
+
+def answer() -> str:
+    model = ErnieMForQuestionAnswering(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    answerer = QuestionAnswerer(model, ErnieMTokenizer.from_pretrained(FOLDER), max_answer_len=3)
+    rows = [{"question": "What?", "context": "Open a file"}]
+    answers = list(answerer.stream(rows, handle_impossible_answer=True))
+    return str([answerer(question="What?", context="Open a file")["answer"], *answers])
 
 
 def tokens() -> int:
@@ -205,6 +222,7 @@ def main(out: Path) -> None:
         choices(),
         embeddings().shape,
         best_matches(out),
+        entities(),
         tokens(),
         models(out / "model"),
         backends(),
