@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     )
     from numpy_erniem.models.outputs import (
         BaseModelOutput,
+        InformationExtractionModelOutput,
         MaskedLMOutput,
         ModelOutput,
         MultipleChoiceModelOutput,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
+    from numpy_erniem.pipelines.extract import InformationExtractor
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
@@ -65,6 +67,8 @@ __all__ = [
     "ErnieMModel",
     "ErnieMPreTrainedModel",
     "ErnieMTokenizer",
+    "InformationExtractionModelOutput",
+    "InformationExtractor",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -121,6 +125,7 @@ _MODULES = {
     ),
     "models.outputs": (
         "BaseModelOutput",
+        "InformationExtractionModelOutput",
         "MaskedLMOutput",
         "ModelOutput",
         "MultipleChoiceModelOutput",
@@ -132,6 +137,7 @@ _MODULES = {
     "models.pretrained": ("ErnieMPreTrainedModel",),
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
+    "pipelines.extract": ("InformationExtractor",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),

@@ -167,5 +167,12 @@ def _run_padded(
 def _read(output: Any, name: str) -> np.ndarray:
     """An output by its name, from an object with attributes or from a dict."""
     name, _, item = name.partition(".")
-    value = output[name] if isinstance(output, Mapping) else getattr(output, name)
+    value = getattr(output, name, None)
+    if value is None and isinstance(output, Mapping):
+        value = output.get(name)
+    if value is None:
+        raise ValueError(
+            f"the model's output, a {type(output).__name__}, has no {name!r}, which this task "
+            "needs; give a model with the head of the task"
+        )
     return np.asarray(value[int(item)] if item else value)

@@ -24,6 +24,8 @@ from numpy_erniem import (
     ErnieMModel,
     ErnieMPreTrainedModel,
     ErnieMTokenizer,
+    InformationExtractionModelOutput,
+    InformationExtractor,
     MaskedLMOutput,
     ModelOutput,
     MultipleChoiceModelOutput,
@@ -80,6 +82,14 @@ def best_matches(out: Path) -> list[str]:
     return [loaded.texts[int(i)] for i in first]
 
 
+def facts() -> list[str]:
+    model = ErnieMForInformationExtraction(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
+    extractor = InformationExtractor(model, tokenizer, schema={"Person": "Company"})
+    found = extractor("Steve runs Apple.", language="en", threshold=0.9, max_length=99)
+    return [answer["text"] for answers in found.values() for answer in answers]
+
+
 def tokens() -> int:
     tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
     tokenizer.add_tokens([AddedToken("numpy_erniem")])
@@ -102,7 +112,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
     choice: MultipleChoiceModelOutput = ErnieMForMultipleChoice(CONFIG)([IDS], labels=[0])
     token: TokenClassifierOutput = ErnieMForTokenClassification(CONFIG)(np.array(IDS))
     answer: QuestionAnsweringModelOutput = ErnieMForQuestionAnswering(CONFIG)(IDS)
-    span: QuestionAnsweringModelOutput = ErnieMForInformationExtraction(CONFIG)(IDS)
+    span: InformationExtractionModelOutput = ErnieMForInformationExtraction(CONFIG)(IDS)
     masked: MaskedLMOutput = ErnieMForMaskedLM(CONFIG, dtype="float64")(IDS)
     assert text.loss is not None
     assert choice.loss is not None
@@ -166,6 +176,7 @@ def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
     print(
         ranking(),
+        facts(),
         embeddings().shape,
         best_matches(out),
         tokens(),
