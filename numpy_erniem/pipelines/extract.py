@@ -59,7 +59,8 @@ class InformationExtractor(Pipeline[Result]):
     Parameters
     ----------
     model : ErnieMForInformationExtraction, or callable with its outputs
-        The outputs start_prob and end_prob are used, (B, T) each.
+        The outputs start_prob and end_prob are used, (B, T) each. A checkpoint that came from
+        PaddleNLP gives what it gives there, where [CLS] is hidden and padding is not.
     tokenizer : ErnieMTokenizer
         It is used with bare_underline="paddle", as UIE-M was trained.
     schema : str, list or dict
@@ -72,6 +73,7 @@ class InformationExtractor(Pipeline[Result]):
         A token is the start, or the end, of an answer where its probability is greater.
     max_length : int, optional
         Most tokens of a row with a prompt and a chunk of the text; left out, what the model takes.
+        PaddleNLP calls it max_seq_len.
     cut_at_sentences : bool
         Whether a long text is cut at ends of sentences where possible, or only at white space.
     on_overflow : {"window", "cut", "error"}
@@ -237,6 +239,11 @@ class InformationExtractor(Pipeline[Result]):
             )
             return []
         return chunked.chunks(room)
+
+    def arguments(self) -> dict[str, Any]:
+        """The padding that UIE-M was trained with, for a checkpoint that came from PaddleNLP."""
+        paddle = getattr(self.model.config, "mask_convention", "padding") == "paddle"
+        return {"visible_padding": self.row_length} if paddle else {}
 
     def reduce(self, batch: Batch) -> list[list[Span]]:
         """The spans of each row of a batch."""
