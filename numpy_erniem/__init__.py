@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.parity.compare import check_parity
     from numpy_erniem.pipelines.embed import Embedder, embed
     from numpy_erniem.pipelines.extract import InformationExtractor
+    from numpy_erniem.pipelines.fill import MaskFiller
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
@@ -69,6 +70,7 @@ __all__ = [
     "ErnieMTokenizer",
     "InformationExtractionModelOutput",
     "InformationExtractor",
+    "MaskFiller",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -138,6 +140,7 @@ _MODULES = {
     "parity.compare": ("check_parity",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.extract": ("InformationExtractor",),
+    "pipelines.fill": ("MaskFiller",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),

@@ -27,6 +27,7 @@ from numpy_erniem import (
     InformationExtractionModelOutput,
     InformationExtractor,
     MaskedLMOutput,
+    MaskFiller,
     ModelOutput,
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -88,6 +89,13 @@ def facts() -> list[str]:
     extractor = InformationExtractor(model, tokenizer, schema={"Person": "Company"})
     found = extractor("Steve runs Apple.", language="en", threshold=0.9, max_length=99)
     return [answer["text"] for answers in found.values() for answer in answers]
+
+
+def fillings() -> int:
+    model = ErnieMForMaskedLM(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    filler = MaskFiller(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=2)
+    logits = model.score_vocabulary(np.zeros((1, 128), np.float32))
+    return len(filler("Open the [MASK].", targets=["file", "window"])) + logits.ndim
 
 
 def tokens() -> int:
@@ -177,6 +185,7 @@ def main(out: Path) -> None:
     print(
         ranking(),
         facts(),
+        fillings(),
         embeddings().shape,
         best_matches(out),
         tokens(),
