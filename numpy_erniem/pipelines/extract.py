@@ -221,6 +221,8 @@ class InformationExtractor(Pipeline[Result]):
             row_of(self.tokenizer, encoded[prompt].ids, prepared[n].data.ids[c.start : c.stop])
             for n, prompt, c in pieces
         ]
+        if not rows:  # no answer to ask about, or texts without tokens
+            done(1.0)
         by_chunk: dict[tuple[int, str], list[Answers]] = {key: [] for key in asked}
         for (n, prompt, c), spans in zip(pieces, self.compute(rows, done), strict=True):
             text_spans = prepared[n].data.spans[c.start : c.stop]

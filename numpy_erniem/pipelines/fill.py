@@ -107,7 +107,7 @@ class MaskFiller(Pipeline[Result]):
         overlap = room // 2 if self.on_overflow == "window" else 0
         ranges, cut = take_ranges(self.tokenizer, len(ids), room, self.on_overflow, overlap)
         first, last = ranges[0].start, ranges[-1].stop
-        masks = np.flatnonzero(np.equal(ids, self.tokenizer.mask_token_id))
+        masks = np.flatnonzero(np.asarray(ids) == self.tokenizer.mask_token_id)
         masks = masks[(masks >= first) & (masks < last)]
         if not masks.size:
             where = "the part that is read" if cut else "it"
