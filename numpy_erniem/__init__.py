@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     )
     from numpy_erniem.models.outputs import (
         BaseModelOutput,
+        InformationExtractionModelOutput,
         MaskedLMOutput,
         ModelOutput,
         MultipleChoiceModelOutput,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.choose import ChoiceRanker
     from numpy_erniem.pipelines.classify import TextClassifier
     from numpy_erniem.pipelines.embed import Embedder, embed
+    from numpy_erniem.pipelines.extract import InformationExtractor
+    from numpy_erniem.pipelines.fill import MaskFiller
     from numpy_erniem.pipelines.hybrid import HybridEmbedder
     from numpy_erniem.pipelines.rerank import Reranker
     from numpy_erniem.pipelines.search import SearchIndex
@@ -73,6 +76,9 @@ __all__ = [
     "ErnieMPreTrainedModel",
     "ErnieMTokenizer",
     "HybridEmbedder",
+    "InformationExtractionModelOutput",
+    "InformationExtractor",
+    "MaskFiller",
     "MaskedLMOutput",
     "ModelOutput",
     "MultipleChoiceModelOutput",
@@ -133,6 +139,7 @@ _MODULES = {
     ),
     "models.outputs": (
         "BaseModelOutput",
+        "InformationExtractionModelOutput",
         "MaskedLMOutput",
         "ModelOutput",
         "MultipleChoiceModelOutput",
@@ -148,6 +155,8 @@ _MODULES = {
     "pipelines.answer": ("QuestionAnswerer",),
     "pipelines.embed": ("Embedder", "embed"),
     "pipelines.hybrid": ("HybridEmbedder",),
+    "pipelines.extract": ("InformationExtractor",),
+    "pipelines.fill": ("MaskFiller",),
     "pipelines.rerank": ("Reranker",),
     "pipelines.search": ("SearchIndex",),
     "pipelines.zero_shot": ("ZeroShotClassifier",),

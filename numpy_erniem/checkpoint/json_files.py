@@ -1,11 +1,9 @@
-"""JSON files from others: one object, of a sensible size, without duplicate keys."""
+"""JSON from others: of a sensible size, without duplicate keys."""
 
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
-
-from numpy_erniem.checkpoint.lfs import refuse_pointer
 
 LARGEST = 64_000_000  # bytes; indexes and configs have about a thousandth of it
 
@@ -37,9 +35,29 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The text is not a JSON object, has a key twice, or is a pointer of Git LFS.
+        The text is not a JSON object, or has a key twice.
     """
-    refuse_pointer(path, text)
+    parsed = parse_json(path, text)
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
+    return parsed
+
+
+def parse_json(path: Path | str, text: bytes) -> Any:
+    """Parse any JSON.
+
+    Parameters
+    ----------
+    path : Path or str
+        Named in errors.
+    text : bytes
+        UTF-8.
+
+    Raises
+    ------
+    ValueError
+        The text is not JSON, or an object has a key twice.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
@@ -49,9 +67,6 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
         return keys
 
     try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+        return json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(parsed, dict):
-        raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
-    return parsed

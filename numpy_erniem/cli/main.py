@@ -16,6 +16,8 @@ COMMANDS = {
     "classify": ("numpy_erniem.cli.classify", "give texts the labels that a model knows"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
+    "extract": ("numpy_erniem.cli.extract", "find what a schema asks for, by UIE-M"),
+    "fill": ("numpy_erniem.cli.fill", "fill each [MASK] of a text with tokens"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),
     "info": ("numpy_erniem.cli.info", "show what a checkpoint holds and what will run it"),
     "parity": ("numpy_erniem.cli.parity", "compare our outputs with upstream's, layer by layer"),

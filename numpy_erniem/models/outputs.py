@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.activations import sigmoid
 from numpy_erniem.layers import KeyValue
 
 Arrays = tuple[np.ndarray, ...]
@@ -106,6 +107,21 @@ class QuestionAnsweringModelOutput(ModelOutput):
     end_logits: np.ndarray
     hidden_states: Arrays | None = None
     attentions: Arrays | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class InformationExtractionModelOutput(QuestionAnsweringModelOutput):
+    """As of question answering; start_prob and end_prob (B, T) are how likely a span is there."""
+
+    @property
+    def start_prob(self) -> np.ndarray:
+        """σ(start_logits)."""
+        return sigmoid(self.start_logits)
+
+    @property
+    def end_prob(self) -> np.ndarray:
+        """σ(end_logits)."""
+        return sigmoid(self.end_logits)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -5,7 +5,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from numpy_erniem import heads
-from numpy_erniem.models.outputs import QuestionAnsweringModelOutput
+from numpy_erniem.models.outputs import (
+    InformationExtractionModelOutput,
+    QuestionAnsweringModelOutput,
+)
 from numpy_erniem.models.packed_batch import refuse_labels_of, whatever_the_batch
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import SCHEMAS
@@ -90,10 +93,11 @@ class ErnieMForQuestionAnswering(ErnieMPreTrainedModel[QuestionAnsweringModelOut
         )
 
 
-class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringModelOutput]):
+class ErnieMForInformationExtraction(ErnieMPreTrainedModel[InformationExtractionModelOutput]):
     """Where the spans that a prompt asks for start and end: UIE-M.
 
     The logits are log-odds; a token with σ(logit) above a half starts, or ends, a span.
+    `InformationExtractor` asks for the names of a schema.
 
     Examples
     --------
@@ -126,7 +130,7 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
         *,
         starts: ArrayLike | None = None,
         key_bias: ArrayLike | None = None,
-    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
+    ) -> InformationExtractionModelOutput | tuple[Any, ...]:
         """Score every token as start and as end of a span.
 
         Parameters
@@ -142,8 +146,9 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
 
         Returns
         -------
-        QuestionAnsweringModelOutput, or a tuple with return_dict=False
-            start_logits and end_logits (B, T); loss where there are labels.
+        InformationExtractionModelOutput, or a tuple with return_dict=False
+            start_logits and end_logits (B, T), and start_prob and end_prob, σ of them; loss where
+            there are labels.
         """
         encoded = self._encode(
             input_ids=input_ids,
@@ -161,7 +166,7 @@ class ErnieMForInformationExtraction(ErnieMPreTrainedModel[QuestionAnsweringMode
         if heads.has_span_labels(start_positions, end_positions):
             loss = heads.extraction_loss(scores, start_positions, end_positions)
         return self._output(
-            QuestionAnsweringModelOutput,
+            InformationExtractionModelOutput,
             encoded,
             return_dict,
             loss=loss,

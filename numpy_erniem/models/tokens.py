@@ -107,6 +107,11 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
         """The token table, a read-only (V, D) array."""
         return self._token_table
 
+    def score_vocabulary(self, hidden: np.ndarray) -> np.ndarray:
+        """The head alone, for hidden states of the last layer: (..., D) -> logits (..., V)."""
+        eps = self.config.layer_norm_eps
+        return heads.lm_logits(hidden, self.weights["lm_head"], self._token_table, eps)
+
     def _layers(self) -> list[dict[str, Any]]:
         bias = self.weights["lm_head"]["bias"]
         return [*super()._layers(), {"weight": self._token_table, "bias": bias}]
@@ -158,9 +163,6 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
             starts=starts,
             key_bias=key_bias,
         )
-        table, eps = self._token_table, self.config.layer_norm_eps
-        logits = heads.lm_logits(
-            encoded.last_hidden_state, self.weights["lm_head"], table, eps
-        )  # (B, T, D) -> (B, T, V)
+        logits = self.score_vocabulary(encoded.last_hidden_state)  # (B, T, D) -> (B, T, V)
         loss = None if labels is None else cross_entropy(logits, labels)
         return self._output(MaskedLMOutput, encoded, return_dict, loss=loss, logits=logits)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.models.padding import batch_mask
+from numpy_erniem.pipelines.visible_padding import add_padding_token, pad_fully
 
 BATCH_TOKENS = 1024  # most tokens of a batch; more need more memory and are not faster
 
@@ -52,6 +53,7 @@ def run_rows(
     text_outputs: Sequence[str] = (),
     batch_tokens: int = BATCH_TOKENS,
     batch_size: int | None = None,
+    visible_padding: int | None = None,
     **arguments: Any,
 ) -> list[Any]:
     """Run a model on rows of token ids; the results are in the order of the rows.
@@ -73,6 +75,9 @@ def run_rows(
         Most tokens of a batch. A row that is longer is a batch of its own.
     batch_size : int, optional
         Most rows of a batch; left out, as many as `batch_tokens` allows.
+    visible_padding : int, optional
+        Each row has the numbers that it has when it is padded to so many tokens, which are not
+        hidden: see `visible_padding`. The padding has no outputs.
     **arguments
         Further arguments of the model, the same for all rows.
 
@@ -84,10 +89,14 @@ def run_rows(
     packed = takes_packed(model)
     run = _run_packed if packed else _run_padded
     results: list[Any] = [None] * len(rows)
-    for chosen in cut_batches([len(row) for row in rows], batch_tokens, batch_size, not packed):
+    lengths = [len(row) for row in rows]
+    if visible_padding is not None:  # with one padding token, or with all of them
+        lengths = [n + 1 if packed else max(n, visible_padding) for n in lengths]
+    for chosen in cut_batches(lengths, batch_tokens, batch_size, not packed):
         ids = [np.asarray(rows[r], np.int64) for r in chosen]
         starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])])
-        tokens, texts = run(model, ids, starts, token_outputs, text_outputs, arguments)
+        outputs = token_outputs, text_outputs
+        tokens, texts = run(model, ids, starts, *outputs, visible_padding, arguments)
         batch = Batch(chosen, starts, tokens, texts)
         for r, result in zip(chosen, reduce(batch), strict=True):
             results[r] = result
@@ -143,11 +152,18 @@ def _run_packed(
     starts: np.ndarray,
     token_outputs: Sequence[str],
     text_outputs: Sequence[str],
+    visible_padding: int | None,
     arguments: Mapping[str, Any],
 ) -> Outputs:
+    real: Any = slice(None)
+    if visible_padding is not None:
+        pad_token_id = model.config.pad_token_id
+        ids, real, more = add_padding_token(ids, visible_padding, pad_token_id)
+        starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])])
+        arguments = {**arguments, **more}
     output = model(np.concatenate(ids)[None], starts=starts, return_dict=True, **arguments)
-    tokens = {name: _read(output, name)[0] for name in token_outputs}  # (1, N, ...) -> (N, ...)
-    return tokens, {name: _read(output, name) for name in text_outputs}  # (n, ...)
+    tokens = {name: _read(output, name)[0][real] for name in token_outputs}
+    return tokens, {name: _read(output, name) for name in text_outputs}  # (N, ...) and (n, ...)
 
 
 def _run_padded(
@@ -156,15 +172,19 @@ def _run_padded(
     starts: np.ndarray,
     token_outputs: Sequence[str],
     text_outputs: Sequence[str],
+    visible_padding: int | None,
     arguments: Mapping[str, Any],
 ) -> Outputs:
     lengths = np.diff(starts)
-    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
-    padding = getattr(model.config, "pad_token_id", None) or 0  # it is masked, so any token will do
-    padded = np.full(mask.shape, padding, np.int64)
-    padded[mask] = np.concatenate(ids)
-    shown = batch_mask(model.config, padded, mask).astype(np.int64)
-    output = model(padded, attention_mask=shown, **arguments)
+    mask = np.arange(max(lengths.max(), visible_padding or 0)) < lengths[:, None]  # (B, T)
+    if visible_padding is not None:
+        padded, more = pad_fully(ids, visible_padding, model.config)
+    else:
+        padding = getattr(model.config, "pad_token_id", None) or 0  # masked: any token will do
+        padded = np.full(mask.shape, padding, np.int64)
+        padded[mask] = np.concatenate(ids)
+        more = {"attention_mask": batch_mask(model.config, padded, mask).astype(np.int64)}
+    output = model(padded, **more, **arguments)
     tokens = {name: _read(output, name)[mask] for name in token_outputs}  # (B, T, ...) -> (N, ...)
     return tokens, {name: _read(output, name) for name in text_outputs}  # (B, ...)
 
@@ -172,5 +192,12 @@ def _run_padded(
 def _read(output: Any, name: str) -> np.ndarray:
     """An output by its name, from an object with attributes or from a dict."""
     name, _, item = name.partition(".")
-    value = output[name] if isinstance(output, Mapping) else getattr(output, name)
+    value = getattr(output, name, None)
+    if value is None and isinstance(output, Mapping):
+        value = output.get(name)
+    if value is None:
+        raise ValueError(
+            f"the model's output, a {type(output).__name__}, has no {name!r}, which this task "
+            "needs; give a model with the head of the task"
+        )
     return np.asarray(value[int(item)] if item else value)

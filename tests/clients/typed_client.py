@@ -26,7 +26,10 @@ from numpy_erniem import (
     ErnieMPreTrainedModel,
     ErnieMTokenizer,
     HybridEmbedder,
+    InformationExtractionModelOutput,
+    InformationExtractor,
     MaskedLMOutput,
+    MaskFiller,
     ModelOutput,
     MultipleChoiceModelOutput,
     QuestionAnswerer,
@@ -131,6 +134,21 @@ def answer() -> str:
     return str([answerer(question="What?", context="Open a file")["answer"], *answers])
 
 
+def facts() -> list[str]:
+    model = ErnieMForInformationExtraction(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
+    extractor = InformationExtractor(model, tokenizer, schema={"Person": "Company"})
+    found = extractor("Steve runs Apple.", language="en", threshold=0.9, max_length=99)
+    return [answer["text"] for answers in found.values() for answer in answers]
+
+
+def fillings() -> int:
+    model = ErnieMForMaskedLM(ErnieMConfig.from_pretrained(FOLDER), seed=1)
+    filler = MaskFiller(model, ErnieMTokenizer.from_pretrained(FOLDER), top_k=2)
+    logits = model.score_vocabulary(np.zeros((1, 128), np.float32))
+    return len(filler("Open the [MASK].", targets=["file", "window"])) + logits.ndim
+
+
 def tokens() -> int:
     tokenizer = ErnieMTokenizer.from_pretrained(FOLDER)
     tokenizer.add_tokens([AddedToken("numpy_erniem")])
@@ -153,7 +171,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
     choice: MultipleChoiceModelOutput = ErnieMForMultipleChoice(CONFIG)([IDS], labels=[0])
     token: TokenClassifierOutput = ErnieMForTokenClassification(CONFIG)(np.array(IDS))
     answer: QuestionAnsweringModelOutput = ErnieMForQuestionAnswering(CONFIG)(IDS)
-    span: QuestionAnsweringModelOutput = ErnieMForInformationExtraction(CONFIG)(IDS)
+    span: InformationExtractionModelOutput = ErnieMForInformationExtraction(CONFIG)(IDS)
     masked: MaskedLMOutput = ErnieMForMaskedLM(CONFIG, dtype="float64")(IDS)
     assert text.loss is not None
     assert choice.loss is not None
@@ -220,6 +238,8 @@ def main(out: Path) -> None:
         hybrid(),
         labels(),
         choices(),
+        facts(),
+        fillings(),
         embeddings().shape,
         best_matches(out),
         entities(),
