@@ -20,7 +20,7 @@ from numpy_erniem import (
 )
 from numpy_erniem.pipelines import fill
 from numpy_erniem.pipelines.fill import best_tokens, target_id
-from tests.conftest import REPOSITORY, native_is_built
+from tests.conftest import REPOSITORY
 
 ONE, TWO = "Open the [MASK] now.", "[MASK] the file [MASK]"
 
@@ -184,9 +184,9 @@ def test_a_long_text_is_cut_on_request(filler):
         filler("window " * 40 + "[MASK]", on_overflow="cut")
 
 
-def test_a_batch_is_its_texts_alone(model, tokenizer):
-    if not native_is_built():
-        pytest.skip("the C kernels are not built")
+def test_a_batch_is_its_texts_alone(model, tokenizer, backend):
+    if backend == "numpy":
+        pytest.skip("the products of NumPy depend on the number of rows")
     filler = MaskFiller(model, tokenizer)
     texts = [ONE, TWO, "打开[MASK]", "[MASK] " * 7, " ".join(["[MASK] a b c d e f g"] * 6)]
     want = [filler(text) for text in texts]

@@ -22,7 +22,6 @@ from numpy_erniem.pipelines import packing
 from numpy_erniem.pipelines.extraction_spans import find_spans
 from numpy_erniem.pipelines.packing import run_rows
 from numpy_erniem.pipelines.visible_padding import add_padding_token
-from tests.conftest import native_is_built
 
 OUTPUTS = ("start_prob", "end_prob")
 
@@ -69,7 +68,7 @@ def in_place_of(model):
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 def test_every_length_has_the_numbers_of_a_fully_padded_row(packed, dtype, tolerance, backend, rng):
     model = ErnieMForInformationExtraction(paddle_config(), seed=1, dtype=dtype)
-    lengths = [*range(3, 40), *range(40, 509, 67), 509, 510, 511, 512]
+    lengths = [3, 4, 5, 7, 12, 29, 64, 129, 300, 510, 511, 512]
     rows = rows_of(rng, lengths)
     run = model if packed else in_place_of(model)
     got = run_rows(run, rows, token_outputs=OUTPUTS, visible_padding=512)
@@ -82,9 +81,9 @@ def test_every_length_has_the_numbers_of_a_fully_padded_row(packed, dtype, toler
     assert np.abs(alone[0]["start_prob"] - got[0]["start_prob"]).max() > 1e-3
 
 
-def test_the_numbers_do_not_depend_on_the_batch(rng):
-    if not native_is_built():
-        pytest.skip("the C kernels are not built")
+def test_the_numbers_do_not_depend_on_the_batch(backend, rng):
+    if backend == "numpy":
+        pytest.skip("the products of NumPy depend on the number of rows")
     model = ErnieMForInformationExtraction(paddle_config(), seed=1)
     rows = rows_of(rng, [3, 9, 64, 7, 200])
     together = run_rows(model, rows, token_outputs=OUTPUTS, visible_padding=512)
