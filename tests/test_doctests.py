@@ -37,6 +37,7 @@ def test_docstring_examples(name):
     assert doctest.testmod(module).failed == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*drawn at random, train them before use:UserWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_the_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

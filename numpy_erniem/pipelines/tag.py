@@ -17,6 +17,7 @@ from numpy_erniem.pipelines.entities import (
     visible_spans,
 )
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
+from numpy_erniem.pipelines.scores import labels_of, softmax
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.token_vectors import TextWindows
 from numpy_erniem.pipelines.tokens import encode_with_spans, row_of, take_ranges
@@ -88,7 +89,7 @@ class TokenTagger(Pipeline[list[dict[str, Any]]]):
                 f"{self._room} tokens of the text"
             )
         self.ignore_labels = _labels(self.ignore_labels)
-        labels = list(map(str, self.model.config.id2label.values()))
+        labels = list(labels_of(self.model.config))
         if self.aggregation != "none":
             labels = sorted({split_label(label)[1] for label in labels})
         for label in self.ignore_labels:
@@ -142,13 +143,3 @@ def _labels(labels: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(labels, str):
         raise ValueError(f"ignore_labels is the str {labels!r}; give a list of str")
     return (OUTSIDE,) if labels is None else tuple(labels)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """exp(x) / Σ exp(x) over the last axis, in float64."""
-    x = np.asarray(logits, np.float64)
-    if not x.size:
-        return x
-    x = np.exp(x - x.max(axis=-1, keepdims=True))
-    normalized: np.ndarray = x / x.sum(axis=-1, keepdims=True)
-    return normalized

@@ -1,9 +1,7 @@
 """A question and a context in, the part of the context that answers it out."""
 
-import doctest
 import itertools
 import json
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +20,6 @@ from numpy_erniem.cli.main import main
 from numpy_erniem.pipelines.answer_spans import choose_spans, score_spans, window_scores
 from numpy_erniem.pipelines.tokens import encode_with_spans
 from numpy_erniem.pipelines.windows import cut_windows
-from tests.test_docs import blocks
 
 QUESTION = "Who opened it?"
 CONTEXT = "Ada opened the file in London. 打开文件 in 2021, and she don't close it."
@@ -392,14 +389,6 @@ def test_bad_input_is_named(arguments, error, message, answerer):
 def test_a_checkpoint_without_the_head_is_refused():
     with pytest.raises(ValueError, match="QuestionAnswerer needs an ErnieMForQuestionAnswering"):
         QuestionAnswerer.from_pretrained()
-
-
-def test_the_example_of_the_page():
-    text = "\n".join(blocks("answer.md"))
-    test = doctest.DocTestParser().get_doctest(text, {}, "answer.md", "docs/answer.md", 0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*drawn at random, train them before use", UserWarning)
-        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Texts in, labelled spans out."""
 
-import doctest
 import json
 import warnings
 from types import SimpleNamespace
@@ -22,7 +21,6 @@ from numpy_erniem.pipelines.entities import Labelled, join_entities, split_label
 from numpy_erniem.pipelines.tokens import encode_with_spans
 from numpy_erniem.pipelines.windows import best_window, cut_windows
 from numpy_erniem.pipelines.words import number_words
-from tests.test_docs import blocks
 
 NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 PLAIN = [  # one space between words, no punctuation: here upstream's guess at words is right
@@ -471,11 +469,3 @@ def test_the_options_of_the_command_are_those_of_the_class(folder, tagger, tmp_p
 def test_the_command_names_the_head_that_is_missing(capsys):
     assert main(["tag", "a"]) == 2
     assert "needs an ErnieMForTokenClassification" in capsys.readouterr().err
-
-
-def test_the_example_of_the_page():
-    text = "\n".join(blocks("tag.md"))
-    test = doctest.DocTestParser().get_doctest(text, {}, "tag.md", "docs/tag.md", 0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*drawn at random, train them before use", UserWarning)
-        assert doctest.DocTestRunner().run(test).failed == 0
