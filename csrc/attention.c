@@ -113,7 +113,8 @@ static int is_right(const struct attention *p)
            (!p->probabilities || erniem_fits(B * H, T, S)) && texts_are_right(p);
 }
 
-/* One query as plain loops; `scores` holds S numbers. */
+/* One query as plain loops; `scores` holds S numbers. What NumPy's steps round to float is rounded
+   here too, so that infinity and NaN come from the same steps. */
 static void attend_reference(const struct attention *p, const struct text *x, int64_t h, int64_t t,
                              float *scores)
 {
@@ -123,16 +124,17 @@ static void attend_reference(const struct attention *p, const struct text *x, in
     double highest = -INFINITY, sum = 0.0;
     for (int64_t s = 0; s < x->S; s++) {
         const float *k = p->k + offset(p->k_stride, x, h, s);
-        double score = bias ? bias[s] : 0.0;
+        double product = 0.0;
         for (int64_t l = 0; l < p->d; l++)
-            score += q[l] / sqrt((double)p->d) * k[l];
-        scores[s] = mask && !mask[s] ? -FLT_MAX : (float)score;
+            product += q[l] / sqrt((double)p->d) * k[l];
+        const float score = (float)product + (bias ? bias[s] : 0.0f);
+        scores[s] = mask && !mask[s] ? -FLT_MAX : score;
         highest = scores[s] > highest ? scores[s] : highest;
     }
     for (int64_t s = 0; s < x->S; s++)
         sum += exp(scores[s] - highest);
     for (int64_t s = 0; s < x->S; s++)
-        scores[s] = (float)(exp(scores[s] - highest) / sum * factor_of(p, x, h));
+        scores[s] = (float)(exp(scores[s] - highest) / sum) * factor_of(p, x, h);
     for (int64_t l = 0; l < p->d; l++) {
         double total = 0.0;
         for (int64_t s = 0; s < x->S; s++)

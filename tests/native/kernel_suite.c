@@ -1,9 +1,11 @@
 /* Every kernel is compared with its reference, in a program of its own, so that sanitizers and
    emulators can run it: over all edge sizes, instruction sets and a few numbers of threads. Arrays
    end where their memory ends, and start at any address that suits a float. An argument ("openmp",
-   "pool" or "serial") says which threads to use; without one all that were built are used. The exit
-   status is 0 if everything is right. */
+   "pool" or "serial") says which threads to use; without one, or with "all", all that were built are
+   used. A second argument is the seed of the random numbers. The exit status is 0 if everything is
+   right. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -98,32 +100,54 @@ static void check_refusals(void)
     erniem_packed_free(one), erniem_packed_free(other), erniem_packed_free(NULL);
 }
 
-/* Where NaN, infinity and scores beyond the range of float go, beside the plain loops: the same
-   numbers are NaN, and the others are close. Masks leave out keys in every way there is. */
-static void check_special_values(void)
+enum { HEADS = 2, QUERIES = 17, KEYS = 9, WIDTH = 4 };
+
+/* A number from 0 to n - 1. */
+static int below(int n) { return (int)((float)n * 0.5f * (uniform() + 1.0f)) % n; }
+
+/* Put what is not ordinary into q, k and v. In every fifth round one score is a product beyond the
+   range of float. No other score may be: two such terms of opposite signs give NaN or infinity,
+   depending on where they are rounded, in NumPy too. */
+static void place_special_values(int round, float *const *arrays)
 {
-    enum { B = 1, H = 2, T = 17, S = 9, d = 4 };
-    const float special[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 0.0f};
-    for (int round = 0; round < 300; round++) {
+    const float special[] = {NAN, INFINITY, -INFINITY, 1e19f, -1e19f, 0.0f};
+    if (round % 5 == 0) {
+        const int h = below(HEADS), l = below(WIDTH);
+        arrays[0][(h * QUERIES + below(QUERIES)) * WIDTH + l] = 1e30f;
+        arrays[1][(h * KEYS + below(KEYS)) * WIDTH + l] = round % 2 ? 1e30f : -1e30f;
+        arrays[2][below(HEADS * KEYS * WIDTH)] = special[below(6)];
+        return;
+    }
+    for (int i = 0; i < 4; i++) {
+        const int which = below(3);
+        arrays[which][below(HEADS * (which ? KEYS : QUERIES) * WIDTH)] = special[below(6)];
+    }
+}
+
+/* Where NaN, infinity and scores beyond the range of float go, beside the plain loops: the same
+   numbers are NaN, and the same are infinite. Masks leave out keys in every way there is. */
+static void check_special_values(int rounds)
+{
+    enum { H = HEADS, T = QUERIES, S = KEYS, d = WIDTH };
+    const float special[] = {NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX};
+    for (int round = 0; round < rounds; round++) {
         float *arrays[3] = {numbers(H * T * d), numbers(H * S * d), numbers(H * S * d)}, *results[4];
         uint8_t mask[T * S];
         const int64_t q_stride[3] = {0, T * d, d}, k_stride[3] = {0, S * d, d};
         const int64_t mask_stride[3] = {0, 0, round % 2 ? S : 0}, factor_stride[3] = {0, 1, 0};
-        const float factor[2] = {0.5f, round % 7 ? 2.0f : special[round % 6]};
-        const float bias[S] = {0.5f, -1.0f, 3.0f, special[round % 5]};
-        for (int i = 0; i < 4; i++) {
-            const int which = (int)(1.5f * (uniform() + 1.0f));
-            arrays[which][(int)(2.0f * H * d * (uniform() + 1.0f))] =
-                special[(int)(3.0f * (uniform() + 1.0f))];
-        }
+        const float factors[] = {NAN, INFINITY, -INFINITY, 1e19f, -1e19f, 0.0f};
+        const float factor[2] = {0.5f, below(7) ? 2.0f : factors[below(6)]};
+        const float bias[S] = {0.5f, -1.0f, 3.0f, special[below(5)]};
+        const float *key_bias = below(3) ? NULL : bias;
+        place_special_values(round, arrays);
         for (int i = 0; i < T * S; i++)
             mask[i] = uniform() < 0.5f - (float)(round % 3);
         for (int i = 0; i < 4; i++)
             results[i] = unset(i % 2 ? H * T * S : H * T * d);
         for (int i = 0; i < 4; i += 2)
             failures += (i ? erniem_attention_reference : erniem_attention)(
-                            B, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
-                            k_stride, 0, NULL, round % 4 ? NULL : bias, 0, mask, mask_stride, factor,
+                            1, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
+                            k_stride, 0, NULL, key_bias, 0, mask, mask_stride, factor,
                             factor_stride, results[i], results[i + 1]) != 0;
         for (int i = 0; i < 2; i++)
             for (int64_t j = 0; j < (i ? H * T * S : H * T * d); j++) {
@@ -419,15 +443,16 @@ static void check_everything(void)
     check_search(5, 3, 0, 2);
     check_refusals();
     check_packed_refusals();
-    check_special_values();
+    check_special_values(300);
 }
 
 int main(int count, char **arguments)
 {
+    seed = count > 2 ? (uint32_t)strtoul(arguments[2], NULL, 10) : 1;
     failures += strcmp(erniem_threading(), erniem_available_threading(0)) != 0; /* the default */
     for (int t = 0; erniem_available_threading(t); t++) {
         const char *threading = erniem_available_threading(t);
-        if (count > 1 && strcmp(arguments[1], threading) != 0)
+        if (count > 1 && strcmp(arguments[1], "all") != 0 && strcmp(arguments[1], threading) != 0)
             continue;
         failures += erniem_choose_threading(threading) != 0;
         failures += strcmp(erniem_threading(), threading) != 0;

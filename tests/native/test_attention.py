@@ -221,11 +221,34 @@ def test_nan_infinity_and_huge_numbers_give_what_they_give_in_numpy(isa, seed):
         shapes = [(B, 1, 1, S), (1, 1, T, S), (B, H, T, S)]
         mask = rng.random(shapes[rng.integers(3)]) < rng.choice([0.1, 0.5, 0.9])
         factor = rng.choice(np.float32([0, 1, -0.5, np.nan, np.inf]), (1, H, 1, 1), p=FACTORS)
+        bias = rng.standard_normal((rng.choice([1, B]), S), np.float32)
+        bias[0, rng.integers(S)] = rng.choice(np.float32([np.nan, np.inf, -np.inf, LARGEST]))
         for options in ({}, {"mask": mask}, {"mask": mask, "head_mask": factor}):
             same_special(q, k, v, **options)
+            same_special(q, k, v, key_bias=bias, **options)
 
 
 FACTORS = [0.1, 0.5, 0.3, 0.05, 0.05]
+LARGEST = np.finfo(np.float32).max
+
+
+@pytest.mark.parametrize("bias", [1, -LARGEST, -np.inf, np.inf, np.nan])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
+def test_a_product_beyond_the_range_of_float_is_infinite_before_the_key_bias(
+    isa, kernels, unset, bias, sign
+):
+    q, k, v = (np.ones((1, 1, 3, 4), np.float32) for _ in range(3))
+    q[0, 0, 1, 2], k[0, 0, 2, 2] = 1e30, sign * 1e30
+    biases = np.float32([[0.5, -1, bias]])
+    same_special(q, k, v, key_bias=biases)
+    want = ops.attention.body(q, k, v, key_bias=biases)[0]
+    lib, of, strides = kernels.lib, kernels.of, kernels.strides(0, 0, 4)
+    pointers = [x for array in (q, k, v) for x in (of(array), strides)]
+    got, none = unset(1, 3, 1, 4), [*4 * [kernels.null]]
+    given = *pointers, 0, kernels.null, of(biases), 0, *none, of(got), kernels.null
+    assert lib.erniem_attention_reference(1, 1, 3, 3, 4, *given) == 0
+    np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
 def same_special(q, k, v, **options):

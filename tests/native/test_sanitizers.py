@@ -74,8 +74,11 @@ def test_no_race(tmp_path):
 
 
 def test_gcc_with_openmp(tmp_path):
-    output = run([build(tmp_path, "gcc", "-O2", "-fopenmp")])
+    program = build(tmp_path, "gcc", "-O2", "-fopenmp")
+    output = run([program])
     assert all(f"{kind}, generic: right" in output for kind in KINDS)
+    for seed in range(2, 8):  # other random numbers
+        assert "serial, generic: right" in run([program, "serial", str(seed)])
 
 
 def test_clang_with_its_own_openmp_library(tmp_path):
