@@ -2,6 +2,7 @@
 
     python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
     python -m benchmarks --growth | --threading | --linear | --ladder | --search
+    python -m benchmarks --corpus FILE --model FOLDER
     python -m benchmarks --redraw --json FILE --document FILE.md
 
 Each engine runs in a process of its own. They take turns, round by round, so that other work on
@@ -186,7 +187,10 @@ def arguments() -> argparse.Namespace:
         description="Measure start, memory and speed of our kernels and of every engine that is "
         "installed, on a random model of the base size. Outputs are compared first.",
     )
+    from benchmarks import corpus
+
     add_what_and_how(parser)
+    corpus.add_options(parser)
     add = parser.add_argument_group("where results are written, besides the screen").add_argument
     add("--json", type=Path, metavar="FILE", help="all results; other parts of the file are kept")
     add(
@@ -201,6 +205,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.only == "redraw" and not (options.json and options.json.exists()):
         parser.error("--redraw needs --json FILE with results of an earlier run")
+    corpus.check_options(parser, options)
     for document in options.document:
         if not document.exists():
             parser.error(f"--document {document}: no such file, with marks for the tables")
@@ -209,7 +214,7 @@ def arguments() -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, results: Results) -> None:
     """Measure what was asked for."""
-    from benchmarks import limits, search
+    from benchmarks import corpus, limits, search
 
     alone = {
         "linear": limits.linear_rows,
@@ -221,6 +226,9 @@ def measure(options: argparse.Namespace, results: Results) -> None:
         return
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if options.corpus:
+            results.measure("corpus", corpus.measured(options, folder))
+            return
         only_ours = options.only in ("growth", "threading")
         prepare_folder(folder, options.tokenizer, only_ours)
         if options.only == "threading":

@@ -1,7 +1,7 @@
 """Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
 Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder",
-"search") to
+"search", "corpus") to
 {"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
 """
 
@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-Part = dict[str, Any]
+from benchmarks.corpus_tables import corpus_table
+from benchmarks.markdown import OURS, Part, limits, table
 
 LAYERS, D, F = 12, 768, 3072  # ERNIE-M base
-OURS = ("native", "numpy")
 PEERS = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
-def flops(B: int, T: int) -> int:
+def flops(B: int, T: int, layers: int = LAYERS, width: int = D, inner: int = F) -> int:
     """Operations of the linear maps and of attention for B texts of T tokens; two per multiply-add.
 
     Examples
@@ -24,26 +24,17 @@ def flops(B: int, T: int) -> int:
     >>> flops(1, 8)
     1361313792
     """
-    return 2 * B * T * LAYERS * (4 * D * D + 2 * D * F + 2 * T * D)
+    return linear_flops(B * T, layers, width, inner) + 4 * B * T * T * layers * width
+
+
+def linear_flops(tokens: int, layers: int = LAYERS, width: int = D, inner: int = F) -> int:
+    """Operations of the linear maps alone."""
+    return 2 * tokens * layers * (4 * width * width + 2 * width * inner)
 
 
 def gflops(row: dict[str, Any], of: str = "best") -> float:
     """GFLOP/s of a row with "B", "T" and seconds under "best" and "median"."""
     return flops(row["B"], row["T"]) / row[of] / 1e9
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def limits(part: Part) -> str:
-    """One line about the machine and what it could do at best in that run."""
-    return (
-        f"{part['machine']}. Multiply-add peak {part['peak']:.0f} GFLOP/s, "
-        f"reading memory {part['bandwidth']:.0f} GB/s.\n"
-    )
 
 
 def start_table(part: Part) -> str:
@@ -202,6 +193,7 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "linear": linear_table,
     "ladder": ladder_table,
     "search": search_table,
+    "corpus": corpus_table,
 }
 
 

@@ -7,10 +7,11 @@ vectors to a file instead.
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 WARMED = 8192  # tokens; larger batches run without a pass to warm up, as one pass takes seconds
 
@@ -22,9 +23,6 @@ def peak_kilobytes() -> int:
 
 
 def main(engine: str, folder: str, threads: str) -> None:
-    os.environ.update(OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
-    import numpy as np
-
     from benchmarks.engines import ENGINES
 
     def answer(**values) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -19,11 +20,15 @@ class Worker:
     folder : Path
         The model's folder.
     threads : int
+    module : str
+        What the process runs; its documentation has the questions and answers.
     """
 
-    def __init__(self, engine: str, folder: Path, threads: int) -> None:
+    def __init__(
+        self, engine: str, folder: Path, threads: int, module: str = "benchmarks.worker"
+    ) -> None:
         self.engine = engine
-        command = [sys.executable, "-m", "benchmarks.worker", engine, str(folder), str(threads)]
+        command = [sys.executable, "-m", module, engine, str(folder), str(threads)]
         started = time.perf_counter()
         self.process = subprocess.Popen(
             command,
@@ -31,7 +36,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=installed(os.environ),
+            env=environment(os.environ, threads),
         )
         self.ready = self._answer()
         self.startup = time.perf_counter() - started  # seconds, from the start of the process
@@ -46,8 +51,13 @@ class Worker:
                 return answer
         return {"missing": "the process ended"}
 
-    def ask(self, B: int, T: int, n: int) -> dict:
-        """Run the engine n times on B texts of T tokens.
+    def ask(self, *question: str | int) -> dict:
+        """Send a question and wait for the answer.
+
+        Parameters
+        ----------
+        *question : str or int
+            For `benchmarks.worker` B, T and n: run the engine n times on B texts of T tokens.
 
         Returns
         -------
@@ -56,7 +66,7 @@ class Worker:
             the path of the vectors, in place of "times". Or "missing": why there is no answer.
         """
         try:
-            self.process.stdin.write(f"{B} {T} {n}\n")
+            self.process.stdin.write(" ".join(map(str, question)) + "\n")
             self.process.stdin.flush()
         except OSError:
             return {"missing": "the process ended"}
@@ -67,14 +77,18 @@ class Worker:
         with contextlib.suppress(OSError):  # the process has ended already
             self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
-def installed(environment: dict[str, str]) -> dict[str, str]:
-    """The environment, changed so that Python caches compiled modules, as after an install."""
-    return {k: v for k, v in environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
+def environment(given: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Variables of a worker: the number of threads; and, as after an install, Python's cache."""
+    kept = {name: value for name, value in given.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
 
 
-def start(engine: str, folder: Path, threads: int, starts: int = 3) -> Worker | None:
+def start(
+    engine: str, folder: Path, threads: int, starts: int = 3, module: str = "benchmarks.worker"
+) -> Worker | None:
     """Start an engine a few times, so that its files are cached; None if it is missing.
 
     The worker is the last one started; its `startup` is the shortest of all starts.
@@ -83,7 +97,7 @@ def start(engine: str, folder: Path, threads: int, starts: int = 3) -> Worker | 
     for n in range(starts):
         progress(f"{engine}: start {n + 1} of {starts}")
         wait_until_quiet()
-        worker = Worker(engine, folder, threads)
+        worker = Worker(engine, folder, threads, module)
         if "missing" in worker.ready:
             worker.end()
             progress("")

@@ -302,8 +302,15 @@ def test_an_engine_that_ends_is_left_out_and_the_others_go_on(monkeypatch):
 
 
 def test_modules_are_kept_compiled_as_an_installed_package_has_them():
-    environment = {"PATH": "here", "PYTHONDONTWRITEBYTECODE": "1"}
-    assert workers.installed(environment) == {"PATH": "here"}
+    given = {"PATH": "here", "PYTHONDONTWRITEBYTECODE": "1"}
+    got = workers.environment(given, 3)
+    assert got["PATH"] == "here"
+    assert "PYTHONDONTWRITEBYTECODE" not in got
+
+
+def test_libraries_of_a_worker_are_told_the_threads_before_they_load():
+    got = workers.environment({"OMP_NUM_THREADS": "9"}, 3)
+    assert got == {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3"}
 
 
 def test_a_picture_is_drawn_of_the_parts_that_are_there(engines, tmp_path):
