@@ -122,6 +122,13 @@ def test_a_text_longer_than_the_model_takes_is_cut_with_a_warning(embedder, clos
     close(vectors[1:], want, "primitive")
 
 
+def test_a_pad_token_that_stands_in_a_text_is_a_token_like_others(embedder, backend, close):
+    inputs = embedder.tokenizer("Open [PAD] the file", return_tensors="np")
+    assert 1 in inputs["input_ids"]
+    want = embedder.model(**inputs).last_hidden_state.mean(axis=1)
+    close(embedder(["Open [PAD] the file"]), want, "primitive")
+
+
 def test_progress_is_told_of_every_batch(embedder):
     seen = []
     embedder(TEXTS, batch_tokens=1, progress=lambda done, total: seen.append((done, total)))

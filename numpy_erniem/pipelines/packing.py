@@ -161,7 +161,11 @@ def _run_packed(
         ids, real, more = add_padding_token(ids, visible_padding, pad_token_id)
         starts = np.concatenate([[0], np.cumsum([len(i) for i in ids])])
         arguments = {**arguments, **more}
-    output = model(np.concatenate(ids)[None], starts=starts, return_dict=True, **arguments)
+    packed = np.concatenate(ids)[None]  # (1, N)
+    if visible_padding is None:  # a [PAD] that stands in a text is a token like others
+        mask = batch_mask(model.config, packed, np.ones(packed.shape, bool))
+        arguments = {**arguments, "attention_mask": mask}
+    output = model(packed, starts=starts, return_dict=True, **arguments)
     tokens = {name: _read(output, name)[0][real] for name in token_outputs}
     return tokens, {name: _read(output, name) for name in text_outputs}  # (N, ...) and (n, ...)
 
