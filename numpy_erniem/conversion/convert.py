@@ -218,8 +218,9 @@ def _sentence_settings(
     folder: Path, names: list[str], config: ErnieMConfig, report: Report
 ) -> SentenceSettings:
     """What the source records about its sentence vectors, in either format."""
-    found = settings_of_source(folder, names, config.hidden_size, report)
-    settings = read_sentence_settings(folder) if found is None else found
+    recorded = read_sentence_settings(folder)
+    names = [] if recorded.recorded else names  # what a name stands for does not replace a record
+    settings = settings_of_source(folder, names, config.hidden_size, report) or recorded
     settings.width(config.hidden_size)
     return settings
 
@@ -232,7 +233,8 @@ def _tokenizer_files(
     report: Report,
 ) -> dict[str, bytes]:
     """The tokenizer's files of the new folder."""
-    if "source_model_type" in values and not tokenizers.is_ours(folder):
+    converted = report.layout in ("ERNIE-M", "PaddleNLP")  # its tokenizer may be ours already
+    if "source_model_type" in values and not (converted and tokenizers.is_ours(folder)):
         longest = min(config.max_length, settings.max_length or config.max_length)
         return from_xlm_roberta(folder, values, longest, report)
     return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")

@@ -199,3 +199,19 @@ def test_a_paddle_folder_that_is_not_converted_never_lowers_either(tmp_path):
     with pytest.warns(UserWarning, match="PaddleNLP's tokenizer never lowers"):
         ours = ErnieMTokenizer.from_pretrained(tmp_path)
     assert not ours.do_lower_case
+
+
+def test_a_vocabulary_of_another_tokenizer_beside_it_is_not_read(family_source, tmp_path):
+    (family_source / "vocab.txt").write_text("[PAD]\n[UNK]\nopen\n")
+    convert(family_source, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["cut_pieces"] is False
+    assert ErnieMTokenizer.from_pretrained(tmp_path / "out").pad_token == "<pad>"
+
+
+def test_a_converted_tokenizer_is_copied(family_source, tmp_path):
+    convert(family_source, tmp_path / "out")
+    convert(tmp_path / "out", tmp_path / "again")
+    for name in ("vocab.txt", "tokenizer_config.json", "sentencepiece.bpe.model"):
+        files = [tmp_path / folder / name for folder in ("out", "again")]
+        assert files[0].read_bytes() == files[1].read_bytes()

@@ -109,6 +109,17 @@ def test_e5_gets_its_prompts_in_place_of_empty_ones(source, tmp_path):
     assert prompts == {"query": "query: ", "passage": "passage: "}
 
 
+def test_a_name_like_e5_does_not_replace_what_is_recorded(source, tmp_path):
+    sentence_folder(source, {"query": "Q: "}, ("cls",))
+    convert(source, tmp_path / "out")
+    convert(tmp_path / "out", tmp_path / "again")
+    (tmp_path / "again").rename(tmp_path / "multilingual-e5-small")
+    convert(tmp_path / "multilingual-e5-small", tmp_path / "last")
+    recorded = [read_sentence_settings(tmp_path / name) for name in ("out", "last")]
+    assert recorded[0] == recorded[1]
+    assert recorded[0].pooling == "cls"
+
+
 def test_an_empty_prompt_is_recorded_under_its_name(source, tmp_path):
     sentence_folder(source, {"query": "Q: ", "passage": ""})
     convert(source, tmp_path / "out")
