@@ -246,13 +246,14 @@ def _make_inputs(
 
 def _reference(run: Run) -> Arrays:
     """What the library's own class gives, with token ids and sentence vectors where it has them."""
-    source, config, inputs = run.checkpoint.source, run.model.config, run.inputs
+    source, encoder = run.checkpoint.source, run.checkpoint.encoder
+    config, inputs = run.model.config, run.inputs
     if not run.checkpoint.is_converted:
         return upstream_outputs(source, config, inputs)
-    found = family_outputs(source, config, inputs)
+    found = family_outputs(encoder, config, inputs)
     if run.texts:
         try:
-            ids = library_token_ids(source, run.texts, inputs["input_ids"].shape[1])
+            ids = library_token_ids(encoder, run.texts, inputs["input_ids"].shape[1])
             found = {TOKEN_IDS: _as_array(ids)} | found
         except ValueError as error:
             run.checkpoint.notes.append(f"token ids were not compared: {error}")

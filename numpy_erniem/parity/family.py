@@ -13,6 +13,9 @@ from numpy_erniem.checkpoint.config_files import read_config
 from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.conversion import convert
+from numpy_erniem.conversion.report import Report
+from numpy_erniem.conversion.sentence_transformers import transformer_folder
+from numpy_erniem.conversion.tokenizers import lower_case_settings
 from numpy_erniem.conversion.xlm_roberta import FAMILY
 from numpy_erniem.models.schema import BASE_MODEL, TOKEN_TABLE
 from numpy_erniem.parity.golden import Arrays
@@ -39,13 +42,16 @@ class Opened(NamedTuple):
     ----------
     source : Path
         The folder that was given.
+    encoder : Path
+        The folder in it with the encoder and its tokenizer: the same, or such as 0_Transformer.
     folder : Path
-        The folder that `load` takes: the same, or what `convert` made of it.
+        The folder that `load` takes: `source`, or what `convert` made of it.
     notes : list of str
         What the conversion could not do.
     """
 
     source: Path
+    encoder: Path
     folder: Path
     notes: list[str]
 
@@ -58,8 +64,9 @@ class Opened(NamedTuple):
 @contextmanager
 def opened(source: Path) -> Iterator[Opened]:
     """Convert a folder of XLM-RoBERTa's family into a temporary one; leave another as it is."""
-    if read_config(source).get("model_type") not in FAMILY:
-        yield Opened(source, source, [])
+    encoder = transformer_folder(source)
+    if read_config(encoder).get("model_type") not in FAMILY:
+        yield Opened(source, source, source, [])
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder, notes = Path(temporary, "converted"), []
@@ -68,7 +75,7 @@ def opened(source: Path) -> Iterator[Opened]:
         except (ValueError, FileNotFoundError) as error:
             convert(source, folder, tokenizer=False)  # raises again if the weights are at fault
             notes.append(f"token ids are drawn, without the tokenizer: {error}")
-        yield Opened(source, folder, notes)
+        yield Opened(source, encoder, folder, notes)
 
 
 def family_outputs(source: Path, config: ErnieMConfig, inputs: Arrays) -> Arrays:
@@ -163,7 +170,8 @@ def library_token_ids(source: Path, texts: Sequence[str], longest: int) -> list[
     Parameters
     ----------
     source : Path
-        The folder.
+        The folder of the encoder. If its settings of sentence-transformers say do_lower_case, the
+        texts are lowered first.
     texts : sequence of str
     longest : int
         Most tokens of a text.
@@ -177,6 +185,8 @@ def library_token_ids(source: Path, texts: Sequence[str], longest: int) -> list[
     ValueError
         transformers cannot load the tokenizer here.
     """
+    if lower_case_settings(source, Report()):
+        texts = [text.lower() for text in texts]
     try:
         tokenizer = import_module("transformers").AutoTokenizer.from_pretrained(
             source, use_fast=(source / FAST_TOKENIZER_FILE).is_file(), local_files_only=True

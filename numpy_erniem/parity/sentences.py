@@ -10,15 +10,10 @@ import numpy as np
 from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.links import inside
+from numpy_erniem.conversion.dense_modules import ACTIVATIONS
+from numpy_erniem.conversion.sentence_transformers import MODES, NAMES_OF_MODES
 
 MODULES_FILE = "modules.json"
-ACTIVATIONS = {
-    "torch.nn.modules.activation.Tanh": "Tanh",
-    "torch.nn.modules.activation.ReLU": "ReLU",
-    "torch.nn.modules.activation.GELU": "GELU",
-    "torch.nn.modules.activation.Sigmoid": "Sigmoid",
-    "torch.nn.modules.linear.Identity": "Identity",
-}
 
 
 def sentence_vectors(source: Path, hidden: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -74,6 +69,10 @@ def _pool(torch: Any, x: Any, real: Any, config: dict[str, Any]) -> Any:
     }
     config = {"pooling_mode_mean_tokens": True, **config}  # on, unless it is turned off
     chosen = [vectors for key, vectors in kinds.items() if config.get(key)]
+    if named := config.get("pooling_mode"):  # of new releases: a name, or a list of names
+        keys = {mode: key for key, mode in MODES.items()}
+        names = [named] if isinstance(named, str) else named
+        chosen = [kinds[keys[NAMES_OF_MODES[name]]] for name in names]
     if not chosen:
         raise ValueError(f"the Pooling of {MODULES_FILE} chooses none of {', '.join(kinds)}")
     return torch.cat(chosen, 1)
@@ -82,10 +81,11 @@ def _pool(torch: Any, x: Any, real: Any, config: dict[str, Any]) -> Any:
 def _dense(torch: Any, vectors: Any, folder: Path) -> Any:
     config = read_json(inside(folder, "config.json"))
     activation = config.get("activation_function", "torch.nn.modules.activation.Tanh")
-    if activation not in ACTIVATIONS:
+    name = "Identity" if activation is None else str(activation).rpartition(".")[2]
+    if name not in ACTIVATIONS:
         raise ValueError(f"{folder} has activation_function {activation!r}, which is not known")
     weights = {
         n: torch.from_numpy(t.numpy(np.float32).copy()) for n, t in read_folder(folder).items()
     }
     y = torch.nn.functional.linear(vectors, weights["linear.weight"], weights.get("linear.bias"))
-    return getattr(torch.nn, ACTIVATIONS[activation])()(y)
+    return getattr(torch.nn, name)()(y)

@@ -157,6 +157,48 @@ def test_sentence_vectors_are_compared(kind, modules, with_texts):
     assert report.ok
 
 
+def test_an_encoder_in_a_folder_of_its_own_is_compared(with_texts):
+    folder = with_texts("Transformer", "Pooling", pooling_mode_cls_token=True)
+    inner = folder / "0_Transformer"
+    (inner / "config.json").unlink()
+    for file in folder.glob("*.*"):
+        if file.name != "modules.json":
+            shutil.move(file, inner)
+    listing = json.loads((folder / "modules.json").read_text())
+    listing[0]["path"] = inner.name
+    (folder / "modules.json").write_text(json.dumps(listing))
+    report = check_parity(folder, tolerance=2e-5)
+    assert report.ok
+    assert {"token ids", "sentence vectors"} <= largest(report).keys()
+
+
+def test_texts_are_lowered_where_sentence_transformers_does(with_texts):
+    folder = with_texts("Transformer", "Pooling", pooling_mode_mean_tokens=True)
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    report = check_parity(folder, ["OPEN a File"], tolerance=2e-5)
+    assert report.ok, str(report)
+    assert report.rows["numpy"]["token ids"].largest == 0
+
+
+@pytest.mark.parametrize("activation", ["torch.nn.modules.activation.ReLU6", None])
+def test_every_dense_activation_that_convert_takes_is_known(activation, tmp_path):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    weight, hidden = rng.normal(0, 9, (4, 3)), rng.normal(0, 1, (2, 5, 3)).astype(np.float32)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "p").mkdir()
+    write_folder(tmp_path / "d", {"linear.weight": weight.astype(np.float32)})
+    config = {"in_features": 3, "out_features": 4, "activation_function": activation}
+    (tmp_path / "d/config.json").write_text(json.dumps(config))
+    (tmp_path / "p/config.json").write_text('{"pooling_mode": "cls"}')
+    kinds = [{"type": "x.Pooling", "path": "p"}, {"type": "x.Dense", "path": "d"}]
+    (tmp_path / "modules.json").write_text(json.dumps(kinds))
+    got = sentence_vectors(tmp_path, hidden, np.ones((2, 5), int))
+    want = hidden[:, 0] @ weight.T
+    want = want if activation is None else np.clip(want, 0, 6)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
 def test_another_pooling_gives_other_sentence_vectors(with_texts, monkeypatch):
     kinds = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     folder = with_texts("Transformer", "Pooling", **kinds)
