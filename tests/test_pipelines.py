@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.pipelines import streaming
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.embed import Embedder
@@ -255,6 +257,18 @@ def test_a_checkpoint_without_the_head_is_refused_by_name():
         ValueError, match=r"holds an ErnieMModel; Classifier needs an .*Seq.*, such as some/check"
     ):
         Classifier.from_pretrained()
+
+
+def test_a_checkpoint_of_another_family_is_refused_with_the_remedy(tmp_path):
+    class Classifier(Lengths):
+        model_class = "ErnieMForSequenceClassification"
+
+    config = '{"model_type": "xlm-roberta", "architectures": ["XLMRobertaForTokenClassification"]}'
+    (tmp_path / "config.json").write_text(config)
+    shutil.copy(bundled_checkpoint() / "model.safetensors", tmp_path)
+    shutil.copy(bundled_checkpoint() / "sentencepiece.bpe.model", tmp_path)
+    with pytest.raises(ValueError, match="'xlm-roberta' is not 'ernie_m'; `erniem convert` makes"):
+        Classifier.from_pretrained(tmp_path)
 
 
 def test_from_pretrained_checks_options_before_it_loads(tmp_path):

@@ -85,7 +85,7 @@ class InformationExtractor(Pipeline[Result]):
     """
 
     model_class = "ErnieMForInformationExtraction"
-    checkpoints = "PaddlePaddle/uie-m-base, after erniem convert"
+    checkpoints = "PaddlePaddle/uie-m-base"
     token_outputs = ("start_prob", "end_prob")
 
     def __init__(

@@ -16,6 +16,7 @@ from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
 from numpy_erniem.checks import nearest
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
+from numpy_erniem.models.schema import schema_of
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 P = TypeVar("P", bound="Loadable")
@@ -87,8 +88,12 @@ class Loadable:
     @classmethod
     def _load_model(cls, folder: Path) -> Any:
         """The model of a folder; ValueError where it has not the head that the task needs."""
-        name = architecture_of(read_config(folder)) or "ErnieMModel"
-        if cls.model_class not in ("ErnieMModel", name):
+        values = read_config(folder)
+        name = architecture_of(values) or "ErnieMModel"
+        schema = schema_of(name)  # PaddleNLP has other names for some classes
+        name = name if schema is None else schema.name
+        is_ernie_m = values.get("model_type", "ernie_m") == "ernie_m"  # else from_pretrained raises
+        if is_ernie_m and cls.model_class not in ("ErnieMModel", name):
             raise ValueError(
                 f"{folder} holds an {name}; {cls.__name__} needs an {cls.model_class}, such as "
                 f"{cls.checkpoints}"

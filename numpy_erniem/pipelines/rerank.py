@@ -44,7 +44,7 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
     """
 
     model_class = "ErnieMForSequenceClassification"
-    checkpoints = "BAAI/bge-reranker-v2-m3"
+    checkpoints = "BAAI/bge-reranker-v2-m3, after erniem convert"
     item, items = "query", "queries"
     text_outputs = ("logits",)
 

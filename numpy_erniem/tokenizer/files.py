@@ -97,10 +97,11 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _follow_paddle(folder: Path, settings: dict[str, Any]) -> None:
-    """Settings of a folder of PaddleNLP: no lowering, and its model makes the mask."""
+    """Settings of a folder of PaddleNLP: its bare "▁", no lowering; its model makes the mask."""
     if settings.get("do_lower_case"):
         warn(f"do_lower_case in {str(folder)!r} is left out: PaddleNLP's tokenizer never lowers")
         settings["do_lower_case"] = False
+    settings.setdefault("bare_underline", "paddle")
     settings.setdefault("model_input_names", ["input_ids"])
 
 

@@ -167,3 +167,32 @@ def test_pre_training_hides_what_the_model_hides(model):
     want = masked_lm(ids).logits[masked]
     np.testing.assert_allclose(masked_logits(masked_lm, batch), want, rtol=0, atol=1e-5)
     assert batch.arguments(model.config)["attention_mask"][0, :, 0].tolist() == [False] * 4
+
+
+def test_a_folder_of_paddles_that_is_read_as_it_is_has_its_tokens(source, out):
+    own, converted = (ErnieMTokenizer.from_pretrained(folder) for folder in (source, out))
+    assert own.bare_underline == "paddle"
+    text = "In 1997, Steve said: ▁ no, 5 ! times"
+    assert own(text)["input_ids"] == converted(text)["input_ids"]
+    converted.bare_underline = "hf"
+    assert own(text)["input_ids"] != converted(text)["input_ids"]
+
+
+def test_a_folder_of_paddles_extracts_as_it_does_converted(source, out):
+    schema, text = ["Person", "Company"], "In 1997, Steve became the CEO of Apple."
+    own, converted = (
+        numpy_erniem.InformationExtractor.from_pretrained(folder, schema=schema, threshold=0.01)
+        for folder in (source, out)
+    )
+    assert own(text)
+    assert own(text) == converted(text)
+
+
+def test_a_folder_of_paddles_is_the_same_when_saved(source, tmp_path):
+    numpy_erniem.load(source).save_pretrained(tmp_path)
+    ErnieMTokenizer.from_pretrained(source).save_pretrained(tmp_path)
+    found = []
+    for folder in (source, tmp_path):
+        inputs = ErnieMTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="np")
+        found.append(numpy_erniem.load(folder)(**inputs).start_logits)
+    np.testing.assert_array_equal(*found)
