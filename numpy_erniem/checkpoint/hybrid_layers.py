@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_erniem.checkpoint.links import inside
-from numpy_erniem.checkpoint.safetensors_file import read_safetensors, write_safetensors
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors, replace_safetensors
 from numpy_erniem.checkpoint.sentence_settings import DenseLayer
-from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
+from numpy_erniem.checkpoint.tensors import FLOATS, Tensor, warn_of_nan
 
 HYBRID_FILE = "hybrid_embedding.safetensors"
 ACTIVATIONS = {"sparse": "relu", "multi": "linear"}  # output → what follows its layer
@@ -72,6 +72,7 @@ def hybrid_layer(
         if tensor.dtype not in FLOATS:
             raise ValueError(f"{where}: {prefix + key} holds {tensor.dtype}, not floats")
         found[key] = tensor.numpy(np.float32)
+        warn_of_nan(where, prefix + key, found[key])
     shape = found["weight"].shape
     if len(shape) != 2 or found["bias"].shape != shape[:1]:
         raise ValueError(
@@ -130,4 +131,4 @@ def write_hybrid_layers(folder: Path, layers: HybridLayers) -> None:
         for key in ("weight", "bias")
     }
     if tensors:
-        write_safetensors(folder / HYBRID_FILE, tensors)
+        replace_safetensors(folder / HYBRID_FILE, tensors)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.atomic import flush, hidden_folder
 from numpy_erniem.checkpoint.json_files import parse_object
 from numpy_erniem.checkpoint.tensors import DTYPES, Tensor, map_file
 
@@ -136,3 +137,15 @@ def write_safetensors(
                 raise ValueError(f"tensor {name}: {error}") from None
             file.write(values.reshape(-1).view(np.uint8).data)
             tensors[name].release_pages()
+
+
+def replace_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file as `write_safetensors`, in place of an older one.
+
+    The older file may be the one that the tensors are mapped from: it stays until the new one is
+    complete.
+    """
+    with hidden_folder(path.parent) as hidden:
+        write_safetensors(hidden / path.name, tensors)
+        flush(hidden / path.name)
+        os.replace(hidden / path.name, path)

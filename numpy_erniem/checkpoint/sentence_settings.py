@@ -14,8 +14,8 @@ import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.json_files import read_json
-from numpy_erniem.checkpoint.safetensors_file import read_safetensors, write_safetensors
-from numpy_erniem.checkpoint.tensors import FLOATS, Tensor
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors, replace_safetensors
+from numpy_erniem.checkpoint.tensors import FLOATS, Tensor, warn_of_nan
 from numpy_erniem.checks import nearest
 
 SENTENCE_SETTINGS_FILE = "sentence_embedding.json"
@@ -226,7 +226,7 @@ def write_sentence_settings(folder: Path, settings: SentenceSettings) -> None:
         for key in ("weight", "bias")
     }
     if tensors:
-        write_safetensors(folder / DENSE_WEIGHTS_FILE, tensors)
+        replace_safetensors(folder / DENSE_WEIGHTS_FILE, tensors)
     text = json.dumps(settings.to_dict(), indent=2, ensure_ascii=False)
     atomic_write(folder / SENTENCE_SETTINGS_FILE, f"{text}\n")
 
@@ -260,7 +260,9 @@ def _floats(tensors: Mapping[str, Tensor], name: str, path: Path) -> np.ndarray:
     """A tensor in float32."""
     if name not in tensors or tensors[name].dtype not in FLOATS:
         raise ValueError(f"{path.name} has no floats {name!r}")
-    return tensors[name].numpy(np.float32)
+    values = tensors[name].numpy(np.float32)
+    warn_of_nan(path, name, values)
+    return values
 
 
 def pooling_parts(pooling: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.lfs import LARGEST, refuse_pointer
+from numpy_erniem.checks import warn
 
 # The dtypes of safetensors, and how NumPy reads their bytes. bfloat16 is the upper half of a
 # float32; NumPy has no such type, so its bits are read as uint16.
@@ -166,6 +167,21 @@ def check_floats(source: Any, name: str, tensor: Tensor) -> None:
             f"{source}: tensor {name} holds {tensor.dtype}, not floats; quantized weights are not "
             "read, take the checkpoint in float32, float16 or bfloat16"
         )
+
+
+def warn_of_nan(source: Any, name: str, values: np.ndarray) -> None:
+    """Warn about a small tensor that holds NaN or infinity.
+
+    Parameters
+    ----------
+    source : path or str
+        Named in the warning.
+    name : str
+        Of the tensor.
+    values : array
+    """
+    if not np.isfinite(values).all():
+        warn(f"{source}: NaN or infinite weights in {name}")
 
 
 def _encode_floats(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -1,13 +1,18 @@
 """BGE-M3's sparse_linear.pt and colbert_linear.pt: converted, shown, and the numbers of torch."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from numpy_erniem import Embedder, HybridEmbedder, convert
 from numpy_erniem.checkpoint.hub import needed_files
-from numpy_erniem.checkpoint.hybrid_layers import HYBRID_FILE, read_hybrid_layers
+from numpy_erniem.checkpoint.hybrid_layers import (
+    HYBRID_FILE,
+    read_hybrid_layers,
+    write_hybrid_layers,
+)
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
 from numpy_erniem.cli.main import main
 from tests.convert.pickles import (
@@ -139,6 +144,20 @@ def test_a_file_that_is_no_linear_layer_is_refused(message, source, tmp_path):
     write_zip(source / "colbert_linear.pt", BAD_PICKLES[message])
     with pytest.raises(ValueError, match=rf"colbert_linear\.pt.*{message}"):
         convert(source, tmp_path / "out")
+
+
+def test_nan_in_a_layer_is_told(source, tmp_path):
+    convert(source, tmp_path / "out")
+    layers = read_hybrid_layers(tmp_path / "out", D)
+    weight = layers.sparse.weight.copy()
+    weight[0, 3] = np.nan
+    write_hybrid_layers(
+        tmp_path / "out", layers._replace(sparse=replace(layers.sparse, weight=weight))
+    )
+    with pytest.warns(
+        UserWarning, match=r"hybrid_emb.*: NaN or infinite weights in sparse\.weight"
+    ):
+        read_hybrid_layers(tmp_path / "out", D)
 
 
 def test_a_link_out_of_the_folder_is_refused(source, tmp_path):

@@ -2,13 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from numpy_erniem import bundled_checkpoint, convert
 from numpy_erniem.checkpoint.folder import write_folder
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
+from numpy_erniem.checkpoint.sentence_settings import (
+    DenseLayer,
+    SentenceSettings,
+    read_sentence_settings,
+    write_sentence_settings,
+)
 from numpy_erniem.pipelines.embed import Embedder
 
 MODES = {
@@ -358,3 +364,13 @@ def test_a_vocab_txt_of_another_tokenizer_is_not_copied(source, tmp_path):
     (source / "tokenizer.json").write_text('{"model": {"type": "WordPiece", "vocab": {}}}')
     with pytest.raises(ValueError, match="WordPiece"):
         convert(source, tmp_path / "out")
+
+
+def test_settings_are_written_over_the_file_that_they_were_read_from(tmp_path):
+    weight = np.arange(24, dtype=np.float32).reshape(2, 12)
+    settings = SentenceSettings(dense=(DenseLayer(weight, np.ones(2, np.float32)),))
+    write_sentence_settings(tmp_path, settings)
+    mapped = read_sentence_settings(tmp_path)
+    write_sentence_settings(tmp_path, replace(mapped, normalize=True))
+    for found in (mapped, read_sentence_settings(tmp_path)):
+        np.testing.assert_array_equal(found.dense[0].weight, weight)

@@ -1,12 +1,19 @@
 """Sentences that find their translations: the loss, its gradient, the score."""
 
+import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
+from numpy_erniem.checkpoint.sentence_settings import (
+    SentenceSettings,
+    read_sentence_settings,
+    write_sentence_settings,
+)
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import (
     TrainingConfig,
@@ -194,3 +201,16 @@ def test_the_pooling_of_training_is_saved_beside_the_model(tmp_path):
     pairs = [("en", "a", "b"), ("en", "c", "d")]
     retrieval_setup(pairs, pairs, TrainingConfig(steps=1, batch_size=2)).save(tmp_path)
     assert read_sentence_settings(tmp_path) == SentenceSettings(pooling="mean")
+
+
+def test_what_training_leaves_out_of_the_recorded_settings_is_told(tmp_path):
+    folder = shutil.copytree(bundled_checkpoint(), tmp_path / "model")
+    config = TrainingConfig(steps=1, batch_size=2)
+    pairs = [("", "open", "öffnen"), ("", "close", "schließen")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        retrieval_setup(pairs, pairs, config, model=folder)
+    settings = SentenceSettings(pooling="cls", prompts={"query": "Q: "}, similarity="dot")
+    write_sentence_settings(folder, settings)
+    with pytest.warns(UserWarning, match="records pooling, prompts for its vectors; this training"):
+        retrieval_setup(pairs, pairs, config, model=folder)

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
+from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
+from numpy_erniem.checks import warn
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
 from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches, real_tokens
@@ -21,6 +24,8 @@ from numpy_erniem.training.trainer import TrainingSetup
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.value_and_grad import value_and_grad
 
+# What a recorded vector is made by; its length and its comparison do not matter here.
+MADE_BY = ("pooling", "dense", "prompts", "include_prompt")
 Pairs = Sequence[tuple[str, str, str]]  # language of the target, source, target
 
 
@@ -78,6 +83,8 @@ def retrieval_setup(
         for n in (1, 2)
     )
     languages = [language for language, *_ in evaluation]
+    settings = SentenceSettings(pooling="mean")
+    _warn_of_other_settings(resolve_folder(model, **(hub_options or {})), settings)
 
     def loss_and_grad(
         model: ErnieMModel, step: int, rng: np.random.Generator
@@ -98,8 +105,19 @@ def retrieval_setup(
 
     lengths = [len(a) + len(b) for a, b in zip(sources, targets, strict=True)]
     batches = Batches(lengths, config.batch_size, config.seed)
-    settings = SentenceSettings(pooling="mean")
     return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate, settings)
+
+
+def _warn_of_other_settings(folder: Path, trained: SentenceSettings) -> None:
+    """Tell what a checkpoint records about its vectors and training does in another way."""
+    recorded = read_sentence_settings(folder)
+    pairs = zip(recorded.to_dict().items(), trained.to_dict().values(), strict=True)
+    left = [key for (key, value), other in pairs if key in MADE_BY and value != other]
+    if recorded.recorded and left:
+        warn(
+            f"{folder} records {', '.join(left)} for its vectors; this training takes the mean of "
+            "the token vectors without them, and records that"
+        )
 
 
 def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
