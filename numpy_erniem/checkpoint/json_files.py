@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.checkpoint.lfs import refuse_pointer
+
 LARGEST = 64_000_000  # bytes; indexes and configs have about a thousandth of it
 
 
@@ -35,8 +37,9 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The text is not a JSON object, or has a key twice.
+        The text is not a JSON object, has a key twice, or is a pointer of Git LFS.
     """
+    refuse_pointer(path, text)
     parsed = parse_json(path, text)
     if not isinstance(parsed, dict):
         raise ValueError(f"{path} holds a JSON {type(parsed).__name__}, not an object")
