@@ -1,5 +1,6 @@
 """The command `erniem`: what it prints and writes, and its one-line errors."""
 
+import csv
 import gzip
 import io
 import json
@@ -26,7 +27,7 @@ from numpy_erniem.checkpoint.sentence_settings import (
     write_sentence_settings,
 )
 from numpy_erniem.cli import embed as command
-from numpy_erniem.cli.main import main
+from numpy_erniem.cli.main import COMMANDS, main
 from numpy_erniem.pipelines import progress as progress_module
 from numpy_erniem.pipelines.progress import Progress
 
@@ -190,6 +191,30 @@ def test_half_of_a_surrogate_pair_does_not_lose_the_run(target, run, tmp_path):
     assert [json.loads(line)["text"] for line in lines.splitlines()] == SURROGATES
 
 
+ESCAPED = ["a\\ud800b", "\\udce9", "打开 \\udfff"]
+
+
+def test_half_of_a_surrogate_pair_is_an_escape_in_csv(run, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    source.write_text("".join(json.dumps(text) + "\n" for text in SURROGATES))
+    code, _, err = run("embed", "--input", source, "--output", out)
+    assert code == 0, err
+    with out.open(encoding="utf-8") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == ESCAPED
+
+
+def test_half_of_a_surrogate_pair_is_an_escape_in_parquet(run, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
+    rows = [{"text": text, "more": {"words": [text]}} for text in SURROGATES]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, err = run("embed", "--keep", "more", "--input", source, "--output", out)
+    assert code == 0, err
+    table = parquet.read_table(out)
+    assert table["text"].to_pylist() == ESCAPED
+    assert [more["words"] for more in table["more"].to_pylist()] == [[text] for text in ESCAPED]
+
+
 def test_half_of_a_surrogate_pair_on_a_terminal(run, terminal):
     code, out, err = run("embed", *SURROGATES[::2])
     assert code == 0, err
@@ -214,6 +239,28 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(monkeypatch):
     assert main(["embed", *TEXTS]) == 0
     screen.flush()
     assert "\\u6253\\u5f00\\u6587\\u4ef6" in raw.getvalue().decode("ascii")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_for_a_terminal_that_is_not_utf8(command, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    sys.stdout.flush()
+    assert raw.getvalue().startswith(b"usage: erniem")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_standard_output_that_is_full(tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("a\n")
+    command = [sys.executable, "-m", "numpy_erniem", "embed", "--input", str(source)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("erniem: standard output: No space left on device\n")
 
 
 def test_info_as_json_for_a_stream_that_is_not_utf8(monkeypatch, tmp_path):

@@ -84,6 +84,12 @@ def test_saved_config_is_equal_when_read(tmp_path):
     assert again != ErnieMConfig(hidden_size=24)
 
 
+def test_a_label_with_half_of_a_surrogate_pair_is_saved(tmp_path):
+    config = ErnieMConfig(id2label={0: "打开", 1: "a\ud800b"})
+    config.save_pretrained(tmp_path)
+    assert ErnieMConfig.from_pretrained(tmp_path) == config
+
+
 def test_dict_json_and_file_say_the_same(tmp_path):
     config = ErnieMConfig(hidden_size=24, foo="bar")
     config.to_json_file(tmp_path / "c.json")

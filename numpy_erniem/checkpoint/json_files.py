@@ -1,4 +1,4 @@
-"""JSON from others: of a sensible size, without duplicate keys."""
+"""JSON from others: of a sensible size, without duplicate keys; and text that can be written."""
 
 import json
 from collections import Counter
@@ -22,6 +22,29 @@ def read_json(path: Path) -> dict[str, Any]:
     if size > LARGEST:
         raise ValueError(f"{path} has {size} bytes; at most {LARGEST} are read")
     return parse_object(path, path.read_bytes())
+
+
+def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    """A value as JSON that UTF-8 can hold.
+
+    Parameters
+    ----------
+    value : object
+    indent : int, optional
+    sort_keys : bool
+
+    Returns
+    -------
+    str
+        With all characters as they are. If a text has half of a surrogate pair, which no encoding
+        holds, everything that is not ASCII is escaped.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, sort_keys=sort_keys)
+    return text
 
 
 def parse_object(path: Path, text: bytes) -> dict[str, Any]:

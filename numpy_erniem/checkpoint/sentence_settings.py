@@ -4,7 +4,6 @@
 layers, `dense.0.weight`, `dense.0.bias`, and so on.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
-from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.json_files import read_json, to_json
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors, replace_safetensors
 from numpy_erniem.checkpoint.tensors import FLOATS, Tensor, warn_of_nan
 from numpy_erniem.checks import nearest
@@ -227,7 +226,7 @@ def write_sentence_settings(folder: Path, settings: SentenceSettings) -> None:
     }
     if tensors:
         replace_safetensors(folder / DENSE_WEIGHTS_FILE, tensors)
-    text = json.dumps(settings.to_dict(), indent=2, ensure_ascii=False)
+    text = to_json(settings.to_dict(), indent=2)
     atomic_write(folder / SENTENCE_SETTINGS_FILE, f"{text}\n")
 
 

@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
         if name == chosen:  # the others are not imported
             import_module(module).add_arguments(subparser)
+    escape_other_characters(sys.stdout)  # before a help text is shown
     options = parser.parse_args(arguments)
-    escape_other_characters(sys.stdout)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning

@@ -1,6 +1,5 @@
 """PretrainedConfig: a config.json as an object, whatever the model; reading and writing it."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE
-from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.json_files import read_json, to_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_path, take_saving
 from numpy_erniem.config.defaults import DEFAULTS
 from numpy_erniem.config.reading import errors_name, make_config, parsed_updates, read_values
@@ -101,7 +100,7 @@ class PretrainedConfig:
 
     def to_json_string(self) -> str:
         """config.json as text."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return to_json(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def to_json_file(self, path: Folder) -> None:
         """Write config.json to `path`; ValueError for a value that is not allowed."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.checkpoint.json_files import read_json
+from numpy_erniem.checkpoint.json_files import read_json, to_json
 from numpy_erniem.checkpoint.keywords import without_loading
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checkpoint.links import inside
@@ -141,5 +141,5 @@ def storable(path: Path, values: dict[str, Any], report: Report) -> dict[str, An
 
 def as_json(values: dict[str, Any]) -> bytes:
     """Encode values as a JSON file, with sorted keys."""
-    text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
+    text = to_json(values, indent=2, sort_keys=True)
     return f"{text}\n".encode()

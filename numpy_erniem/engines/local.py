@@ -219,9 +219,8 @@ def run_job(
             writer.target.unlink(missing_ok=True)
             journal.finish()
         if isinstance(error, OSError) and error.errno in FULL:
-            raise DataError(
-                f"{output}: {error.strerror}; what was written is kept: make room, then resume"
-            ) from None
+            kept = f"{output}: {error.strerror}; what was written is kept: make room, then resume"
+            raise DataError(kept if output else f"standard output: {error.strerror}") from None
         raise
     if journal is not None:
         journal.finish()

@@ -69,8 +69,19 @@ def write_parquet(rows: Path, out: IO[bytes], columns: Sequence[str], vector: st
 
 def _groups(rows: Path) -> Iterator[list[dict[str, Any]]]:
     with rows.open(encoding="utf-8") as lines:
-        while group := [json.loads(line) for line in islice(lines, GROUP)]:
+        while group := [_writable(json.loads(line)) for line in islice(lines, GROUP)]:
             yield group
+
+
+def _writable(value: Any) -> Any:
+    """The value with halves of surrogate pairs as escapes: Arrow has only UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_writable(name): _writable(v) for name, v in value.items()}
+    if isinstance(value, list) and value and not isinstance(value[0], float):  # a vector
+        return [_writable(v) for v in value]
+    return value
 
 
 def _schema(arrow: Any, rows: Path, columns: Sequence[str], vector: str) -> Any:

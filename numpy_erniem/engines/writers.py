@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_file
+from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.engines.parquet import require_pyarrow, write_parquet
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".npy", ".parquet")
@@ -261,18 +262,12 @@ def plain(value: Any) -> Any:
 
 def json_line(row: Mapping[str, Any]) -> str:
     """A row as a line of JSON; halves of surrogate pairs, which no encoding holds, are escaped."""
-    values = plain(row)
-    text = json.dumps(values, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        text = json.dumps(values)
-    return text + "\n"
+    return to_json(plain(row)) + "\n"
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
+        return to_json(value)
     return "" if value is None else value
 
 

@@ -1,12 +1,12 @@
 """The tokenizer's files: writing."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.checkpoint.keywords import SAVING, NoEffect, take_ignored
 from numpy_erniem.tokenizer.files import (
     ADDED_TOKENS_FILE,
@@ -145,7 +145,7 @@ def write_files(
     paths = []
     for name, content in contents.items():
         if not isinstance(content, bytes):
-            text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+            text = to_json(content, indent=2, sort_keys=True)
             content = f"{text}\n".encode()
         paths.append(folder / (f"{prefix}-{name}" if prefix else name))
         atomic_write(paths[-1], content)

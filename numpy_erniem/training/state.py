@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write, clear_leftovers
+from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.training.optimizer import AdamW
 
@@ -54,7 +55,7 @@ def open_run(out: Path, run: Mapping[str, Any]) -> bool:
             )
         return True
     with write_errors(path, "before the first step"):
-        atomic_write(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        atomic_write(path, to_json(run, indent=2) + "\n")
     return False
 
 

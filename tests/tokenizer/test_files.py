@@ -61,6 +61,13 @@ def test_unknown_keys_are_kept_and_written_back(folder, tmp_path):
     assert json.loads((tmp_path / "out" / CONFIG).read_text())["chat"] == {"a": 1}
 
 
+def test_an_added_token_with_half_of_a_surrogate_pair_is_saved(make, tmp_path):
+    tok = make()
+    tok.add_tokens(["a\ud800b"])
+    tok.save_pretrained(tmp_path)
+    same(ErnieMTokenizer.from_pretrained(tmp_path), tok)
+
+
 def test_save_pretrained_names_every_file_it_wrote(make, tmp_path):
     paths = changed(make).save_pretrained(tmp_path / "new" / "folder")
     assert sorted(paths) == sorted(str(p) for p in (tmp_path / "new" / "folder").iterdir())
