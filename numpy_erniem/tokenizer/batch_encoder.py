@@ -6,6 +6,7 @@ from numpy_erniem.tokenizer.batch_encoding import BatchEncoding
 from numpy_erniem.tokenizer.input_builder import InputBuilder
 from numpy_erniem.tokenizer.options import OPTION_NAMES, Options, refuse_unknown
 from numpy_erniem.tokenizer.text_encoder import TextEncoder, check_text
+from numpy_erniem.tokenizer.texts import as_list, value_of
 
 
 class BatchEncoder:
@@ -51,6 +52,7 @@ class BatchEncoder:
         ----------
         text, text_pair : str, list of str, or with `is_split_into_words` lists of words
             A batch of pairs is two lists, or as `text` one list of pairs (lists or tuples of two).
+            An iterator, a NumPy array, or a column of pandas, polars, Arrow or datasets is a list.
         add_special_tokens : bool
             Put special tokens around texts: `[CLS] A [SEP]`, `[CLS] A [SEP] [SEP] B [SEP]`.
         padding : {False, True, "longest", "max_length"}
@@ -99,7 +101,7 @@ class BatchEncoder:
         Raises
         ------
         TypeError
-            A text that is not a str, or an unknown keyword (the nearest known one is named).
+            A text that is not a str, a table in place of a list, or an unknown keyword.
         ValueError
             An empty batch, options that contradict each other, or an array of rows that differ in
             length.
@@ -125,12 +127,12 @@ class BatchEncoder:
         )
         if text is None:
             raise TypeError("a text is missing; pass a str or a list of str")
+        text, text_pair = _taken(text, "text"), _taken(text_pair, "text_pair")
         if _is_batch(text, is_split_into_words):
             return self._encode_batch(text, text_pair, options)
         if not is_split_into_words:
             check_text(text)
-            if text_pair is not None:
-                check_text(text_pair)
+            check_text("" if text_pair is None else text_pair)
         return self._encode([text], [text_pair], options, single=True)
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
@@ -149,7 +151,13 @@ class BatchEncoder:
         Options and errors as for the tokenizer's call.
         """
         o = Options.of(options, "batch_encode_plus")
-        return self._encode(*_split_pairs(batch_text_or_text_pairs, o.is_split_into_words), o)
+        items = _taken(batch_text_or_text_pairs, "batch_text_or_text_pairs")
+        if not isinstance(items, (list, tuple)):
+            raise TypeError(
+                f"batch_text_or_text_pairs is one {type(items).__name__}; pass a list, or call "
+                "encode_plus"
+            )
+        return self._encode(*_split_pairs(items, o.is_split_into_words), o)
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
         """Ids of a text or pair, with special tokens; `tokenizer(...)["input_ids"]`.
@@ -183,6 +191,13 @@ class BatchEncoder:
         second = iter(self.text_encoder.encode(paired, *how) if paired else ())
         seconds = [None if text is None else next(second) for text in pairs]
         return self.input_builder.build(firsts, seconds, o, single)
+
+
+def _taken(texts: Any, name: str) -> Any:
+    """An iterator, a column or an array as a list, scalars of Arrow as str; all else as it is."""
+    if isinstance(texts, (list, tuple)) and not all(type(item) is str for item in texts):
+        return [*map(value_of, texts)]
+    return as_list(texts, name)
 
 
 def _is_batch(text: Any, is_split_into_words: bool) -> bool:

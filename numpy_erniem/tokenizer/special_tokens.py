@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from numpy_erniem.tokenizer.attributes import NamedToken, NamedTokenId
+from numpy_erniem.tokenizer.texts import as_list
 from numpy_erniem.tokenizer.vocabulary import AddedToken, Vocabulary
 
 DEFAULT_TOKENS = {
@@ -67,8 +68,8 @@ class SpecialTokens:
             name: None if tokens.get(name) is None else AddedToken.special_of(tokens[name])
             for name in NAMED_TOKENS
         }
-        additional = tokens.get("additional_special_tokens") or ()
-        self.additional: list[AddedToken] | None = [*map(AddedToken.special_of, additional)]
+        additional = tokens.get("additional_special_tokens")
+        self.additional: list[AddedToken] | None = AddedToken.specials_of(additional or [])
         added = added_tokens_decoder or {}
         self.added = {int(i): AddedToken.of(token) for i, token in added.items()}
         self.added_ids = {token.content: i for i, token in self.added.items()}
@@ -94,7 +95,7 @@ class SpecialTokens:
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Iterable[Any] | None) -> None:
-        self.additional = None if tokens is None else [*map(AddedToken.special_of, tokens)]
+        self.additional = None if tokens is None else AddedToken.specials_of(tokens)
         self.revision += 1
 
     @property
@@ -146,7 +147,7 @@ class SpecialTokens:
 
     def ids_of(self, tokens: Iterable[str]) -> list[int]:
         """Ids of several tokens, see `id_of`; a token that is not a str is a TypeError."""
-        tokens = list(tokens)
+        tokens = as_list(tokens, "tokens")
         for token in tokens:
             if not isinstance(token, str):
                 raise TypeError(f"a token is a str, got {type(token).__name__} {token!r}")
@@ -210,9 +211,8 @@ class SpecialTokens:
         TypeError
             An element that is not a token.
         """
-        if not new_tokens:
-            return 0
-        tokens = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
+        tokens = as_list(new_tokens, "new_tokens") or []
+        tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
         return self._add(tokens, special_tokens, lower_case)
 
     def add_special_tokens(
@@ -252,12 +252,7 @@ class SpecialTokens:
                 named[name] = AddedToken.special_of(value)
                 new.append(named[name])
                 continue
-            if not isinstance(value, (list, tuple)):
-                raise TypeError(
-                    f"additional_special_tokens is a list of tokens, got {type(value).__name__} "
-                    f"{value!r}; write [{value!r}]"
-                )
-            tokens = [AddedToken.special_of(token) for token in value]
+            tokens = AddedToken.specials_of(value)
             if replace_additional_special_tokens and tokens:
                 additional = tokens
             else:

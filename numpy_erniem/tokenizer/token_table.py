@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from numpy_erniem.tokenizer.attributes import PartAttribute, part_method
 from numpy_erniem.tokenizer.pieces import UNDERLINE
 from numpy_erniem.tokenizer.special_tokens import SPECIAL_TOKENS, SpecialTokens
+from numpy_erniem.tokenizer.texts import as_list
 from numpy_erniem.tokenizer.vocabulary import AddedToken, Vocabulary
 
 T = TypeVar("T", bound="TokenTable")
@@ -147,7 +148,7 @@ class TokenTable:
 
     def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
         """Join tokens to a text: "▁" becomes a space, spaces at the ends are removed."""
-        return "".join(tokens).replace(UNDERLINE, " ").strip()
+        return "".join(as_list(tokens, "tokens")).replace(UNDERLINE, " ").strip()
 
     def convert_ids_to_string(self, ids: Any) -> str:
         """Join the tokens of ids to a text, special tokens included."""

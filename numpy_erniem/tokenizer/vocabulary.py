@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checks import warn
+from numpy_erniem.tokenizer.texts import as_list
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,17 @@ class AddedToken:
     def special_of(cls, token: Any) -> AddedToken:
         """Make a special token; a bare str keeps its case where the text is lowered."""
         return cls.of(token, special=True, normalized=False)
+
+    @classmethod
+    def specials_of(cls, tokens: Any) -> list[AddedToken]:
+        """Make special tokens of a list; a TypeError where it is one token."""
+        tokens = as_list(tokens, "additional_special_tokens")
+        if not isinstance(tokens, (list, tuple)):
+            raise TypeError(
+                f"additional_special_tokens is a list of tokens, got {type(tokens).__name__} "
+                f"{tokens!r}; write [{tokens!r}]"
+            )
+        return [*map(cls.special_of, tokens)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, as `tokenizer_config.json` stores them."""

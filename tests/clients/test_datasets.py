@@ -75,6 +75,11 @@ def test_vectors_one_by_one(dataset, embedder, close):
     close(np.asarray(embedded["v"][:], np.float32), embedder(TEXTS), "primitive")
 
 
+def test_token_ids_of_a_column(dataset):
+    tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    assert tokenizer(dataset["text"]) == tokenizer(TEXTS)
+
+
 def test_token_ids_by_a_batched_map(dataset):
     tokenizer = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
     tokens = dataset.map(lambda b: tokenizer(b["text"]), batched=True)

@@ -38,6 +38,12 @@ def test_a_column_of_pandas(kind, pandas, embedder, close):
     close(embedder(PANDAS[kind](pandas)), embedder(TEXTS), "exact")
 
 
+@pytest.mark.parametrize("kind", PANDAS)
+def test_token_ids_of_a_column_of_pandas(kind, pandas, embedder):
+    tokenizer = embedder.tokenizer
+    assert tokenizer(PANDAS[kind](pandas)) == tokenizer(TEXTS)
+
+
 def test_a_selection_of_a_column_keeps_its_order(pandas, embedder, close):
     column = pandas.Series(TEXTS).sort_index(ascending=False)[[2, 0]]
     close(embedder(column), embedder([TEXTS[2], TEXTS[0]]), "exact")

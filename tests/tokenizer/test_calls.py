@@ -33,6 +33,49 @@ def test_special_tokens_in_the_text_are_not_cut(tok):
     assert tok.tokenize("The [MASK] fox") == expected
 
 
+class Scalar:
+    """Holds a text, as a scalar of Arrow does."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def as_py(self):
+        return self.text
+
+
+LISTS = {
+    "generator": lambda texts: (text for text in texts),
+    "array of str": np.array,
+    "array of objects": lambda texts: np.array(texts, object),
+    "scalars": lambda texts: [Scalar(text) for text in texts],
+    "iterator of scalars": lambda texts: map(Scalar, texts),
+    "arrays without an axis": lambda texts: list(map(np.array, texts)),
+    "values of a dict": lambda texts: dict(enumerate(texts)).values(),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS.values(), ids=LISTS)
+def test_what_holds_texts_is_a_list(kind, tok):
+    assert tok(kind([TEXT, OTHER])) == tok([TEXT, OTHER])
+    assert tok(kind([TEXT, OTHER]), kind([OTHER, TEXT])) == tok([TEXT, OTHER], [OTHER, TEXT])
+    assert tok.batch_encode_plus(kind([TEXT, OTHER])) == tok([TEXT, OTHER])
+    words = tok(["dog", "fox"], is_split_into_words=True)
+    assert tok(kind(["dog", "fox"]), is_split_into_words=True) == words
+
+
+@pytest.mark.parametrize("kind", [Scalar, np.array])
+def test_what_holds_one_text_is_a_text(kind, tok):
+    assert tok(kind(TEXT), kind(OTHER)) == tok(TEXT, OTHER)
+
+
+def test_tokens_in_an_array(make):
+    tok = make()
+    tokens = tok.tokenize(TEXT)
+    assert tok.convert_tokens_to_ids(np.array(tokens)) == tok.convert_tokens_to_ids(tokens)
+    assert tok.convert_tokens_to_string(np.array(tokens)) == tok.convert_tokens_to_string(tokens)
+    assert tok.add_tokens(np.array(["<new>", "<newer>"])) == 2
+
+
 def test_attention_mask_is_there_by_default(tok):
     assert tok(TEXT).attention_mask == [1] * len(tok(TEXT).input_ids)
 

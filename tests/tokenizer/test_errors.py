@@ -11,14 +11,61 @@ def refused(error, match, call, *args, **options):
 
 @pytest.mark.parametrize("value", [3, 1.5, b"dog", {"a": 1}, np.array(["dog"])])
 def test_a_text_that_is_no_str_is_refused(tok, value):
-    refused(TypeError, f"a text is a str, got {type(value).__name__}", tok, value)
     refused(TypeError, f"a text is a str, got {type(value).__name__}", tok, [TEXT, value])
-    refused(TypeError, f"a text is a str, got {type(value).__name__}", tok, TEXT, value)
     refused(TypeError, f"a text is a str, got {type(value).__name__}", tok.tokenize, value)
 
 
+@pytest.mark.parametrize("value", [3, 1.5])
+def test_one_text_that_is_no_str_is_refused(tok, value):
+    refused(TypeError, f"a text is a str, got {type(value).__name__}", tok, value)
+    refused(TypeError, f"a text is a str, got {type(value).__name__}", tok, TEXT, value)
+
+
 def test_bytes_are_told_to_be_decoded(tok):
-    refused(TypeError, "decode it first", tok, b"dog")
+    refused(TypeError, r"text is bytes; decode it, such as text.decode\(", tok, b"dog")
+    refused(TypeError, "decode it first", tok.tokenize, b"dog")
+
+
+class Table:
+    """Can be iterated, as a DataFrame or a Dataset can, but not text by text."""
+
+    column_names = ("text", "label")
+
+    def __iter__(self):
+        return iter(self.column_names)
+
+
+NO_LISTS = {
+    "a table": (Table(), "Table, a table; give one column"),
+    "a mapping": ({"a": 1}, "dict, a mapping; give a list"),
+    "a set": ({"a"}, "set, which has no order"),
+    "two dimensions": (np.array([["a", "b"]]), "2 dimensions"),
+    "bytes": (b"ab", "bytes; decode it"),
+}
+
+
+@pytest.mark.parametrize(("value", "match"), NO_LISTS.values(), ids=NO_LISTS)
+def test_what_is_no_list_of_texts_is_refused(make, value, match):
+    tok = make()
+    refused(TypeError, f"text is .*{match}", tok, value)
+    refused(TypeError, f"text_pair is .*{match}", tok, [TEXT], value)
+    refused(TypeError, f"batch_text_or_text_pairs is .*{match}", tok.batch_encode_plus, value)
+    refused(TypeError, f"tokens is .*{match}", tok.convert_tokens_to_ids, value)
+    refused(TypeError, f"tokens is .*{match}", tok.convert_tokens_to_string, value)
+    refused(TypeError, f"new_tokens is .*{match}", tok.add_tokens, value)
+    with pytest.raises(TypeError, match=f"additional_special_tokens is .*{match}"):
+        tok.additional_special_tokens = value
+
+
+def test_one_text_is_no_batch(tok):
+    refused(TypeError, "is one str; pass a list, or call encode_plus", tok.batch_encode_plus, TEXT)
+
+
+def test_one_token_is_no_list_of_special_tokens(make):
+    match = "additional_special_tokens is a list of tokens, got str '<q>'"
+    refused(TypeError, match, make, additional_special_tokens="<q>")
+    with pytest.raises(TypeError, match=match):
+        make().additional_special_tokens = "<q>"
 
 
 def test_a_missing_text_in_a_batch_is_refused(tok):
