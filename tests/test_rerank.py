@@ -46,6 +46,10 @@ def logit(model, tokenizer, query, text):
     return float(model(inputs["input_ids"]).logits[0, 0])
 
 
+def test_a_query_in_an_array_without_an_axis(reranker):
+    assert reranker(np.array("open"), ["a", "b"]) == reranker("open", ["a", "b"])
+
+
 def test_texts_come_by_score_with_their_place(reranker, model, tokenizer, backend):
     want = [logit(model, tokenizer, "open", text) for text in TEXTS]
     results = reranker("open", TEXTS)

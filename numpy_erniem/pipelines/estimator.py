@@ -204,7 +204,7 @@ class TextPredictor(TextStep):
         Parameters
         ----------
         X : iterable of texts or pairs
-            A column, not a table.
+            A column, not a table. A tuple of two texts is two texts; a pair stands in a list.
 
         Returns
         -------
@@ -232,6 +232,7 @@ class TextPredictor(TextStep):
             With a column for each of `classes_`.
         """
         self._check_classes()
+        X = list(X) if isinstance(X, tuple) else X  # which a call takes for one pair
         results = self(X, top_k=None, function=None)
         results = [results] if results and isinstance(results[0], dict) else results
         rows = [{row["label"]: row["score"] for row in result} for result in results]

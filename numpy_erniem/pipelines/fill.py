@@ -1,6 +1,6 @@
 """A text with masks in; the most likely tokens for each mask out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.pipelines.windows import best_window
 from numpy_erniem.tokenizer import ErnieMTokenizer
+from numpy_erniem.tokenizer.texts import as_list
 
 SPECIALS = 2  # [CLS] text [SEP]
 LOGITS = 1 << 24  # most of them at a time
@@ -51,7 +52,7 @@ class MaskFiller(Pipeline[Result]):
     tokenizer : ErnieMTokenizer
     top_k : int
         How many tokens for each mask.
-    targets : str or list of str, optional
+    targets : str or iterable of str, optional
         The only tokens to choose from: words, such as "Paris", or pieces of the vocabulary, such as
         "▁Paris". Their scores are those in the whole vocabulary.
     on_overflow : {"window", "cut", "error"}
@@ -71,13 +72,19 @@ class MaskFiller(Pipeline[Result]):
         tokenizer: ErnieMTokenizer,
         *,
         top_k: int = 5,
-        targets: str | Sequence[str] | None = None,
+        targets: str | Iterable[str] | None = None,
         on_overflow: str = "window",
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         super().__init__(model, tokenizer, batch_tokens=batch_tokens, on_overflow=on_overflow)
         self.top_k = top_k
-        self.targets = targets
+        self.targets = as_list(targets, "targets")
+
+    def with_options(self, **options: Any) -> "MaskFiller":
+        """The same with other options; targets are read once, because an iterator ends."""
+        if "targets" in options:
+            options["targets"] = as_list(options["targets"], "targets")
+        return super().with_options(**options)
 
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value, or a target that is no token."""
@@ -92,7 +99,7 @@ class MaskFiller(Pipeline[Result]):
         """Ids of the targets, sorted; None where every token may be chosen."""
         if self.targets is None:
             return None
-        targets = [self.targets] if isinstance(self.targets, str) else list(self.targets)
+        targets = self.targets if isinstance(self.targets, (list, tuple)) else [self.targets]
         if not targets:
             raise ValueError("targets is empty; give words, or leave it out")
         return np.unique([target_id(self.tokenizer, target) for target in targets])

@@ -63,7 +63,7 @@ def as_list(items: Any, name: str) -> Any:
 
 
 def check_text(text: Any, where: str) -> str:
-    """A text as it is.
+    """A text as it is; a scalar of Arrow or NumPy as the str that it holds.
 
     Parameters
     ----------
@@ -77,7 +77,10 @@ def check_text(text: Any, where: str) -> str:
         It is not a str.
     """
     if not isinstance(text, str):
-        raise TypeError(f"{where} is a {_kind(text)}, not a str{_remedy(text)}")
+        text = value_of(text)
+    if not isinstance(text, str):
+        remedy = _remedy(text, is_one=not where.endswith("]"))
+        raise TypeError(f"{where} is a {_kind(text)}, not a str{remedy}")
     return text
 
 
@@ -110,14 +113,14 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _remedy(text: Any) -> str:
+def _remedy(text: Any, is_one: bool) -> str:
     """How to make a text of it, where this can be said."""
     if isinstance(text, bytes | bytearray):
         return "; decode it"
     if isinstance(text, Mapping):
         return "; give the column with the texts"
     if isinstance(text, list | tuple):
-        return "; give one flat list of str"
+        return "; give one str" if is_one else "; give one flat list of str"
     if text is None or _kind(text) in MISSING or (isinstance(text, float) and text != text):
         return "; a value is missing: drop it, or put '' in its place"
     return ""

@@ -41,6 +41,13 @@ def upper(texts):
     return [text.upper() for text in texts]
 
 
+def test_a_tuple_holds_texts_as_a_list_does(classifier):
+    texts = tuple(TEXTS[:2])
+    np.testing.assert_array_equal(classifier.predict(texts), classifier.predict(TEXTS[:2]))
+    assert classifier.predict_proba(texts).shape == (2, 3)
+    assert classifier.predict([texts]).shape == (1,)
+
+
 def test_the_last_step_of_a_pipeline(classifier):
     pipeline = pipelines.make_pipeline(FunctionTransformer(upper), classifier).fit(TEXTS, LABELS)
     want = classifier.predict_proba(upper(TEXTS))

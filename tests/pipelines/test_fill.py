@@ -113,6 +113,16 @@ def test_a_word_is_looked_up_with_an_underline_then_without(tokenizer):
     assert target_id(tokenizer, "ａ") == known["▁a"]  # as the tokenizer writes it
 
 
+@pytest.mark.parametrize("kind", [iter, np.array, dict.fromkeys, lambda t: {1: t}])
+def test_targets_are_taken_as_texts_are(kind, filler):
+    targets = kind(["file", "▁open"])
+    if isinstance(targets, dict):
+        with pytest.raises(TypeError, match="targets is a dict, a mapping; give a list of str"):
+            filler(ONE, targets=targets)
+    else:
+        assert filler(ONE, targets=targets) == filler(ONE, targets=["file", "▁open"])
+
+
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
