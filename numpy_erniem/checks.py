@@ -49,7 +49,7 @@ def nearest(name: str, known: list[str]) -> str:
     import difflib  # slow to import, and seldom needed
 
     close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(set(known)))}"
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -132,6 +132,15 @@ def test_max_length_leaves_room_for_the_first_position():
         ({"num_labels": 3, "id2label": {0: "a"}}, "num_labels 3 contradicts id2label with 1"),
         ({"id2label": 3}, "id2label 3 is not a dict"),
         ({"id2label": {"x": "a"}}, "id2label {'x': 'a'} is not a dict from numbers"),
+        (
+            {"id2label": {0: "a", 0.5: "b"}},
+            "id2label {0: 'a', 0.5: 'b'} is not a dict from numbers",
+        ),
+        ({"id2label": {1: "a", "1": "b"}}, "id2label {1: 'a', '1': 'b'} names a class twice"),
+        ({"output_attentions": "false"}, "output_attentions 'false' is neither True nor False"),
+        ({"output_hidden_states": 2}, "output_hidden_states 2 is neither True nor False"),
+        ({"return_dict": None}, "return_dict None is neither True nor False"),
+        ({"use_cache": 1.5}, "use_cache 1.5 is neither True nor False"),
         ({"label2id": 3}, "label2id 3 is not a dict"),
         ({"hidden_act": ["gelu"]}, r"hidden_act \['gelu'\] is not one of"),
         ({"problem_type": {}}, "problem_type {} is not one of"),
@@ -160,6 +169,7 @@ SET = {
     "pruned_heads": ({99: [0]}, "pruned_heads names layer 99"),
     "attention_mask_convention": ("tf", "attention_mask_convention 'tf' is not one of"),
     "id2label": ([1], r"id2label \[1\] is not a dict"),
+    "use_cache": ("no", "use_cache 'no' is neither True nor False"),
     "dropout": (2, "classifier_dropout 2 is not a number"),
     "architectures": ("ErnieMModel", "architectures 'ErnieMModel' is not a list"),
 }

@@ -117,6 +117,7 @@ def test_update_from_string_takes_the_types_that_are_there(upstream):
         ("hidden_size=a", "hidden_size=a is not of type int"),
         ("use_cache=maybe", "use_cache=maybe is neither true nor false"),
         ("id2label=a", "id2label is .*only numbers, bools and names"),
+        ("token=hf_x", "^token is a keyword of from_pretrained and no key of a config$"),
     ],
 )
 def test_what_update_from_string_refuses_changes_nothing(text, message):
@@ -162,3 +163,15 @@ def test_a_dtype_is_written_as_its_name(upstream):
     torch = pytest.importorskip("torch")
     for dtype in (np.float32, torch.float32):
         assert ErnieMConfig(torch_dtype=dtype).torch_dtype == "float32"
+
+
+def test_a_misspelt_keyword_of_loading_is_named(folder):
+    with pytest.raises(ValueError, match="unknown option 'revison'; did you mean 'revision'"):
+        ErnieMConfig.from_pretrained(folder, revison="main")
+
+
+def test_the_known_options_are_listed_once(folder):
+    with pytest.raises(ValueError, match="; known: ") as caught:
+        ErnieMConfig.from_pretrained(folder, qqqqqqqq=1)
+    names = str(caught.value).partition("; known: ")[2].split(", ")
+    assert sorted(set(names)) == names

@@ -63,6 +63,9 @@ LOADING = {
     "use_safetensors": NoEffect(ANY, "a config needs no weights"),  # models check it themselves
     "low_cpu_mem_usage": NoEffect(ANY, "weights are mapped from the file"),
     "attn_implementation": NoEffect(("eager",), 'there is one attention, "eager"'),
+    "use_flash_attention_2": NoEffect((False,), 'there is one attention, "eager"'),
+    "adapter_kwargs": NoEffect(({},), "there are no adapters"),
+    "adapter_name": NoEffect(("default",), "there are no adapters"),
     "device_map": NoEffect(("cpu", "auto", {"": "cpu"}), "models run on the processor"),
     "max_memory": NoEffect((), "models run on the processor"),
     "offload_folder": NoEffect(ANY, "weights are mapped from the file"),

@@ -43,6 +43,12 @@ def require_number(name: str, value: Any, low: float, below: float) -> None:
         raise ValueError(f"{name} {value!r} is not a number in [{low:g}, {below:g})")
 
 
+def require_bool(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False, such as the text "false", which counts as true."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} {value!r} is neither True nor False")
+
+
 def require_names(name: str, value: Any) -> None:
     """Refuse what is neither None nor a list of str."""
     strings = isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)

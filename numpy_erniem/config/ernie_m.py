@@ -27,6 +27,7 @@ from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE
 from numpy_erniem.config.checks import (
     checked_pruned_heads,
+    require_bool,
     require_in,
     require_int,
     require_names,
@@ -245,6 +246,8 @@ class ErnieMConfig(PretrainedConfig):
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
                 f"{self.num_attention_heads}; check {CONFIG_FILE}"
             )
+        for name in ("output_attentions", "output_hidden_states", "return_dict", "use_cache"):
+            require_bool(name, getattr(self, name))
         require_in("hidden_act", self.hidden_act, ACTIVATIONS)
         require_in(
             "position_embedding_type", self.position_embedding_type, POSITION_EMBEDDING_TYPES

@@ -1,6 +1,7 @@
 """Names of the classes: id2label and label2id, and what they are where a config leaves them out."""
 
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
 from numpy_erniem.config.checks import require_int
@@ -87,11 +88,14 @@ def overridden_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -
 def checked_names(id2label: Any) -> dict[int, str]:
     """Names by integers, which in JSON are strings."""
     try:
-        return {int(i): name for i, name in id2label.items()}
+        names = {int(i) if isinstance(i, str) else index(i): n for i, n in id2label.items()}
     except (AttributeError, TypeError, ValueError):
         raise ValueError(
             f"id2label {id2label!r} is not a dict from numbers to names, such as {{0: 'no'}}"
         ) from None
+    if len(names) < len(id2label):
+        raise ValueError(f"id2label {id2label!r} names a class twice")
+    return names
 
 
 def checked_ids(label2id: Any) -> dict[str, int]:

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, read_config
-from numpy_erniem.checkpoint.keywords import NEVER_STORED, OF_MODELS, take_hub_keywords
+from numpy_erniem.checkpoint.keywords import (
+    HUB_KEYWORDS,
+    NEVER_STORED,
+    OF_MODELS,
+    take_hub_keywords,
+)
 from numpy_erniem.checks import nearest, warn
 from numpy_erniem.config.checks import parsed_value
 from numpy_erniem.config.defaults import DEFAULTS
@@ -85,7 +90,7 @@ def make_config(
     unused = {name: value for name, value in overrides.items() if name not in known}
     if unused and not keep_unused:
         name = next(iter(unused))
-        raise ValueError(f"unknown option {name!r}{nearest(name, known)}")
+        raise ValueError(f"unknown option {name!r}{nearest(name, [*known, *HUB_KEYWORDS])}")
     if dropped := sorted(NEVER_STORED & values.keys()):
         warn(f"no keys of a config, left out: {', '.join(dropped)}")
     values = {name: value for name, value in values.items() if name not in NEVER_STORED}
@@ -114,6 +119,8 @@ def parsed_updates(config: Any, text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, value = part.partition("=")
         known = [*config.to_dict(), *DEFAULTS]
+        if name in NEVER_STORED:
+            raise ValueError(f"{name} is a keyword of from_pretrained and no key of a config")
         if not equals or name not in known:
             raise ValueError(f"{part!r} is no key=value of this config{nearest(name, known)}")
         values[name] = parsed_value(name, value, getattr(config, name))

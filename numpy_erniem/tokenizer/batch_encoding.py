@@ -64,7 +64,8 @@ class BatchEncoding(dict[str, Any]):
         if isinstance(key, slice):
             return self._rows(key)
         if isinstance(key, int):
-            raise KeyError(f"{key} is no name of an input; encoding[{key}:{key + 1}] is that row")
+            row = f"{key}:{key + 1 or ''}"
+            raise KeyError(f"{key} is no name of an input; encoding[{row}] is that row")
         return super().__getitem__(key)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -28,6 +28,8 @@ HARMLESS = {
     "attn_implementation": ["eager", None],
     "from_tf": [False],
     "load_in_8bit": [False],
+    "use_flash_attention_2": [False],
+    "adapter_kwargs": [{}],
 }
 REFUSED = {
     "torch_dtype": ["float16", "torch.bfloat16", "int8"],
@@ -36,6 +38,8 @@ REFUSED = {
     "attn_implementation": ["sdpa", "flash_attention_2"],
     "from_tf": [True],
     "load_in_8bit": [True],
+    "use_flash_attention_2": [True],
+    "adapter_name": ["mine"],
     "quantization_config": [{"load_in_4bit": True}],
     "variant": ["fp16"],
 }

@@ -107,6 +107,8 @@ def test_a_slice_of_what_has_no_rows_is_refused(tok):
         tok(A)[:2]
     with pytest.raises(KeyError, match=r"encoding\[0:1\] is that row"):
         tok([A])[0]
+    with pytest.raises(KeyError, match=r"encoding\[-1:\] is that row"):
+        tok([A])[-1]
 
 
 def test_an_encoding_made_by_hand_has_slices(tok):
