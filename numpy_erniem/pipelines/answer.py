@@ -8,6 +8,7 @@ import numpy as np
 from numpy_erniem.pipelines.answer_spans import choose_spans, score_spans, window_scores
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
+from numpy_erniem.pipelines.scores import one_per_token
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text
 from numpy_erniem.pipelines.tokens import encode_texts, encode_with_spans, row_of, take_ranges
@@ -239,7 +240,9 @@ class QuestionAnswerer(Pipeline[Answer | list[Answer]]):
         """The answers to a question, from the logits of all its windows."""
         windows, first, spans = prepared.data
         scores = [
-            window_scores(output["start_logits"], output["end_logits"], first, len(window))
+            window_scores(
+                *(one_per_token(output[k]) for k in self.token_outputs), first, len(window)
+            )
             for window, output in zip(windows, outputs, strict=True)
         ]
         best = score_spans(windows, [(s, e) for s, e, _ in scores], self.max_answer_len)

@@ -8,7 +8,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, takes_packed
-from numpy_erniem.pipelines.scores import best_first, softmax, window_mean
+from numpy_erniem.pipelines.scores import best_first, one_number, softmax, window_mean
 from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.texts import check_text, iterate
 from numpy_erniem.pipelines.tokens import encode_texts, pieces_of
@@ -157,7 +157,7 @@ class ChoiceRanker(Pipeline[list[dict[str, Any]]]):
         self, item: Question, prepared: Prepared, outputs: list[Any]
     ) -> list[dict[str, Any]]:
         """The choices of a prompt, ordered."""
-        rows = iter(np.reshape(output["logits"], (1,)) for output in outputs)
+        rows = iter(one_number(output["logits"]) for output in outputs)
         logits = [window_mean([next(rows) for _ in tokens], tokens) for tokens in prepared.data]
         scores = softmax(np.concatenate(logits))
         return [

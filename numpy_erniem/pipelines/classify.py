@@ -10,6 +10,7 @@ from numpy_erniem.pipelines.estimator import TextPredictor
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 from numpy_erniem.pipelines.scores import (
     best_first,
+    check_classes,
     check_top_k,
     labels_of,
     sigmoid,
@@ -156,12 +157,7 @@ class TextClassifier(Pipeline[Label | list[Label]], TextPredictor):
         """The labels of a text with their scores, the best first."""
         logits = window_mean([output["logits"] for output in outputs], prepared.data)
         names = self.labels
-        if logits.shape != (len(names),):
-            raise ValueError(
-                f"the model gives logits of the shape {logits.shape} for a text; its config has "
-                f"{len(names)} labels"
-            )
-        scores = scores_of(logits, self._function)
+        scores = scores_of(check_classes(logits, len(names), 1), self._function)
         order = best_first(scores, self.top_k)
         labels = [{"label": names[n], "score": float(scores[n])} for n in order]
         return labels[0] if self.top_k == 1 else labels

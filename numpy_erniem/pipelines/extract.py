@@ -18,6 +18,7 @@ from numpy_erniem.pipelines.extraction_schema import (
 )
 from numpy_erniem.pipelines.extraction_spans import Span, answers_of_row, find_spans, join_chunks
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch
+from numpy_erniem.pipelines.scores import one_per_token
 from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.tokens import (
     Encoded,
@@ -249,7 +250,7 @@ class InformationExtractor(Pipeline[Result]):
 
     def reduce(self, batch: Batch) -> list[list[Span]]:
         """The spans of each row of a batch."""
-        starts, ends = (batch.tokens[name] for name in self.token_outputs)
+        starts, ends = (one_per_token(batch.tokens[name]) for name in self.token_outputs)
         return [
             find_spans(starts[a:b], ends[a:b], self.threshold)
             for a, b in zip(batch.starts[:-1], batch.starts[1:], strict=True)

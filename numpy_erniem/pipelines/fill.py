@@ -180,6 +180,12 @@ class MaskFiller(Pipeline[Result]):
                 with independent_rows():
                     part = self.model.score_vocabulary(part)  # (n, D) -> (n, V)
             allowed = np.arange(min(part.shape[1], len(self.tokenizer)))
+            if part.ndim != 2 or (targets is not None and targets[-1] >= part.shape[1]):
+                raise ValueError(
+                    f"the model gives scores of the shape {part.shape[1:]} for a mask, where the "
+                    f"vocabulary has {len(self.tokenizer)} tokens; give a model with the head of "
+                    "the task, and its tokenizer"
+                )
             for logits in part:
                 yield best_tokens(logits, self.top_k, allowed if targets is None else targets)
 

@@ -166,8 +166,9 @@ def _run_packed(
         mask = batch_mask(model.config, packed, np.ones(packed.shape, bool))
         arguments = {**arguments, "attention_mask": mask}
     output = model(packed, starts=starts, return_dict=True, **arguments)
-    tokens = {name: _read(output, name)[0][real] for name in token_outputs}
-    return tokens, {name: _read(output, name) for name in text_outputs}  # (N, ...) and (n, ...)
+    shape = packed.shape  # (1, N)
+    tokens = {name: _finite(_read(output, name, shape)[0][real], name) for name in token_outputs}
+    return tokens, {name: _of_texts(output, name, len(ids)) for name in text_outputs}
 
 
 def _run_padded(
@@ -189,19 +190,48 @@ def _run_padded(
         padded[mask] = np.concatenate(ids)
         more = {"attention_mask": batch_mask(model.config, padded, mask).astype(np.int64)}
     output = model(padded, **more, **arguments)
-    tokens = {name: _read(output, name)[mask] for name in token_outputs}  # (B, T, ...) -> (N, ...)
-    return tokens, {name: _read(output, name) for name in text_outputs}  # (B, ...)
+    shape = mask.shape  # (B, T)
+    tokens = {name: _finite(_read(output, name, shape)[mask], name) for name in token_outputs}
+    return tokens, {name: _of_texts(output, name, len(ids)) for name in text_outputs}
 
 
-def _read(output: Any, name: str) -> np.ndarray:
-    """An output by its name, from an object with attributes or from a dict."""
-    name, _, item = name.partition(".")
-    value = getattr(output, name, None)
+def _of_texts(output: Any, name: str, count: int) -> np.ndarray:
+    """An output of so many texts, checked."""
+    return _finite(_read(output, name, (count,)), name)
+
+
+def _read(output: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """An output by its name, from an object with attributes or from a dict.
+
+    Raises
+    ------
+    ValueError
+        It is not there, or its shape does not begin with `shape`.
+    """
+    key, _, item = name.partition(".")
+    value = getattr(output, key, None)
     if value is None and isinstance(output, Mapping):
-        value = output.get(name)
+        value = output.get(key)
     if value is None:
         raise ValueError(
-            f"the model's output, a {type(output).__name__}, has no {name!r}, which this task "
+            f"the model's output, a {type(output).__name__}, has no {key!r}, which this task "
             "needs; give a model with the head of the task"
         )
-    return np.asarray(value[int(item)] if item else value)
+    array = np.asarray(value[int(item)] if item else value)
+    if array.shape[: len(shape)] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(
+            f"the model gives {name} of the shape {array.shape}, where this task needs "
+            f"({wanted}, ...); give a model with the head of the task"
+        )
+    return array
+
+
+def _finite(values: np.ndarray, name: str) -> np.ndarray:
+    """The values; ValueError where one is NaN or +inf, of which no score can be made."""
+    if values.size and not values.max() < np.inf:  # the maximum is NaN where a value is
+        raise ValueError(
+            f"the model gives NaN or infinity as {name}; a weight may be damaged or too large: "
+            "check the checkpoint, or download it again"
+        )
+    return values

@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import best_first, check_top_k, sigmoid
+from numpy_erniem.pipelines.scores import best_first, check_top_k, one_number, sigmoid
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text, take_texts
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
@@ -140,7 +140,7 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
 
     def finish(self, item: Query, prepared: Prepared, outputs: list[Any]) -> list[dict[str, Any]]:
         """The texts of a query, ordered."""
-        logits = np.array([output["logits"][0] for output in outputs], np.float64)
+        logits = np.array([one_number(output["logits"])[0] for output in outputs], np.float64)
         starts = np.cumsum([0, *prepared.data[:-1]])
         scores = np.maximum.reduceat(logits, starts)
         if self.scores == "sigmoid":

@@ -43,6 +43,54 @@ def window_mean(logits: list[np.ndarray], tokens: list[int]) -> np.ndarray:
     return np.average(np.asarray(logits, np.float64), axis=0, weights=tokens)
 
 
+def check_classes(logits: np.ndarray, count: int, axes: int) -> np.ndarray:
+    """Logits as they are; ValueError where the last of so many axes is not one of `count` labels.
+
+    Parameters
+    ----------
+    logits : (K,) or (n, K) array
+    count : int
+        Labels of the config.
+    axes : int
+        How many axes the logits must have.
+
+    Returns
+    -------
+    array like logits
+
+    Raises
+    ------
+    ValueError
+        K is not `count`, or there are more or fewer axes.
+    """
+    if logits.shape[axes - 1 :] != (count,):
+        raise ValueError(
+            f"the model gives logits of the shape {logits.shape[axes - 1 :]} where its config has "
+            f"{count} labels; correct id2label, or give a model with the head of the task"
+        )
+    return logits
+
+
+def one_number(logits: np.ndarray) -> np.ndarray:
+    """The number of a text, (1,); ValueError where there is not one."""
+    if np.size(logits) != 1:
+        raise ValueError(
+            f"the model gives {np.size(logits)} numbers for a text, where this task needs one; "
+            "give a model with the head of the task"
+        )
+    return np.reshape(logits, (1,))
+
+
+def one_per_token(values: np.ndarray) -> np.ndarray:
+    """Numbers of tokens, (N,), as they are; ValueError where a token has several."""
+    if values.ndim != 1:
+        raise ValueError(
+            f"the model gives numbers of the shape {values.shape[1:]} for a token, where this task "
+            "needs one; give a model with the head of the task"
+        )
+    return values
+
+
 def check_top_k(top_k: int | None) -> None:
     """Raise a ValueError where `top_k` is neither None nor a whole number from 1 on."""
     if top_k is None:

@@ -138,14 +138,36 @@ def _run_window(
 ) -> Iterator[Outcome[Any]]:
     """What became of items, some of which are errors already."""
     made = _prepare(task, items, names)
-    good = [pair for pair in made if not isinstance(pair, Exception)]
-    results = task.run([item for item, _ in good], [p for _, p in good], done) if good else []
-    following = iter(results)
+    good = [n for n, pair in enumerate(made) if not isinstance(pair, Exception)]
+    results = _run(task, [made[n] for n in good], [names[n] for n in good], done)
     for pair in made:
-        if isinstance(pair, Exception):
-            yield Outcome(None, pair)
+        error = pair if isinstance(pair, Exception) else None
+        result = None if error else next(results)
+        if isinstance(result, ValueError):
+            result, error = None, result
+        if error is not None:
+            yield Outcome(None, error)
         else:
-            yield Outcome(next(following), None, pair[1].tokens, pair[1].cut)
+            yield Outcome(result, None, pair[1].tokens, pair[1].cut)
+
+
+def _run(
+    task: Task, pairs: list[tuple[Any, Prepared]], names: list[str], done: Done
+) -> Iterator[Any]:
+    """The result of each item, or the ValueError that the model's outputs for it are."""
+    if not pairs:
+        return
+    try:
+        results = task.run([item for item, _ in pairs], [p for _, p in pairs], done)
+    except ValueError:  # one by one, to find out whose error it is
+        for (item, prepared), name in zip(pairs, names, strict=True):
+            try:
+                yield task.run([item], [prepared], lambda part: None)[0]
+            except ValueError as error:
+                yield ValueError(f"{name}: {error}")
+        done(1.0)
+    else:
+        yield from results
 
 
 def _prepare(

@@ -17,7 +17,7 @@ from numpy_erniem.pipelines.entities import (
     visible_spans,
 )
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import labels_of, softmax
+from numpy_erniem.pipelines.scores import check_classes, labels_of, softmax
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.token_vectors import TextWindows
 from numpy_erniem.pipelines.tokens import encode_with_spans, row_of, take_ranges
@@ -119,23 +119,29 @@ class TokenTagger(Pipeline[list[dict[str, Any]]]):
 
     def finish(self, item: str, prepared: Prepared, outputs: list[Any]) -> list[dict[str, Any]]:
         """The entities of a text, from the logits of its windows."""
-        logits = prepared.data.merge([output["logits"] for output in outputs])
+        labels = labels_of(self.model.config)
+        logits = prepared.data.merge(
+            [check_classes(output["logits"], len(labels), 2) for output in outputs]
+        )
         kept, spans = visible_spans(item, prepared.data.spans)
         scores = softmax(logits[kept])  # (tokens, K)
         if self.aggregation in ("none", "simple"):
             words = [range(n, n + 1) for n in range(len(spans))]
         else:
             words = group_words(item, spans)
-        units = [self._label(scores[w.start : w.stop], spans[w.start : w.stop]) for w in words]
+        units = [
+            self._label(scores[w.start : w.stop], spans[w.start : w.stop], labels) for w in words
+        ]
         entities = units if self.aggregation == "none" else join_entities(units)
         return as_dicts(item, [e for e in entities if e.label not in self.ignore_labels])
 
-    def _label(self, scores: np.ndarray, spans: np.ndarray) -> Labelled:
+    def _label(self, scores: np.ndarray, spans: np.ndarray, labels: tuple[str, ...]) -> Labelled:
         """A word, or a token where that counts as a word, with its best label."""
         of_word = scores_of_word(scores, self.aggregation)
         best = int(of_word.argmax())
-        label = str(self.model.config.id2label[best])
-        return Labelled(label, float(of_word[best]), int(spans[0, 0]), int(spans[:, 1].max()))
+        return Labelled(
+            labels[best], float(of_word[best]), int(spans[0, 0]), int(spans[:, 1].max())
+        )
 
 
 def _labels(labels: Iterable[str] | None) -> tuple[str, ...]:

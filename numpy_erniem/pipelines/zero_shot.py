@@ -8,7 +8,14 @@ import numpy as np
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.entailment import contradiction_class, entailment_class
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import best_first, labels_of, sigmoid, softmax, window_mean
+from numpy_erniem.pipelines.scores import (
+    best_first,
+    check_classes,
+    labels_of,
+    sigmoid,
+    softmax,
+    window_mean,
+)
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text, iterate
 from numpy_erniem.pipelines.tokens import encode_texts, pieces_of
@@ -189,6 +196,7 @@ class ZeroShotClassifier(Pipeline[dict[str, Any]]):
         logits = np.array(
             [window_mean([next(rows) for _ in tokens], tokens) for tokens in prepared.data]
         )  # (labels, K)
+        check_classes(logits, len(labels_of(self.model.config)), 2)
         entailment, contradiction = self._classes()
         if self._one_by_one:
             scores = sigmoid(logits[:, entailment] - logits[:, contradiction])
