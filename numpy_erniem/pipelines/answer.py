@@ -8,10 +8,16 @@ import numpy as np
 from numpy_erniem.pipelines.answer_spans import choose_spans, score_spans, window_scores
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import one_per_token
+from numpy_erniem.pipelines.scores import check_whole, one_per_token
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text
-from numpy_erniem.pipelines.tokens import encode_texts, encode_with_spans, row_of, take_ranges
+from numpy_erniem.pipelines.tokens import (
+    encode_texts,
+    encode_with_spans,
+    longest_row,
+    row_of,
+    take_ranges,
+)
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 SPECIALS = 4  # [CLS] question [SEP] [SEP] context [SEP]
@@ -108,10 +114,11 @@ class QuestionAnswerer(Pipeline[Answer | list[Answer]]):
         """Raise a ValueError for an option with a wrong value."""
         super().check_options()
         for name in ("top_k", "max_answer_len"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} {value!r} is not a whole number from 1 on")
-        most = int(self.model.config.max_length)
+            check_whole(name, getattr(self, name), 1)
+        for name in ("max_seq_len", "doc_stride"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name))
+        most = longest_row(self.model.config)
         if self.max_seq_len is not None and not SPECIALS + 2 <= self.max_seq_len <= most:
             raise ValueError(
                 f"max_seq_len {self.max_seq_len} is not in {SPECIALS + 2}..{most}, which this "
@@ -126,7 +133,7 @@ class QuestionAnswerer(Pipeline[Answer | list[Answer]]):
     @property
     def longest(self) -> int:
         """Most tokens of a row, question and special tokens included."""
-        return self.max_seq_len or min(int(self.model.config.max_length), MAX_SEQ_LEN)
+        return self.max_seq_len or min(longest_row(self.model.config), MAX_SEQ_LEN)
 
     def __call__(
         self,

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 from numpy_erniem.checks import warn
 from numpy_erniem.pipelines.loadable import Loadable
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
+from numpy_erniem.pipelines.scores import check_whole
 from numpy_erniem.pipelines.streaming import Done, Outcome, Prepared, outcomes
 from numpy_erniem.pipelines.texts import check_text, iterate
+from numpy_erniem.pipelines.tokens import longest_row
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 Report = Callable[[int, int], None]
@@ -55,10 +57,8 @@ class Pipeline(Loadable, Generic[Result]):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value."""
         super().check_options()
-        if self.batch_tokens < 1:
-            raise ValueError(f"batch_tokens {self.batch_tokens} is not at least 1")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"batch_size {self.batch_size} is not at least 1")
+        check_whole("batch_tokens", self.batch_tokens, 1)
+        check_whole("batch_size", 1 if self.batch_size is None else self.batch_size, 1)
         if self.on_overflow not in self.overflows:
             allowed = ", ".join(self.overflows)
             raise ValueError(f"on_overflow {self.on_overflow!r} is not one of {allowed}")
@@ -270,7 +270,7 @@ class Pipeline(Loadable, Generic[Result]):
     @property
     def longest(self) -> int:
         """Most tokens of a row, [CLS] and [SEP] included."""
-        return int(self.model.config.max_length)
+        return longest_row(self.model.config)
 
     def _results(
         self,

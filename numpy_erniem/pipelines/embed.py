@@ -142,7 +142,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     @property
     def longest(self) -> int:
         """Most tokens of a text, [CLS], [SEP] and the prompt included."""
-        longest = int(self.model.config.max_length)
+        longest = super().longest
         return min(longest, self.settings.max_length or longest)
 
     @property

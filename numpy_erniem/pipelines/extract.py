@@ -18,7 +18,7 @@ from numpy_erniem.pipelines.extraction_schema import (
 )
 from numpy_erniem.pipelines.extraction_spans import Span, answers_of_row, find_spans, join_chunks
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch
-from numpy_erniem.pipelines.scores import one_per_token
+from numpy_erniem.pipelines.scores import check_whole, one_per_token
 from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.tokens import (
     Encoded,
@@ -121,6 +121,8 @@ class InformationExtractor(Pipeline[Result]):
             raise ValueError(f"language {self.language!r} is not one of {', '.join(LANGUAGES)}")
         if not isinstance(self.threshold, Real) or not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold {self.threshold!r} is not a number in 0..1")
+        if self.max_length is not None:
+            check_whole("max_length", self.max_length)
         if self.max_length is not None and not 1 <= self.max_length <= self.longest:
             raise ValueError(f"max_length {self.max_length} is not in 1..{self.longest}")
         if self.schema is not None:

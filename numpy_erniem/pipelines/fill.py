@@ -10,6 +10,7 @@ from numpy_erniem.backend.independent_rows import independent_rows
 from numpy_erniem.models import ErnieMForMaskedLM
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
+from numpy_erniem.pipelines.scores import check_whole
 from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.pipelines.windows import best_window
@@ -89,8 +90,7 @@ class MaskFiller(Pipeline[Result]):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value, or a target that is no token."""
         super().check_options()
-        if self.top_k < 1:
-            raise ValueError(f"top_k {self.top_k} is not at least 1")
+        check_whole("top_k", self.top_k, 1)
         if self.tokenizer.mask_token_id is None:
             raise ValueError("the tokenizer has no mask token, so there is nothing to fill")
         self._target_ids()

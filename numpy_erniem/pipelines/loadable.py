@@ -16,6 +16,7 @@ from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
 from numpy_erniem.checks import nearest
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import schema_of
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
@@ -129,8 +130,16 @@ class Loadable:
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value.
 
-        Subclasses call this method, too: model and tokenizer have to pad with the same token.
+        Subclasses call this method, too: model and tokenizer have to pad with the same token, and a
+        model of this package has to have the head that the task needs.
         """
+        name, needed = type(self.model).__name__, self.model_class
+        wrong = isinstance(self.model, ErnieMPreTrainedModel) and needed != "ErnieMModel"
+        if wrong and not isinstance(self.model, MODELS[needed]):
+            raise ValueError(
+                f"the model is an {name}; {type(self).__name__} needs an {needed}, such as "
+                f"{self.checkpoints}"
+            )
         check_pad_token(self.model.config, self.tokenizer)
 
     def _from_source(self) -> tuple[str, ...]:

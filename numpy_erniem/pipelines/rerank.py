@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.base import Pipeline, Report
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import best_first, check_top_k, one_number, sigmoid
+from numpy_erniem.pipelines.scores import best_first, check_top_k, labels_of, one_number, sigmoid
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text, take_texts
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
@@ -68,7 +68,8 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         check_top_k(self.top_k)
         if self.scores not in SCORES:
             raise ValueError(f"scores {self.scores!r} is not one of {', '.join(SCORES)}")
-        labels = self.model.config.num_labels
+        config = self.model.config
+        labels = getattr(config, "num_labels", None) or len(labels_of(config))
         if labels != 1:
             raise ValueError(
                 f"the model has {labels} labels; a reranker has one: its number is the score"

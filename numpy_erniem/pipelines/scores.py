@@ -1,5 +1,6 @@
 """Scores of classes and choices, made of the numbers that a head gives."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -91,23 +92,65 @@ def one_per_token(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def check_top_k(top_k: int | None) -> None:
+def check_top_k(top_k: Any) -> None:
     """Raise a ValueError where `top_k` is neither None nor a whole number from 1 on."""
-    if top_k is None:
-        return
-    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer):
-        raise ValueError(f"top_k {top_k!r} is not a whole number; None keeps all")
-    if top_k < 1:
-        raise ValueError(f"top_k {top_k} is not at least 1; None keeps all")
+    if top_k is not None:
+        check_whole("top_k", top_k, 1, "None keeps all")
+
+
+def check_whole(name: str, value: Any, least: int | None = None, remedy: str = "") -> None:
+    """Check an option that is a whole number.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    least : int, optional
+        The smallest number that is allowed; left out, any is.
+    remedy : str
+        What else the option may be.
+
+    Raises
+    ------
+    ValueError
+        It is not such a number.
+    """
+    end = f"; {remedy}" if remedy else ""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} {value!r} is not a whole number{end}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} {value} is not at least {least}{end}")
 
 
 def labels_of(config: Any) -> tuple[str, ...]:
-    """The names of a model's classes by their numbers; ValueError where one has no name."""
-    names = config.id2label
+    """The names of a model's classes by their numbers.
+
+    Parameters
+    ----------
+    config : ErnieMConfig, or what another model has in its place
+        With id2label, whose numbers may be str as in config.json, or at least num_labels.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    ValueError
+        A class has no name, or there is neither of the two.
+    """
+    named = getattr(config, "id2label", None)
+    if named is None:
+        count = getattr(config, "num_labels", None)
+        if count is None:
+            raise ValueError("the model's config has no id2label, which names its classes")
+        return tuple(f"LABEL_{n}" for n in range(count))
+    items = named.items() if isinstance(named, Mapping) else enumerate(named)
+    names = {int(n): str(name) for n, name in items}
     missing = [n for n in range(len(names)) if n not in names]
     if missing:
         raise ValueError(
-            f"id2label of the config has no name for class {missing[0]}, only {dict(names)}; it "
+            f"id2label of the config has no name for class {missing[0]}, only {names}; it "
             "numbers the classes from 0"
         )
     return tuple(names[n] for n in range(len(names)))

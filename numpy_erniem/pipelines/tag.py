@@ -17,7 +17,7 @@ from numpy_erniem.pipelines.entities import (
     visible_spans,
 )
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
-from numpy_erniem.pipelines.scores import check_classes, labels_of, softmax
+from numpy_erniem.pipelines.scores import check_classes, check_whole, labels_of, softmax
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.token_vectors import TextWindows
 from numpy_erniem.pipelines.tokens import encode_with_spans, row_of, take_ranges
@@ -83,6 +83,7 @@ class TokenTagger(Pipeline[list[dict[str, Any]]]):
         if self.aggregation not in AGGREGATIONS:
             allowed = ", ".join(AGGREGATIONS)
             raise ValueError(f"aggregation {self.aggregation!r} is not one of {allowed}")
+        check_whole("stride", 0 if self.stride is None else self.stride)
         if self.stride is not None and not 0 <= self.stride < self._room:
             raise ValueError(
                 f"stride {self.stride} is not in 0..{self._room - 1}: a window has "

@@ -1,6 +1,6 @@
 """Token ids of texts, in rows that a model can take."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from numpy_erniem.pipelines.windows import cut_windows
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -19,6 +19,24 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     spans: list[tuple[int, int]]
+
+
+MODEL_TAKES = 512  # tokens of ERNIE-M, where a config does not tell
+
+
+def longest_row(config: Any) -> int:
+    """Most tokens of a row, by the config of a model.
+
+    Parameters
+    ----------
+    config : ErnieMConfig, or what another model has in its place
+        What its max_position_embeddings has room for, else its max_length, else 512. In a config of
+        transformers max_length is about generation, so it comes second.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None:
+        return int(positions) - 2  # positions start at row 2
+    return int(getattr(config, "max_length", None) or MODEL_TAKES)
 
 
 def encode_texts(tokenizer: ErnieMTokenizer, texts: list[str]) -> list[list[int]]:

@@ -343,7 +343,7 @@ def test_a_wrong_question_does_not_stop_the_others(answerer):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"top_k": 0}, "top_k 0 is not a whole number from 1 on"),
+        ({"top_k": 0}, "top_k 0 is not at least 1"),
         ({"top_k": None}, "top_k None is not"),
         ({"max_answer_len": 0}, "max_answer_len 0 is not"),
         ({"max_answer_len": 1.5}, "max_answer_len 1.5 is not"),
@@ -460,7 +460,7 @@ def test_the_command_goes_on_after_a_wrong_row(run, tmp_path):
     [
         (["a"], "give --question TEXT with contexts"),
         (["--question", "a"], "give texts or --input PATH"),
-        (["--question", "a", "b", "--top-k", "0"], "top_k 0 is not a whole number"),
+        (["--question", "a", "b", "--top-k", "0"], "top_k 0 is not at least 1"),
     ],
 )
 def test_a_wrong_command_line_is_told(arguments, message, run):

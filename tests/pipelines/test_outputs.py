@@ -7,6 +7,7 @@ import pytest
 
 from numpy_erniem import (
     ChoiceRanker,
+    ErnieMModel,
     InformationExtractor,
     MaskFiller,
     QuestionAnswerer,
@@ -15,6 +16,7 @@ from numpy_erniem import (
     TokenTagger,
     ZeroShotClassifier,
 )
+from numpy_erniem.models import MODELS
 
 SPAN = ("start_logits", "end_logits")
 NLI = {0: "entailment", 1: "neutral", 2: "contradiction"}
@@ -146,3 +148,59 @@ def test_a_score_of_several_numbers_is_refused(task, tokenizer):
 def test_one_number_for_a_text_needs_no_axis(tokenizer):
     model = stub(lambda ids: {"logits": np.full(len(ids), 0.5)}, num_labels=1)
     assert Reranker(model, tokenizer)("a", ["b"])[0]["score"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "label"),
+    [
+        ({"id2label": {"0": "bad", "1": "good"}}, "good"),
+        ({"id2label": ["bad", "good"]}, "good"),
+        ({"num_labels": 2}, "LABEL_1"),
+        ({"id2label": {0: "bad", 1: "good"}, "max_position_embeddings": 514}, "good"),
+    ],
+)
+def test_the_config_of_another_package_needs_little(config, label, tokenizer):
+    model = stub(lambda ids: {"logits": np.tile([0.0, 1.0], (len(ids), 1))})
+    model.config = SimpleNamespace(**config)
+    assert TextClassifier(model, tokenizer)("a")["label"] == label
+    assert TextClassifier(model, tokenizer).longest == 512
+
+
+def test_max_length_of_another_package_is_about_generation(tokenizer):
+    model = stub(of_text(0.0), max_length=20, max_position_embeddings=514)
+    assert TextClassifier(model, tokenizer).longest == 512
+
+
+def test_a_config_without_classes_is_refused(tokenizer):
+    model = stub(of_text(0.0))
+    model.config = SimpleNamespace()
+    with pytest.raises(ValueError, match="config has no id2label"):
+        TextClassifier(model, tokenizer)("a")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_with_the_head_of_another_task_is_refused(task, tokenizer, classifier_model):
+    pipeline, _, _, call = TASKS[task]
+    model = classifier_model("a", "b")
+    if isinstance(model, MODELS[pipeline.model_class]):
+        model = ErnieMModel(model.config, seed=1)
+    expected = f"is an {type(model).__name__}; .* needs an {pipeline.model_class}, such as "
+    with pytest.raises(ValueError, match=expected + pipeline.checkpoints[:10]):
+        call(pipeline(model, tokenizer))
+
+
+def test_an_output_that_is_not_there_is_named(tokenizer):
+    with pytest.raises(ValueError, match="has no 'logits', which this task needs"):
+        TextClassifier(stub(spans(0.0, "start_prob")), tokenizer)("a")
+
+
+@pytest.mark.parametrize("value", [None, 2.5, True, "2"])
+@pytest.mark.parametrize(
+    ("task", "option"),
+    [("fill", "top_k"), ("answer", "top_k"), ("answer", "max_answer_len")]
+    + [(task, "batch_tokens") for task in TASKS],
+)
+def test_a_count_that_is_no_whole_number_is_refused(task, option, value, tokenizer):
+    pipeline, outputs, config, call = TASKS[task]
+    with pytest.raises(ValueError, match=f"{option} {value!r} is not a whole number"):
+        call(pipeline(stub(outputs(0.0), **config), tokenizer, **{option: value}))
