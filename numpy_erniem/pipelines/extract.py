@@ -1,6 +1,7 @@
 """Texts and a schema in; the spans that the schema asks for out: UIE-M."""
 
 import copy
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -127,6 +128,11 @@ class InformationExtractor(Pipeline[Result]):
             raise ValueError(f"max_length {self.max_length} is not in 1..{self.longest}")
         if self.schema is not None:
             self._root_room()
+
+    def iterate(self, items: Any) -> tuple[Iterator[Any], bool]:
+        """Texts, not checked yet; ValueError where there is no schema."""
+        parse_schema(self.schema)
+        return super().iterate(items)
 
     @property
     def row_length(self) -> int:

@@ -130,9 +130,14 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
 
     def _prepare(self, item: Query) -> Prepared:
         query, *texts = encode_texts(self.tokenizer, [item.query, *item.texts])
+        room = self.longest - SPECIALS - len(query)
+        if room < 1:
+            raise ValueError(
+                f"the query has {len(query)} tokens and leaves no room for a text in "
+                f"{self.longest}; shorten it"
+            )
         rows, counts, cut = [], [], 0
         for ids in texts:
-            room = self.longest - SPECIALS - len(query)
             ranges, left_out = take_ranges(self.tokenizer, len(ids), room, self.on_overflow)
             rows += [row_of(self.tokenizer, query, ids[r.start : r.stop]) for r in ranges]
             counts.append(len(ranges))

@@ -204,3 +204,14 @@ def test_a_count_that_is_no_whole_number_is_refused(task, option, value, tokeniz
     pipeline, outputs, config, call = TASKS[task]
     with pytest.raises(ValueError, match=f"{option} {value!r} is not a whole number"):
         call(pipeline(stub(outputs(0.0), **config), tokenizer, **{option: value}))
+
+
+def test_a_query_that_leaves_no_room_is_named(tokenizer):
+    with pytest.raises(ValueError, match="query has 40 tokens and leaves no room for a text in 32"):
+        Reranker(stub(of_text(0.0, 1), num_labels=1), tokenizer)("a " * 40, ["b"])
+
+
+def test_a_missing_schema_is_told_once_and_not_for_every_text(tokenizer):
+    extractor = InformationExtractor(stub(spans(0.0, "start_prob", "end_prob")), tokenizer)
+    with pytest.raises(ValueError, match=r"^there is no schema"):
+        extractor.outcomes(["a", "b"])
