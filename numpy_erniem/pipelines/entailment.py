@@ -36,8 +36,9 @@ def entailment_class(labels: Sequence[str], chosen: Any = None) -> int:
     if len(found) != 1:
         raise ValueError(
             f"{_count(found)} of the model names entailment: {_listed(labels)}; zero-shot "
-            "classification needs a model for natural language inference; if it is one, say which "
-            "class is entailment, such as entailment_id=0"
+            "classification needs a model for natural language inference, such as "
+            "MoritzLaurer/ernie-m-base-mnli-xnli; if it is one, say which class is entailment, "
+            "such as entailment_id=0"
         )
     return found[0]
 

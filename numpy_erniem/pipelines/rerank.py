@@ -72,7 +72,8 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         labels = getattr(config, "num_labels", None) or len(labels_of(config))
         if labels != 1:
             raise ValueError(
-                f"the model has {labels} labels; a reranker has one: its number is the score"
+                f"the model has {labels} labels; a reranker has one, whose number is the score, "
+                f"such as {self.checkpoints}"
             )
 
     def __call__(

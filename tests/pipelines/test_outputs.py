@@ -215,3 +215,13 @@ def test_a_missing_schema_is_told_once_and_not_for_every_text(tokenizer):
     extractor = InformationExtractor(stub(spans(0.0, "start_prob", "end_prob")), tokenizer)
     with pytest.raises(ValueError, match=r"^there is no schema"):
         extractor.outcomes(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("task", "checkpoint"), [("rerank", "bge-reranker"), ("zero-shot", "ernie-m-base-mnli-xnli")]
+)
+def test_labels_of_another_task_name_a_checkpoint_that_fits(task, checkpoint, tokenizer):
+    pipeline, outputs, _, call = TASKS[task]
+    model = stub(outputs(0.0), id2label={0: "a", 1: "b", 2: "c"})
+    with pytest.raises(ValueError, match=checkpoint):
+        call(pipeline(model, tokenizer))
