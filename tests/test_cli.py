@@ -527,3 +527,37 @@ def test_a_closed_pipe_is_no_error():
         text=True,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell closes streams")
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "told"),
+    [
+        (">&-", "a", 0, ""),
+        ("2>&-", "a", 0, ""),
+        ("<&-", "--input -", 1, "erniem: standard input is empty; it needs at least one row\n"),
+    ],
+)
+def test_a_closed_stream_is_no_crash(closed, arguments, code, told):
+    command = f"{sys.executable} -W ignore -m numpy_erniem embed {arguments} {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == code
+    assert (
+        done.stderr.replace(
+            "erniem: this checkpoint is not trained: vectors carry no meaning\n", ""
+        )
+        == told
+    )
+
+
+def test_an_encoding_that_is_none_of_text_is_refused(run, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    code, _, err = run("embed", "--input", tmp_path / "a.txt", "--encoding", "base64")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "encoding 'base64' is not a known encoding of text" in err
+
+
+def test_a_column_is_kept_once(run, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "id": 1}')
+    code, _, err = run("embed", "--input", tmp_path / "a.jsonl", "--keep", "id", "id")
+    assert (code, err) == (2, "erniem: --keep id is there twice; leave one out\n")

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "parity": {"backend", "checkpoint", "config", "conversion"}
     | {"models", "pipelines", "tokenizer"},
     "plots": PIPELINES,
-    "engines": {"checkpoint", "pipelines"},
+    "engines": {"checks", "checkpoint", "pipelines"},
     "cli": PIPELINES | {"conversion", "training", "parity", "plots", "engines"},
 }
 NO_ROOMS = ("__version__", "_kernels")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from numpy_erniem import __version__
-from numpy_erniem.cli.output import escape_other_characters
+from numpy_erniem.cli.output import escape_other_characters, open_closed_streams
 from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
         if name == chosen:  # the others are not imported
             import_module(module).add_arguments(subparser)
+    open_closed_streams()
     escape_other_characters(sys.stdout)  # before a help text is shown
     options = parser.parse_args(arguments)
     with warnings.catch_warnings():

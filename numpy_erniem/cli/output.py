@@ -2,7 +2,17 @@
 
 import io
 import json
+import os
+import sys
+from pathlib import Path
 from typing import IO, Any
+
+
+def open_closed_streams() -> None:
+    """Read nothing from standard streams that are closed, and write to them nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def escape_other_characters(file: IO[str]) -> None:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from numpy_erniem.engines.local import Counts
+from numpy_erniem.engines.journal import Counts
 from numpy_erniem.pipelines.base import Pipeline
 
 

@@ -12,9 +12,16 @@ from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
 from numpy_erniem.cli.options import add_hub_options
 from numpy_erniem.cli.progress import ProgressBar, tell
+from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.local import ERROR, ON_ERROR, Job, run_job
-from numpy_erniem.engines.records import FORMATS, STANDARD_INPUT, Record, find_files, read_records
+from numpy_erniem.engines.records import (
+    FORMATS,
+    STANDARD_INPUT,
+    Record,
+    find_files,
+    read_records,
+)
 from numpy_erniem.engines.writers import SUFFIXES, check_output
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
@@ -124,6 +131,9 @@ class Rows:
         for name in options.keep:
             if name in (text, ERROR, *(others if shown else ()), *columns):
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
+            if options.keep.count(name) > 1:
+                raise ValueError(f"--keep {name} is there twice; leave one out")
+        check_encoding(options.encoding)
         self.options, self.text, self.field = options, text, options.field or text
         self.others, self.given = dict(others), given
         self.shown = dict(others) if shown else {}

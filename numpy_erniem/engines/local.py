@@ -2,16 +2,16 @@
 
 import errno
 import hashlib
-import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.engines.errors import DataError
+from numpy_erniem.engines.journal import Counts, Journal
 from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.writers import Writer, writer_of
 from numpy_erniem.pipelines.base import Pipeline
@@ -21,31 +21,6 @@ ON_ERROR = ("stop", "skip", "row")
 ERROR = "error"  # the column that tells why a row has no result
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAVE_EVERY = 1.0  # seconds between two notes of how far a run is
-
-
-@dataclass
-class Counts:
-    """What became of the rows so far.
-
-    Attributes
-    ----------
-    rows : int
-        Rows of the input that are done.
-    errors : int
-        Rows without a result.
-    cut : int
-        Rows whose end was left out.
-    empty : int
-        Rows without a token.
-    tokens : int
-        Tokens of all rows.
-    """
-
-    rows: int = 0
-    errors: int = 0
-    cut: int = 0
-    empty: int = 0
-    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,77 +54,6 @@ class Job:
     on_error: str
     options: Mapping[str, Any]
     width: int = 0
-
-
-class Journal:
-    """How far a run is, in a hidden file beside its output, for as long as it is not finished.
-
-    Parameters
-    ----------
-    output : Path
-    options : dict
-        Plain values on which the results depend.
-    """
-
-    def __init__(self, output: Path, options: Mapping[str, Any]) -> None:
-        self.output, self.path = output, output.with_name(f".{output.name}.resume")
-        self.options = json.loads(json.dumps(options))
-
-    def begin(self, resume: bool) -> dict[str, Any]:
-        """What was noted of an interrupted run; {} for a new one.
-
-        Raises
-        ------
-        ValueError
-            An interrupted run that is not resumed, or one that cannot be: it has other options, or
-            is none.
-        """
-        if not self.path.exists():
-            if resume and self.output.exists():
-                raise ValueError(
-                    f"{self.output} is not of an interrupted run: it is complete, or something "
-                    "else; run without resuming to write it anew"
-                )
-            return {}
-        noted: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-        if not resume:
-            raise ValueError(
-                f"{self.output} is of a run that was interrupted after {noted['counts']['rows']} "
-                f"rows; resume it, or delete {self.path}"
-            )
-        before = noted["options"]
-        for name in {**before, **self.options}:
-            if before.get(name) != self.options.get(name):
-                raise ValueError(
-                    f"the run to resume had {name} {before.get(name)!r}, now it is "
-                    f"{self.options.get(name)!r}; resume it with the same, or delete {self.path}"
-                )
-        return noted
-
-    def save(self, counts: Counts, size: int, digest: str) -> None:
-        """Note how far the run is.
-
-        Parameters
-        ----------
-        counts : Counts
-        size : int
-            Bytes of the output that are good.
-        digest : str
-            Of the rows that are done.
-        """
-        noted = {
-            "options": self.options,
-            "counts": vars(counts),
-            "bytes": size,
-            "digest": digest,
-        }
-        new = self.path.with_name(f"{self.path.name}.new")  # complete or not there, after a kill
-        new.write_text(json.dumps(noted), encoding="utf-8")
-        os.replace(new, self.path)
-
-    def finish(self) -> None:
-        """The run is complete."""
-        self.path.unlink(missing_ok=True)
 
 
 def run_job(
@@ -191,6 +95,9 @@ def run_job(
     counts = Counts(**noted.get("counts", {}))
     digest = hashlib.sha256()
     _skip(records, counts.rows, digest, noted.get("digest"))
+    outcomes = _outcomes(job, records)
+    first = list(islice(outcomes, 1))  # before an earlier file of this name is overwritten
+    _stop_at_error(job, first)
     columns = (*job.columns, ERROR) if job.on_error == "row" else job.columns
     writer = writer_of(output, columns, noted.get("bytes", 0), job.width)
     saved = -SAVE_EVERY
@@ -201,12 +108,12 @@ def run_job(
             journal.save(counts, writer.flush(), digest.hexdigest())
             saved = time.monotonic()
 
-    save()
     try:
-        for record, outcome in _outcomes(job, records):
-            if outcome.error is not None and job.on_error == "stop":
+        save()
+        for record, outcome in chain(first, outcomes):
+            if outcome.error is not None:
                 save()
-                raise DataError(str(outcome.error))
+                _stop_at_error(job, [(record, outcome)])
             _write(job, writer, record, outcome)
             _count(counts, outcome)
             digest.update(_key(record))
@@ -225,6 +132,13 @@ def run_job(
     if journal is not None:
         journal.finish()
     return counts
+
+
+def _stop_at_error(job: Job, pairs: list[tuple[Record, Outcome[Any]]]) -> None:
+    """Raise a DataError where a row has an error, and the job stops at one."""
+    for _, outcome in pairs:
+        if outcome.error is not None and job.on_error == "stop":
+            raise DataError(str(outcome.error))
 
 
 def _skip(records: Iterator[Record], count: int, digest: Any, noted: str | None) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from numpy_erniem.checks import warn
 from numpy_erniem.engines.errors import DataError
 
 GROUP = 4096  # rows that are written, and 1024 that are read, at a time
@@ -52,17 +53,26 @@ def write_parquet(rows: Path, out: IO[bytes], columns: Sequence[str], vector: st
     vector : str
         The column whose lists become float32.
 
+    Warns
+    -----
+    UserWarning
+        The values of a column have no common type, such as numbers and texts: those that are no
+        texts are written as JSON.
+
     Raises
     ------
     DataError
-        The values of a column have no common type.
+        The rows fit no table.
     """
     arrow = require_pyarrow(rows.name)
+    schema, mixed = _schema(arrow, rows, columns, vector)
+    if mixed:
+        warn(f"Parquet: values of {', '.join(mixed)} have no common type and are written as texts")
     try:
-        schema = _schema(arrow, rows, columns, vector)
         with arrow.parquet.ParquetWriter(out, schema) as writer:
             for group in _groups(rows):
-                writer.write_table(arrow.Table.from_pylist(group, schema))
+                table = [_as_texts(row, mixed) for row in group]
+                writer.write_table(arrow.Table.from_pylist(table, schema))
     except arrow.ArrowException as error:
         raise DataError(f"the rows in {rows} fit no Parquet table: {error}") from None
 
@@ -84,13 +94,33 @@ def _writable(value: Any) -> Any:
     return value
 
 
-def _schema(arrow: Any, rows: Path, columns: Sequence[str], vector: str) -> Any:
-    """Types of the columns that hold for every row."""
-    schema = arrow.schema([(name, arrow.null()) for name in columns])
+def _as_texts(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """A row whose values in some columns are texts: themselves, or JSON."""
+    values = {name: row[name] for name in columns if row.get(name) is not None}
+    return row | {
+        name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
+        for name, v in values.items()
+    }
+
+
+def _schema(arrow: Any, rows: Path, columns: Sequence[str], vector: str) -> tuple[Any, list[str]]:
+    """Types of the columns that hold for every row; columns without one are texts, and named."""
+    types = dict.fromkeys(columns, arrow.null())
+    mixed: list[str] = []
     for group in _groups(rows):
-        found = [(name, arrow.array([row.get(name) for row in group]).type) for name in columns]
-        schema = arrow.unify_schemas([schema, arrow.schema(found)], promote_options="permissive")
-    if vector in columns and not arrow.types.is_null(schema.field(vector).type):
-        place = schema.get_field_index(vector)
-        schema = schema.set(place, arrow.field(vector, arrow.list_(arrow.float32())))
-    return schema
+        for name in (name for name in columns if name not in mixed):
+            try:
+                found = arrow.array([row.get(name) for row in group]).type
+                types[name] = _common(arrow, types[name], found)
+            except (arrow.ArrowException, OverflowError):
+                types[name] = arrow.string()
+                mixed.append(name)
+    if vector in columns and not arrow.types.is_null(types[vector]):
+        types[vector] = arrow.list_(arrow.float32())
+    return arrow.schema(list(types.items())), mixed
+
+
+def _common(arrow: Any, *types: Any) -> Any:
+    """The type that holds the values of two."""
+    schemas = [arrow.schema([("column", kind)]) for kind in types]
+    return arrow.unify_schemas(schemas, promote_options="permissive").field(0).type

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.parquet import read_parquet
 
@@ -143,7 +144,7 @@ def _read_text_file(
     path: str, kind: str, encoding: str, columns: Sequence[str]
 ) -> Iterator[Record]:
     name = _name(path)
-    codecs.lookup(encoding)  # before anything is opened
+    check_encoding(encoding)  # before anything is opened
     if path == STANDARD_INPUT:
         file: IO[bytes] = sys.stdin.buffer
     else:

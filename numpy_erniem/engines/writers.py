@@ -17,6 +17,7 @@ import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_file
 from numpy_erniem.checkpoint.json_files import to_json
+from numpy_erniem.engines.journal import journal_path
 from numpy_erniem.engines.parquet import require_pyarrow, write_parquet
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".npy", ".parquet")
@@ -39,6 +40,11 @@ class Writer:
 
     def __init__(self, path: Path, columns: Sequence[str], start: int = 0, width: int = 0) -> None:
         self.path, self.columns, self.width = path, list(columns), width
+        if start and not self.target.exists():
+            raise ValueError(
+                f"{self.target} has the rows of the run to resume, and is not there any more; "
+                f"delete {journal_path(path)} and run anew"
+            )
         self.file: IO[bytes] = self.target.open("r+b" if start else "wb")
         if start > self.target.stat().st_size:
             raise ValueError(f"{path} is shorter than the run that is resumed had left it")

@@ -15,7 +15,7 @@ from numpy_erniem.engines import local
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.local import Job, run_job
 from numpy_erniem.engines.records import Record
-from numpy_erniem.engines.writers import Writer, check_output
+from numpy_erniem.engines.writers import StreamWriter, Writer, check_output
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.streaming import Prepared
 
@@ -370,3 +370,77 @@ def test_memory_does_not_grow_with_the_rows():
 def test_time_is_not_needed_for_a_note(monkeypatch, tmp_path):
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     assert run_job(job(), records(TEXTS), tmp_path / "a.jsonl").rows == 3000
+
+
+def test_an_earlier_file_is_kept_where_the_first_row_is_wrong(tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("earlier\n")
+    with pytest.raises(DataError, match="line 1 has no text"):
+        run_job(job(), records(["none", "a"]), out)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.jsonl"]
+    assert out.read_text() == "earlier\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"options": 5, "counts": {}, "bytes": 0, "digest": ""}',
+        '{"options": {}, "counts": {"rows": -1}, "bytes": 0, "digest": ""}',
+    ],
+    ids=str.__len__,
+)
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_damaged_note_of_a_run_is_refused(content, resume, tmp_path):
+    (tmp_path / ".out.jsonl.resume").write_text(content)
+    with pytest.raises(ValueError, match=r"\.out\.jsonl\.resume is damaged.*delete it"):
+        run_job(job(), records(["a"]), tmp_path / "out.jsonl", resume=resume)
+
+
+@pytest.mark.usefixtures("saved_often")
+def test_the_rows_of_an_interrupted_run_that_were_removed_are_missed(out):
+    interrupt(out)
+    for path in out.parent.iterdir():
+        if not path.name.endswith(".resume"):
+            path.unlink()
+    with pytest.raises(ValueError, match=r"is not there any more; delete .*\.resume and run anew"):
+        run_job(job(), records(TEXTS), out, resume=True)
+
+
+def test_full_standard_output_is_named(monkeypatch):
+    def full(self, row):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(StreamWriter, "write", full)
+    with pytest.raises(DataError, match=r"^standard output: No space left on device$"):
+        run_job(job(), records(["a"]))
+
+
+def test_values_without_a_common_type_are_texts_in_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kept = [{"n": 1, "x": 1, "m": 2**70}, {"n": "é", "x": 0.5, "m": None}, {"n": ["é"], "x": 2}]
+    out = tmp_path / "out.parquet"
+    of_rows = Job(PIPELINE, lambda value: "a", dict, lambda v: {}, ("n", "x", "m"), "stop", {}, 0)
+    with pytest.warns(UserWarning, match="values of n, m have no common type"):
+        run_job(of_rows, records(kept), out)
+    got = parquet.read_table(out).to_pydict()
+    assert got == {"n": ["1", "é", '["é"]'], "x": [1.0, 0.5, 2.0], "m": [str(2**70), None, None]}
+
+
+def test_types_are_common_to_all_rows_of_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out.parquet"
+    of_rows = Job(PIPELINE, lambda value: "a", dict, lambda v: {}, ("n",), "stop", {}, 0)
+    with pytest.warns(UserWarning, match="values of n have no common type"):
+        run_job(of_rows, records([{"n": n} for n in [*range(5000), "a"]]), out)
+    assert parquet.read_table(out)["n"].to_pylist() == [*map(str, range(5000)), "a"]
+
+
+def test_half_of_a_surrogate_pair_is_an_escape_in_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run_job(job(), records(["a\ud800", "\\ud83d", "😀"]), tmp_path / "out.parquet")
+    got = parquet.read_table(tmp_path / "out.parquet")["text"].to_pylist()
+    assert got == ["a\\ud800", "\\ud83d", "😀"]

@@ -115,10 +115,11 @@ def test_bytes_that_are_not_utf16_are_named(tmp_path):
         read(path, encoding="utf-16-le")
 
 
-def test_an_unknown_encoding_is_named(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-7000", "base64", "rot13", ""])
+def test_what_is_no_encoding_of_text_is_named(encoding, tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(LookupError, match="utf-7000"):
-        read(tmp_path / "a.txt", encoding="utf-7000")
+    with pytest.raises(ValueError, match=f"encoding '{encoding}' is not a known encoding of text"):
+        read(tmp_path / "a.txt", encoding=encoding)
 
 
 def test_rows_that_are_no_text_or_object_are_named(tmp_path):
