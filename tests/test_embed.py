@@ -422,3 +422,24 @@ def test_encode_shows_progress(embedder, monkeypatch, capsys):
 def test_what_encode_cannot_do_is_refused(options, error, message, embedder):
     with pytest.raises(error, match=message):
         embedder.encode(TEXTS, **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("dimensions", 2.0),
+        ("dimensions", "2"),
+        ("dimensions", True),
+        ("layer", 1.5),
+        ("layer", True),
+        ("normalize", "no"),
+        ("normalize", 0),
+        ("prompt", 5),
+        ("prompt", b"query: "),
+    ],
+)
+def test_an_option_of_another_type_is_refused(option, value):
+    embedder = Embedder.from_pretrained()
+    for call in (embedder, embedder.stream):
+        with pytest.raises(ValueError, match=f"^{option} .* is not "):
+            call(["a"], **{option: value})

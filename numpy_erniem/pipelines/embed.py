@@ -21,6 +21,7 @@ from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
 from numpy_erniem.pipelines.pooling import finish_vectors, pool_texts, warn_of_a_guess
 from numpy_erniem.pipelines.progress import Progress
 from numpy_erniem.pipelines.prompts import choose_prompt, count_prompt_tokens
+from numpy_erniem.pipelines.scores import check_whole
 from numpy_erniem.pipelines.sentence_transformers import check_encode_arguments
 from numpy_erniem.pipelines.similarity import similarity_matrix
 from numpy_erniem.pipelines.streaming import Prepared
@@ -122,6 +123,13 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value."""
         super().check_options()
+        for name in ("layer", "dimensions"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name))
+        if self.normalize is not None and not isinstance(self.normalize, bool | np.bool_):
+            raise ValueError(f"normalize {self.normalize!r} is not True or False")
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise ValueError(f"prompt {self.prompt!r} is not a str")
         width = self.settings.width(self.model.config.hidden_size, self._pooling)
         if self._has_pooler and not getattr(self.model, "pooling", True):
             raise ValueError("pooling 'pooler': this model has no pooler; use 'mean' or 'cls'")
