@@ -443,3 +443,9 @@ def test_an_option_of_another_type_is_refused(option, value):
     for call in (embedder, embedder.stream):
         with pytest.raises(ValueError, match=f"^{option} .* is not "):
             call(["a"], **{option: value})
+
+
+@pytest.mark.parametrize("spans", [5, None, [5], (0, 5), {0: 1}])
+def test_spans_that_are_no_pairs_are_refused(spans):
+    with pytest.raises(TypeError, match=r"not a list of pairs \(start, end\)"):
+        Embedder.from_pretrained().spans("Open a file", spans)

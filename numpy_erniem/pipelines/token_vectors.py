@@ -106,10 +106,17 @@ def span_vectors(
 
     Raises
     ------
+    TypeError
+        Spans are no pairs.
     ValueError
         A span is not two integers, is empty, outside the text, or has no token; no spans.
     """
-    pairs = [tuple(span) for span in spans]
+    try:
+        pairs = [tuple(span) for span in spans]
+    except TypeError:
+        raise TypeError(
+            f"spans is {str(spans)[:40]!r}, not a list of pairs (start, end), such as [(0, 5)]"
+        ) from None
     if not pairs:
         raise ValueError("spans is empty; give at least one pair (start, end)")
     pooled = []
