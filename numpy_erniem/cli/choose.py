@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem choose`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    words = ("PROMPT", "CHOICE")
+    words = "PROMPT CHOICE"  # a tuple breaks the help of Python 3.11
     add_row_options(parser, ChoiceRanker.overflows, PROMPT, words, "a prompt, then its choices")
     parser.add_argument(
         "--choices-field",

@@ -34,7 +34,7 @@ def add_row_options(
     parser: argparse.ArgumentParser,
     overflows: tuple[str, ...],
     text: str = TEXT,
-    metavar: str | tuple[str, str] = "TEXT",
+    metavar: str = "TEXT",
     told: str = "texts",
 ) -> None:
     """Declare what is read, what is written, and what is done with rows that are wrong.
