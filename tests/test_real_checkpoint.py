@@ -32,6 +32,7 @@ def folder():
     return name
 
 
+@pytest.mark.filterwarnings("ignore:.*is a guess")  # its folder records no pooling
 def test_translations_find_each_other(folder, backend):
     embedder = Embedder.from_pretrained(folder)
     vectors = embedder(ENGLISH + CHINESE, prompt="query: ", normalize=True)
