@@ -204,7 +204,7 @@ def test_texts_are_cut_for_the_peers_as_for_us(folder):
     assert len(corpus_worker.make_rows(folder)(["word " * 3 * longest])[0]) == longest
 
 
-@pytest.mark.usefixtures("settings_of_a_worker")
+@pytest.mark.usefixtures("settings_of_a_worker", "same_bits")
 def test_clocks_count_every_part_and_change_nothing(folder):
     from numpy_erniem.backend import native
 

@@ -186,9 +186,9 @@ def test_a_long_text_is_cut_refused_or_read_in_windows(hybrid, tokenizer):
     windows = [ids[n : n + 30] for n in range(0, len(ids), 30)]
     whole = hybrid(text, on_overflow="window")
     assert len(whole["multi"]) == sum(len(w) + 1 for w in windows)
-    np.testing.assert_array_equal(whole["multi"][:31], cut["multi"])
+    np.testing.assert_allclose(whole["multi"][:31], cut["multi"], rtol=0, atol=1e-5)
     for token, weight in cut["sparse"].items():
-        assert whole["sparse"][token] >= weight
+        assert whole["sparse"][token] >= weight - 1e-5
     assert set(whole["sparse"]) > set(cut["sparse"])
 
 

@@ -134,6 +134,7 @@ def test_bad_input_is_named(query, texts, error, message, reranker):
         reranker(query, texts)
 
 
+@pytest.mark.usefixtures("same_bits")
 def test_many_queries_are_a_stream(reranker):
     items = [{"query": q, "texts": TEXTS} for q in ("open", "close", "打开")]
     assert list(reranker.stream(iter(items))) == [reranker(**item) for item in items]

@@ -159,8 +159,8 @@ def test_the_scores_of_unit_vectors_are_cosines():
     np.testing.assert_allclose(scores, (vectors @ vectors[0])[indices], atol=1e-6)
 
 
+@pytest.mark.usefixtures("same_bits")
 def test_native_scores_do_not_depend_on_the_company(rng):
-    pytest.importorskip("numpy_erniem._kernels")
     vectors = rng.standard_normal((301, 384), np.float32)
     queries = rng.standard_normal((150, 384), np.float32)
     index = SearchIndex(vectors)

@@ -10,7 +10,6 @@ from numpy_erniem import (
     ErnieMForMultipleChoice,
     ErnieMForSequenceClassification,
     ErnieMTokenizer,
-    backend_report,
     bundled_checkpoint,
 )
 from numpy_erniem.cli.main import main
@@ -23,13 +22,6 @@ SIZES = {
     "initializer_range": 1.0,  # large weights, so that scores differ
     "max_position_embeddings": 34,  # 32 tokens
 }
-
-
-@pytest.fixture
-def same_bits():
-    """Skip where the last bits of a result may depend on the batch."""
-    if backend_report()["backend"] != "native":
-        pytest.skip("NumPy's products depend on the number of rows")
 
 
 @pytest.fixture(scope="session")

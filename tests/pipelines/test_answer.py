@@ -324,6 +324,7 @@ def test_a_long_context_is_cut_or_refused_on_request(answerer, tokenizer):
         answerer(question=QUESTION, context=LONG, on_overflow="error")
 
 
+@pytest.mark.usefixtures("same_bits")
 def test_many_questions_give_a_list_and_a_stream(answerer):
     want = [answerer(**item, top_k=2) for item in ITEMS]
     assert answerer(ITEMS, top_k=2) == want
@@ -418,6 +419,7 @@ def test_the_command_asks_every_context_the_same_question(run, answerer):
     assert (code, rows) == (0, want)
 
 
+@pytest.mark.usefixtures("same_bits")
 def test_the_command_reads_questions_and_contexts_from_rows(run, answerer, tmp_path):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     lines = [json.dumps({**item, "id": n}) for n, item in enumerate(ITEMS)]

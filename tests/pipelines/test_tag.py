@@ -346,6 +346,7 @@ def test_a_text_that_is_cut_at_its_start_keeps_its_characters(model):
     assert all(r["word"] == LONG[r["start"] : r["end"]] for r in results)
 
 
+@pytest.mark.usefixtures("same_bits")
 def test_batches_do_not_change_results(tagger):
     texts = [*PLAIN, LONG, ""]
     want = tagger(texts, aggregation="average")
