@@ -112,9 +112,7 @@ def test_any_number_of_labels_as_of_a_reranker_with_one(labels, family, source, 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("family", ["XLMRoberta", "Bert"])
-def test_the_prefix_of_a_wrapper_is_removed(wrapper, family, source, out):
-    import torch
-
+def test_the_prefix_of_a_wrapper_is_removed(wrapper, family, source, out, torch):
     theirs, folder = source(family, "ForSequenceClassification", safe=False, num_labels=3)
     state = {wrapper + name: x for name, x in theirs.state_dict().items()}
     torch.save(state, folder / "pytorch_model.bin")
