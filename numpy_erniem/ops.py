@@ -2,7 +2,8 @@
 
 The letters of shapes are explained in `config`; M, N and K are the sizes of a matrix product.
 float32 in, float32 out (float64 stays float64); an argument is never changed. A layer's weights
-come as the dict that the checkpoint has for it: {"weight": ..., "bias": ...}.
+come as the dict that the checkpoint has for it: {"weight": ..., "bias": ...}, and "scale" where the
+weight is int8. The dtype of a weight says what is computed with it: see `quantization.numbers`.
 """
 
 import math
@@ -13,6 +14,8 @@ import numpy as np
 
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.dispatch import accelerated
+from numpy_erniem.quantization.formula import narrow_linear
+from numpy_erniem.quantization.numbers import NARROW, take_rows
 
 Weights = Mapping[str, np.ndarray]
 
@@ -27,7 +30,7 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarr
     Parameters
     ----------
     x : (..., K) array
-    w : dict with "weight" (N, K) and "bias" (N,)
+    w : dict with "weight" (N, K) and "bias" (N,), and "scale" (N,) of an int8 weight
     activation : name in `ACTIVATIONS`, optional
 
     Returns
@@ -35,10 +38,12 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarr
     (..., N) array
     """
     rows = x.reshape(-1, x.shape[-1])  # (..., K) -> (M, K): one product for the whole batch
-    y = rows @ w["weight"].T  # (M, K)·(K, N) -> (M, N)
+    narrow = w["weight"].dtype in NARROW  # of eight or sixteen bits
+    y = narrow_linear(rows, w) if narrow else rows @ w["weight"].T  # (M, K)·(K, N) -> (M, N)
     step = max(1, CACHE_BLOCK // max(1, y.shape[1]))
     for block in (y[start : start + step] for start in range(0, len(y), step)):
-        block += w["bias"]
+        if not narrow:
+            block += w["bias"]
         if activation is not None:
             block[...] = ACTIVATIONS[activation](block)
     return y.reshape(*x.shape[:-1], -1)  # (M, N) -> (..., N)
@@ -51,7 +56,7 @@ def linears(x: np.ndarray, ws: Sequence[Weights]) -> list[np.ndarray]:
     Parameters
     ----------
     x : (..., K) array
-    ws : sequence of dict with "weight" (N, K) and "bias" (N,); N may differ
+    ws : sequence of dict with "weight" (N, K) and "bias" (N,), as of `linear`; N may differ
 
     Returns
     -------
@@ -118,8 +123,8 @@ def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: floa
     rows : (B, T) or (1, T) integer array
         Rows of the position table.
     w : dict
-        "word_embeddings" {"weight": (V, D)}, "position_embeddings" {"weight": (R, D)} and
-        "layer_norm" {"weight": (D,), "bias": (D,)}.
+        "word_embeddings" {"weight": (V, D)}, with "scale" (V,) where that is int8,
+        "position_embeddings" {"weight": (R, D)} and "layer_norm" {"weight": (D,), "bias": (D,)}.
     eps : float
         Added to the variance.
 
@@ -127,7 +132,7 @@ def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: floa
     -------
     (B, T, D) array
     """
-    tokens = w["word_embeddings"]["weight"][ids]  # (B, T) -> (B, T, D)
+    tokens = take_rows(w["word_embeddings"], ids)  # (B, T) -> (B, T, D)
     return add_norm(tokens, w["position_embeddings"]["weight"][rows], w["layer_norm"], eps)
 
 

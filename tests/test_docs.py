@@ -115,7 +115,7 @@ def rooms_in_design():
     found, above = {}, set()
     for row in rows.splitlines():
         left, right = row.strip("|").split("|")
-        rooms = re.findall(r"`(\w+)`", left)
+        rooms = re.findall(r"`([\w.]+)`", left)
         others = above if "every room above" in right else set(re.findall(r"`([\w.]+)`", right))
         found |= {room: set(others) for room in rooms}
         above = above | set(rooms)

@@ -21,6 +21,7 @@ from numpy_erniem.backend.native_attention import attention
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
 from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
+from numpy_erniem.quantization.numbers import WIDENED_EXACTLY
 
 # The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
@@ -99,7 +100,7 @@ def linears(x, ws):
 
 def _linear_arguments(weight, bias):
     """N, K, the packed weight and a copy of the bias of a linear layer."""
-    if weight.dtype != FLOAT or bias.dtype != FLOAT:
+    if bias.dtype != FLOAT or weight.dtype not in (FLOAT, *WIDENED_EXACTLY):
         return NOT_FLOAT
     if weight.ndim != 2 or not weight.size or bias.shape != weight.shape[:1]:
         return SIZES

@@ -12,6 +12,7 @@ from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import FrozenMemory, is_frozen, release_mapped_pages
 from numpy_erniem.backend.memory import NoMemoryError, floats
 from numpy_erniem.backend.unsupported import Unsupported
+from numpy_erniem.quantization.numbers import widen
 
 ROWS = 256  # read from a mapped table, after which its pages are released
 
@@ -128,9 +129,9 @@ def rows_were_read(table: np.ndarray, count: int) -> None:
 
 
 def pack(weight: np.ndarray) -> Any:
-    """Pointer to a new pack of a (N, K) weight, which is freed with it."""
+    """Pointer to a new pack of a (N, K) weight, which is freed with it; in float32, if widened."""
     (n, k), packed = weight.shape, ffi.new("struct erniem_packed **")
-    status = lib.erniem_pack(n, k, floats(weight), packed)
+    status = lib.erniem_pack(n, k, floats(widen(weight)), packed)
     if status != 0:
         raise NoMemoryError(f"no memory to pack a weight of {n} times {k}")
     return ffi.gc(packed[0], lib.erniem_packed_free)
