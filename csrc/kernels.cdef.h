@@ -122,10 +122,21 @@ int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
                     const float *weight, const float *bias, float eps, float *y);
 int erniem_add_norm_reference(int64_t n, int64_t d, const float *x, const float *residual,
                               const float *weight, const float *bias, float eps, float *y);
+/* A table of rows of d numbers. `scale` has a number for each row of ERNIEM_ROWS_INT8, by which the
+   row is multiplied; it is not read for another kind. Both kinds of 16 bits are widened exactly. */
+#define ERNIEM_ROWS_FLOAT32 0
+#define ERNIEM_ROWS_FLOAT16 1
+#define ERNIEM_ROWS_BFLOAT16 2
+#define ERNIEM_ROWS_INT8 3
+struct erniem_table {
+    int kind;
+    const void *rows;
+    const float *scale;
+};
 /* y (n, d) = layer norm of words[ids[i]] + positions[rows[i % period]], for each of n tokens; words
-   and positions are tables of rows of d numbers, ids (n) and rows (period) indices into them, which
-   are not checked. period >= 1. */
-int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
+   and positions (float32) are tables of rows of d numbers, ids (n) and rows (period) indices into
+   them, which are not checked. period >= 1. A row is widened when it is taken. */
+int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const struct erniem_table *words,
                  const int64_t *rows, int64_t period, const float *positions, const float *weight,
                  const float *bias, float eps, float *y);
 /* x = act(x) for n numbers, in place. */

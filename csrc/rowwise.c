@@ -1,6 +1,7 @@
 /* Row by row: residual + layer norm, embeddings, activations. */
 
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -27,13 +28,47 @@ int erniem_add_norm_reference(int64_t n, int64_t d, const float *x, const float 
 /* Rows that one task takes, so that it has about SMALL numbers. */
 static int64_t rows_per_task(int64_t d) { return erniem_max(1, SMALL / erniem_max(1, d)); }
 
+/* The numbers of row i of a table of any kind, in float32; exact but for the product of int8. */
+static void widen_row(const struct erniem_table *table, int64_t i, int64_t d, float *y)
+{
+    const uint16_t *half = (const uint16_t *)table->rows + i * d;
+    const int8_t *eighth = (const int8_t *)table->rows + i * d;
+    switch (table->kind) {
+    case ERNIEM_ROWS_INT8:
+        for (int64_t j = 0; j < d; j++)
+            y[j] = (float)eighth[j] * table->scale[i];
+        break;
+    case ERNIEM_ROWS_BFLOAT16:
+        for (int64_t j = 0; j < d; j++) {
+            const uint32_t bits = (uint32_t)half[j] << 16;
+            memcpy(y + j, &bits, sizeof bits);
+        }
+        break;
+    case ERNIEM_ROWS_FLOAT16:
+        for (int64_t j = 0; j < d; j++) {
+            /* The exponent is 112 too low, also of numbers without a leading 1; infinity and NaN
+               have the highest one. */
+            const uint32_t magnitude = (uint32_t)(half[j] & 0x7fff) << 13;
+            float value;
+            memcpy(&value, &magnitude, sizeof value);
+            value *= 0x1p112f;
+            uint32_t bits;
+            memcpy(&bits, &value, sizeof bits);
+            bits |= (magnitude >= 0x0f800000u ? 0x7f800000u : 0u) | (uint32_t)(half[j] >> 15) << 31;
+            memcpy(y + j, &bits, sizeof bits);
+        }
+        break;
+    }
+}
+
 struct norm {
     const struct erniem_micro *micro;
     int64_t n, d;
     const float *x, *residual, *weight, *bias;
     float eps;
     float *y;
-    const int64_t *ids, *rows; /* embed: x and residual are tables, taken by these */
+    const struct erniem_table *words; /* embed: words and residual are tables, taken by these */
+    const int64_t *ids, *rows;
     int64_t period;
 };
 
@@ -44,9 +79,16 @@ static void norm_some(const void *job, struct erniem_tasks *tasks)
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t end = erniem_min(p->n, (task + 1) * step);
         for (int64_t i = task * step; i < end; i++) {
-            const int64_t from = p->ids ? p->ids[i] : i, add = p->ids ? p->rows[i % p->period] : i;
-            p->micro->rowwise.norm(d, p->x + from * d, p->residual ? p->residual + add * d : NULL,
-                           p->weight, p->bias, p->eps, p->y + i * d);
+            const int64_t add = p->words ? p->rows[i % p->period] : i;
+            const float *x = p->x + i * d;
+            if (p->words && p->words->kind == ERNIEM_ROWS_FLOAT32)
+                x = (const float *)p->words->rows + p->ids[i] * d;
+            else if (p->words) {
+                widen_row(p->words, p->ids[i], d, p->y + i * d);
+                x = p->y + i * d;
+            }
+            p->micro->rowwise.norm(d, x, p->residual ? p->residual + add * d : NULL, p->weight,
+                                   p->bias, p->eps, p->y + i * d);
         }
     }
 }
@@ -62,18 +104,19 @@ int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
                     const float *weight, const float *bias, float eps, float *y)
 {
     const struct norm job = {erniem_micro(), n, d, x, residual, weight, bias, eps, y,
-                             NULL, NULL, 1};
+                             NULL, NULL, NULL, 1};
     return run_norm(&job);
 }
 
-int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const float *words,
+int erniem_embed(int64_t n, int64_t d, const int64_t *ids, const struct erniem_table *words,
                  const int64_t *rows, int64_t period, const float *positions, const float *weight,
                  const float *bias, float eps, float *y)
 {
-    if (period < 1)
+    if (period < 1 || words->kind < ERNIEM_ROWS_FLOAT32 || words->kind > ERNIEM_ROWS_INT8)
         return ERNIEM_BAD_SIZE;
-    const struct norm job = {erniem_micro(), n, d, words, positions, weight, bias, eps, y,
-                             ids, rows, period};
+    /* x is y: a base that nothing is read from, but that i * d may be added to */
+    const struct norm job = {erniem_micro(), n, d, y, positions, weight, bias, eps, y,
+                             words, ids, rows, period};
     return run_norm(&job);
 }
 

@@ -12,7 +12,6 @@ from numpy_erniem.backend.independent_rows import rows_are_independent
 from numpy_erniem.backend.memory import (
     FLOAT,
     floats,
-    is_readable,
     new_array,
     readable,
     result_or_reason,
@@ -20,6 +19,7 @@ from numpy_erniem.backend.memory import (
 from numpy_erniem.backend.native_attention import attention
 from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, rows_were_read
 from numpy_erniem.backend.ranking import top_scores
+from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 from numpy_erniem.quantization.numbers import WIDENED_EXACTLY
 
@@ -151,8 +151,11 @@ def embed(ids, rows, w, eps):
     """
     words, positions = w["word_embeddings"]["weight"], w["position_embeddings"]["weight"]
     weight, bias = w["layer_norm"]["weight"], w["layer_norm"]["bias"]
-    if any(a.dtype != FLOAT for a in (words, positions, weight, bias)):
+    if any(a.dtype != FLOAT for a in (positions, weight, bias)):
         return NOT_FLOAT
+    table = word_table(w["word_embeddings"])
+    if type(table) is Unsupported:
+        return table
     if ids.dtype.kind != "i" or rows.dtype.kind != "i":
         return Unsupported("indices that are not integers")
     if ids.ndim != 2 or not ids.size or rows.shape not in (ids.shape, (1, ids.shape[1])):
@@ -163,8 +166,6 @@ def embed(ids, rows, w, eps):
         return SIZES
     if not (_inside(ids, len(words)) and _inside(rows, len(positions))):
         return Unsupported("indices that count from the end, or lie outside")
-    if not is_readable(words):
-        return Unsupported("a word table that would have to be copied")
     ids, rows = (readable(a.astype(np.int64, copy=False)) for a in (ids, rows))
     y, status = new_array((*ids.shape, d)), 0
     same, T = rows.size == ids.size, ids.shape[1]  # rows of all tokens, or those of a text
@@ -177,7 +178,7 @@ def embed(ids, rows, w, eps):
             its_ids.size,
             d,
             _indices(its_ids),
-            floats(words),
+            table,
             _indices(its_rows),
             its_rows.size,
             floats(positions),

@@ -279,6 +279,34 @@ static void check_independent_rows(int64_t m, int64_t n, int64_t k)
     free(x), free(w), free(bias), free(got), free(alone);
 }
 
+/* Rows of small whole numbers, which every kind of table holds exactly. */
+static void check_narrow_table(int64_t n, int64_t d, const int64_t *ids, const float *add,
+                               const float *w, const float *b)
+{
+    const size_t count = (size_t)(n * d);
+    float *wide = unset(n * d), *scale = unset(n), *want = unset(n * d), *got = unset(n * d);
+    int8_t *whole = malloc(count + 1);
+    uint16_t *half = malloc(2 * count + 1), *brain = malloc(2 * count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const int value = (int)(i % 3) - 1; /* -1, 0 or 1 */
+        wide[i] = (float)value, whole[i] = (int8_t)value;
+        half[i] = (uint16_t)(value ? 0x3c00 | (value < 0) << 15 : 0);
+        brain[i] = (uint16_t)(value ? 0x3f80 | (value < 0) << 15 : 0);
+    }
+    for (int64_t i = 0; i < n; i++)
+        scale[i] = 1.0f;
+    const struct erniem_table tables[] = {{ERNIEM_ROWS_FLOAT32, wide, NULL},
+                                          {ERNIEM_ROWS_FLOAT16, half, NULL},
+                                          {ERNIEM_ROWS_BFLOAT16, brain, NULL},
+                                          {ERNIEM_ROWS_INT8, whole, scale}};
+    for (int kind = 0; n && kind < 4; kind++) {
+        float *y = kind ? got : want;
+        failures += erniem_embed(n, d, ids, tables + kind, ids, n, add, w, b, 1e-3f, y) != 0;
+        compare("embed narrow", n, d, kind, n * d, y, want);
+    }
+    free(wide), free(scale), free(want), free(got), free(whole), free(half), free(brain);
+}
+
 static void check_rows(int64_t n, int64_t d)
 {
     float *x = numbers(n * d), *add = numbers(n * d), *w = numbers(d), *b = numbers(d);
@@ -289,9 +317,11 @@ static void check_rows(int64_t n, int64_t d)
     compare("add_norm", n, d, 0, n * d, got, want);
     for (int64_t i = 0; i < n; i++)
         ids[i] = n - 1 - i;
-    failures += n && erniem_embed(n, d, ids, x, ids, n, add, w, b, 1e-3f, got) != 0;
+    const struct erniem_table table = {ERNIEM_ROWS_FLOAT32, x, NULL};
+    failures += n && erniem_embed(n, d, ids, &table, ids, n, add, w, b, 1e-3f, got) != 0;
     for (int64_t i = 0; i < n; i++)
         compare("embed", n, d, i, d, got + (n - 1 - i) * d, want + i * d);
+    check_narrow_table(n, d, ids, add, w, b);
     for (int activation = 0; activation < 14; activation++) {
         memcpy(got, x, (size_t)(n * d) * sizeof *x);
         memcpy(want, x, (size_t)(n * d) * sizeof *x);

@@ -5,6 +5,7 @@ import pytest
 
 from numpy_erniem import ops
 from numpy_erniem.backend.unsupported import Unsupported
+from numpy_erniem.quantization.numbers import BFLOAT16, STORED_BFLOAT16, widen
 from tests.native.conftest import COLUMNS
 
 EPS = 1e-5
@@ -111,6 +112,37 @@ def test_embed_goes_over_many_texts_in_parts(rng, close, B, T, one_row):
     w = embedding_weights(rng, 8)
     ids, rows = rng.integers(0, 11, (B, T)), rng.integers(0, 9, (1 if one_row else B, T))
     close(native.embed(ids, rows, w, EPS), ops.embed.body(ids, rows, w, EPS), "primitive")
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "stored bfloat16", "int8"])
+def test_embed_widens_every_number_of_a_narrow_table_as_numpy_does(isa, rng, kind):
+    from numpy_erniem.backend import native
+
+    every = np.arange(65536, dtype=np.uint16)
+    table = {
+        "float16": {"weight": every.view(np.float16)},
+        "bfloat16": {"weight": every.view(BFLOAT16)},
+        "stored bfloat16": {"weight": every.view(STORED_BFLOAT16)},
+        "int8": {"weight": every.astype(np.int8), "scale": rng.standard_normal(2048, np.float32)},
+    }[kind]
+    table["weight"] = table["weight"].reshape(2048, 32)
+    w = embedding_weights(rng, 32)
+    narrow = {**w, "word_embeddings": table}
+    wide = {**w, "word_embeddings": {"weight": widen(table["weight"], table.get("scale"))}}
+    ids, rows = np.arange(2048)[None], np.arange(2048)[None] % 9
+    got = native.embed(ids, rows, narrow, EPS)
+    np.testing.assert_array_equal(got, native.embed(ids, rows, wide, EPS))
+
+
+def test_embed_refuses_a_wrong_scale(rng):
+    from numpy_erniem.backend import native
+
+    ids, rows = np.array([[1]]), np.array([[2]])
+    w = embedding_weights(rng, 8)
+    table = np.ones((11, 8), np.int8)
+    for scale in (np.ones(10, np.float32), np.ones(11), np.ones((11, 1), np.float32)):
+        wrong = {**w, "word_embeddings": {"weight": table, "scale": scale}}
+        assert isinstance(native.embed(ids, rows, wrong, EPS), Unsupported)
 
 
 def test_embed_never_reads_outside_its_tables(rng):
