@@ -90,14 +90,14 @@ def extraction_scores(x: np.ndarray, w: Weights) -> Spans:
     return linear(x, w["linear_start"])[..., 0], linear(x, w["linear_end"])[..., 0]
 
 
-def lm_logits(x: np.ndarray, w: Weights, token_table: np.ndarray, eps: float) -> np.ndarray:
+def lm_logits(x: np.ndarray, w: Weights, token_table: Weights, eps: float) -> np.ndarray:
     """One score per token of the vocabulary: norm(gelu(x Wᵀ + b)) Eᵀ + b'.
 
     Parameters
     ----------
     x : (..., D) array
     w : dict with "dense", a linear map (D, D), "layer_norm", and "bias" b' (V,)
-    token_table : (V, D) array
+    token_table : dict with "weight" (V, D), and "scale" (V,) where that is int8
         E, the token embeddings of the encoder.
     eps : float
         Added to the variance in layer norm.
@@ -112,7 +112,7 @@ def lm_logits(x: np.ndarray, w: Weights, token_table: np.ndarray, eps: float) ->
     Embedding to Improve Language Models", arXiv:1608.05859.
     """
     x = layer_norm(linear(x, w["dense"], "gelu"), w["layer_norm"], eps)  # (..., D)
-    return linear(x, {"weight": token_table, "bias": w["bias"]})  # (..., D)·(D, V) -> (..., V)
+    return linear(x, {**token_table, "bias": w["bias"]})  # (..., D)·(D, V) -> (..., V)
 
 
 def problem_of(labels: np.ndarray, config: ErnieMConfig) -> str:

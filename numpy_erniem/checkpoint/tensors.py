@@ -10,6 +10,13 @@ import numpy as np
 
 from numpy_erniem.checkpoint.lfs import LARGEST, refuse_pointer
 from numpy_erniem.checks import warn
+from numpy_erniem.quantization.numbers import (
+    STORED_BFLOAT16,
+    bits_of,
+    is_bfloat16,
+    to_bfloat16,
+    widen,
+)
 
 # The dtypes of safetensors, and how NumPy reads their bytes. bfloat16 is the upper half of a
 # float32; NumPy has no such type, so its bits are read as uint16.
@@ -60,10 +67,22 @@ class Tensor:
             A checkpoint cannot hold the array's dtype.
         """
         values = np.asarray(values)
+        if is_bfloat16(values):
+            return cls("BF16", bits_of(values))
         dtype = DTYPE_OF_ARRAY.get(values.dtype.newbyteorder("<").str)
         if dtype is None:
             raise ValueError(f"a checkpoint cannot hold an array of {values.dtype}")
         return cls(dtype, values)
+
+    def stored(self) -> np.ndarray:
+        """The values as the file has them, read-only; bfloat16 as `STORED_BFLOAT16`.
+
+        A view of the mapped file, where that is in C order and aligned.
+        """
+        data = np.require(self.data, DTYPES[self.dtype], ["ALIGNED", "C_CONTIGUOUS"])
+        view = data.view(STORED_BFLOAT16) if self.dtype == "BF16" else data.view()
+        view.flags.writeable = False
+        return view
 
     def numpy(self, dtype: np.dtype | type | None = None) -> np.ndarray:
         """Return the values as a read-only array.
@@ -76,7 +95,7 @@ class Tensor:
         """
         values = data = self.data
         if self.dtype == "BF16":
-            values = bfloat16_to_float32(values)
+            values = widen(values.view(STORED_BFLOAT16))
         dtype = values.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         ready = np.require(values, dtype, ["ALIGNED", "C_CONTIGUOUS"])
         if not np.may_share_memory(ready, data):
@@ -147,7 +166,7 @@ class LazyTensor(Tensor):
 
 
 def check_floats(source: Any, name: str, tensor: Tensor) -> None:
-    """Refuse a tensor of integers, such as a quantized weight, where a model needs floats.
+    """Refuse a tensor of integers where a model needs floats.
 
     Parameters
     ----------
@@ -164,8 +183,8 @@ def check_floats(source: Any, name: str, tensor: Tensor) -> None:
     """
     if tensor.dtype not in FLOATS:
         raise ValueError(
-            f"{source}: tensor {name} holds {tensor.dtype}, not floats; quantized weights are not "
-            "read, take the checkpoint in float32, float16 or bfloat16"
+            f"{source}: tensor {name} holds {tensor.dtype}, not floats; quantized weights of other "
+            "programs are not read, take the checkpoint in float32, float16 or bfloat16"
         )
 
 
@@ -187,26 +206,14 @@ def warn_of_nan(source: Any, name: str, values: np.ndarray) -> None:
 def _encode_floats(values: np.ndarray, dtype: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         if dtype == "BF16":
-            encoded = bfloat16_bits(values.astype(np.float32))
-            decoded = bfloat16_to_float32(encoded)
+            rounded = to_bfloat16(values.astype(np.float32))
+            encoded, decoded = bits_of(rounded), widen(rounded)
         else:
             encoded = decoded = values.astype(DTYPES[dtype])
     if not np.array_equal(np.isfinite(decoded), np.isfinite(values)):
         largest = np.abs(values[np.isfinite(values)]).max()
         raise ValueError(f"a value of {largest:g} does not fit {dtype}; choose a wider dtype")
     return encoded
-
-
-def bfloat16_bits(values: np.ndarray) -> np.ndarray:
-    """Round float32 values to bfloat16, to nearest, ties to even; the bits as uint16."""
-    bits = values.view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(values), bits >> 16 | 0x40, rounded).astype(np.uint16)
-
-
-def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
-    """The float32 values of bfloat16 bits, given as uint16; exact."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def map_file(path: Path) -> mmap.mmap:

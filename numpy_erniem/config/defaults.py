@@ -44,6 +44,7 @@ DEFAULTS = {
     "is_encoder_decoder": False,
     "position_convention": "sequential",  # our own
     "prefix": None,
+    "quantization": None,  # our own
     "sep_token_id": None,
     "task_specific_params": None,
     "tf_legacy_loss": False,

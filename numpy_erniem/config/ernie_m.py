@@ -35,6 +35,7 @@ from numpy_erniem.config.checks import (
 )
 from numpy_erniem.config.labels import checked_ids, checked_names, class_labels
 from numpy_erniem.config.pretrained import PretrainedConfig
+from numpy_erniem.config.quantization import checked_quantization
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 MASK_CONVENTIONS = ("padding", "paddle", "none")
@@ -89,8 +90,9 @@ class ErnieMConfig(PretrainedConfig):
         Any other key is kept, readable as an attribute, and written back. Two of them say what is
         done where an argument of the forward pass is left out: attention_mask_convention (see
         `hidden_token_id`), and position_convention: "sequential" counts all tokens, "skip_padding"
-        those that are not padding, as XLM-RoBERTa does. Keywords of `from_pretrained`, such as
-        token, are refused: they are never stored.
+        those that are not padding, as XLM-RoBERTa does. A third one, quantization, says that the
+        weights are int8, and which are not. Keywords of `from_pretrained`, such as token, are
+        refused: they are never stored.
 
     Raises
     ------
@@ -222,6 +224,20 @@ class ErnieMConfig(PretrainedConfig):
         return self.extra.get("attention_mask_convention", "padding")
 
     @property
+    def quantization(self) -> dict[str, Any] | None:
+        """Which weights are int8: {"dtype": "int8", "keep_float": layers that are not}; or None.
+
+        The layers are those of `config.quantization.quantizable_layers`.
+        """
+        return self.extra.get("quantization")
+
+    @quantization.setter
+    def quantization(self, value: Mapping[str, Any] | None) -> None:
+        self.extra.pop("quantization", None)
+        if value is not None:
+            self.extra["quantization"] = value
+
+    @property
     def use_return_dict(self) -> bool:
         """Upstream's name of `return_dict`."""
         return self.return_dict
@@ -261,6 +277,7 @@ class ErnieMConfig(PretrainedConfig):
         require_names("architectures", self.architectures)
         heads = self.num_attention_heads
         self.pruned_heads = checked_pruned_heads(self.pruned_heads, self.num_hidden_layers, heads)
+        self.quantization = checked_quantization(self.quantization, self.num_hidden_layers)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "act_dropout"):
             require_number(name, getattr(self, name), low=0.0, below=1.0)
         if self.classifier_dropout is not None:

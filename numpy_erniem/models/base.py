@@ -40,7 +40,7 @@ class ErnieMModel(ErnieMPreTrainedModel[BaseModelOutput]):
         add_pooling_layer: bool = True,
         *,
         seed: int = 0,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
     ) -> None:
         self.pooling = add_pooling_layer
         super().__init__(config, seed=seed, dtype=dtype)

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from numpy_erniem.backend.dispatch import backend_report
-from numpy_erniem.backend.frozen import is_frozen
+from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checks import nearest, warn
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded
 from numpy_erniem.models.chunking import encode_chunked
 from numpy_erniem.models.inputs import PastKeyValues, prepare_inputs
+from numpy_erniem.models.nan_checks import checked_at_lookup, warn_of_nan_rows
 from numpy_erniem.models.outputs import ModelOutput
+from numpy_erniem.models.precision import Precision, checked_precision
 from numpy_erniem.models.schema import (
     BASE_MODEL,
     ENCODER,
@@ -26,16 +28,9 @@ from numpy_erniem.models.schema import (
     Shapes,
     encoder_shapes,
 )
-from numpy_erniem.models.weights import (
-    checked_at_lookup,
-    encoder_weights,
-    flatten,
-    initial_tensor,
-    nest,
-    warn_of_nan_rows,
-)
+from numpy_erniem.models.weights import encoder_weights, flatten, initial_tensor, nest
+from numpy_erniem.quantization.numbers import widen
 
-MODEL_DTYPES = ("float32", "float64")
 Output = TypeVar("Output", bound=ModelOutput)
 Net = TypeVar("Net", bound="Network[Any]")
 
@@ -49,6 +44,9 @@ class Network(Generic[Output]):
     weights : nested dict of arrays
         By the names in a checkpoint, cut at the dots.
     dtype : numpy.dtype
+        Of the results: float32, or float64.
+    precision : {"float32", "float64", "bfloat16", "int8"}
+        Of the arithmetic in the linear maps of the encoder.
     schema : Schema
         Which tensors the class has.
     pooling : bool
@@ -74,19 +72,25 @@ class Network(Generic[Output]):
         cls._forward_arguments = tuple(names)
 
     def __init__(
-        self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike = "float32"
+        self, config: ErnieMConfig, *, seed: int = 0, dtype: DTypeLike | None = None
     ) -> None:
-        self.dtype = checked_dtype(dtype)
+        asked = checked_precision(dtype)
         self.config = config = copy.deepcopy(config)
         config.validate()  # an attribute may have been set
-        shapes = self.expected_shapes(config)
-        self._set_weights(
-            {name: initial_tensor(name, s, config, seed, self.dtype) for name, s in shapes.items()}
-        )
+        precision = self._take_precision(Precision(asked, config))
+        flat: dict[str, np.ndarray] = {}
+        for name, shape in self.expected_shapes(config).items():
+            drawn = initial_tensor(name, shape, config, seed, self.dtype)
+            flat |= precision.held(name, drawn)
+        self._set_weights(flat)
+
+    def _take_precision(self, precision: Precision) -> Precision:
+        self.precision, self.dtype = precision.name, precision.floats
+        return precision
 
     def _set_weights(self, flat: Mapping[str, np.ndarray]) -> None:
         self.weights = nest(flat)
-        self._checks_rows = checked_at_lookup(self._token_table)
+        self._checks_rows = checked_at_lookup(self._token_table["weight"])
         self._was_checked = False
 
     def expected_shapes(self, config: ErnieMConfig) -> Shapes:
@@ -99,8 +103,13 @@ class Network(Generic[Output]):
         return self.schema.head(config)
 
     def get_input_embeddings(self) -> np.ndarray:
-        """The token table, a read-only (V, D) array; in upstream a module that holds it."""
-        return self._token_table
+        """The token table, a (V, D) array, read-only unless it is in training.
+
+        A table of eight or sixteen bits is widened for it, whole, at every call.
+        """
+        table = self._token_table["weight"]
+        wide = widen(table, self._token_table.get("scale"))
+        return table if wide is table else freeze(wide)
 
     def get_output_embeddings(self) -> np.ndarray | None:
         """The (V, D) array that makes logits over the vocabulary, if the model does that."""
@@ -113,6 +122,7 @@ class Network(Generic[Output]):
             return self
         model = self._base_class.__new__(self._base_class)
         model.config, model.dtype = copy.deepcopy(self.config), self.dtype
+        model.precision = self.precision
         model.pooling, model.trainable = self.pooling, self.trainable
         model._set_weights(flatten(self._encoder_weights))
         return model
@@ -221,8 +231,9 @@ class Network(Generic[Output]):
         return encoded
 
     @property
-    def _token_table(self) -> np.ndarray:
-        table: np.ndarray = self._encoder_weights["embeddings"]["word_embeddings"]["weight"]
+    def _token_table(self) -> Mapping[str, np.ndarray]:
+        """A dict with "weight" (V, D), and "scale" (V,) where that is int8."""
+        table: Mapping[str, np.ndarray] = self._encoder_weights["embeddings"]["word_embeddings"]
         return table
 
     @property
@@ -245,41 +256,6 @@ class Network(Generic[Output]):
         output = kind(**results, **{name: tuple(value) for name, value in kept.items() if value})
         named = self.config.return_dict if return_dict is None else return_dict
         return output if named else output.to_tuple()
-
-
-def checked_dtype(dtype: DTypeLike, torch_dtype: Any = None) -> np.dtype:
-    """A dtype that a model may have.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}
-    torch_dtype : torch.dtype or str, optional
-        In place of a `dtype` that is the default; "auto" is the default.
-
-    Raises
-    ------
-    ValueError
-        Another dtype, or two that differ.
-    """
-    checked = _known_dtype("dtype", dtype)
-    if torch_dtype is None or torch_dtype == "auto":
-        return checked
-    theirs = getattr(torch_dtype, "__name__", str(torch_dtype)).removeprefix("torch.")
-    other = _known_dtype("torch_dtype", theirs)
-    if checked not in ("float32", other):
-        raise ValueError(f"torch_dtype {other} contradicts dtype {checked}; give one of them")
-    return other
-
-
-def _known_dtype(name: str, dtype: DTypeLike) -> np.dtype:
-    """One of MODEL_DTYPES; ValueError for another one."""
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked is None or checked.name not in MODEL_DTYPES:
-        raise ValueError(f"{name} {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
-    return checked
 
 
 def _warn_of_writable(weights: Mapping[str, Any]) -> None:

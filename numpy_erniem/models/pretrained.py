@@ -13,7 +13,8 @@ from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.checkpoint.keywords import take_saving
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.loading import Checkpoint, open_checkpoint
-from numpy_erniem.models.network import Network, Output, checked_dtype
+from numpy_erniem.models.network import Network, Output
+from numpy_erniem.models.precision import Precision, checked_precision
 from numpy_erniem.models.resizing import (
     add_pruned_heads,
     remove_heads,
@@ -36,8 +37,8 @@ class ErnieMPreTrainedModel(Network[Output]):
         The model keeps a copy, so later changes of the one do not reach the other.
     seed : int
         The weights are drawn at random from it; use `from_pretrained` for trained ones.
-    dtype : {"float32", "float64"}
-        Of weights and results. float64 is slow and for checking.
+    dtype : {"float32", "float64", "bfloat16", "int8"}, optional
+        Of the arithmetic, as of `from_pretrained`. float64 is slow and for checking.
     """
 
     @overload
@@ -57,7 +58,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: Literal[False] = False,
@@ -76,13 +77,13 @@ class ErnieMPreTrainedModel(Network[Output]):
         model: str | os.PathLike[str] | None = None,
         *,
         config: ErnieMConfig | None = None,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **options: Any,
     ) -> Model | tuple[Model, LoadingInfo]:
-        """Load a model; float32 weights are mapped, not read.
+        """Load a model; weights are mapped, not read, and stay as wide as in the file.
 
         Parameters
         ----------
@@ -92,7 +93,11 @@ class ErnieMPreTrainedModel(Network[Output]):
             may also be given as `pretrained_model_name_or_path`.
         config : ErnieMConfig, optional
             Instead of the folder's.
-        dtype : {"float32", "float64"}
+        dtype : {"float32", "float64", "bfloat16", "int8"}, optional
+            Of the arithmetic in the linear maps of the encoder. Left out, it is float32, or int8
+            for a checkpoint that was converted to it. "bfloat16": weights and inputs are rounded
+            to it. "int8": the weights and the token table are quantized now. "float32" and
+            "float64": int8 weights are widened in memory.
         seed : int
             For tensors that the folder does not have, such as a new head.
         ignore_mismatched_sizes : bool
@@ -132,7 +137,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         cls: type[Model],
         checkpoint: Checkpoint,
         *,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         torch_dtype: Any = None,
         seed: int = 0,
         ignore_mismatched_sizes: bool = False,
@@ -141,7 +146,7 @@ class ErnieMPreTrainedModel(Network[Output]):
     ) -> Model | tuple[Model, LoadingInfo]:
         """A model from a checkpoint that is open; arguments as of `from_pretrained`."""
         model = cls.__new__(cls)
-        model.dtype = checked_dtype(dtype, torch_dtype)
+        asked = checked_precision(dtype, torch_dtype)
         overrides = model._take_options(options)
         model.config = checkpoint.make_config(overrides)
         trust_intermediate_size(model.config, checkpoint.tensors)
@@ -150,7 +155,7 @@ class ErnieMPreTrainedModel(Network[Output]):
             model.expected_shapes(model.config),
             model.config,
             source=checkpoint.folder,
-            dtype=model.dtype,
+            precision=model._take_precision(Precision(asked, model.config, checkpoint.folder)),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             seed=seed,
         )
@@ -278,4 +283,4 @@ class ErnieMPreTrainedModel(Network[Output]):
             flat = resize_vocabulary(flatten(self.weights), count, self.config, seed)
             self.config.vocab_size = count
             self._set_weights(flat)
-        return self._token_table
+        return self.get_input_embeddings()

@@ -12,9 +12,8 @@ import numpy as np
 
 from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.models.schema import PREFIX, TOKEN_TABLE
-
-LM_BIAS = "lm_head.bias"  # the only tensor but the token table that has a row per token
+from numpy_erniem.models.narrow_weights import SCALE, narrow_like
+from numpy_erniem.models.schema import LM_BIAS, PREFIX, TOKEN_TABLE
 
 Flat = dict[str, np.ndarray]
 
@@ -71,9 +70,10 @@ def remove_heads(flat: Flat, before: ErnieMConfig, after: ErnieMConfig) -> Flat:
         attention = _name_in(flat, f"encoder.layers.{n}.self_attn.out_proj.weight")
         attention = attention.removesuffix("out_proj.weight")
         for part in ("q_proj", "k_proj", "v_proj"):
-            for tensor in ("weight", "bias"):
+            for tensor in ("weight", "bias", f"weight{SCALE}"):
                 name = f"{attention}self_attn.{part}.{tensor}"
-                flat[name] = freeze(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
+                if name in flat:  # only an int8 weight has scales
+                    flat[name] = freeze(flat[name][rows])  # (H·d, ...) -> (heads·d, ...)
         name = f"{attention}out_proj.weight"
         flat[name] = freeze(flat[name][:, rows])  # (D, H·d) -> (D, heads·d)
     return flat
@@ -114,11 +114,14 @@ def resize_vocabulary(flat: Flat, count: int, config: ErnieMConfig, seed: int) -
     """
     flat = dict(flat)
     name = _name_in(flat, TOKEN_TABLE)
-    old = flat[name]
+    table = _table(flat, name)
+    old = table["weight"]
     more = max(0, count - len(old))
     rng = np.random.default_rng([seed, len(old)])  # other rows at every call
     drawn = rng.standard_normal((more, old.shape[1]), np.float32) * config.initializer_range
-    flat[name] = freeze(np.concatenate([old[:count], drawn.astype(old.dtype)]))
+    for part, rows in narrow_like(table, drawn).items():
+        key = name if part == "weight" else name + SCALE
+        flat[key] = freeze(np.concatenate([table[part][:count], rows]))
     if LM_BIAS in flat:
         flat[LM_BIAS] = freeze(np.pad(flat[LM_BIAS][:count], (0, more)))
     return flat
@@ -133,11 +136,19 @@ def replace_token_table(flat: Flat, table: Any) -> Flat:
         Another shape, or not floats.
     """
     name = _name_in(flat, TOKEN_TABLE)
-    shape, dtype = flat[name].shape, flat[name].dtype
+    shape = flat[name].shape
     table = np.array(table)
     if table.shape != shape or table.dtype.kind != "f":
         raise ValueError(
             f"input embeddings are floats of shape {shape}, not {table.dtype} of {table.shape}; "
             "for another number of tokens call resize_token_embeddings first"
         )
-    return {**flat, name: freeze(table.astype(dtype, copy=False))}
+    held = narrow_like(_table(flat, name), table)
+    named = {name if part == "weight" else name + SCALE: rows for part, rows in held.items()}
+    return flat | {key: freeze(rows) for key, rows in named.items()}
+
+
+def _table(flat: Flat, name: str) -> dict[str, np.ndarray]:
+    """The token table as `ops.embed` has it: "weight", and "scale" where that is int8."""
+    scale = {"scale": flat[name + SCALE]} if name + SCALE in flat else {}
+    return {"weight": flat[name], **scale}

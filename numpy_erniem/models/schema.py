@@ -15,6 +15,7 @@ ENCODER = "ernie_m"  # where a model with a head keeps the encoder
 PREFIX = f"{ENCODER}."  # so the names of the encoder's tensors start there
 TOKEN_TABLE = "embeddings.word_embeddings.weight"
 POSITION_TABLE = "embeddings.position_embeddings.weight"
+LM_BIAS = "lm_head.bias"  # the only tensor but the token table that has a row per token
 BASE_MODEL = "ErnieMModel"
 DROPPED_HEAD = "source_head_dropped"  # a key of config.json: tensors that a conversion left out
 
@@ -117,7 +118,7 @@ def _masked_lm(config: ErnieMConfig) -> Shapes:
     """All but the token table, which the head shares with the encoder."""
     D = config.hidden_size
     dense, norm = linear_shapes("lm_head.dense", D, D), norm_shapes("lm_head.layer_norm", D)
-    return dense | norm | {"lm_head.bias": (config.vocab_size,)}
+    return dense | norm | {LM_BIAS: (config.vocab_size,)}
 
 
 def _with_parameters(layers: Mapping[str, str]) -> dict[str, str]:

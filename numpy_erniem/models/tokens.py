@@ -104,8 +104,8 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
     pooling = schema.pooler
 
     def get_output_embeddings(self) -> np.ndarray:
-        """The token table, a read-only (V, D) array."""
-        return self._token_table
+        """The token table, a read-only (V, D) array, as `get_input_embeddings` gives it."""
+        return self.get_input_embeddings()
 
     def score_vocabulary(self, hidden: np.ndarray) -> np.ndarray:
         """The head alone, for hidden states of the last layer: (..., D) -> logits (..., V)."""
@@ -114,7 +114,7 @@ class ErnieMForMaskedLM(ErnieMPreTrainedModel[MaskedLMOutput]):
 
     def _layers(self) -> list[dict[str, Any]]:
         bias = self.weights["lm_head"]["bias"]
-        return [*super()._layers(), {"weight": self._token_table, "bias": bias}]
+        return [*super()._layers(), {**self._token_table, "bias": bias}]
 
     @whatever_the_batch
     def forward(

@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.backend.frozen import freeze
-from numpy_erniem.checkpoint.tensors import Tensor, check_floats
+from numpy_erniem.checkpoint.tensors import Tensor
 from numpy_erniem.checks import warn
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.models.schema import (
-    ENCODER,
-    PREFIX,
-    TOKEN_TABLE,
-    Shapes,
-    intermediate_size_of,
-)
+from numpy_erniem.models.nan_checks import warn_of_nan_weights
+from numpy_erniem.models.narrow_weights import SCALE
+from numpy_erniem.models.precision import Precision
+from numpy_erniem.models.schema import ENCODER, PREFIX, Shapes, intermediate_size_of
 
 DRAWN_AT_MOST = 1 << 24  # weights that may be missing, beside four times those that are there
-CHECKED_AT_LOOKUP = 1 << 26  # a token table of more elements is not read through for NaN
 
 
 def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Flat names to a nested dict; the layers under "layers" become a list.
+
+    The scales of an int8 weight, `layer.weight.scale`, are `scale` beside `weight`.
 
     Examples
     --------
@@ -35,7 +33,7 @@ def nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """
     tree: dict[str, Any] = {}
     for name, values in flat.items():
-        *folders, leaf = name.split(".")
+        *folders, leaf = name.replace(f"weight{SCALE}", "scale").split(".")
         branch = tree
         for folder in folders:
             branch = branch.setdefault(folder, {})
@@ -54,6 +52,8 @@ def flatten(tree: Mapping[str, Any] | list, prefix: str = "") -> dict[str, np.nd
     for key, value in items:
         if isinstance(value, Mapping | list):
             flat |= flatten(value, f"{prefix}{key}.")
+        elif key == "scale":
+            flat[f"{prefix}weight{SCALE}"] = value
         else:
             flat[f"{prefix}{key}"] = value
     return flat
@@ -166,7 +166,7 @@ def load_tensors(
     config: ErnieMConfig,
     *,
     source: Any = "checkpoint",
-    dtype: Any = np.float32,
+    precision: Precision | None = None,
     ignore_mismatched_sizes: bool = False,
     seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], LoadingReport]:
@@ -182,7 +182,8 @@ def load_tensors(
         For `initial_tensor`.
     source : path or str
         What errors and warnings call the checkpoint.
-    dtype : {"float32", "float64"}
+    precision : Precision, optional
+        How the model holds its weights; left out, as the config says.
     ignore_mismatched_sizes : bool
         Draw tensors of another shape at random instead of raising.
     seed : int
@@ -203,11 +204,13 @@ def load_tensors(
     UserWarning
         One that names missing, unexpected and ignored tensors; one for NaN or infinite weights.
     """
-    renamed = match_prefix(tensors, expected)
+    precision = precision or Precision(None, config, source)
+    renamed = match_prefix(tensors, {**expected, **{name + SCALE: () for name in expected}})
     found = {renamed[name]: tensor for name, tensor in tensors.items()}
+    scales = {name + SCALE for name, t in found.items() if t.dtype == "I8" and name in expected}
     report = LoadingReport(
         missing=[name for name in expected if name not in found],
-        unexpected=[name for name, ours in renamed.items() if ours not in expected],
+        unexpected=[name for name, ours in renamed.items() if ours not in {*expected, *scales}],
         mismatched=[
             (name, found[name].shape, shape)
             for name, shape in expected.items()
@@ -222,27 +225,16 @@ def load_tensors(
         )
     drawn = {*report.missing, *(name for name, *_ in report.mismatched)}
     _check_drawn(drawn, expected, tensors, source)
-    flat = {}
+    flat: dict[str, np.ndarray] = {}
     for name, shape in expected.items():
         if name in drawn:
-            flat[name] = initial_tensor(name, shape, config, seed, dtype)
+            values = initial_tensor(name, shape, config, seed, precision.floats)
+            flat |= precision.held(name, values)
         else:
-            check_floats(source, name, found[name])
-            flat[name] = freeze(_vectors_copied(found[name].numpy(dtype)))
+            flat |= precision.read(name, found)
     report.warn(source)
-    _warn_of_nan(flat, source)
+    warn_of_nan_weights(flat, source)
     return flat, report
-
-
-def _vectors_copied(values: np.ndarray) -> np.ndarray:
-    """Copy vectors out of the memory map; leave matrices in it.
-
-    Reading a vector in place would keep up to 2 MB of neighbouring pages in memory, although the
-    matrices there are only used packed.
-    """
-    if values.ndim > 1:
-        return values
-    return values.copy()
 
 
 def _check_drawn(
@@ -256,35 +248,3 @@ def _check_drawn(
             f"{source}: the config asks for {asked} weights that are not in the file, which has "
             f"{there}; check num_hidden_layers and the other sizes"
         )
-
-
-def checked_at_lookup(token_table: np.ndarray) -> bool:
-    """Whether a token table is too large to be read through for NaN when it is loaded."""
-    return token_table.size > CHECKED_AT_LOOKUP
-
-
-def _warn_of_nan(flat: Mapping[str, np.ndarray], source: Any) -> None:
-    """Name the tensors that hold NaN or infinity; a very large token table is not read."""
-    bad = [
-        name
-        for name, values in flat.items()
-        if not (name.endswith(TOKEN_TABLE) and checked_at_lookup(values))
-        and not _are_finite(values)
-    ]
-    if bad:
-        warn(f"{source}: NaN or infinite weights in {', '.join(bad)}")
-
-
-def _are_finite(values: np.ndarray) -> bool:
-    """Whether none is NaN or infinite."""
-    with np.errstate(all="ignore"):  # a sum is quick, and finite for all but very large numbers
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
-
-
-def warn_of_nan_rows(token_table: np.ndarray, ids: np.ndarray) -> None:
-    """Name the rows that hold NaN or infinity, of those that `ids` look up."""
-    rows = np.unique(ids)
-    finite = np.isfinite(token_table[rows]).all(axis=1)
-    if not finite.all():
-        bad = ", ".join(map(str, rows[~finite]))
-        warn(f"NaN or infinite weights in {TOKEN_TABLE}, row {bad}")

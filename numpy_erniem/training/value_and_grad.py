@@ -13,6 +13,7 @@ from numpy_erniem.models.inputs import ENCODER_ARGUMENTS, prepare_inputs
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import ENCODER
 from numpy_erniem.models.weights import encoder_weights, flatten, nest
+from numpy_erniem.quantization.numbers import widen
 from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import HEADS, Head
@@ -29,12 +30,33 @@ NOT_FOR_TRAINING = (
 
 
 def trainable(model: ErnieMPreTrainedModel) -> ErnieMPreTrainedModel:
-    """A copy of a model whose weights an optimizer may change; the model itself stays as it is."""
+    """A copy of a model whose weights an optimizer may change; the model itself stays as it is.
+
+    Weights that are stored in 16 bits become float32.
+
+    Raises
+    ------
+    ValueError
+        The model computes in int8 or bfloat16.
+    """
     copied = copy.copy(model)
     copied.trainable = True
     copied.config = copy.deepcopy(model.config)
-    copied.weights = nest({name: np.array(value) for name, value in flatten(model.weights).items()})
+    copied.weights = _float_weights(model, copied=True)
     return copied
+
+
+def _float_weights(model: ErnieMPreTrainedModel, copied: bool = False) -> dict[str, Any]:
+    """The weights in float32 or float64; ValueError for a model that computes in less."""
+    if model.precision in ("int8", "bfloat16"):
+        raise ValueError(
+            f"the weights are {model.precision}, of which training has no gradients; train the "
+            "checkpoint that they were made of, or load it with dtype='float32'"
+        )
+    flat = {name: (value, widen(value)) for name, value in flatten(model.weights).items()}
+    if not copied and all(wide is value for value, wide in flat.values()):
+        return model.weights
+    return nest({n: np.array(w) if copied and w is v else w for n, (v, w) in flat.items()})
 
 
 def value_and_grad(
@@ -75,8 +97,8 @@ def value_and_grad(
     Raises
     ------
     ValueError
-        An argument that training does not take, a missing label, a model without a loss, or
-        anything that the forward pass refuses.
+        An argument that training does not take, a missing label, a model without a loss or with
+        weights of int8 or bfloat16, or anything that the forward pass refuses.
 
     Examples
     --------
@@ -92,7 +114,8 @@ def value_and_grad(
     if head is None:
         raise ValueError(f"{type(model).__name__} has no loss; pass head=, or use another model")
     inputs, labels = _inputs_and_labels(model, batch)
-    encoder = encoder_weights(model.weights)
+    weights = _float_weights(model)
+    encoder = encoder_weights(weights)
     x, backward = encode(
         inputs,
         encoder,
@@ -101,7 +124,7 @@ def value_and_grad(
         gradient_checkpointing=gradient_checkpointing,
         threads=threads,
     )  # (B, T) -> (B, T, D)
-    loss, dx, dhead = head(x, model.weights, model.config, labels, rng, threads)
+    loss, dx, dhead = head(x, weights, model.config, labels, rng, threads)
     dencoder = backward(dx)
     if ENCODER in model.weights:
         dencoder = {ENCODER: dencoder}

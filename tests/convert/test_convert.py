@@ -12,8 +12,9 @@ from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.paddle_names import LINEAR_WEIGHT
-from numpy_erniem.checkpoint.tensors import CHUNK, Tensor, bfloat16_bits
+from numpy_erniem.checkpoint.tensors import CHUNK, Tensor
 from numpy_erniem.cli.main import main
+from numpy_erniem.quantization.numbers import bits_of, to_bfloat16
 
 SIZES = {
     "vocab_size": 19,
@@ -87,8 +88,8 @@ def test_bfloat16_is_rounded_as_torch_rounds(rng):
     values = bits.view(np.float32)
     values = values[~np.isnan(values)]
     want = torch.from_numpy(values).bfloat16().view(torch.int16).numpy().view(np.uint16)
-    np.testing.assert_array_equal(bfloat16_bits(values), want)
-    assert np.isnan((bfloat16_bits(np.float32([np.nan])).astype(np.uint32) << 16).view("f4"))
+    np.testing.assert_array_equal(bits_of(to_bfloat16(values)), want)
+    assert np.isnan((bits_of(to_bfloat16(np.float32([np.nan]))).astype(np.uint32) << 16).view("f4"))
 
 
 def test_a_value_beyond_float16_is_named(source, tmp_path):
@@ -247,7 +248,9 @@ def test_a_config_that_asks_for_more_than_memory_holds_is_refused(source):
 
 def test_a_tensor_is_converted_in_stretches_without_a_seam(rng):
     values = rng.standard_normal((3, CHUNK // 2 + 7)).astype(np.float32)
-    np.testing.assert_array_equal(Tensor("F32", values).encode_as("BF16"), bfloat16_bits(values))
+    np.testing.assert_array_equal(
+        Tensor("F32", values).encode_as("BF16"), bits_of(to_bfloat16(values))
+    )
     half = Tensor("F32", values).encode_as("F16")
     np.testing.assert_array_equal(half, values.astype(np.float16))
 

@@ -147,7 +147,7 @@ class TestLoading:
             ({"num_labels": 2, "id2label": {0: "a"}}, "num_labels 2 contradicts id2label"),
             ({"problem_type": "multi"}, "problem_type 'multi' is not one of"),
             ({"add_pooling_layer": False}, "unknown option 'add_pooling_layer'"),
-            ({"dtype": "float16"}, "dtype 'float16' is not one of float32, float64"),
+            ({"dtype": "float16"}, "dtype 'float16' is for storing, not for computing"),
         ],
     )
     def test_wrong_options_are_named(self, options, message, folder):

@@ -222,7 +222,7 @@ def masked_logits(model: ErnieMForMaskedLM, batch: MaskedBatch) -> np.ndarray:
     inputs = prepare_inputs(model.config, model.dtype, **arguments)
     encoder = model.weights[ENCODER]
     x = encode(inputs, encoder, model.config).last_hidden_state  # (B, T) -> (B, T, D)
-    table = encoder["embeddings"]["word_embeddings"]["weight"]
+    table = encoder["embeddings"]["word_embeddings"]
     head, eps = model.weights["lm_head"], model.config.layer_norm_eps
     return lm_logits(x[batch.masked], head, table, eps)  # (N, D) -> (N, V)
 
