@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import (
+    ErnieMModel,
     backend_report,
     bundled_checkpoint,
     embed,
@@ -419,7 +420,20 @@ def test_info_as_json(run):
     facts = json.loads(run("info", bundled_checkpoint(), "--json")[1])
     assert facts["config"]["hidden_size"] == 128
     assert facts["tensors"]["pooler.dense.bias"] == {"dtype": "F16", "shape": [128]}
-    assert facts["parameters"] == facts["bytes_converted_to_float32"] // 4
+    small = facts["bytes_converted_to_float32"] // 4
+    assert facts["parameters"] == small + facts["bytes_mapped"] // 2
+    assert 0 < small < facts["parameters"] // 10
+
+
+def test_info_tells_of_int8(run, tmp_path):
+    key = {"dtype": "int8", "keep_float": ["encoder.layers.1.linear2"]}
+    model = ErnieMModel.from_pretrained(bundled_checkpoint(), dtype="int8", quantization=key)
+    model.save_pretrained(tmp_path)
+    _, out, _ = run("info", tmp_path)
+    assert "arithmetic:    int8, floats in encoder.layers.1.linear2" in out
+    assert "2.2 M" in out  # scales are not counted
+    facts = json.loads(run("info", tmp_path, "--json")[1])
+    assert facts["parameters"] == model.num_parameters()
 
 
 BAD = {

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from numpy_erniem.cli.options import hub_options, pipeline_options
+from numpy_erniem.cli.options import model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.answer import KEYS, QuestionAnswerer
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, columns, text=CONTEXT, others=others)
     answerer = QuestionAnswerer.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         **pipeline_options(
             options,
             "top_k",

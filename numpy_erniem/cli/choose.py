@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from numpy_erniem.cli.options import hub_options, pipeline_options
+from numpy_erniem.cli.options import model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options, list_of
 from numpy_erniem.pipelines.choose import ChoiceRanker
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     others = {CHOICES: options.choices_field or CHOICES}
     rows = Rows(options, (RANKING,), PROMPT, others, shown=False, given=given)
     ranker = ChoiceRanker.from_pretrained(
-        options.model, **hub_options(options), **pipeline_options(options)
+        options.model, **model_options(options), **pipeline_options(options)
     )
 
     def item(value: dict[str, Any]) -> dict[str, Any]:

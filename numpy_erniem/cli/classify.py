@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from numpy_erniem.cli.options import count_or_all, hub_options, pipeline_options
+from numpy_erniem.cli.options import count_or_all, model_options, pipeline_options
 from numpy_erniem.cli.rows import TEXT, Rows, add_row_options
 from numpy_erniem.pipelines.classify import FUNCTIONS, TextClassifier
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, columns, others=others)
     classifier = TextClassifier.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         top_k=options.top_k,
         **pipeline_options(options, "function"),
     )

@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 
 from numpy_erniem.checkpoint.sentence_settings import POOLINGS
-from numpy_erniem.cli.options import hub_options
+from numpy_erniem.cli.options import model_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.engines.writers import VECTOR
 from numpy_erniem.pipelines.embed import Embedder
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, (VECTOR,))
     embedder = Embedder.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         pooling=options.pooling,
         layer=options.layer,
         normalize=options.normalize,
@@ -100,7 +100,7 @@ def run_hybrid(options: argparse.Namespace) -> int:
         )
     embedder = HybridEmbedder.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         outputs=options.outputs,
         prompt_name=options.prompt_name,
         prompt=options.prompt,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.json_files import LARGEST, parse_json
-from numpy_erniem.cli.options import hub_options
+from numpy_erniem.cli.options import model_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.extract import InformationExtractor
 from numpy_erniem.pipelines.extraction_schema import LANGUAGES, parse_schema
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, (RESULT,))
     extractor = InformationExtractor.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         schema=options.schema,
         language=options.language,
         threshold=options.threshold,

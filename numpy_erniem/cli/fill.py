@@ -2,7 +2,7 @@
 
 import argparse
 
-from numpy_erniem.cli.options import hub_options
+from numpy_erniem.cli.options import model_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.fill import MaskFiller
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, (FILLINGS,))
     filler = MaskFiller.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         top_k=options.top_k,
         targets=options.targets,
         on_overflow=options.on_overflow or "window",

@@ -14,6 +14,9 @@ from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.config.quantization import quantizable_layers
+from numpy_erniem.models.narrow_weights import SCALE
+from numpy_erniem.models.precision import layer_of
 from numpy_erniem.models.weights import trust_intermediate_size
 
 
@@ -44,9 +47,11 @@ def describe(folder: Path) -> dict[str, Any]:
     trust_intermediate_size(config, tensors)
     settings = read_sentence_settings(folder)
     layers = read_hybrid_layers(folder, config.hidden_size)
-    parameters = sum(math.prod(t.shape) for t in tensors.values())
-    mapped = sum(t.data.nbytes for t in tensors.values() if t.dtype == "F32")
-    converted = sum(4 * math.prod(t.shape) for t in tensors.values() if t.dtype != "F32")
+    weights = {n: t for n, t in tensors.items() if not n.endswith(f"weight{SCALE}")}
+    parameters = sum(math.prod(t.shape) for t in weights.values())
+    narrow = {*quantizable_layers(config.num_hidden_layers)}
+    mapped = {n for n, t in tensors.items() if t.dtype == "F32" or layer_of(n) in narrow}
+    converted = sum(4 * math.prod(t.shape) for n, t in tensors.items() if n not in mapped)
     return {
         "folder": str(folder),
         "config": config.to_dict(),
@@ -60,8 +65,8 @@ def describe(folder: Path) -> dict[str, Any]:
         "multi_size": layers.multi.out_features if layers.multi else None,
         "parameters": parameters,
         "parameters_without_embeddings": parameters
-        - sum(math.prod(t.shape) for n, t in tensors.items() if n.endswith("_embeddings.weight")),
-        "bytes_mapped": mapped,
+        - sum(math.prod(t.shape) for n, t in weights.items() if n.endswith("_embeddings.weight")),
+        "bytes_mapped": sum(tensors[n].data.nbytes for n in mapped),
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
@@ -102,6 +107,14 @@ def output_lines(facts: dict[str, Any]) -> dict[str, str]:
     return {"outputs": f"{', '.join(facts['outputs'])}{multi}"}
 
 
+def arithmetic_lines(quantization: dict[str, Any] | None) -> dict[str, str]:
+    """The line about int8, of a checkpoint that is."""
+    if quantization is None:
+        return {}
+    kept = quantization["keep_float"]
+    return {"arithmetic": "int8" + (f", floats in {', '.join(kept)}" if kept else "")}
+
+
 def show(facts: dict[str, Any], tensors: bool) -> None:
     """Print the facts as text, with a line for each tensor if asked for."""
     config = facts["config"]
@@ -121,6 +134,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
         **sentence_lines(facts["sentence_vectors"]),
         **output_lines(facts),
+        **arithmetic_lines(config.get("quantization")),
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":

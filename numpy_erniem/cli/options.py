@@ -38,6 +38,23 @@ def hub_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in HUB_KEYWORDS if name != "token"}
 
 
+def add_model_options(
+    parser: argparse.ArgumentParser, group: argparse._ArgumentGroup | None = None
+) -> None:
+    """Declare --dtype, in a group if there is one, and where MODEL is."""
+    (group or parser).add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "int8"),
+        help="of the arithmetic (int8 for a checkpoint of int8, else float32)",
+    )
+    add_hub_options(parser)
+
+
+def model_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Where the model is, and --dtype, as keyword arguments of a pipeline's `from_pretrained`."""
+    return {**hub_options(options), "dtype": options.dtype}
+
+
 def pipeline_options(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The options of a pipeline that the command line gives; others keep their default."""
     values = {name: getattr(options, name) for name in (*names, "on_overflow", "batch_tokens")}

@@ -2,7 +2,7 @@
 
 import argparse
 
-from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.options import add_model_options, hub_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,13 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text", action="append", metavar="TEXT", help="an input; may be given several times"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=1e-4, metavar="X", help="largest |difference| (1e-4)"
+        "--tolerance",
+        type=float,
+        metavar="X",
+        help="largest |difference| (1e-4; int8 and bfloat16 are judged by the cosine)",
     )
     parser.add_argument("--save", metavar="FILE", help="write upstream's outputs, an .npz")
     parser.add_argument(
         "--against", metavar="FILE", help="compare with such a file; torch is not needed"
     )
-    add_hub_options(parser)
+    add_model_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
         tolerance=options.tolerance,
         save=options.save,
         against=options.against,
+        dtype=options.dtype,
         **hub_options(options),
     )
     print(report)

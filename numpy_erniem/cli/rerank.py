@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from numpy_erniem.cli.options import count_or_all, hub_options, pipeline_options
+from numpy_erniem.cli.options import count_or_all, model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options, list_of
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.local import ERROR
@@ -121,5 +121,5 @@ def read_texts(
 def load(options: argparse.Namespace) -> Reranker:
     """The reranker of the command line."""
     return Reranker.from_pretrained(
-        options.model, **hub_options(options), **pipeline_options(options, "top_k", "scores")
+        options.model, **model_options(options), **pipeline_options(options, "top_k", "scores")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
-from numpy_erniem.cli.options import add_hub_options
+from numpy_erniem.cli.options import add_model_options
 from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
@@ -81,7 +81,7 @@ def add_row_options(
     )
     model = parser.add_argument_group("model")
     model.add_argument("--model", metavar="MODEL", help="folder, or name on the hub")
-    add_hub_options(parser)
+    add_model_options(parser, model)
     model.add_argument(
         "--on-overflow", choices=overflows, help="with a text longer than the model takes"
     )

@@ -7,10 +7,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.cli.rows import TEXT, read_texts
 from numpy_erniem.engines.records import FORMATS
+from numpy_erniem.models.precision import PRECISIONS
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.progress import Progress
 from numpy_erniem.pipelines.search import SearchIndex
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="MODEL", help="folder, or name on the hub (the one that built the index)"
     )
-    add_hub_options(parser)
+    add_model_options(parser)
     parser.add_argument(
         "--normalize",
         action=argparse.BooleanOptionalAction,
@@ -81,6 +82,7 @@ def build(options: argparse.Namespace) -> None:
     notes: dict[str, Any] = {"normalize": options.normalize is not False}
     if options.model is not None or options.vectors is None:
         notes |= {"model": _recorded(options.model), "revision": options.revision}
+        notes |= {"dtype": options.dtype} if options.dtype else {}
     vectors = options.vectors
     if vectors is None:
         vectors = _vectors(texts, options.model, notes["normalize"], options)
@@ -132,13 +134,15 @@ def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
         raise ValueError("the index does not record which model made it; name it with --model")
     if options.revision is None and isinstance(index.notes.get("revision"), str):
         options.revision = index.notes["revision"]
+    if options.dtype is None and index.notes.get("dtype") in PRECISIONS:
+        options.dtype = index.notes["dtype"]
     return None if recorded == BUNDLED else recorded
 
 
 def _vectors(
     texts: list[str], model: str | None, normalize: bool, options: argparse.Namespace
 ) -> np.ndarray:
-    embedder = Embedder.from_pretrained(model, **hub_options(options))
+    embedder = Embedder.from_pretrained(model, **model_options(options))
     if embedder.model.config.to_dict().get("trained") is False:
         print("erniem: this checkpoint is not trained: scores carry no meaning", file=sys.stderr)
     return embedder(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from numpy_erniem.cli.options import hub_options, pipeline_options
+from numpy_erniem.cli.options import model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.tag import AGGREGATIONS, OUTSIDE, TokenTagger
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     rows = Rows(options, (ENTITIES,))
     tagger = TokenTagger.from_pretrained(
         options.model,
-        **hub_options(options),
+        **model_options(options),
         **pipeline_options(options, "aggregation", "stride", "ignore_labels"),
     )
     return rows.run(tagger, lambda entities: {ENTITIES: entities})

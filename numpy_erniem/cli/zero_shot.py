@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from numpy_erniem.cli.options import hub_options, pipeline_options
+from numpy_erniem.cli.options import model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.pipelines.zero_shot import TEMPLATE, ZeroShotClassifier
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     """Classify and write; returns the exit code."""
     rows = Rows(options, ("labels", "scores"))
     classifier = ZeroShotClassifier.from_pretrained(
-        options.model, **hub_options(options), **pipeline_options(options, *OPTIONS)
+        options.model, **model_options(options), **pipeline_options(options, *OPTIONS)
     )
 
     def result(found: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy_erniem.parity.family import (
     without_padding,
 )
 from numpy_erniem.parity.golden import Arrays, read_golden, write_golden
+from numpy_erniem.parity.report import Difference, ParityReport
 from numpy_erniem.parity.sentences import MODULES_FILE, sentence_vectors
 from numpy_erniem.parity.upstream import (
     as_model_inputs,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy_erniem.checkpoint.keywords import HubOptions
 
 TOLERANCE = 1e-4  # twelve float32 layers with hidden states of size 10
+LEAST_COSINES = {"int8": 0.99, "bfloat16": 0.999}  # of all numbers of a layer
 TOKEN_IDS, VECTORS = "token ids", "sentence vectors"
 OF_TEXTS = (TOKEN_IDS, VECTORS)  # not in a golden file, which has no texts
 TEXTS = (
@@ -47,82 +48,14 @@ TEXTS = (
 )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The difference of two arrays: largest and mean |a - b|, and the cosine of all elements."""
-
-    largest: float
-    mean: float
-    cosine: float
-
-    @classmethod
-    def between(cls, got: np.ndarray, want: np.ndarray) -> "Difference":
-        """Compare in float64."""
-        a, b = got.astype(np.float64).ravel(), want.astype(np.float64).ravel()
-        apart = np.abs(a - b)
-        lengths = np.linalg.norm(a) * np.linalg.norm(b)
-        cosine = float(a @ b / lengths) if lengths else 1.0
-        return cls(float(apart.max(initial=0)), float(apart.mean()), cosine)
-
-
-@dataclass
-class ParityReport:
-    """The differences of every layer on every backend; str() gives them as a table.
-
-    Attributes
-    ----------
-    model : str
-        The folder of the model that was run.
-    reference : str
-        What it was compared with.
-    tolerance : float
-        Largest |difference| that is accepted.
-    rows : dict of backend to dict of layer to Difference
-    notes : list of str
-        What could not be compared, and why.
-    """
-
-    model: str
-    reference: str
-    tolerance: float
-    rows: dict[str, dict[str, Difference]]
-    notes: list[str] = field(default_factory=list)
-
-    def first_outside(self, backend: str) -> str | None:
-        """The first layer whose difference is NaN or above the tolerance; None if all pass."""
-        rows = self.rows[backend].items()
-        return next((name for name, d in rows if not d.largest <= self.tolerance), None)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every number of every backend is within the tolerance."""
-        return all(self.first_outside(backend) is None for backend in self.rows)
-
-    def __str__(self) -> str:
-        lines = [f"{self.model} against {self.reference}, tolerance {self.tolerance:g}", ""]
-        heads = "".join(f" | {b:>7}: max     mean   cosine" for b in self.rows)
-        lines.append(f"{'':16}{heads}")
-        for name in next(iter(self.rows.values())):
-            row = f"{name:16}"
-            for differences in self.rows.values():
-                d = differences[name]
-                row += f" | {d.largest:12.2e} {d.mean:8.2e} {d.cosine:8.6f}"
-            lines.append(row)
-        lines.append("")
-        for backend in self.rows:
-            first = self.first_outside(backend)
-            verdict = f"outside the tolerance from: {first}" if first else "all within tolerance"
-            lines.append(f"{backend}: {verdict}")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
-
-
 def check_parity(
     model: str | os.PathLike | None = None,
     texts: Sequence[str] | None = None,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     save: str | os.PathLike | None = None,
     against: str | os.PathLike | None = None,
+    dtype: str | None = None,
     **hub_options: "Unpack[HubOptions]",
 ) -> ParityReport:
     """Compare our outputs, from NumPy and from the C kernels, with upstream's.
@@ -137,12 +70,16 @@ def check_parity(
     texts : sequence of str, optional
         The inputs. Left out, four short texts in several scripts, or drawn ids for a checkpoint
         without a tokenizer.
-    tolerance : float
-        Largest |difference| of any number.
+    tolerance : float, optional
+        Largest |difference| of any number. Left out, it is 1e-4 where we compute in float32; the
+        layers of int8 and bfloat16 are judged by their cosine.
     save : path, optional
         Write inputs and upstream's outputs there, an .npz.
     against : path, optional
         Compare with such a file, on its inputs, in place of running upstream; needs no torch.
+    dtype : {"float32", "bfloat16", "int8"}, optional
+        Of our arithmetic, as of a model's `from_pretrained`. Upstream's is float32, of an int8
+        checkpoint with the weights widened.
     **hub_options
         revision, cache_dir, local_files_only, subfolder, token and force_download: where the
         model is, as of `numpy_erniem.checkpoint.keywords.HubOptions`.
@@ -165,7 +102,7 @@ def check_parity(
         raise ValueError("against has its own inputs and outputs; leave out texts and save")
     folder = resolve_folder(model, family=True, **hub_options)
     with opened(folder) as checkpoint:
-        ours = load(checkpoint.folder)
+        ours = load(checkpoint.folder, dtype=dtype)
         if against is not None:
             inputs, reference, made_by = read_golden(against)
             run = Run(checkpoint, ours, inputs, [])
@@ -179,7 +116,12 @@ def check_parity(
         for backend in ("numpy", "native") if _native_is_built() else ("numpy",):
             with use_backend(backend):
                 rows[backend] = compare(_our_outputs(run, reference), reference)
-    return ParityReport(str(folder), made_by, tolerance, rows, checkpoint.notes)
+    report = ParityReport(str(folder), made_by, TOLERANCE, rows, checkpoint.notes)
+    if tolerance is not None:
+        report.tolerance = tolerance
+    else:
+        report.least_cosine = LEAST_COSINES.get(ours.precision)
+    return report
 
 
 def compare(got: Arrays, want: Arrays) -> dict[str, Difference]:
@@ -274,7 +216,9 @@ def _our_outputs(run: Run, reference: Arrays) -> Arrays:
         rows = zip(run.inputs["input_ids"], run.inputs["attention_mask"], strict=True)
         found[TOKEN_IDS] = _as_array([ids[mask == 1].tolist() for ids, mask in rows])
     if VECTORS in reference:
-        found[VECTORS] = Embedder.from_pretrained(run.checkpoint.folder)(run.texts, prompt="")
+        dtype = run.model.precision
+        embedder = Embedder.from_pretrained(run.checkpoint.folder, dtype=dtype)
+        found[VECTORS] = embedder(run.texts, prompt="")
     return found
 
 

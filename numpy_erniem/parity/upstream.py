@@ -11,6 +11,7 @@ from numpy_erniem.checkpoint.folder import INDEX_FILE, WEIGHTS_FILE, read_folder
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.wrappers import unwrap
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.weights import match_prefix
 from numpy_erniem.parity.golden import Arrays
 
@@ -111,14 +112,21 @@ def upstream_outputs(folder: Path, config: ErnieMConfig, inputs: Arrays) -> Arra
 
 
 def upstream_weights(torch: Any, folder: Path) -> dict[str, Any]:
-    """Tensors by the readers of safetensors and torch; Paddle's files by ours."""
+    """Tensors by the readers of safetensors and torch; Paddle's files by ours.
+
+    int8 weights are widened with their scales.
+    """
     if (folder / WEIGHTS_FILE).is_file() or (folder / INDEX_FILE).is_file():
         from safetensors.torch import load_file
 
         files = {WEIGHTS_FILE}
         if (folder / INDEX_FILE).is_file():
             files = set(read_json(folder / INDEX_FILE)["weight_map"].values())
-        return {n: x for file in sorted(files) for n, x in load_file(folder / file).items()}
+        found = {n: x for file in sorted(files) for n, x in load_file(folder / file).items()}
+        for name in [name for name in found if name.endswith(f"weight{SCALE}")]:
+            scale, weight = found.pop(name), name.removesuffix(SCALE)
+            found[weight] = found[weight].float() * scale[:, None]
+        return found
     if (folder / "pytorch_model.bin").is_file():
         return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
     tensors = read_folder(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import (
@@ -104,8 +104,8 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         self.batch_size = batch_size
 
     @classmethod
-    def _open(cls, folder: Path) -> "Embedder":
-        embedder = super()._open(folder)
+    def _open(cls, folder: Path, dtype: str | None = None) -> "Embedder":
+        embedder = super()._open(folder, dtype)
         embedder.settings = read_sentence_settings(folder)
         warn_of_a_guess(embedder.settings, folder)
         return embedder
@@ -352,6 +352,8 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
 def embed(
     texts: str | Iterable[Any],
     model: str | os.PathLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
     **options: Any,
 ) -> np.ndarray:
     """Load a checkpoint and embed texts; `Embedder` keeps the checkpoint for further calls.
@@ -362,6 +364,8 @@ def embed(
         As in `Embedder`'s call.
     model : path or str, optional
         As in `Embedder.from_pretrained`.
+    dtype : {"float32", "bfloat16", "int8"}, optional
+        As there.
     **options
         Where the model is, as in `Embedder.from_pretrained`, such as revision; and as in
         `Embedder`'s call: pooling, normalize, prompt_name, prompt, batch_tokens, batch_size,
@@ -372,4 +376,5 @@ def embed(
     (number of texts, D) float32 array
         Of one str, a (D,) array.
     """
-    return Embedder.from_pretrained(model, **take_hub_keywords(options))(texts, **options)
+    hub = take_hub_keywords(options)
+    return Embedder.from_pretrained(model, dtype=dtype, **hub)(texts, **options)

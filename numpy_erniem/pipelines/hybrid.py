@@ -105,12 +105,12 @@ class HybridEmbedder(Pipeline[HybridVectors]):
         self.batch_size = batch_size
 
     @classmethod
-    def _open(cls, folder: Path) -> "HybridEmbedder":
-        embedder = Embedder._open(folder)
+    def _open(cls, folder: Path, dtype: str | None = None) -> "HybridEmbedder":
+        embedder = Embedder._open(folder, dtype)
         model = embedder.model
         layers = read_hybrid_layers(folder, model.config.hidden_size)
         pipeline = cls(model, embedder.tokenizer, embedder.settings, layers)
-        pipeline._source, pipeline._loaded = folder, model
+        pipeline._source, pipeline._dtype, pipeline._loaded = folder, dtype, model
         return pipeline
 
     def _from_source(self) -> tuple[str, ...]:

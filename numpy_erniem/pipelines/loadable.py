@@ -10,12 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from numpy.typing import DTypeLike
+
 from numpy_erniem.checkpoint.config_files import architecture_of, read_config
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
 from numpy_erniem.checks import nearest
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
+from numpy_erniem.models.precision import checked_precision
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.schema import schema_of
 from numpy_erniem.tokenizer import ErnieMTokenizer
@@ -35,6 +38,7 @@ class Loadable:
     model: Any
     tokenizer: ErnieMTokenizer
     _source: Path | None = None  # where model and tokenizer came from
+    _dtype: str | None = None  # that was asked for
     _loaded: Any = None  # the model that came from there
 
     def __init__(self, model: Any, tokenizer: ErnieMTokenizer) -> None:
@@ -45,6 +49,8 @@ class Loadable:
     def from_pretrained(
         cls: type[P],
         model: str | os.PathLike[str] | None = None,
+        *,
+        dtype: DTypeLike | None = None,
         **options: Any,
     ) -> P:
         """Load a model and its tokenizer.
@@ -53,6 +59,8 @@ class Loadable:
         ----------
         model : path or str, optional
             A folder, or a name on the Hugging Face hub; None is the bundled checkpoint.
+        dtype : {"float32", "bfloat16", "int8"}, optional
+            Of the arithmetic, as of a model's `from_pretrained`; left out, as the checkpoint says.
         **options
             Of the constructor; and where the model is: revision, cache_dir, local_files_only,
             subfolder, token and force_download, as of
@@ -73,21 +81,23 @@ class Loadable:
             pad with different tokens; an option has a wrong value.
         """
         hub = take_hub_keywords(options)
-        _check_names(cls, options, HUB_KEYWORDS)
-        return cls._open(resolve_folder(model, **hub)).with_options(**options)
+        torch_dtype = options.pop("torch_dtype", None)
+        _check_names(cls, options, (*HUB_KEYWORDS, "dtype"))
+        asked = checked_precision(dtype, torch_dtype)
+        return cls._open(resolve_folder(model, **hub), asked).with_options(**options)
 
     @classmethod
-    def _open(cls: type[P], folder: Path) -> P:
+    def _open(cls: type[P], folder: Path, dtype: str | None = None) -> P:
         """Make the pipeline of a folder, without options."""
         with ThreadPoolExecutor(1) as executor:  # SentencePiece releases the GIL while it loads
             loading = executor.submit(copy_context().run, ErnieMTokenizer.from_pretrained, folder)
-            model = cls._load_model(folder)  # here, so that its warnings name the caller
+            model = cls._load_model(folder, dtype)  # here, so that its warnings name the caller
         pipeline = cls(model, loading.result())
-        pipeline._source, pipeline._loaded = folder, model
+        pipeline._source, pipeline._dtype, pipeline._loaded = folder, dtype, model
         return pipeline
 
     @classmethod
-    def _load_model(cls, folder: Path) -> Any:
+    def _load_model(cls, folder: Path, dtype: str | None) -> Any:
         """The model of a folder; ValueError where it has not the head that the task needs."""
         values = read_config(folder)
         name = architecture_of(values) or "ErnieMModel"
@@ -99,7 +109,7 @@ class Loadable:
                 f"{folder} holds an {name}; {cls.__name__} needs an {cls.model_class}, such as "
                 f"{cls.checkpoints}"
             )
-        return MODELS[cls.model_class].from_pretrained(folder).prepare()
+        return MODELS[cls.model_class].from_pretrained(folder, dtype=dtype).prepare()
 
     def with_options(self: P, **options: Any) -> P:
         """The same pipeline with other options; the model is shared.
@@ -157,7 +167,7 @@ class Loadable:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self._source is not None and "_loaded" not in state:
-            loaded = _open_once(type(self), self._source)
+            loaded = _open_once(type(self), self._source, self._dtype)
             self.__dict__ |= {name: getattr(loaded, name) for name in self._from_source()}
 
     def __copy__(self: P) -> P:
@@ -170,9 +180,9 @@ class Loadable:
 
 
 @lru_cache(maxsize=4)
-def _open_once(cls: type[P], folder: Path) -> P:
+def _open_once(cls: type[P], folder: Path, dtype: str | None) -> P:
     """The pipeline of a folder: once per process, for all that are unpickled."""
-    return cls._open(folder)
+    return cls._open(folder, dtype)
 
 
 def _check_names(cls: type[Loadable], options: dict[str, Any], more: Iterable[str] = ()) -> None:

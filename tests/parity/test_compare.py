@@ -187,7 +187,7 @@ def test_a_golden_file_must_be_named_npz(folder, upstream, tmp_path):
 
 def test_the_checkpoint_is_loaded_once_for_both_backends(golden, folder, monkeypatch):
     loaded, real = [], compare.load
-    monkeypatch.setattr(compare, "load", lambda path: loaded.append(path) or real(path))
+    monkeypatch.setattr(compare, "load", lambda path, **o: loaded.append(path) or real(path, **o))
     assert check_parity(folder, against=golden).ok
     assert loaded == [folder]
 
@@ -202,3 +202,38 @@ def test_the_bundled_checkpoint_is_the_default(upstream, tmp_path):
     copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
     a, b = check_parity().rows["numpy"], check_parity(copy).rows["numpy"]
     assert {n: d.largest for n, d in a.items()} == {n: d.largest for n, d in b.items()}
+
+
+@pytest.fixture
+def int8_folder(folder, tmp_path):
+    ErnieMModel.from_pretrained(folder, dtype="int8").save_pretrained(tmp_path / "int8")
+    return tmp_path / "int8"
+
+
+def test_an_int8_checkpoint_is_compared_with_its_widened_weights(int8_folder, upstream):
+    report = check_parity(int8_folder)
+    assert report.ok
+    assert "cosine at least 0.99" in str(report)
+    assert report.rows["numpy"]["embeddings"].largest < 1e-5  # rows of the table are exact
+    assert 1e-4 < report.rows["numpy"]["layer 3"].largest < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
+def test_arithmetic_of_less_than_float32_is_judged_by_the_cosine(golden, folder, dtype):
+    report = check_parity(folder, against=golden, dtype=dtype)
+    assert report.ok
+    assert 1e-4 < report.rows["numpy"]["layer 3"].largest < 0.5
+    assert not check_parity(folder, against=golden, dtype=dtype, tolerance=1e-4).ok
+
+
+def test_a_wrong_int8_layer_is_named(golden, int8_folder):
+    tensors = {n: t.stored() for n, t in read_folder(int8_folder).items()}
+    name = "encoder.layers.1.linear1.weight.scale"
+    write_folder(int8_folder, tensors | {name: tensors[name] * np.float32(9)})
+    report = check_parity(int8_folder, against=golden)
+    assert report.first_outside("numpy") == "layer 2"
+
+
+def test_the_command_takes_a_dtype(golden, folder, capsys):
+    assert main(["parity", str(folder), "--against", str(golden), "--dtype", "int8"]) == 0
+    assert "cosine at least 0.99" in capsys.readouterr().out
