@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
     from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
-    from numpy_erniem.conversion import convert
     from numpy_erniem.models import (
         ErnieMForInformationExtraction,
         ErnieMForMaskedLM,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.search import SearchIndex
     from numpy_erniem.pipelines.tag import TokenTagger
     from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
+    from numpy_erniem.quantization.conversion import convert
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
 __version__ = "0.1.0"
@@ -126,7 +126,6 @@ _MODULES = {
     "checkpoint.hub": ("bundled_checkpoint",),
     "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),
-    "conversion": ("convert",),
     "models": (
         "ErnieMForInformationExtraction",
         "ErnieMForMaskedLM",
@@ -161,6 +160,7 @@ _MODULES = {
     "pipelines.search": ("SearchIndex",),
     "pipelines.zero_shot": ("ZeroShotClassifier",),
     "pipelines.tag": ("TokenTagger",),
+    "quantization.conversion": ("convert",),
     "tokenizer": ("AddedToken", "BatchEncoding", "ErnieMTokenizer"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

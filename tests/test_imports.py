@@ -43,8 +43,8 @@ MAY_IMPORT = {
     | {"models", "pipelines", "tokenizer"},
     "plots": PIPELINES,
     "engines": {"checks", "checkpoint", "pipelines"},
-    "quantization": {"backend", "checkpoint", "checks", "config"}
-    | {"conversion", "models", "pipelines"},
+    "quantization": {"backend", "checkpoint", "checks", "config", "conversion"}
+    | {"encoder", "layers", "models", "pipelines", "tokenizer"},
     "cli": PIPELINES | {"conversion", "training", "parity", "plots", "engines", "quantization"},
 }
 NO_ROOMS = ("__version__", "_kernels")

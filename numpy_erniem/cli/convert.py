@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from numpy_erniem.cli.options import add_hub_options, hub_options
+from numpy_erniem.cli.rows import read_texts
 from numpy_erniem.pipelines.progress import Progress
 
 
@@ -12,7 +13,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="folder, or name on the hub")
     parser.add_argument("out", metavar="OUT", help="folder to make")
     parser.add_argument(
-        "--dtype", choices=("float32", "float16", "bfloat16"), help="of the weights (as they are)"
+        "--dtype",
+        choices=("float32", "float16", "bfloat16", "int8"),
+        help="of the weights (as they are); int8 is also what is computed in",
+    )
+    parser.add_argument(
+        "--keep-float",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="with int8: auto, or layers that stay floats, such as linear2 or encoder.layers.11",
+    )
+    parser.add_argument(
+        "--check",
+        metavar="FILE",
+        help="with int8 and bfloat16: texts that show what it costs (some in many languages)",
     )
     parser.add_argument(
         "--no-tokenizer", action="store_true", help="convert the weights and the config alone"
@@ -26,12 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert and say what was done; returns the exit code."""
-    from numpy_erniem.conversion import convert
+    from numpy_erniem.quantization.conversion import convert
 
+    check = None if options.check is None else list(read_texts(options.check, None, None))
+    keep_float = "auto" if options.keep_float == ["auto"] else options.keep_float
     report = convert(
         options.model,
         options.out,
         dtype=options.dtype,
+        keep_float=keep_float,
+        check=check,
         tokenizer=not options.no_tokenizer,
         max_shard_size=options.max_shard_size,
         progress=Progress(sys.stderr, "MB", scale=1e6),

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from numpy_erniem.conversion import tokenizers
 from numpy_erniem.conversion.family_tokenizers import from_xlm_roberta
 from numpy_erniem.conversion.hybrid import hybrid_layers_of_source, with_hybrid_pooling
 from numpy_erniem.conversion.padding import settle_padding
+from numpy_erniem.conversion.progress import Progress, report_progress
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.xlm_roberta import FAMILY, from_family
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from numpy_erniem.checkpoint.keywords import HubOptions
 
 WRITTEN_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-Progress = Callable[[int, int], None]
 
 
 def convert(
@@ -96,12 +95,12 @@ def convert(
     if dtype is not None and dtype not in WRITTEN_DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(WRITTEN_DTYPES)}")
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already and not an empty folder; choose another")
+    check_empty(out)
     folder = resolve_folder(model, family=True, **hub_options)
     encoder_folder = transformer_folder(folder)
     values, tensors, report = _translate(encoder_folder)
     config = ErnieMConfig.from_values(values, folder)
+    _settle_dtype(folder, config, dtype)
     tensors = _model_tensors(encoder_folder, tensors, config, report)
     is_family = report.layout in FAMILY  # not of a folder that was converted before
     names = [str(model), str(values.get("_name_or_path", ""))] if is_family else []
@@ -123,8 +122,31 @@ def convert(
         if settings.recorded:
             write_sentence_settings(complete, settings)
         write_hybrid_layers(complete, layers)
-        write_folder(complete, _report_progress(tensors, code, progress), max_shard_size, code)
+        write_folder(complete, report_progress(tensors, code, progress), max_shard_size, code)
     return report
+
+
+def check_empty(out: Path) -> None:
+    """Raise a ValueError unless the folder to make does not exist yet, or is empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already and not an empty folder; choose another")
+
+
+def refuse_quantized(folder: Path, config: ErnieMConfig) -> None:
+    """Raise a ValueError for a checkpoint that is quantized already."""
+    if config.quantization is not None:
+        raise ValueError(
+            f"{folder} is quantized already, its weights are {config.quantization['dtype']}; "
+            "convert the checkpoint that it was made of, or leave the dtype out to copy it"
+        )
+
+
+def _settle_dtype(folder: Path, config: ErnieMConfig, dtype: str | None) -> None:
+    """Refuse to convert int8 to another dtype, and say in the config what is written."""
+    if dtype is None:
+        return
+    refuse_quantized(folder, config)
+    config.torch_dtype = dtype
 
 
 def _translate(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Report]:
@@ -173,10 +195,14 @@ def _model_tensors(
     encoder = encoder_shapes(config, schema is None or schema.pooler)
     head = schema.head(config) if schema is not None else {}
     shapes = {prefix + name: shape for name, shape in encoder.items()} | head
-    kept = {}
+    kept, is_int8 = {}, config.quantization is not None
     for name, tensor in tensors.items():
+        scaled = name.removesuffix(".scale")
+        if is_int8 and scaled != name and scaled in shapes:
+            kept[name] = tensor
+            continue
         if name in shapes:
-            _check_shape(folder, name, tensor, shapes[name])
+            _check_shape(folder, name, tensor, shapes[name], is_int8)
         elif not name.startswith(HEAD_PARTS):
             _check_layer(folder, name.removeprefix(prefix), config)
             report.dropped[name] = "not a tensor of this model"
@@ -194,14 +220,17 @@ def _model_tensors(
     return kept
 
 
-def _check_shape(folder: Path, name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse a tensor of another shape than config.json says, or of integers."""
+def _check_shape(
+    folder: Path, name: str, tensor: Tensor, shape: tuple[int, ...], is_int8: bool
+) -> None:
+    """Refuse a tensor of another shape than config.json says, or of integers that it does not."""
     if tensor.shape != shape:
         raise ValueError(
             f"{folder}: {name} has shape {tensor.shape} in the weights, and the sizes in "
             f"{CONFIG_FILE} make it {shape}; correct {CONFIG_FILE}"
         )
-    check_floats(folder, name, tensor)
+    if not (is_int8 and tensor.dtype == "I8"):
+        check_floats(folder, name, tensor)
 
 
 def _check_layer(folder: Path, name: str, config: ErnieMConfig) -> None:
@@ -238,39 +267,3 @@ def _tokenizer_files(
         longest = min(config.max_length, settings.max_length or config.max_length)
         return from_xlm_roberta(folder, values, longest, report)
     return tokenizers.copy_ernie_m(folder, report, report.layout == "PaddleNLP")
-
-
-class _ReportingTensor(Tensor):
-    """A tensor that calls a function when it is written."""
-
-    def __init__(self, tensor: Tensor, written: Callable[[], None]) -> None:
-        self.dtype, self.shape = tensor.dtype, tensor.shape
-        self._tensor, self._written = tensor, written
-
-    def encode_as(self, dtype: str | None = None) -> Any:
-        values = self._tensor.encode_as(dtype)
-        self._written()
-        return values
-
-    def release_pages(self) -> None:
-        self._tensor.release_pages()
-
-
-def _report_progress(
-    tensors: dict[str, Tensor], dtype: str | None, progress: Progress | None
-) -> dict[str, Tensor]:
-    """The tensors, so that `progress` is called when each is written."""
-    if progress is None:
-        return tensors
-    total = sum(tensor.encoded_size(dtype) for tensor in tensors.values())
-    done = 0
-
-    def count(size: int) -> Callable[[], None]:
-        def add() -> None:
-            nonlocal done
-            done += size
-            progress(done, total)
-
-        return add
-
-    return {n: _ReportingTensor(t, count(t.encoded_size(dtype))) for n, t in tensors.items()}

@@ -33,6 +33,8 @@ class Report:
         The folder that was written.
     tensors, parameters, bytes_written : int
         Numbers of tensors and of their elements, and the bytes of their data.
+    agreement : object, optional
+        How near the result is to the source, where its weights are narrower; str() tells it.
     """
 
     layout: str = "ERNIE-M"
@@ -47,6 +49,7 @@ class Report:
     tensors: int = 0
     parameters: int = 0
     bytes_written: int = 0
+    agreement: Any = None
 
     def derive(self, config: dict[str, Any], key: str, value: Any) -> None:
         """Set a key of a config, and record it if its value changes.
@@ -83,4 +86,6 @@ class Report:
             lines.append(f"dropped {first}{more}: {reason}")
         lines += [f"derived {key}: {b!r} -> {a!r}" for key, (b, a) in self.derived.items()]
         lines += [f"made {name}: {how}" for name, how in self.made.items()]
+        if self.agreement is not None:
+            lines += str(self.agreement).splitlines()
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -100,8 +100,15 @@ def quantized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_bfloat16(values: np.ndarray, kind: np.dtype) -> np.ndarray:
-    """Floats as bfloat16 of a kind; a view where they are bfloat16 already."""
-    return values.view(kind) if is_bfloat16(values) else to_bfloat16(widen(values), kind)
+    """Floats as bfloat16 of a kind; a view where they are that already."""
+    if is_bfloat16(values):
+        return values.view(kind)
+    rounded = np.empty(values.shape, kind)
+    for start in range(0, len(values), ROWS):
+        rows = slice(start, start + ROWS)
+        rounded[rows] = to_bfloat16(widen(values[rows]), kind)
+    release_mapped_pages(values)
+    return rounded
 
 
 def narrow_like(w: Mapping[str, np.ndarray], values: np.ndarray) -> dict[str, np.ndarray]:

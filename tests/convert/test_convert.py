@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, convert
+from numpy_erniem import ErnieMConfig, ErnieMModel, ErnieMTokenizer, conversion, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.paddle_names import LINEAR_WEIGHT
@@ -197,8 +197,8 @@ def test_a_link_out_of_the_source_is_not_copied(name, tmp_path):
 
 
 def test_an_unknown_dtype(source, tmp_path):
-    with pytest.raises(ValueError, match="dtype 'int8' is not one of float32, float16, bfloat16"):
-        convert(source, tmp_path / "out", dtype="int8")
+    with pytest.raises(ValueError, match="dtype 'int4' is not one of float32, float16, bfloat16"):
+        convert(source, tmp_path / "out", dtype="int4")
 
 
 def test_the_command_prints_the_report(source, tmp_path, capsys):
@@ -232,7 +232,7 @@ def test_one_tensor_at_a_time_is_in_memory(source, tmp_path):
     del tables, kept
     tracemalloc.start()
     try:
-        convert(source, tmp_path / "out", dtype="bfloat16")
+        conversion.convert(source, tmp_path / "out", dtype="bfloat16")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,0 +1,282 @@
+"""How near a narrow model is to the float model that it was made of."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
+from numpy_erniem.config.quantization import MAPS, TOKEN_TABLE
+from numpy_erniem.encoder import encode
+from numpy_erniem.layers import embeddings, encoder_layer
+from numpy_erniem.models.inputs import prepare_inputs
+from numpy_erniem.models.packed_batch import pack_texts
+from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.weights import encoder_weights
+from numpy_erniem.pipelines.embed import Embedder
+from numpy_erniem.tokenizer import ErnieMTokenizer
+
+LEAST_COSINE = 0.999  # of a sentence vector with that of float32; below it, layers are named
+PACK = 256  # tokens, whose logits are in memory at a time
+SCORES = ("logits", "start_logits", "end_logits", "start_prob", "end_prob")
+DRAWN_ROWS, DRAWN_TOKENS = 24, 12  # of random token ids, where there is no tokenizer
+
+
+@dataclass
+class Texts:
+    """What is compared: token ids, and the texts that they are of.
+
+    Attributes
+    ----------
+    rows : list of list of int
+        Cut to what the model takes.
+    names : list of str
+        For each row its language, or "" if that is not known.
+    texts : list of str
+        Empty where there is no tokenizer, and the rows are drawn.
+    tokenizer : ErnieMTokenizer, optional
+    settings : SentenceSettings
+        How a sentence vector is made.
+    cut : int
+        Rows that were cut.
+    """
+
+    rows: list[list[int]]
+    names: list[str]
+    texts: list[str] = field(default_factory=list)
+    tokenizer: ErnieMTokenizer | None = None
+    settings: SentenceSettings = field(default_factory=SentenceSettings)
+    cut: int = 0
+
+    def vectors(self, model: ErnieMPreTrainedModel[Any]) -> np.ndarray:
+        """A vector of length 1 for each row: (n, W)."""
+        encoder: Any = model.base_model
+        if self.tokenizer is not None:
+            embedder = Embedder(encoder, self.tokenizer, self.settings)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*were cut at their")  # `Agreement` tells it
+                return embedder(self.texts, normalize=True)
+        vectors = np.stack([encoder([row]).last_hidden_state[0].mean(axis=0) for row in self.rows])
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass
+class Agreement:
+    """What a narrow model costs; str() tells it in lines.
+
+    Attributes
+    ----------
+    precision : str
+        "int8" or "bfloat16".
+    texts : int
+        That were compared.
+    are_drawn : bool
+        Whether they are random token ids.
+    cut : int
+        How many of the texts are longer than the model takes, so that only a part was compared.
+    mean, lowest : float
+        Cosine of the sentence vectors of both models.
+    by_language : dict of str to float
+        The lowest cosine of each language, where languages are known.
+    logits : (float, float), optional
+        Of a model with a head: the largest difference of two logits, and the largest magnitude.
+    changed : float
+        The part of the predictions, the best of several logits, that differ.
+    layers : dict of str to float
+        The relative error of a layer's output where this map alone is narrow, largest first.
+    keep_float : list of str
+        Layers that are floats.
+    advised : list of str
+        Layers that have to be, for the lowest cosine to reach `LEAST_COSINE`; empty if it does.
+    """
+
+    precision: str
+    texts: int
+    are_drawn: bool
+    cut: int
+    mean: float
+    lowest: float
+    by_language: dict[str, float] = field(default_factory=dict)
+    logits: tuple[float, float] | None = None
+    changed: float = 0.0
+    layers: dict[str, float] = field(default_factory=dict)
+    keep_float: list[str] = field(default_factory=list)
+    advised: list[str] = field(default_factory=list)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether no vector is further away than `LEAST_COSINE`."""
+        return self.lowest >= LEAST_COSINE
+
+    def __str__(self) -> str:
+        of = "rows of random token ids" if self.are_drawn else "texts"
+        if self.by_language:
+            of += f" in {len(self.by_language)} languages"
+        lines = [
+            f"{self.precision} beside float32, {self.texts} {of}: cosine of the vectors "
+            f"{self.mean:.5f} in the mean, {self.lowest:.5f} the lowest"
+        ]
+        if self.cut:
+            lines.append(f"{self.cut} of the texts were cut to what the model takes")
+        if self.by_language:
+            worst = sorted(self.by_language.items(), key=lambda item: item[1])[:5]
+            lines.append(f"lowest by language: {', '.join(f'{n} {v:.5f}' for n, v in worst)}")
+        if self.logits is not None:
+            apart, most = self.logits
+            lines.append(
+                f"logits: largest difference {apart:.3g}, of logits up to {most:.3g}; "
+                f"{self.changed:.1%} of the predictions differ"
+            )
+        largest = list(self.layers.items())[:3]
+        if largest:
+            told = ", ".join(f"{name} {error:.2%}" for name, error in largest)
+            lines.append(f"largest errors of a layer: {told}")
+        if self.keep_float:
+            lines.append(f"floats are kept in {len(self.keep_float)} layers")
+        if self.advised:
+            lines.append(
+                f"a cosine is below {LEAST_COSINE}: keep these layers in floats, with "
+                f"--keep-float auto or --keep-float {' '.join(self.advised)}"
+            )
+        return "\n".join(lines)
+
+
+def drawn_texts(vocab_size: int, longest: int) -> Texts:
+    """Random token ids, for a model without a tokenizer."""
+    shape = (DRAWN_ROWS, max(1, min(DRAWN_TOKENS, longest)))
+    rows = np.random.default_rng(0).integers(0, vocab_size, shape)
+    return Texts(rows.tolist(), [""] * DRAWN_ROWS)
+
+
+def measure(
+    wide: ErnieMPreTrainedModel[Any], narrow: ErnieMPreTrainedModel[Any], texts: Texts
+) -> Agreement:
+    """Compare a narrow model with the float model that it was made of.
+
+    Parameters
+    ----------
+    wide, narrow : models of one class
+    texts : Texts
+
+    Returns
+    -------
+    Agreement
+        Without advice.
+    """
+    cosines = (texts.vectors(wide) * texts.vectors(narrow)).sum(axis=1, dtype=np.float64)
+    by_language: dict[str, float] = {}
+    for name, cosine in zip(texts.names, cosines, strict=True):
+        if name:
+            by_language[name] = min(by_language.get(name, 1.0), float(cosine))
+    quantization = narrow.config.quantization
+    found = Agreement(
+        narrow.precision,
+        len(cosines),
+        texts.tokenizer is None,
+        texts.cut,
+        float(cosines.mean()),
+        float(cosines.min()),
+        by_language,
+        layers=layer_errors(wide, narrow, texts.rows),
+        keep_float=quantization["keep_float"] if quantization else [],
+    )
+    _compare_logits(wide, narrow, texts.rows, found)
+    return found
+
+
+def _compare_logits(
+    wide: ErnieMPreTrainedModel[Any],
+    narrow: ErnieMPreTrainedModel[Any],
+    rows: Sequence[list[int]],
+    found: Agreement,
+) -> None:
+    """Put differences of the logits into `found`, if the models have a head."""
+    apart = most = 0.0
+    changed: list[np.ndarray] = []
+    for pack in _packs(rows):
+        ids, starts = pack_texts(pack)
+        outputs = wide(ids, starts=starts), narrow(ids, starts=starts)
+        for name in SCORES:
+            if outputs[0].get(name) is None:
+                continue
+            a, b = (np.asarray(output[name], np.float64) for output in outputs)
+            apart, most = max(apart, np.abs(a - b).max()), max(most, np.abs(a).max())
+            is_single = a.shape[-1] == 1 or name != "logits"
+            best = [x > 0 if is_single else x.argmax(axis=-1) for x in (a, b)]
+            changed.append((best[0] != best[1]).ravel())
+    if changed:
+        found.logits = float(apart), float(most)
+        found.changed = float(np.concatenate(changed).mean())
+
+
+def _packs(rows: Sequence[list[int]]) -> list[list[list[int]]]:
+    """Rows in groups of about PACK tokens."""
+    packs: list[list[list[int]]] = [[]]
+    for row in rows:
+        if packs[-1] and sum(map(len, packs[-1])) + len(row) > PACK:
+            packs.append([])
+        packs[-1].append(row)
+    return packs
+
+
+def layer_errors(
+    wide: ErnieMPreTrainedModel[Any], narrow: ErnieMPreTrainedModel[Any], rows: Sequence[list[int]]
+) -> dict[str, float]:
+    """How far the output of a layer moves where one of its maps is narrow and all else is float.
+
+    Parameters
+    ----------
+    wide, narrow : models of one class
+    rows : sequence of list of int
+        Token ids.
+
+    Returns
+    -------
+    dict of str to float
+        ‖difference‖ / ‖output‖ by the names of the maps, largest first; the token table is
+        measured by the output of the embedding.
+    """
+    ids, starts = pack_texts(rows)
+    config = wide.config
+    inputs = prepare_inputs(
+        config, wide.dtype, input_ids=ids, starts=starts, output_hidden_states=True
+    )
+    weights = [encoder_weights(model.weights) for model in (wide, narrow)]
+    hidden = encode(inputs, weights[0], config).hidden_states
+    errors = {}
+    if not _same_kind(*weights, TOKEN_TABLE):
+        table = weights[1]["embeddings"]
+        embedded = embeddings(inputs.input_ids, inputs.position_ids, table, config)
+        errors[TOKEN_TABLE] = _relative(embedded, hidden[0])
+    layers = (w["encoder"]["layers"] for w in weights)
+    for n, (whole, other) in enumerate(zip(*layers, strict=True)):
+        for part in MAPS:
+            if _same_kind(whole, other, part):
+                continue  # kept in floats
+            mixed = _with_part(whole, part, _part(other, part))
+            y, _, _ = encoder_layer(hidden[n], mixed, config, inputs.attention[n])
+            errors[f"encoder.layers.{n}.{part}"] = _relative(y, hidden[n + 1])
+    return dict(sorted(errors.items(), key=lambda item: -item[1]))
+
+
+def _relative(y: np.ndarray, want: np.ndarray) -> float:
+    return float(np.linalg.norm(y - want) / max(np.linalg.norm(want), 1e-30))
+
+
+def _same_kind(a: Any, b: Any, path: str) -> bool:
+    return bool(_part(a, path)["weight"].dtype == _part(b, path)["weight"].dtype)
+
+
+def _part(w: Any, path: str) -> Any:
+    """The weights at a dotted path."""
+    for name in path.split("."):
+        w = w[name]
+    return w
+
+
+def _with_part(w: Any, path: str, value: Any) -> Any:
+    """A copy of nested weights with another value at a dotted path."""
+    name, _, rest = path.partition(".")
+    return {**w, name: _with_part(w[name], rest, value) if rest else value}
