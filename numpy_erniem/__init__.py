@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
     from numpy_erniem.conversion import convert
+    from numpy_erniem.explorer import explain
     from numpy_erniem.models import (
         ErnieMForInformationExtraction,
         ErnieMForMaskedLM,
@@ -98,6 +99,7 @@ __all__ = [
     "check_parity",
     "convert",
     "embed",
+    "explain",
     "get_num_threads",
     "get_threading",
     "load",
@@ -127,6 +129,7 @@ _MODULES = {
     "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),
     "conversion": ("convert",),
+    "explorer": ("explain",),
     "models": (
         "ErnieMForInformationExtraction",
         "ErnieMForMaskedLM",

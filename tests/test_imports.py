@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "parity": {"backend", "checkpoint", "config", "conversion"}
     | {"models", "pipelines", "tokenizer"},
     "plots": PIPELINES,
+    "explorer": PIPELINES,
     "engines": {"checks", "checkpoint", "pipelines"},
-    "cli": PIPELINES | {"conversion", "training", "parity", "plots", "engines"},
+    "cli": PIPELINES | {"conversion", "training", "parity", "plots", "explorer", "engines"},
 }
 NO_ROOMS = ("__version__", "_kernels")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -16,6 +16,7 @@ COMMANDS = {
     "classify": ("numpy_erniem.cli.classify", "give texts the labels that a model knows"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
+    "explain": ("numpy_erniem.cli.explain", "write a page on which attention can be explored"),
     "extract": ("numpy_erniem.cli.extract", "find what a schema asks for, by UIE-M"),
     "fill": ("numpy_erniem.cli.fill", "fill each [MASK] of a text with tokens"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),

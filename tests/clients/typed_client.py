@@ -225,6 +225,11 @@ def pictures() -> None:
     figure.savefig("similarity.png")
 
 
+def explained(out: Path) -> int:
+    done = erniem.explain("Open a file", "Eine Datei öffnen", out=out / "page.html", tokens=16)
+    return len(done["shown"])
+
+
 def training() -> float:
     model = erniem.training.trainable(ErnieMForSequenceClassification(CONFIG))
     loss, gradients = erniem.training.value_and_grad(model, {"input_ids": IDS, "labels": [1]})
@@ -243,6 +248,7 @@ def main(out: Path) -> None:
         embeddings().shape,
         best_matches(out),
         entities(),
+        explained(out),
         tokens(),
         models(out / "model"),
         backends(),
