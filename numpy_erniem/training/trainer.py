@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ from numpy_erniem.training.learning_rate import layer_factors, schedule
 from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
 from numpy_erniem.training.state import (
     REPORT,
+    STATE,
     load_state,
     open_run,
+    read_report,
+    remove_state,
     save_state,
     write_errors,
 )
@@ -47,7 +50,8 @@ class Trainer:
         returns the loss of that batch and its gradients.
     config : TrainingConfig
     out : path
-        The folder of the run. A run with the same options that is there is resumed.
+        The folder of the run. A run with the same options that is there is resumed; one that is
+        finished is not repeated. The state of a run is in `training-state` until it is finished.
     data : dict, optional
         Whatever identifies the data; it has to be the same when a run is resumed.
     save : function of the model, optional
@@ -61,7 +65,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        The folder holds a run with other options.
+        The folder holds a run with other options, or patience is given without `evaluate`.
     """
 
     def __init__(
@@ -90,10 +94,13 @@ class Trainer:
         self.history: list[tuple[float, float]] = []  # step, loss
         self.evaluations: list[tuple[float, ...]] = []  # step, scores
         self.metrics: list[str] = []
+        if config.patience and evaluate is None:
+            raise ValueError(f"patience {config.patience} needs evaluations; give evaluate")
         self.out.mkdir(parents=True, exist_ok=True)
         run = {**asdict(config), "config": model.config.to_dict(), **(data or {})}
         run["config"].pop("architectures", None)  # it is set when the model is saved
-        if open_run(self.out, run):
+        self.found = open_run(self.out, run)
+        if self.found == "stopped":
             self.history, self.evaluations = load_state(self.out, self.weights, self.optimizer)
             self.report(f"resumes after step {self.optimizer.steps}")
 
@@ -108,10 +115,14 @@ class Trainer:
         OSError
             A file could not be written.
         """
+        if self.found == "finished":
+            self.report(f"{self.out} holds this run, finished; nothing is left to do")
+            remove_state(self.out)
+            return read_report(self.out)
         config, recent = self.config, []
         started = reported = time.monotonic()
         first = self.optimizer.steps
-        while self.optimizer.steps < config.steps:
+        while not self._is_over():
             loss = self._step(self.optimizer.steps)
             n = self.optimizer.steps
             self.history.append((n, loss))
@@ -124,9 +135,19 @@ class Trainer:
                 reported, recent = now, []
             if n == config.steps or (config.evaluate_every and n % config.evaluate_every == 0):
                 self._evaluate(n)
-            if n == config.steps or n % config.save_every == 0:
+            if self._is_over() or n % config.save_every == 0:
                 save_state(self.out, self.weights, self.optimizer, self.history, self.evaluations)
+        if self.optimizer.steps < config.steps:
+            self.report(f"stops early: {config.patience} evaluations brought nothing better")
         return self._finish()
+
+    def _is_over(self) -> bool:
+        """Whether all steps are done, or as many evaluations as `patience` since the best one."""
+        if self.optimizer.steps >= self.config.steps:
+            return True
+        scores = [row[1] for row in self.evaluations]
+        patience = self.config.patience
+        return bool(patience and scores and len(scores) - scores.index(max(scores)) > patience)
 
     def _step(self, step: int) -> float:
         """Do one step, counted from 0; returns the mean loss of its batches."""
@@ -152,9 +173,11 @@ class Trainer:
         bad = [f"weight {name}" for name in nonfinite(self.weights)]
         bad += [f"gradient of {name}" for name in nonfinite(gradients)]
         where = bad[0] if bad else "none: the norm of all gradients together overflowed"
+        has_state = (self.out / STATE).is_file()
+        kept = f"the last saved state in {self.out} is kept" if has_state else "no state was saved"
         raise ValueError(
             f"step {step}: the loss is {loss:g}; the first tensor that is not finite: {where}; "
-            f"the last saved state in {self.out} is kept; use a lower learning rate"
+            f"{kept}; use a lower learning rate, and another folder for it"
         )
 
     def _evaluate(self, step: int) -> None:
@@ -191,6 +214,7 @@ class Trainer:
             report["best"] = {"step": int(best[0])} | dict(zip(self.metrics, best[1:], strict=True))
         with write_errors(self.out / REPORT, "at the end"):
             atomic_write(self.out / REPORT, json.dumps(report, indent=1) + "\n")
+        remove_state(self.out)
         return report
 
 
@@ -209,6 +233,8 @@ class TrainingSetup:
         As of `Trainer`.
     sentence_settings : SentenceSettings, optional
         How sentence vectors were made in training; saved beside the model.
+    data : dict
+        What identifies the data: a run that is resumed must have the same.
 
     Raises
     ------
@@ -222,6 +248,7 @@ class TrainingSetup:
     loss_and_grad: LossAndGrad
     evaluate: Evaluate | None = None
     sentence_settings: SentenceSettings | None = None
+    data: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_pad_token(self.model.config, self.tokenizer)
@@ -229,8 +256,10 @@ class TrainingSetup:
     def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
         """Train in a folder, or resume the run that is there; returns what report.json holds.
 
-        `options` are `data` and `report` of `Trainer`. Errors are those of `Trainer.run`.
+        `options` are `data`, in addition to that of the setup, and `report` of `Trainer`. Errors
+        are those of `Trainer.run`.
         """
+        options["data"] = {**self.data, **(options.get("data") or {})}
         return Trainer(
             self.model,
             self.loss_and_grad,

@@ -10,6 +10,7 @@ from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW
+from numpy_erniem.training.state import STATE
 from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
 from tests.models.conftest import T, V
@@ -37,7 +38,7 @@ def trainer(out, loss_and_grad=loss_and_grad, evaluate=None, **options):
 
 
 def bits(folder):
-    tensors = read_safetensors(folder / "state.safetensors")
+    tensors = read_safetensors(folder / "model.safetensors")
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
@@ -111,6 +112,61 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     assert trainer(tmp_path, never).run()["history"] == report["history"]
 
 
+def test_a_finished_run_leaves_no_state(tmp_path):
+    trainer(tmp_path).run()
+    names = ["config.json", "model.safetensors", "report.json", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_the_state_of_a_run_killed_after_its_report_is_removed(tmp_path):
+    trainer(tmp_path).run()
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).write_bytes(b"left over")
+    trainer(tmp_path).run()
+    assert not (tmp_path / STATE).parent.exists()
+
+
+def test_a_file_of_somebody_else_in_the_folder_of_the_state_is_kept(tmp_path):
+    mine = trainer(tmp_path)
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).with_name("notes.txt").write_text("mine")
+    mine.run()
+    assert [path.name for path in (tmp_path / STATE).parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_report_without_a_run_does_not_count_as_finished(tmp_path):
+    (tmp_path / "report.json").write_text("{}")
+    assert trainer(tmp_path, steps=2).run()["steps"] == 2
+
+
+def scored(*scores):
+    left = iter(scores)
+    return lambda model: {"score": next(left)}
+
+
+def test_a_run_stops_early_after_evaluations_without_a_better_score(tmp_path):
+    lines = []
+    mine = trainer(tmp_path, evaluate=scored(0.5, 0.7, 0.6, 0.7, 0.9), evaluate_every=5, patience=2)
+    mine.report = lines.append
+    report = mine.run()
+    assert (report["steps"], report["best"]["step"]) == (20, 10)
+    assert lines[-1] == "stops early: 2 evaluations brought nothing better"
+    assert trainer(tmp_path, evaluate=scored(), evaluate_every=5, patience=2).run() == report
+
+
+def test_a_better_score_lets_a_run_go_on(tmp_path):
+    scores = scored(0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.8, 0.7)
+    report = trainer(tmp_path, evaluate=scores, evaluate_every=5, patience=2).run()
+    assert report["steps"] == 40
+
+
+def test_patience_without_evaluations_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="patience 1 needs evaluations"):
+        trainer(tmp_path, evaluate_every=5, patience=1)
+    with pytest.raises(ValueError, match="patience 1 needs evaluate_every"):
+        trainer(tmp_path, evaluate=accuracy, patience=1)
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path, where):
     def breaks(model, step, rng):
@@ -125,7 +181,7 @@ def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path, where):
     name = "gradient of ernie_m.encoder.layers.1.norm2.bias" if where == "gradient" else "none"
     with pytest.raises(ValueError, match=f"step 17: the loss is nan.*{name}.*kept"):
         mine.run()
-    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 10
+    assert int(read_safetensors(tmp_path / STATE)["step"].numpy()[0]) == 10
     assert all(np.isfinite(value).all() for value in mine.weights.values())
 
 
@@ -172,6 +228,9 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
         ("threads", -1),
         ("save_every", 0),
         ("evaluate_every", -1),
+        ("patience", -1),
+        ("batch_size", float("nan")),
+        ("weight_decay", float("nan")),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(name, value):
@@ -244,4 +303,4 @@ def test_a_state_is_saved_and_an_evaluation_made_at_the_steps_that_are_asked_for
     with pytest.raises(StoppedError):
         mine.run()
     assert seen == [3, 6]
-    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 5
+    assert int(read_safetensors(tmp_path / STATE)["step"].numpy()[0]) == 5
