@@ -18,8 +18,9 @@ from numpy_erniem.training.finetuning import (
 from numpy_erniem.training.learning_rate import layer_factors, schedule
 from numpy_erniem.training.optimizer import AdamW, clip
 from numpy_erniem.training.pretraining import OBJECTIVES, Phase, Pretraining
-from numpy_erniem.training.trainer import Trainer, TrainingSetup
+from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.training_setup import TrainingSetup
 from numpy_erniem.training.value_and_grad import trainable, value_and_grad
 
 __all__ = [

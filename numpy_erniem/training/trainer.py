@@ -1,22 +1,19 @@
-"""Trainer: the loop of training. TrainingSetup: a model with what the loop needs to train it."""
+"""Trainer: the loop of training."""
 
 import json
 import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
-from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.gradient_tree import Gradients, add, scale
 from numpy_erniem.training.learning_rate import layer_factors, schedule
 from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
@@ -216,63 +213,3 @@ class Trainer:
             atomic_write(self.out / REPORT, json.dumps(report, indent=1) + "\n")
         remove_state(self.out)
         return report
-
-
-@dataclass
-class TrainingSetup:
-    """A model and its tokenizer, with what a `Trainer` needs to train it.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    model : ErnieMPreTrainedModel
-        From `trainable`.
-    tokenizer : ErnieMTokenizer
-        It is saved beside the model.
-    loss_and_grad, evaluate
-        As of `Trainer`.
-    sentence_settings : SentenceSettings, optional
-        How sentence vectors were made in training; saved beside the model.
-    data : dict
-        What identifies the data: a run that is resumed must have the same.
-
-    Raises
-    ------
-    ValueError
-        The tokenizer pads with another token than the model takes for padding.
-    """
-
-    config: TrainingConfig
-    model: ErnieMPreTrainedModel
-    tokenizer: ErnieMTokenizer
-    loss_and_grad: LossAndGrad
-    evaluate: Evaluate | None = None
-    sentence_settings: SentenceSettings | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_pad_token(self.model.config, self.tokenizer)
-
-    def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        """Train in a folder, or resume the run that is there; returns what report.json holds.
-
-        `options` are `data`, in addition to that of the setup, and `report` of `Trainer`. Errors
-        are those of `Trainer.run`.
-        """
-        options["data"] = {**self.data, **(options.get("data") or {})}
-        return Trainer(
-            self.model,
-            self.loss_and_grad,
-            self.config,
-            out,
-            save=lambda model: self.save(out),
-            evaluate=self.evaluate,
-            **options,
-        ).run()
-
-    def save(self, out: str | os.PathLike) -> None:
-        """Write model, tokenizer and settings to a folder."""
-        self.model.save_pretrained(out)
-        self.tokenizer.save_pretrained(out)
-        if self.sentence_settings is not None:
-            write_sentence_settings(Path(out), self.sentence_settings)
