@@ -12,8 +12,24 @@ from numpy_erniem.cli.training_options import (
     training_config,
     write_loss_picture,
 )
-from numpy_erniem.training import classification_setup, retrieval_setup, tagging_setup
-from numpy_erniem.training.data_files import read_labelled, read_pairs, read_tagged
+from numpy_erniem.training import (
+    answering_setup,
+    choice_setup,
+    classification_setup,
+    extraction_setup,
+    read_prompts,
+    read_questions,
+    reranking_setup,
+    retrieval_setup,
+    tagging_setup,
+)
+from numpy_erniem.training.data_files import (
+    read_choices,
+    read_labelled,
+    read_pairs,
+    read_ranked,
+    read_tagged,
+)
 from numpy_erniem.training.finetuning.class_weights import BALANCED
 
 
@@ -28,12 +44,17 @@ class Task(NamedTuple):
 TASKS = {
     "classify": Task(read_labelled, classification_setup, ("class_weights",)),
     "tag": Task(read_tagged, tagging_setup, ("class_weights",)),
+    "answer": Task(read_questions, answering_setup, ("doc_stride",)),
+    "extract": Task(read_prompts, extraction_setup),
+    "choose": Task(read_choices, choice_setup),
+    "rerank": Task(read_ranked, reranking_setup),
     "retrieve": Task(read_pairs, retrieval_setup),
 }
 OWN_OPTIONS = sorted({name for task in TASKS.values() for name in task.options})
 EXAMPLES = """
 examples:
   erniem finetune classify --train train.tsv --eval dev.tsv --out FOLDER
+  erniem finetune answer --train train-v2.0.json --eval dev-v2.0.json --out FOLDER
   erniem finetune tag --from FOLDER --train train.jsonl --eval dev.jsonl --out OTHER --patience 2
 
 The folder is for the command of the task, such as erniem classify --model FOLDER. A run that was
@@ -48,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", choices=TASKS)
     for name, text in (("train", "to learn from"), ("eval", "to measure on")):
         parser.add_argument(
-            f"--{name}", required=True, metavar="FILE", help=f"examples {text}: .jsonl, else TSV"
+            f"--{name}",
+            required=True,
+            metavar="FILE",
+            help=f"examples {text}: .jsonl, TSV, or .json of SQuAD",
         )
     parser.add_argument("--out", metavar="FOLDER", required=True, help="the folder of the run")
     parser.add_argument(
@@ -73,6 +97,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="LABEL=W",
         help=f"classify, tag: how much each label counts, or {BALANCED!r}: all alike",
+    )
+    parser.add_argument(
+        "--doc-stride",
+        type=int,
+        metavar="N",
+        help="answer: tokens that two windows over a long context share (128, or half a row)",
     )
     add_hub_options(parser)
     add_training_options(parser)

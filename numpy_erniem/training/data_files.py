@@ -1,5 +1,6 @@
 """The files of examples that training reads: JSON lines or TSV, plain or gzipped."""
 
+import math
 import os
 from typing import Any
 
@@ -106,3 +107,76 @@ def _tagged(values: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
         if not _label(tag, "tag", where):
             raise ValueError(f"{where} has an empty tag; use O for words that are nothing")
     return tokens, tags
+
+
+def read_choices(path: str | os.PathLike) -> list[tuple[str, list[str], int]]:
+    """Prompt, choices, and the number of the right one; JSON lines.
+
+    {"prompt", "choices": [...], "label"}, where the label is the number of the right choice,
+    counted from 0, or its text.
+    """
+    if not is_json_lines(path):
+        raise ValueError(f"{path} is no file of JSON lines, which choices need; name it .jsonl")
+    names = {"answer": "label", "question": "prompt"}
+    examples = []
+    for where, values in read_records(path, [("prompt", "choices", "label")], names):
+        choices, label = values["choices"], values["label"]
+        prompt = text_field(values, "prompt", where)
+        if not isinstance(choices, list) or any(
+            type(text) is not str or not text.strip() for text in choices
+        ):
+            raise ValueError(f"{where}: choices must be a list of texts, not {choices!r}")
+        if len(choices) < 2:
+            raise ValueError(f"{where} has {len(choices)} choices; at least two are needed")
+        if isinstance(label, str):
+            if choices.count(label) != 1:
+                raise ValueError(f"{where}: the label {label!r} is not one of the choices, once")
+            label = choices.index(label)
+        if type(label) is not int or not 0 <= label < len(choices):
+            raise ValueError(
+                f"{where}: the label {label!r} is not the number of a choice, 0..{len(choices) - 1}"
+            )
+        examples.append((prompt, choices, label))
+    return examples
+
+
+def read_ranked(path: str | os.PathLike) -> list[tuple[str, str, float]]:
+    """Query, text, and how relevant the text is.
+
+    TSV: query, text, score. JSON lines: {"query", "text", "score"}, with "label" for "score" if
+    need be; or {"query", "positives": [...], "negatives": [...]}, whose scores are 1 and 0.
+    """
+    names = {"label": "score", "relevance": "score", "passage": "text", "document": "text"}
+    names |= {"pos": "positives", "positive": "positives"}
+    names |= {"neg": "negatives", "negative": "negatives"}
+    columns = [("query", "text", "score")]
+    if is_json_lines(path):
+        columns.append(("query", "positives", "negatives"))
+    examples = []
+    for where, values in read_records(path, columns, names):
+        query = text_field(values, "query", where)
+        if "text" in values:
+            examples.append((query, text_field(values, "text", where), _score(values, where)))
+            continue
+        for name, score in (("positives", 1.0), ("negatives", 0.0)):
+            texts = [values[name]] if isinstance(values[name], str) else values[name]
+            if not isinstance(texts, list) or any(
+                type(text) is not str or not text.strip() for text in texts
+            ):
+                raise ValueError(f"{where}: {name} must be a list of texts, not {texts!r}")
+            examples += [(query, text, score) for text in texts]
+    return examples
+
+
+def _score(values: dict[str, Any], where: str) -> float:
+    """A score that must be a finite number."""
+    value = values["score"]
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        score = float(value)
+        if not math.isfinite(score):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(f"{where}: score must be a finite number, not {value!r}") from None
+    return score

@@ -16,6 +16,7 @@ from numpy_erniem.training.finetuning.preparation import (
     label_names,
     load_trainable,
     prepare_setup,
+    row_length,
     token_ids,
 )
 from numpy_erniem.training.finetuning.task_heads import weighted_classification
@@ -31,7 +32,7 @@ def classification_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
     class_weights: ClassWeights | None = None,
 ) -> TrainingSetup:
@@ -46,8 +47,9 @@ def classification_setup(
     config : TrainingConfig
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer texts are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer texts are cut to so many tokens, with a warning; left out, 128, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
     class_weights : "balanced", or dict of str to float, optional
@@ -69,12 +71,12 @@ def classification_setup(
         ErnieMForSequenceClassification,
         model,
         config.seed,
-        max_length,
         found,
         hub_options,
         problem_type="single_label_classification",
     )
     names = label_names(loaded[0].config)
+    max_length = row_length(max_length, 128, loaded[0].config)
     ids, labels = _arrays(loaded[1], train, names, max_length)
     held_out, answers = _arrays(loaded[1], evaluation, names, max_length)
 

@@ -28,7 +28,6 @@ def load_trainable(
     kind: type,
     model: str | os.PathLike | None,
     seed: int,
-    max_length: int | None,
     label_names: Sequence[str] | None = None,
     hub_options: Mapping[str, Any] | None = None,
     **options: Any,
@@ -43,8 +42,6 @@ def load_trainable(
         The checkpoint to start from: folder or name on the hub; None is the bundled one.
     seed : int
         Of the new weights.
-    max_length : int or None
-        Tokens of the longest row, if it is known; it is checked.
     label_names : sequence of str, optional
         The classes. Where the checkpoint has the same, they are in its order, else in this one.
         Left out, the checkpoint's.
@@ -60,8 +57,8 @@ def load_trainable(
 
     Raises
     ------
-    ValueError
-        max_length is not possible for this model.
+    ValueError, FileNotFoundError
+        As of `from_pretrained`.
     """
     folder = resolve_folder(model, **(hub_options or {}))
     with warnings.catch_warnings():
@@ -70,8 +67,6 @@ def load_trainable(
         if label_names is not None:
             options["id2label"] = dict(enumerate(_ordered_labels(folder, kind, label_names)))
         loaded = kind.from_pretrained(folder, seed=seed, ignore_mismatched_sizes=True, **options)
-    if max_length is not None:
-        check_max_length(max_length, loaded.config)
     return trainable(loaded), ErnieMTokenizer.from_pretrained(folder)
 
 
@@ -96,27 +91,38 @@ def label_names(config: ErnieMConfig) -> list[str]:
     return [config.id2label[n] for n in range(config.num_labels)]
 
 
-def check_max_length(max_length: int, config: ErnieMConfig, shortest: int = SHORTEST) -> None:
-    """Refuse a length of rows that the model does not take, or that has no room for a text.
+def row_length(
+    max_length: int | None, default: int, config: ErnieMConfig, shortest: int = SHORTEST
+) -> int:
+    """Most tokens of a row.
 
     Parameters
     ----------
-    max_length : int
+    max_length : int, optional
+        What a user chose; left out, the default, or what the model takes if that is less.
+    default : int
     config : ErnieMConfig
         Of the model.
     shortest : int
         Tokens of the shortest row that makes sense.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     ValueError
-        It is not in this range.
+        The model does not take it, or it has no room for a text.
     """
-    if not shortest <= max_length <= config.max_length:
+    limit = config.max_length
+    if max_length is None:
+        return min(default, limit)
+    if not shortest <= max_length <= limit:
         raise ValueError(
-            f"max_length {max_length} is not in {shortest}..{config.max_length}, which this model "
-            "takes"
+            f"max_length {max_length} is not in {shortest}..{limit}, which this model takes"
         )
+    return max_length
 
 
 def find_label_names(what: str, train: Sequence[str], evaluation: Sequence[str]) -> list[str]:

@@ -18,7 +18,12 @@ from numpy_erniem.training.finetuning.contrastive import (
     contrastive_head,
     find_duplicates,
 )
-from numpy_erniem.training.finetuning.preparation import fingerprints, load_trainable, token_ids
+from numpy_erniem.training.finetuning.preparation import (
+    fingerprints,
+    load_trainable,
+    row_length,
+    token_ids,
+)
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
@@ -36,7 +41,7 @@ def retrieval_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 64,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
     temperature: float = TEMPERATURE,
 ) -> TrainingSetup:
@@ -52,8 +57,9 @@ def retrieval_setup(
         Its batch_size counts pairs.
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer sentences are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer sentences are cut to so many tokens, with a warning; left out, 64, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
     temperature : float
@@ -70,9 +76,8 @@ def retrieval_setup(
         model does not take.
     """
     _check_options(len(train), config, temperature)
-    loaded, tokenizer = load_trainable(
-        ErnieMModel, model, config.seed, max_length, hub_options=hub_options
-    )
+    loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, hub_options=hub_options)
+    max_length = row_length(max_length, 64, loaded.config)
     sources, targets, held_out, translations = (
         token_ids(tokenizer, [row[n] for row in part], max_length)
         for part in (train, evaluation)

@@ -19,6 +19,7 @@ from numpy_erniem.training.finetuning.preparation import (
     label_names,
     load_trainable,
     prepare_setup,
+    row_length,
     warn_of_cuts,
 )
 from numpy_erniem.training.finetuning.task_heads import weighted_tagging
@@ -35,7 +36,7 @@ def tagging_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
     class_weights: ClassWeights | None = None,
 ) -> TrainingSetup:
@@ -52,8 +53,9 @@ def tagging_setup(
     config : TrainingConfig
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer sentences are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer sentences are cut to so many tokens, with a warning; left out, 128, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
     class_weights : "balanced", or dict of str to float, optional
@@ -72,10 +74,9 @@ def tagging_setup(
     """
     tags = ([y for _, tags in part for y in tags] for part in (train, evaluation))
     found = find_label_names("tag", *tags)
-    loaded = load_trainable(
-        ErnieMForTokenClassification, model, config.seed, max_length, found, hub_options
-    )
+    loaded = load_trainable(ErnieMForTokenClassification, model, config.seed, found, hub_options)
     names = label_names(loaded[0].config)
+    max_length = row_length(max_length, 128, loaded[0].config)
     rows, held_out = (_rows(loaded[1], part, names, max_length) for part in (train, evaluation))
 
     def batch_of(rows: Rows, chosen: np.ndarray) -> dict[str, Any]:
