@@ -132,7 +132,7 @@ class Trainer:
                 reported, recent = now, []
             if n == config.steps or (config.evaluate_every and n % config.evaluate_every == 0):
                 self._evaluate(n)
-            if self._is_over() or n % config.save_every == 0:
+            if n % config.save_every == 0 and not self._is_over():  # the model is all then
                 save_state(self.out, self.weights, self.optimizer, self.history, self.evaluations)
         if self.optimizer.steps < config.steps:
             self.report(f"stops early: {config.patience} evaluations brought nothing better")

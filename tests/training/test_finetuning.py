@@ -349,3 +349,14 @@ def test_entity_scores_of_a_tagger(tmp_path):
     config = TrainingConfig(steps=1, threads=1)
     setup = tagging_setup(data, data, config)
     assert list(setup.evaluate(setup.model)) == ["F1", "precision", "recall", "accuracy"]
+
+
+def test_a_checkpoint_of_another_family_is_named_with_the_command_that_converts_it(
+    files, tmp_path, capsys
+):
+    (tmp_path / "xlmr").mkdir()
+    (tmp_path / "xlmr" / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    (tmp_path / "xlmr" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    options = files(["a\tx", "b\ty"], ["c\tx"])
+    assert main(["finetune", "classify", *options, "--from", str(tmp_path / "xlmr")]) == 2
+    assert "run `erniem convert MODEL NEW`, then use NEW" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Runs that end, stop, are resumed and fail: the loop of `training.trainer`."""
 
+import errno
 import json
 
 import numpy as np
@@ -304,3 +305,29 @@ def test_a_state_is_saved_and_an_evaluation_made_at_the_steps_that_are_asked_for
         mine.run()
     assert seen == [3, 6]
     assert int(read_safetensors(tmp_path / STATE)["step"].numpy()[0]) == 5
+
+
+def test_a_full_disk_while_the_model_is_saved_is_told_and_the_state_is_kept(tmp_path):
+    def full(model):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    mine = trainer(tmp_path, evaluate=accuracy, save_every=4, evaluate_every=6)
+    mine.save = full
+    with pytest.raises(
+        OSError, match=r"model.safetensors could not be written after step 6: the d"
+    ):
+        mine.run()
+    lines = []
+    again = trainer(tmp_path, evaluate=accuracy, save_every=4, evaluate_every=6)
+    again.report = lines.append
+    assert again.run()["steps"] == 40
+    assert int(again.history[3][0]) == 4
+
+
+def test_a_state_is_not_written_when_the_run_is_over(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        "numpy_erniem.training.trainer.save_state", lambda *a: saved.append(a[2].steps)
+    )
+    trainer(tmp_path).run()
+    assert saved == [10, 20, 30]
