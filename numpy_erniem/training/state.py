@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write, clear_leftovers
+from numpy_erniem.checkpoint.folder import WEIGHTS_FILE
 from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.training.optimizer import AdamW
 
+CONFIG_FILE = "config.json"
 RUN, REPORT = "run.json", "report.json"
 STATE = "training-state/state.safetensors"
 
@@ -36,7 +38,8 @@ def open_run(out: Path, run: Mapping[str, Any]) -> str:
     Raises
     ------
     ValueError
-        The folder holds a run with other options: the message says which.
+        The folder holds a run with other options: the message says which. Or it holds a checkpoint
+        and no run, which a new run would overwrite.
     """
     for folder in (out, (out / STATE).parent):
         clear_leftovers(folder)
@@ -56,6 +59,12 @@ def open_run(out: Path, run: Mapping[str, Any]) -> str:
                 "give the same options to resume it, or another folder"
             )
         return "finished" if finished else "stopped"
+    there = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if (out / name).exists()]
+    if there and not path.is_file():
+        raise ValueError(
+            f"{out} has a {there[0]} that no run of training wrote, and it would be overwritten; "
+            "give another folder"
+        )
     with write_errors(path, "before the first step"):
         (out / REPORT).unlink(missing_ok=True)  # of no run that is known
         atomic_write(path, to_json(run, indent=2) + "\n")

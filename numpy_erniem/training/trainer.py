@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
+from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training.gradient_tree import Gradients, add, scale
@@ -104,6 +105,8 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train to the last step; returns what report.json holds.
 
+        Of a run that is finished the weights of the folder are put into the model.
+
         Raises
         ------
         ValueError
@@ -115,6 +118,8 @@ class Trainer:
         if self.found == "finished":
             self.report(f"{self.out} holds this run, finished; nothing is left to do")
             remove_state(self.out)
+            for name, tensor in read_folder(self.out).items():
+                self.weights[name][...] = tensor.numpy()
             return read_report(self.out)
         config, recent = self.config, []
         started = reported = time.monotonic()

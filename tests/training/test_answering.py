@@ -194,7 +194,7 @@ def test_answers_longer_than_the_command_gives_are_told(small):
     ("asked", "message"),
     [
         (("Who?", CONTEXT, (("Eve", 0),)), r"train\[0\]: the answer 'Eve' is not at character 0"),
-        (("word " * 90, CONTEXT, ()), r"train\[0\]: the question has .* leaves no room"),
+        (("word " * 90, CONTEXT, (("Ada", 0),)), r"train\[0\]: the question has .* leaves no room"),
     ],
 )
 def test_a_question_that_cannot_be_trained_names_itself(small, asked, message):
@@ -203,8 +203,9 @@ def test_a_question_that_cannot_be_trained_names_itself(small, asked, message):
 
 
 def test_no_questions_are_refused(small):
-    with pytest.raises(ValueError, match="training has no question"):
-        answering_setup([], QUESTIONS, ONE, model=small)
+    for train in ([], [AskedQuestion("Why?", CONTEXT, ())]):
+        with pytest.raises(ValueError, match="training has no question with an answer"):
+            answering_setup(train, QUESTIONS, ONE, model=small)
     with pytest.raises(ValueError, match="evaluation has no question"):
         answering_setup(QUESTIONS, [], ONE, model=small)
 
@@ -236,6 +237,7 @@ def test_no_answer_is_possible_where_training_has_one(small, monkeypatch):
 
 def test_the_options_of_windows_reach_the_run(tmp_path, write, small, capsys):
     rows = [{"question": q.question, "context": q.context, "answers": []} for q in QUESTIONS[:2]]
+    rows.append({"question": "Who?", "context": CONTEXT, "answer": "Ada", "start": 0})
     path = str(write("a.jsonl", *rows))
     options = ["--train", path, "--eval", path, "--out", str(tmp_path / "out"), "--epochs", "1"]
     options += ["--max-length", "20", "--doc-stride", "3", "--from", str(small)]

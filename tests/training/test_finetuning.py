@@ -360,3 +360,13 @@ def test_a_checkpoint_of_another_family_is_named_with_the_command_that_converts_
     options = files(["a\tx", "b\ty"], ["c\tx"])
     assert main(["finetune", "classify", *options, "--from", str(tmp_path / "xlmr")]) == 2
     assert "run `erniem convert MODEL NEW`, then use NEW" in capsys.readouterr().err
+
+
+def test_the_checkpoint_to_start_from_is_not_overwritten(checkpoint):
+    before = (checkpoint / "model.safetensors").read_bytes()
+    config = TrainingConfig(steps=1, threads=1)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    with pytest.raises(ValueError, match="that no run of training wrote"):
+        setup.train(checkpoint)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    assert (checkpoint / "model.safetensors").read_bytes() == before

@@ -95,7 +95,7 @@ def learn_theirs(name, start, config, batches, weights):
         torch.nn.utils.clip_grad_norm_(flat.values(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-    return losses
+    return losses, {k: v.detach().numpy() for k, v in flat.items()}
 
 
 def encode(w, config, ids, mask, positions):
@@ -179,7 +179,11 @@ def test_a_task_is_learned_as_with_torch(name, small, monkeypatch):
         weights = weights_of_classes(options["class_weights"], list(ids), np.array(labels))
         weights = torch.as_tensor(weights)
     ours, batches = learn_ours(setup, monkeypatch)
-    theirs = learn_theirs(name, start, setup.model.config, batches, weights)
+    theirs, learned = learn_theirs(name, start, setup.model.config, batches, weights)
     np.testing.assert_allclose(ours[:5], theirs[:5], rtol=1e-4)
     np.testing.assert_allclose(ours, theirs, rtol=0.02)
     assert np.mean(ours[-3:]) < np.mean(ours[:3])
+    mine = setup.evaluate(setup.model)
+    for key, value in flatten(setup.model.weights).items():
+        value[...] = learned[key]
+    assert mine == pytest.approx(setup.evaluate(setup.model), abs=0.1)

@@ -110,7 +110,10 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     def never(model, step, rng):
         raise AssertionError("a step was run")
 
-    assert trainer(tmp_path, never).run()["history"] == report["history"]
+    again = trainer(tmp_path, never)
+    assert again.run()["history"] == report["history"]
+    loaded = flatten(ErnieMForTokenClassification.from_pretrained(tmp_path).weights)
+    assert all(np.array_equal(value, loaded[name]) for name, value in again.weights.items())
 
 
 def test_a_finished_run_leaves_no_state(tmp_path):
@@ -331,3 +334,12 @@ def test_a_state_is_not_written_when_the_run_is_over(tmp_path, monkeypatch):
     )
     trainer(tmp_path).run()
     assert saved == [10, 20, 30]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_checkpoint_that_is_no_run_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"has a {name} that no run of training wrote"):
+        trainer(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "run.json").exists()

@@ -78,15 +78,20 @@ def answering_setup(
     Raises
     ------
     ValueError
-        No question, an answer that does not stand at its place, a question that leaves no room for
-        the context, or a max_length or doc_stride that the model does not take.
+        No question, none with an answer in the training data, an answer that does not stand at its
+        place, a question that leaves no room for the context, or a max_length or doc_stride that
+        the model does not take.
     """
     train, evaluation = (
         [_checked(asked, f"{name}[{n}]") for n, asked in enumerate(part)]
         for name, part in (("train", train), ("evaluation", evaluation))
     )
-    if not train or not evaluation:
-        raise ValueError(f"{'evaluation' if train else 'training'} has no question")
+    if not any(asked.answers for asked in train):
+        raise ValueError(
+            "training has no question with an answer: a model would learn to find none"
+        )
+    if not evaluation:
+        raise ValueError("evaluation has no question")
     loaded = load_trainable(ErnieMForQuestionAnswering, model, config.seed, None, hub_options)
     options = {
         "max_seq_len": max_length,
