@@ -85,3 +85,27 @@ def test_equal_scores_are_not_right_by_the_order_of_the_file():
 def test_texts_behind_the_depth_do_not_count():
     relevance, scores = [np.array([1, 0, 0])], [np.array([1, 2, 3])]
     assert ranking_scores(relevance, scores, depth=2) == {"nDCG@2": 0, "MRR@2": 0}
+
+
+def conlleval(tags):
+    """The rules of the script, pair by pair of neighbouring tags."""
+    found, begin, previous = set(), 0, ("O", "")
+    for n, tag in enumerate([*tags, "O"]):
+        prefix, name = tag[0], tag[2:]
+        (before, name_before), previous = previous, (prefix, name)
+        other = name != name_before
+        ends = before in "ES" or (before in "BI" and prefix in "BSO") or (before != "O" and other)
+        starts = prefix in "BS" or (prefix in "EI" and before in "ESO") or (prefix != "O" and other)
+        if ends:
+            found.add((name_before, begin, n))
+        if starts:
+            begin = n
+    return found
+
+
+def test_entities_of_random_tags_are_those_of_conlleval():
+    rng = np.random.default_rng(7)
+    kinds = ["O", *(f"{prefix}-{name}" for prefix in "BIES" for name in ("PER", "LOC"))]
+    for _ in range(500):
+        tags = [kinds[n] for n in rng.integers(0, len(kinds), rng.integers(1, 9))]
+        assert entities_of(tags) == conlleval(tags), tags

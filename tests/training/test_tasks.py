@@ -9,6 +9,7 @@ import pytest
 from numpy_erniem.cli.main import main
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import TrainingConfig, state
+from numpy_erniem.training.finetuning import preparation
 from numpy_erniem.training.state import STATE
 from tests.training.tasks import TASKS, save_small
 
@@ -147,6 +148,25 @@ def test_the_file_and_the_examples_of_a_task_are_the_same(task, small, tmp_path)
     ours = task.setup(task.data, task.data, config, model=small)
     theirs = task.setup(read, read, config, model=small)
     assert ours.data == theirs.data
+
+
+ARGUMENTS = ("input_ids", "attention_mask", "labels", "start_positions", "end_positions")
+
+
+def test_the_loss_of_one_example_is_that_of_the_model(task, small, monkeypatch):
+    if task.name == "retrieve":
+        pytest.skip("the model of sentence vectors has no loss")
+    setup, batches = setup_of(task, small, batch_size=1), []
+    original = preparation.value_and_grad
+
+    def spy(model, batch, **options):
+        batches.append(batch)
+        return original(model, batch, **options)
+
+    monkeypatch.setattr(preparation, "value_and_grad", spy)
+    loss, _ = setup.loss_and_grad(setup.model, 0, None)
+    batch = {name: batches[0][name] for name in ARGUMENTS if name in batches[0]}
+    assert loss == pytest.approx(float(setup.model(**batch).loss), rel=1e-5)
 
 
 def test_a_batch_of_one_has_the_same_loss_alone_and_beside_longer_ones(task, small):
