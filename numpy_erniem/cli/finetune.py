@@ -1,7 +1,9 @@
 """`erniem finetune`: train a head, or sentence vectors, from files to a folder."""
 
 import argparse
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,7 @@ TASKS = {
     "rerank": Task(read_ranked, reranking_setup),
     "retrieve": Task(read_pairs, retrieval_setup),
 }
+LEARNING_RATES = ((256, 5e-4), (512, 1e-4), (math.inf, 3e-5))  # hidden_size at most → rate
 OWN_OPTIONS = sorted({name for task in TASKS.values() for name in task.options})
 EXAMPLES = """
 examples:
@@ -105,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="answer: tokens that two windows over a long context share (128, or half a row)",
     )
     add_hub_options(parser)
-    add_training_options(parser)
+    add_training_options(parser, learning_rate=None)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -121,6 +124,10 @@ def run(options: argparse.Namespace) -> int:
         hub_options=hub_options(options),
         **own,
     ).for_epochs(options.epochs, options.patience)
+    if options.learning_rate is None:
+        rate = learning_rate_of(prepared.model.config.hidden_size)
+        prepared.config = replace(prepared.config, learning_rate=rate)
+        print_progress(f"learning rate {rate:g}, by the size of the model")
     data = {"task": options.task, "model": options.model}
     report = prepared.train(options.out, data=data, report=print_progress)
     best = report["best"]
@@ -128,6 +135,11 @@ def run(options: argparse.Namespace) -> int:
     print(", ".join(f"{name} {value:.4f}" for name, value in best.items()))
     write_loss_picture(Path(options.out), report)
     return 0
+
+
+def learning_rate_of(hidden_size: int) -> float:
+    """A learning rate that models of a size usually take well: the larger, the lower."""
+    return next(rate for most, rate in LEARNING_RATES if hidden_size <= most)
 
 
 def own_options(options: argparse.Namespace, task: Task) -> dict[str, Any]:

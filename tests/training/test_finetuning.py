@@ -13,6 +13,7 @@ from numpy_erniem import (
     ErnieMTokenizer,
     bundled_checkpoint,
 )
+from numpy_erniem.cli.finetune import learning_rate_of
 from numpy_erniem.cli.main import main
 from numpy_erniem.training import (
     TrainingConfig,
@@ -370,3 +371,22 @@ def test_the_checkpoint_to_start_from_is_not_overwritten(checkpoint):
         setup.train(checkpoint)
     setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
     assert (checkpoint / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"), [(128, 5e-4), (256, 5e-4), (384, 1e-4), (768, 3e-5), (1024, 3e-5)]
+)
+def test_a_larger_model_has_a_lower_learning_rate(size, rate):
+    assert learning_rate_of(size) == rate
+
+
+def test_the_learning_rate_is_chosen_and_told_where_none_is_given(files, tmp_path, capsys):
+    lines = [f"{text}\t{label}" for text, _, label in sentences()]
+    options = [*files(lines, lines[:4]), "--threads", "1", "--epochs", "0.2"]
+    assert main(["finetune", "classify", *options]) == 0
+    assert "learning rate 0.0005, by the size of the model" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["learning_rate"] == 5e-4
+    options[options.index("--out") + 1] = str(tmp_path / "other")
+    assert main(["finetune", "classify", *options, "--learning-rate", "0.002"]) == 0
+    assert "by the size" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "other" / "run.json").read_text())["learning_rate"] == 0.002
