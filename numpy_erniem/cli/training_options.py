@@ -24,15 +24,18 @@ OPTIONS = {  # name -> default, help
 
 
 def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
-    """Declare the options of a `TrainingConfig`; `defaults` replace those of OPTIONS."""
+    """Declare the options of a `TrainingConfig`.
+
+    `defaults` replace those of OPTIONS; None means that the model decides.
+    """
     for name, (default, text) in OPTIONS.items():
-        default = defaults.get(name, default)
+        chosen = defaults.get(name, default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(default),
-            default=default,
+            default=chosen,
             metavar="N",
-            help=f"{text} ({default})",
+            help=f"{text} ({'by the size of the model' if chosen is None else chosen})",
         )
     parser.add_argument(
         "--decay", choices=tuple(DECAYS), default="linear", help="after the warm-up (linear)"
@@ -47,6 +50,7 @@ def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> No
 def training_config(options: argparse.Namespace, steps: int, **more: Any) -> TrainingConfig:
     """The `TrainingConfig` that the options describe."""
     chosen = {name: getattr(options, name) for name in OPTIONS}
+    chosen = {name: OPTIONS[name][0] if v is None else v for name, v in chosen.items()}
     chosen["max_grad_norm"] = chosen["max_grad_norm"] or None
     return TrainingConfig(
         steps=steps,
