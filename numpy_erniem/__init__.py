@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see
@@ -183,3 +184,7 @@ if not TYPE_CHECKING:  # else a checker would accept any name
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if find_spec(f"{__name__}._kernels") is None:
+    import_module(f"{__name__}.backend.missing").warn_not_built()

@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy_erniem.backend.cores import check_num_threads
 from numpy_erniem.backend.counts import CallCounts
+from numpy_erniem.backend.missing import why
 from numpy_erniem.backend.unsupported import Unsupported
 
 CHOICES = ("auto", "numpy", "native")
@@ -30,7 +31,7 @@ def _module() -> Any:
     try:
         from numpy_erniem.backend import native
     except ImportError as error:
-        return f"the C kernels are not built ({error})"
+        return why(error)
     return native
 
 
@@ -58,9 +59,7 @@ def _checked(choice: str) -> str:
         raise ValueError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
     kernels, reason = _native() if choice == "native" else ({}, "")
     if choice == "native" and not kernels:
-        raise ValueError(
-            f"backend 'native' cannot be used: {reason}; install with a C compiler, or use 'auto'"
-        )
+        raise ValueError(f"backend 'native' cannot be used: {reason}. Or use 'auto'")
     return choice
 
 
