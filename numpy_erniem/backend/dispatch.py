@@ -6,6 +6,7 @@ with its reason; in that case the NumPy body runs. Nothing else in the package k
 """
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from numpy_erniem.backend.unsupported import Unsupported
 CHOICES = ("auto", "numpy", "native")
 THREADING = ("openmp", "pool", "serial")  # every name there is; a build may have fewer
 
+LOG = logging.getLogger(__name__)
 _choice: ContextVar[str | None] = ContextVar("numpy_erniem_backend", default=None)
 _native_calls = CallCounts()  # by the name of the primitive
 _unsupported_calls = CallCounts()  # by (name, reason)
@@ -41,7 +43,14 @@ def _native() -> tuple[dict[str, Callable], str]:
     module = _module()
     if isinstance(module, str):
         return {}, module
-    return module.KERNELS, _settings().description()
+    settings = _settings()
+    LOG.debug(
+        "%s; %d threads (%s)",
+        settings.description(),
+        settings.threads_in_use(),
+        settings.get_threading(),
+    )
+    return module.KERNELS, settings.description()
 
 
 @functools.cache

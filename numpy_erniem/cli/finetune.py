@@ -20,10 +20,19 @@ TASKS: dict[str, tuple[Callable, Callable]] = {  # how the files are read; the s
     "tag": (read_tagged, tagging_setup),
     "retrieve": (read_pairs, retrieval_setup),
 }
+EXAMPLES = """
+examples:
+  erniem finetune classify --train train.tsv --eval dev.tsv --out FOLDER
+  erniem finetune tag --train train.jsonl --eval dev.jsonl --out FOLDER --epochs 5
+
+A run that was interrupted goes on with the same command.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem finetune`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument("task", choices=TASKS)
     for name, text in (("train", "to learn from"), ("eval", "to measure on")):
         parser.add_argument(
