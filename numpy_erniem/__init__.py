@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
         set_threading,
         use_backend,
     )
+    from numpy_erniem.backend.versions import show_versions
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
     from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
@@ -110,6 +111,7 @@ __all__ = [
     "reset_backend_report",
     "set_num_threads",
     "set_threading",
+    "show_versions",
     "training",
     "use_backend",
 ]
@@ -126,6 +128,7 @@ _MODULES = {
         "set_threading",
         "use_backend",
     ),
+    "backend.versions": ("show_versions",),
     "checkpoint.hub": ("bundled_checkpoint",),
     "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),

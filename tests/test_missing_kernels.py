@@ -68,6 +68,11 @@ def test_a_choice_of_numpy_hides_the_warning(python):
     assert told == ""
 
 
+def test_the_versions_say_that_there_are_no_kernels(python):
+    shown, _ = python("-c", "import numpy_erniem as e; e.show_versions()")
+    assert "\nbackend          numpy (the C kernels are not built; install a C" in shown
+
+
 def test_info_names_the_remedy(python):
     shown, _ = python("-m", "numpy_erniem", "info")
     assert "numpy (the C kernels are not built; install a C compiler, then run: pip" in shown

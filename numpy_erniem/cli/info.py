@@ -17,10 +17,10 @@ from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.describing import LABELLED
 from numpy_erniem.models.schema import BASE_MODEL, HEAD_PARTS, schema_of
 from numpy_erniem.models.weights import trust_intermediate_size
 
-LABELLED = ("ErnieMForSequenceClassification", "ErnieMForTokenClassification")
 LABELS_SHOWN = 12
 EXAMPLES = """
 examples:

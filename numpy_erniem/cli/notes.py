@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 REMARK = 25  # between INFO and WARNING
 ROOT = logging.getLogger("numpy_erniem")
@@ -66,7 +66,7 @@ def notes_shown(quiet: bool = False, verbose: bool = False) -> Iterator[None]:
         ROOT.setLevel(before[0])
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def _show_warning(message: Warning | str, *_: Any) -> None:
     ROOT.warning("%s", message)
 
 
