@@ -145,7 +145,10 @@ class Rows:
             self.output = check_output(options.output, inputs, self.columns)
         for n, text in enumerate(options.text, 1):
             if any("\udc80" <= character <= "\udcff" for character in text):
-                raise ValueError(f"text {n} is not valid in the encoding of the command line")
+                raise ValueError(
+                    f"text {n} is not valid in the encoding of the command line; set PYTHONUTF8=1, "
+                    "or put it into a file for --input"
+                )
 
     def read(self) -> Iterator[Record]:
         """The records."""
