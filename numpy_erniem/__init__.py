@@ -61,7 +61,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "AddedToken",
     "BaseModelOutput",

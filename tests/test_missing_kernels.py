@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+import numpy_erniem
 
 MISSING = "numpy_erniem has no C kernels here"
 REINSTALL = "pip cache remove numpy_erniem; pip install --force-reinstall --no-deps numpy-erniem"
@@ -20,7 +21,7 @@ def package(tmp_path):
     Finders of an editable install are removed: they would find the kernels of a checkout.
     """
     skipped = shutil.ignore_patterns("_kernels*", "__pycache__")
-    shutil.copytree(REPOSITORY / "numpy_erniem", tmp_path / "numpy_erniem", ignore=skipped)
+    shutil.copytree(Path(numpy_erniem.__file__).parent, tmp_path / "numpy_erniem", ignore=skipped)
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "there = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '')]\n"

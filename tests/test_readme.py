@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_every_extra_that_a_page_names_is_one():
 
 
 def test_the_share_of_translations_is_that_of_the_card():
-    card = (REPOSITORY / "numpy_erniem" / "tiny" / "README.md").read_text(encoding="utf-8")
+    card = (numpy_erniem.bundled_checkpoint() / "README.md").read_text(encoding="utf-8")
     share = float(re.search(r"As shipped, rounded to float16: (\d\.\d+)", card)[1])
     assert f"[{share:.0%}".replace("%", " %]") in README
     assert re.search(r"300\s+sentences", README)
@@ -118,7 +119,7 @@ def test_every_kind_of_threads_is_named():
 
 
 def test_every_variable_is_read():
-    package = REPOSITORY / "numpy_erniem"
+    package = Path(numpy_erniem.__file__).parent
     source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     for name in set(re.findall(r"NUMPY_ERNIEM_[A-Z_]+", README)):
         assert f'"{name}"' in source, name
