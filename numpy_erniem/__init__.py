@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
         set_threading,
         use_backend,
     )
+    from numpy_erniem.backend.versions import show_versions
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
     from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
@@ -59,7 +61,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.pipelines.zero_shot import ZeroShotClassifier
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "AddedToken",
     "BaseModelOutput",
@@ -109,6 +111,7 @@ __all__ = [
     "reset_backend_report",
     "set_num_threads",
     "set_threading",
+    "show_versions",
     "training",
     "use_backend",
 ]
@@ -125,6 +128,7 @@ _MODULES = {
         "set_threading",
         "use_backend",
     ),
+    "backend.versions": ("show_versions",),
     "checkpoint.hub": ("bundled_checkpoint",),
     "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),
@@ -183,3 +187,7 @@ if not TYPE_CHECKING:  # else a checker would accept any name
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if find_spec(f"{__name__}._kernels") is None:
+    import_module(f"{__name__}.backend.missing").warn_not_built()

@@ -6,6 +6,7 @@ with its reason; in that case the NumPy body runs. Nothing else in the package k
 """
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from typing import Any
 
 from numpy_erniem.backend.cores import check_num_threads
 from numpy_erniem.backend.counts import CallCounts
+from numpy_erniem.backend.missing import why
 from numpy_erniem.backend.unsupported import Unsupported
 
 CHOICES = ("auto", "numpy", "native")
 THREADING = ("openmp", "pool", "serial")  # every name there is; a build may have fewer
 
+LOG = logging.getLogger(__name__)
 _choice: ContextVar[str | None] = ContextVar("numpy_erniem_backend", default=None)
 _native_calls = CallCounts()  # by the name of the primitive
 _unsupported_calls = CallCounts()  # by (name, reason)
@@ -30,7 +33,7 @@ def _module() -> Any:
     try:
         from numpy_erniem.backend import native
     except ImportError as error:
-        return f"the C kernels are not built ({error})"
+        return why(error)
     return native
 
 
@@ -40,7 +43,14 @@ def _native() -> tuple[dict[str, Callable], str]:
     module = _module()
     if isinstance(module, str):
         return {}, module
-    return module.KERNELS, _settings().description()
+    settings = _settings()
+    LOG.debug(
+        "%s; %d threads (%s)",
+        settings.description(),
+        settings.threads_in_use(),
+        settings.get_threading(),
+    )
+    return module.KERNELS, settings.description()
 
 
 @functools.cache
@@ -58,9 +68,7 @@ def _checked(choice: str) -> str:
         raise ValueError(f"backend {choice!r} is not one of {', '.join(CHOICES)}")
     kernels, reason = _native() if choice == "native" else ({}, "")
     if choice == "native" and not kernels:
-        raise ValueError(
-            f"backend 'native' cannot be used: {reason}; install with a C compiler, or use 'auto'"
-        )
+        raise ValueError(f"backend 'native' cannot be used: {reason}. Or use 'auto'")
     return choice
 
 

@@ -2,10 +2,13 @@
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
 from numpy_erniem import __version__
+from numpy_erniem.cli.completion import SHELLS, PrintCompletion
+from numpy_erniem.cli.notes import notes_shown
+from numpy_erniem.cli.options import add_common_options, apply_common_options
 from numpy_erniem.cli.output import escape_other_characters, open_closed_streams
 from numpy_erniem.engines.errors import DataError
 
@@ -30,30 +33,29 @@ COMMANDS = {
 }
 
 
+EXAMPLES = """
+examples:
+  erniem embed "Open the file" "Öffnen Sie die Datei"
+  erniem info MODEL
+  erniem COMMAND --help
+
+MODEL is a folder, or a name on the Hugging Face hub; left out, it is the bundled checkpoint.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code.
 
     0, 1 (a row of the data is wrong, or a check failed), 2 (the command line or a file that it
     names), or 130 (interrupted).
     """
-    from importlib import import_module
-
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="erniem", description="ERNIE-M on NumPy.")
-    parser.add_argument("--version", action="version", version=f"numpy-erniem {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((a for a in arguments if not a.startswith("-")), None)
-    for name, (module, line) in COMMANDS.items():
-        subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
-        if name == chosen:  # the others are not imported
-            import_module(module).add_arguments(subparser)
     open_closed_streams()
     escape_other_characters(sys.stdout)  # before a help text is shown
-    options = parser.parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = _show_warning
+    options = make_parser(arguments).parse_args(arguments)
+    with notes_shown(options.quiet, options.verbose):
         try:
+            apply_common_options(options)
             return import_module(COMMANDS[options.command][0]).run(options)
         except BrokenPipeError:  # the reader has seen enough
             sys.stderr.close()
@@ -68,5 +70,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"erniem: warning: {' '.join(str(message).split())}", file=sys.stderr)
+def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line, with the options of the command that it names.
+
+    The other commands are not imported, unless a shell asks for what can be completed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="erniem",
+        description="ERNIE-M on NumPy.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"numpy-erniem {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a script for completion in a shell (extra: completion)",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
+        if name == chosen or arguments[:1] == ["--print-completion"]:
+            import_module(module).add_arguments(subparser)
+            add_common_options(subparser)
+    return parser

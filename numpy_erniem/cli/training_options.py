@@ -1,11 +1,11 @@
 """The options that `erniem finetune` and `erniem pretrain` have in common."""
 
 import argparse
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.cli.notes import note, progress_file
 from numpy_erniem.training.learning_rate import DECAYS
 from numpy_erniem.training.training_config import TrainingConfig
 
@@ -73,9 +73,9 @@ def write_loss_picture(out: Path, report: dict[str, Any]) -> None:
     try:
         write_loss_plot(out / "loss.png", report)
     except ImportError as error:
-        print(f"no loss.png: {error}", file=sys.stderr)
+        note(f"no loss.png: {error}")
 
 
 def print_progress(line: str) -> None:
     """Write a line of a run to stderr, at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=progress_file(), flush=True)

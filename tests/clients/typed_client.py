@@ -3,6 +3,7 @@
 `test_typed_client.py` runs mypy and pyright on it, and then the program itself.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,7 @@ def training() -> float:
 
 def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
+    erniem.show_versions(sys.stdout)
     print(
         ranking(),
         hybrid(),
