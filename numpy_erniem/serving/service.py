@@ -1,0 +1,285 @@
+"""From the body of a request to the body of its response; knows no web framework."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from numpy_erniem.checkpoint.json_files import parse_json
+from numpy_erniem.serving.batching import stopping
+from numpy_erniem.serving.endpoint import Body, Endpoint, as_json
+from numpy_erniem.serving.errors import RequestError, busy
+from numpy_erniem.serving.jobs import Job, merges
+from numpy_erniem.serving.logs import log
+from numpy_erniem.serving.metrics import Metrics
+from numpy_erniem.serving.models import ServedModel
+from numpy_erniem.serving.settings import Settings
+
+CHARACTERS = 16  # of a text for each token that it may have; a longer one is not tokenized
+INLINE = 8  # results that are written in the event loop; more, in a thread
+Facts = dict[str, Any]  # what the log tells about a request
+
+
+class Service:
+    """The models of a server, and what it does with a request.
+
+    Parameters
+    ----------
+    models : iterable of ServedModel
+    settings : Settings
+    """
+
+    def __init__(self, models: Iterable[ServedModel], settings: Settings) -> None:
+        self.models = {model.name: model for model in models}
+        self.settings = settings
+        self.metrics = Metrics()
+        self.keys = [hashlib.sha256(key).digest() for key in settings.keys]
+        self.open = 0  # requests that are read, wait or run
+        self.held = 0  # bytes of their bodies
+        self.stopping = False
+
+    def start(self) -> None:
+        """Start the threads of the models."""
+        for model in self.models.values():
+            observe = self._observer(model.name)
+            runner = model.start(self.settings, observe)
+            self.metrics.waiting.labels(model.name).set(runner.waiting)
+
+    def _observer(self, name: str) -> Callable[[int, int, float], None]:
+        return lambda texts, tokens, seconds: self.metrics.batch(name, texts, tokens, seconds)
+
+    def stop(self) -> None:
+        """Finish what runs, and end the threads."""
+        self.stopping = True
+        for model in self.models.values():
+            if model.runner is not None:
+                model.runner.stop()
+
+    def health(self) -> Facts:
+        """Whether the process lives, and whether it takes requests."""
+        runs = all(
+            model.runner is not None and model.runner.alive for model in self.models.values()
+        )
+        ready = runs and not self.stopping
+        return {"status": "ok" if ready else "unavailable", "live": True, "ready": ready}
+
+    def list_models(self) -> Facts:
+        """What /v1/models gives."""
+        return {"object": "list", "data": [m.describe() for m in self.models.values()]}
+
+    def authorize(self, header: str | None) -> None:
+        """Check the key of a request.
+
+        Every key is compared, in a time that does not depend on where it differs.
+
+        Raises
+        ------
+        RequestError
+            There is no key, or it is not one of the server's.
+        """
+        if not self.keys:
+            return
+        challenge = {"WWW-Authenticate": "Bearer"}
+        scheme, _, key = (header or "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            message = "no API key; send it in the header Authorization: Bearer KEY"
+            raise RequestError(401, message, code="invalid_api_key", headers=challenge)
+        given = hashlib.sha256(key.strip().encode("utf-8", "replace")).digest()
+        if not sum(hmac.compare_digest(given, known) for known in self.keys):
+            message = "the API key is not one of this server"
+            raise RequestError(401, message, code="invalid_api_key", headers=challenge)
+
+    def enter(self) -> None:
+        """Count a request that is open from now on.
+
+        Raises
+        ------
+        RequestError
+            There are too many, or the server stops.
+        """
+        if self.stopping:
+            raise stopping()
+        if self.open >= self.settings.max_requests:
+            raise busy(f"{self.open} requests are open already; try again later")
+        self.open += 1
+
+    def leave(self, held: int) -> None:
+        """Count a request that has its response, and the bytes of its body."""
+        self.open -= 1
+        self.held -= held
+
+    def hold(self, size: int) -> None:
+        """Count bytes of a body.
+
+        Raises
+        ------
+        RequestError
+            The bodies of all requests are too large together.
+        """
+        if self.held + size > 8 * self.settings.max_body:
+            raise busy("the requests that are open are too large together; try again later")
+        self.held += size
+
+    async def answer(
+        self,
+        endpoint: Endpoint,
+        content: bytes,
+        disconnected: Callable[[], Awaitable[None]],
+        facts: Facts,
+    ) -> bytes:
+        """The body of the response to a request.
+
+        Parameters
+        ----------
+        endpoint : Endpoint
+        content : bytes
+            The body of the request.
+        disconnected : function
+            A coroutine that ends when the client is gone.
+        facts : dict
+            Takes what the log tells of the request.
+
+        Returns
+        -------
+        bytes
+            JSON.
+
+        Raises
+        ------
+        RequestError
+            The request is wrong, there is no room for it, or no time.
+        """
+        try:
+            body = endpoint.parse(parse_json("the body", content))
+        except ValueError as error:
+            raise RequestError(400, str(error), code="invalid_json") from None
+        model = self._choose(endpoint, body.get("model"))
+        facts["model"] = model.name
+        job, done = self._job(endpoint, body, model)
+        facts["texts"] = len(job.items)
+        await self._run(job, model, done, disconnected)
+        facts |= {"tokens": sum(job.tokens)}
+        if len(job.results) <= INLINE:
+            return endpoint.reply(body, job, model.name)
+        loop = asyncio.get_running_loop()  # so that others are answered meanwhile
+        return await loop.run_in_executor(None, endpoint.reply, body, job, model.name)
+
+    def _choose(self, endpoint: Endpoint, name: str | None) -> ServedModel:
+        """The model of a request."""
+        able = [model for model in self.models.values() if endpoint.task in model.pipelines]
+        names = ", ".join(model.name for model in able) or "none"
+        if name is None:
+            if len(able) != 1:
+                raise RequestError(
+                    400,
+                    f"the request has no 'model'; for {endpoint.path}: {names}",
+                    "model",
+                    "missing_field",
+                )
+            return able[0]
+        if name not in self.models:
+            raise RequestError(
+                404,
+                f"there is no model {name[:100]!r} here; see /v1/models",
+                "model",
+                "model_not_found",
+            )
+        if self.models[name] not in able:
+            raise RequestError(
+                400,
+                f"the model {name!r} has no head for {endpoint.path}; for that: {names}",
+                "model",
+                "wrong_model",
+            )
+        return self.models[name]
+
+    def _job(
+        self, endpoint: Endpoint, body: Body, model: ServedModel
+    ) -> tuple[Job, "asyncio.Future[None]"]:
+        """The job of a request, and what is set when it is over."""
+        task = endpoint.task_of(model.pipelines[endpoint.task], body, self.settings.on_overflow)
+        given = endpoint.items(body)
+        most, longest = self.settings.max_texts, CHARACTERS * self.settings.max_text_tokens
+        if len(given) > most:
+            message = f"{endpoint.param} has {len(given)} items; at most {most} are taken"
+            raise RequestError(400, message, endpoint.param, "too_many_texts")
+        places = [endpoint.place(n, body) for n in range(len(given))]
+        items = []
+        for item, place in zip(given, places, strict=True):
+            try:
+                items.append(task.check(item, place))
+            except (ValueError, TypeError) as error:
+                raise RequestError(400, str(error), place) from None
+            if task.size_of(items[-1]) > longest:
+                message = f"{place} has more than {longest} characters, the most that are taken"
+                raise RequestError(400, message, place, "text_too_long")
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def finish() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def set_done(job: Job) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(finish)
+
+        key = endpoint.key(body) if merges(task) else (endpoint.task, id(body))
+        return Job(task, items, key, places, set_done), done
+
+    async def _run(
+        self,
+        job: Job,
+        model: ServedModel,
+        done: "asyncio.Future[None]",
+        disconnected: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Let a job run; a RequestError where it fails, is late, or its client is gone."""
+        runner = model.runner
+        if runner is None or not runner.alive:
+            raise RequestError(503, "the model does not run", code="unavailable")
+        runner.submit(job)
+        self.metrics.waiting.labels(model.name).set(runner.waiting)
+        gone = asyncio.ensure_future(disconnected())
+        try:
+            await asyncio.wait(
+                {done, gone}, timeout=self.settings.timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            gone.cancel()
+            if not done.done():
+                runner.cancel(job)
+            self.metrics.waiting.labels(model.name).set(runner.waiting)
+        if done.done():
+            self._raise_error(job)
+        elif gone.done() and not gone.cancelled():
+            raise RequestError(499, "the client is gone", code="client_closed_request")
+        elif not job.taken:
+            raise RequestError(
+                503,
+                f"no model had time for the request within {self.settings.timeout:g} seconds",
+                code="overloaded",
+                headers={"Retry-After": "1"},
+            )
+        else:
+            raise RequestError(
+                504,
+                f"the request takes more than {self.settings.timeout:g} seconds; send fewer texts",
+                code="timeout",
+            )
+
+    def _raise_error(self, job: Job) -> None:
+        if isinstance(job.error, RequestError):
+            raise job.error
+        if job.error is not None:
+            log("a model failed", 40, job.error)
+            raise RequestError(
+                500, "the model failed; the server's log tells where", code="model_error"
+            )
+
+
+def error_body(error: RequestError) -> bytes:
+    """The body of a response that tells an error."""
+    return as_json(error.body())
