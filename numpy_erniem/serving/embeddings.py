@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.texts import check_text
-from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, cut_of
+from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, notes_of
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.schemas import COUNT, STRING, Schema, any_of, list_of, one_of, record
 
@@ -39,10 +39,11 @@ class TokenEmbedder(Embedder):
         """
         if not isinstance(item, list):
             return check_text(item, where)
-        size = self.model.config.vocab_size
-        for n, token in enumerate(item):
-            if not 0 <= token < size:
-                raise ValueError(f"{where}[{n}]: token id {token} is not in 0..{size - 1}")
+        size, largest = self.model.config.vocab_size, max(item)
+        if min(item) < 0 or largest >= size:
+            wrong = min(item) if largest < size else largest
+            place = f"{where}[{item.index(wrong)}]"
+            raise ValueError(f"{place}: token id {wrong} is not in 0..{size - 1}")
         return item
 
     def size_of(self, item: Any) -> int:
@@ -120,7 +121,7 @@ class Embeddings(Endpoint):
         )
         tokens = sum(job.tokens)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        rest = as_json({"model": model, "usage": usage} | cut_of(job))
+        rest = as_json({"model": model, "usage": usage} | notes_of(job))
         return b'{"object":"list","data":[%s],%s' % (rows, rest[1:])
 
 

@@ -158,16 +158,17 @@ class Endpoint:
             JSON.
         """
         rows = [{"index": n} | self.row(result) for n, result in enumerate(job.results)]
-        return as_json({"model": model, "data": rows} | cut_of(job))
+        return as_json({"model": model, "data": rows} | notes_of(job))
 
     def row(self, result: Any) -> dict[str, Any]:
         """The result of an item as an object of the reply."""
         raise NotImplementedError
 
 
-def cut_of(job: Job) -> dict[str, Any]:
-    """What a reply says about items that were cut."""
-    return {"cut": job.cut} if job.cut else {}
+def notes_of(job: Job) -> dict[str, Any]:
+    """What a reply says about items that were cut, and of what the pipeline warned."""
+    told = {"cut": job.cut, "warnings": job.notes}
+    return {name: value for name, value in told.items() if value}
 
 
 def as_json(value: Any) -> bytes:
@@ -179,4 +180,5 @@ def data_schema(**properties: Schema) -> Schema:
     """Of a reply with an object for each item."""
     row = record(("index", *properties), index={"type": "integer"}, **properties)
     data: Schema = {"type": "array", "items": row}
-    return record(("model", "data"), model=STRING, data=data, cut=CUT)
+    warnings: Schema = {"type": "array", "items": STRING}
+    return record(("model", "data"), model=STRING, data=data, cut=CUT, warnings=warnings)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.streaming import Prepared
+from numpy_erniem.serving.notes import collect_notes
 
 
 class Job:
@@ -43,6 +44,7 @@ class Job:
         self.tokens: list[int] = []  # of each item
         self.read: int = 0  # tokens that the model has read, special ones and windows included
         self.cut: list[int] = []  # items of which something was left out
+        self.notes: list[str] = []  # what the task warned of
         self.error: Exception | None = None
         self.over = False  # has results or an error, or is wanted no longer
 
@@ -117,7 +119,11 @@ def run_slices(parts: list[Slice]) -> list[list[Any]]:
             ]
             for part in parts
         ]
-    return [part.job.task.run(part.items, part.prepared, done) for part in parts]
+    results = []
+    for part in parts:
+        with collect_notes(part.job.notes):
+            results.append(part.job.task.run(part.items, part.prepared, done))
+    return results
 
 
 def merges(task: Pipeline[Any]) -> bool:

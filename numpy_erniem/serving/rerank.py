@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from numpy_erniem.pipelines.rerank import Reranker
 from numpy_erniem.pipelines.scores import best_first
-from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, cut_of
+from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, notes_of
 from numpy_erniem.serving.errors import RequestError
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.schemas import BOOLEAN, COUNT, STRING, Schema, any_of, list_of, record
@@ -87,7 +87,7 @@ class Rerank(Endpoint):
                 row | ({"document": {"text": text}} if body.get("return_documents") else {})
             )
         usage = {"total_tokens": job.read}
-        return as_json({"model": model, "results": rows, "usage": usage} | cut_of(job))
+        return as_json({"model": model, "results": rows, "usage": usage} | notes_of(job))
 
 
 class TextsRerank(Rerank):

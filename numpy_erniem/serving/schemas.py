@@ -93,9 +93,17 @@ def check_schema(value: Any, schema: Schema, place: str, path: tuple[int, ...] =
         raise SchemaError(place, rule, path)
     if kind == "object":
         _check_keys(value, schema, place, path)
-    elif kind == "array" and "items" in schema:
+    elif kind == "array" and "items" in schema and not _all_right(value, schema["items"]):
         for n, item in enumerate(value):
             check_schema(item, schema["items"], f"{place}[{n}]", (*path, n))
+
+
+def _all_right(values: list[Any], schema: Schema) -> bool:
+    """Whether all of many integers are as a schema says; False where that is not clear."""
+    if not values or schema.get("type") != "integer" or set(map(type, values)) != {int}:
+        return False
+    low, high = schema.get("minimum"), schema.get("maximum")
+    return (low is None or min(values) >= low) and (high is None or max(values) <= high)
 
 
 def _check_keys(value: dict[str, Any], schema: Schema, place: str, path: tuple[int, ...]) -> None:

@@ -21,6 +21,7 @@ from numpy_erniem.serving.app import build_app
 from numpy_erniem.serving.logs import log, log_config
 from numpy_erniem.serving.metrics import FOLDER_VARIABLE, forget_worker
 from numpy_erniem.serving.models import ServedModel
+from numpy_erniem.serving.notes import keep_warnings
 from numpy_erniem.serving.service import Service
 from numpy_erniem.serving.settings import Settings, as_options
 from numpy_erniem.serving.sockets import address_of, open_socket
@@ -77,7 +78,7 @@ def serve(load: Load, settings: Settings, host: str, port: int, level: str = "in
         bound = stack.enter_context(open_socket(host, port))
         models = load()
         bound.listen(BACKLOG)
-        _tell_warnings()
+        keep_warnings()
         logging.config.dictConfig(log_config(level))
         if settings.workers > 1:
             return supervise(models, settings, bound)
@@ -257,12 +258,3 @@ def _work(models: list[ServedModel], settings: Settings, bound: socket.socket) -
     """A worker, in its own process."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     run_worker(models, settings, bound)
-
-
-def _tell_warnings() -> None:
-    """Write warnings to the log from now on, without what they say: it may quote a text."""
-
-    def show(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
-        log("warning", logging.WARNING, category=category.__name__, at=f"{filename}:{lineno}")
-
-    warnings.showwarning = show  # type: ignore[assignment]

@@ -5,20 +5,21 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
-from numpy_erniem.checkpoint.json_files import parse_json
 from numpy_erniem.serving.batching import stopping
-from numpy_erniem.serving.endpoint import Body, Endpoint, as_json
+from numpy_erniem.serving.endpoint import Endpoint, as_json
 from numpy_erniem.serving.errors import RequestError, busy
-from numpy_erniem.serving.jobs import Job, merges
+from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.logs import log
 from numpy_erniem.serving.metrics import Metrics
 from numpy_erniem.serving.models import ServedModel
+from numpy_erniem.serving.reading import read_request
 from numpy_erniem.serving.settings import Settings
 
-CHARACTERS = 16  # of a text for each token that it may have; a longer one is not tokenized
-INLINE = 8  # results that are written in the event loop; more, in a thread
+SHORT = 64_000  # bytes of a body that is read in the event loop; a longer one, in a thread
+FEW = 8  # results that are written in the event loop; more, in a thread
 Facts = dict[str, Any]  # what the log tells about a request
 
 
@@ -151,83 +152,16 @@ class Service:
         RequestError
             The request is wrong, there is no room for it, or no time.
         """
-        try:
-            body = endpoint.parse(parse_json("the body", content))
-        except ValueError as error:
-            raise RequestError(400, str(error), code="invalid_json") from None
-        model = self._choose(endpoint, body.get("model"))
-        facts["model"] = model.name
-        job, done = self._job(endpoint, body, model)
-        facts["texts"] = len(job.items)
-        await self._run(job, model, done, disconnected)
-        facts |= {"tokens": sum(job.tokens)}
-        if len(job.results) <= INLINE:
-            return endpoint.reply(body, job, model.name)
-        loop = asyncio.get_running_loop()  # so that others are answered meanwhile
-        return await loop.run_in_executor(None, endpoint.reply, body, job, model.name)
-
-    def _choose(self, endpoint: Endpoint, name: str | None) -> ServedModel:
-        """The model of a request."""
-        able = [model for model in self.models.values() if endpoint.task in model.pipelines]
-        names = ", ".join(model.name for model in able) or "none"
-        if name is None:
-            if len(able) != 1:
-                raise RequestError(
-                    400,
-                    f"the request has no 'model'; for {endpoint.path}: {names}",
-                    "model",
-                    "missing_field",
-                )
-            return able[0]
-        if name not in self.models:
-            raise RequestError(
-                404,
-                f"there is no model {name[:100]!r} here; see /v1/models",
-                "model",
-                "model_not_found",
-            )
-        if self.models[name] not in able:
-            raise RequestError(
-                400,
-                f"the model {name!r} has no head for {endpoint.path}; for that: {names}",
-                "model",
-                "wrong_model",
-            )
-        return self.models[name]
-
-    def _job(
-        self, endpoint: Endpoint, body: Body, model: ServedModel
-    ) -> tuple[Job, "asyncio.Future[None]"]:
-        """The job of a request, and what is set when it is over."""
-        task = endpoint.task_of(model.pipelines[endpoint.task], body, self.settings.on_overflow)
-        given = endpoint.items(body)
-        most, longest = self.settings.max_texts, CHARACTERS * self.settings.max_text_tokens
-        if len(given) > most:
-            message = f"{endpoint.param} has {len(given)} items; at most {most} are taken"
-            raise RequestError(400, message, endpoint.param, "too_many_texts")
-        places = [endpoint.place(n, body) for n in range(len(given))]
-        items = []
-        for item, place in zip(given, places, strict=True):
-            try:
-                items.append(task.check(item, place))
-            except (ValueError, TypeError) as error:
-                raise RequestError(400, str(error), place) from None
-            if task.size_of(items[-1]) > longest:
-                message = f"{place} has more than {longest} characters, the most that are taken"
-                raise RequestError(400, message, place, "text_too_long")
-        loop = asyncio.get_running_loop()
+        read = partial(read_request, endpoint, content, self.models, self.settings)
+        loop = asyncio.get_running_loop()  # a long body is read in a thread; others are answered
+        request = read() if len(content) <= SHORT else await loop.run_in_executor(None, read)
         done = loop.create_future()
-
-        def finish() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def set_done(job: Job) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(finish)
-
-        key = endpoint.key(body) if merges(task) else (endpoint.task, id(body))
-        return Job(task, items, key, places, set_done), done
+        job = Job(request.task, request.items, request.key, request.places, _setter(loop, done))
+        facts |= {"model": request.model.name, "texts": len(job.items)}
+        await self._run(job, request.model, done, disconnected)
+        facts |= {"tokens": sum(job.tokens)}
+        reply = partial(endpoint.reply, request.body, job, request.model.name)
+        return reply() if len(job.results) <= FEW else await loop.run_in_executor(None, reply)
 
     async def _run(
         self,
@@ -278,6 +212,20 @@ class Service:
             raise RequestError(
                 500, "the model failed; the server's log tells where", code="model_error"
             )
+
+
+def _setter(loop: asyncio.AbstractEventLoop, done: "asyncio.Future[None]") -> Callable[[Job], None]:
+    """What a runner calls, in its own thread, when a job is over."""
+
+    def finish() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def tell(job: Job) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(finish)
+
+    return tell
 
 
 def error_body(error: RequestError) -> bytes:

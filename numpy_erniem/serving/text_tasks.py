@@ -24,6 +24,7 @@ from numpy_erniem.serving.schemas import (
 INTEGER = {"type": "integer"}
 NUMBER = {"type": "number"}
 MOST_NAMES = 100  # of a schema: each is a question about every text
+MOST_QUESTIONS = 10_000  # of one level of a schema, about the texts of a batch
 PAIR = record(("text", "text_pair"), text=STRING, text_pair=STRING)
 QUESTION = record(("question", "context"), question=STRING, context=STRING)
 SPAN = {"start": INTEGER, "end": INTEGER, "score": NUMBER}
@@ -118,11 +119,33 @@ class Answer(Endpoint):
         return {"answers": result if isinstance(result, list) else [result]}
 
 
+class BoundedExtractor(InformationExtractor):
+    """An InformationExtractor that does not ask about more answers than a server has time for."""
+
+    def ask(self, questions: list[Any], *arguments: Any) -> list[Any]:
+        """The answers to each question.
+
+        Raises
+        ------
+        RequestError
+            There are too many questions.
+        """
+        if len(questions) > MOST_QUESTIONS:
+            raise RequestError(
+                400,
+                f"the schema leads to {len(questions)} questions at once, of which at most "
+                f"{MOST_QUESTIONS} are asked; give fewer levels, or a higher threshold",
+                "schema",
+                "too_many_questions",
+            )
+        return super().ask(questions, *arguments)
+
+
 class Extract(Endpoint):
     """What a schema asks for."""
 
     path, task, summary = "/extract", "extract", "What a schema asks for, found in each text"
-    pipeline = InformationExtractor
+    pipeline = BoundedExtractor
     fields: ClassVar[dict[str, Schema]] = {
         "input": TEXT_OR_TEXTS,
         "schema": any_of(STRING, {"type": "array"}, {"type": "object"}),

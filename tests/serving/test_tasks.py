@@ -1,7 +1,12 @@
 """The other endpoints give what the pipelines give, with the options of a request."""
 
+import logging
+import warnings
+
 import pytest
 
+from numpy_erniem.serving import text_tasks
+from numpy_erniem.serving.notes import keep_warnings
 from numpy_erniem.serving.text_tasks import MOST_NAMES
 
 pytestmark = pytest.mark.usefixtures("same_bits")
@@ -120,9 +125,6 @@ def test_answer_gives_the_answers_of_the_answerer(serve, pipelines_of, options):
     assert row["answers"] == want[0]
 
 
-SCHEMA = {"Person": ["Place"], "Time": []}
-
-
 @pytest.mark.parametrize(
     "options",
     [{}, {"threshold": 0.4, "language": "zh"}, {"max_length": 24, "cut_at_sentences": False}],
@@ -168,3 +170,32 @@ def test_a_wrong_request_is_told_what_is_wrong(serve, name):
     response = serve("rank", "labels", "entities", "answers", "spans").post(path, body)
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"].startswith(param)
+
+
+def test_what_the_pipeline_warns_of_is_told_to_its_client_alone(serve, caplog):
+    client = serve("spans")
+    body = {"input": TEXTS, "schema": {"a": "b " * 40}, "threshold": 0.0}
+    with warnings.catch_warnings(), caplog.at_level(logging.INFO, "erniem.serving"):
+        keep_warnings()
+        told = client.post("/extract", body).json()["warnings"]
+        assert "warnings" not in client.post("/extract", {"input": TEXTS, "schema": "a"}).json()
+    assert any("is not asked" in note for note in told)
+    assert "is not asked" not in caplog.text
+    assert all(set(record.fields) >= {"status"} for record in caplog.records)
+
+
+def test_other_warnings_go_to_the_log_without_what_they_say(caplog):
+    with warnings.catch_warnings(), caplog.at_level(logging.INFO, "erniem.serving"):
+        keep_warnings()
+        warnings.warn("a secret text", UserWarning, stacklevel=1)
+    (record,) = caplog.records
+    assert record.fields["category"] == "UserWarning"
+    assert "secret" not in str(record.fields) + record.getMessage()
+
+
+def test_a_schema_that_leads_to_too_many_questions_is_refused(serve, monkeypatch):
+    monkeypatch.setattr(text_tasks, "MOST_QUESTIONS", 5)
+    body = {"input": TEXTS, "schema": {"a": ["b", "c"]}, "threshold": 0.0}
+    response = serve("spans").post("/extract", body)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "too_many_questions"
