@@ -41,7 +41,9 @@ MAY_IMPORT = {
     "plots": PIPELINES,
     "explorer": PIPELINES,
     "engines": {"checks", "checkpoint", "pipelines"},
-    "cli": PIPELINES | {"conversion", "training", "parity", "plots", "explorer", "engines"},
+    "serving": {"backend", "checks", "checkpoint", "models.schema", "pipelines"},
+    "cli": PIPELINES
+    | {"conversion", "training", "parity", "plots", "explorer", "engines", "serving"},
 }
 NO_ROOMS = ("__version__", "_kernels")
 FILES = sorted(PACKAGE.rglob("*.py"))

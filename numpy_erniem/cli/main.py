@@ -28,6 +28,7 @@ COMMANDS = {
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
     "rerank": ("numpy_erniem.cli.rerank", "order texts by how well each answers a query"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
+    "serve": ("numpy_erniem.cli.serve", "answer requests of other programs, as a server"),
     "tag": ("numpy_erniem.cli.tag", "find the entities of texts"),
     "zero-shot": ("numpy_erniem.cli.zero_shot", "give texts any labels, by language inference"),
 }
