@@ -17,7 +17,9 @@ from numpy_erniem import (
     bundled_checkpoint,
     embed,
     get_num_threads,
+    get_strassen,
     get_threading,
+    set_strassen,
     set_threading,
 )
 from numpy_erniem.backend.cores import available_cores
@@ -368,6 +370,17 @@ def test_info_tells_the_threads_of_the_kernels(run):
         facts = json.loads(run("info", "--json")[1])
         assert (facts["threading"], facts["threads"]) == (name, want)
     set_threading(before)
+
+
+def test_info_tells_that_strassens_algorithm_is_on(run, same_bits):
+    before = get_strassen()
+    try:
+        for wanted in (True, False):
+            set_strassen(wanted)
+            assert ("products:      large ones by Strassen's" in run("info")[1]) is wanted
+            assert json.loads(run("info", "--json")[1])["strassen"] is wanted
+    finally:
+        set_strassen(before)
 
 
 def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):

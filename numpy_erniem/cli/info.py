@@ -192,6 +192,8 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
     }
     if facts["backend"] == "native":
         lines["threads"] = f"{facts['threads']} ({facts['threading']})"
+        if facts["strassen"]:
+            lines["products"] = "large ones by Strassen's algorithm, with larger rounding errors"
     if config.get("trained") is False:
         lines["note"] = "not trained: vectors carry no meaning"
     for name, value in lines.items():

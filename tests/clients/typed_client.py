@@ -205,6 +205,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
 def backends() -> str:
     erniem.set_num_threads(erniem.get_num_threads())
     erniem.set_threading(erniem.get_threading())
+    erniem.set_strassen(erniem.get_strassen())
     with erniem.use_backend("numpy"):
         erniem.reset_backend_report()
         erniem.embed(["Open a file"])
