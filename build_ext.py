@@ -2,6 +2,8 @@
 
 `pip install .` runs this by itself; in a checkout, `python build_ext.py` builds in place. Where
 there is no compiler, or it fails, one notice is printed and the package works with NumPy alone.
+The wheel of such a build is named py3-none-any, as it holds nothing for one processor.
+NUMPY_ERNIEM_KERNELS=0 leaves the kernels out; NUMPY_ERNIEM_KERNELS=1 makes a failure an error.
 
 OpenMP is built in where a small program that uses it can be compiled and run. Otherwise the
 kernels use threads of their own. NUMPY_ERNIEM_OPENMP=0 leaves it out.
@@ -12,6 +14,7 @@ Free-threaded Python needs a build for each version.
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -39,6 +42,8 @@ Flags = tuple[list[str], list[str]]  # of the compiler, of the linker
 
 MSVC: Flags = (["/O2", "/std:c11", "/experimental:c11atomics"], [])
 OTHERS: Flags = (["-std=c11", "-O3", "-Wall", "-Wextra", "-pthread"], ["-lm", "-pthread"])
+
+KERNELS_VARIABLE = "NUMPY_ERNIEM_KERNELS"
 
 OPENMP_PROBE = """
 #include <omp.h>
@@ -142,8 +147,24 @@ def write_glue(path: Path) -> None:
     ffi.emit_c_code(str(path))
 
 
+def kernels_wanted() -> bool | None:
+    """Whether the kernels have to be built: NUMPY_ERNIEM_KERNELS. None: where that is possible.
+
+    Raises
+    ------
+    SystemExit
+        The variable is neither 0 nor 1.
+    """
+    asked = os.environ.get(KERNELS_VARIABLE, "")
+    if asked not in ("", "0", "1"):
+        raise SystemExit(f"{KERNELS_VARIABLE}={asked} is neither 0 nor 1")
+    return None if asked == "" else asked == "1"
+
+
 class BuildKernels(build_ext):
     """Build the extension; a failure leaves a pure-Python package and one clear notice."""
+
+    built = False  # whether the last run made the kernels
 
     def finalize_options(self) -> None:
         """Decide about the limited API before setuptools makes the file's name."""
@@ -153,6 +174,22 @@ class BuildKernels(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Generate cffi's glue and compile it together with the kernels."""
+        wanted = kernels_wanted()
+        try:
+            if wanted is False:
+                raise RuntimeError(f"{KERNELS_VARIABLE} is 0")
+            self._compile(ext)
+            self.built = True
+        except Exception as error:  # whatever a compiler can do wrong, the install goes on
+            if wanted:
+                raise SystemExit(f"numpy-erniem: no C kernels ({error})") from error
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # of an earlier build
+            print(
+                f"numpy-erniem: no C kernels ({error}); the package runs on NumPy alone.",
+                file=sys.stderr,
+            )
+
+    def _compile(self, ext: Extension) -> None:
         glue = Path(self.build_temp) / "_kernels.c"
         write_glue(glue)
         compile_flags, link_flags = MSVC if self.compiler.compiler_type == "msvc" else OTHERS
@@ -165,22 +202,31 @@ class BuildKernels(build_ext):
             ext.define_macros = [("_CFFI_NO_LIMITED_API", "")]
         ext.extra_compile_args = [*compile_flags, *(openmp[0] if openmp else [])]
         ext.extra_link_args = [*link_flags, *(openmp[1] if openmp else [])]
-        try:
-            super().build_extension(ext)
-        except Exception as error:  # whatever a compiler can do wrong, the install goes on
-            print(
-                f"numpy-erniem: no C kernels ({error}); the package runs on NumPy alone.",
-                file=sys.stderr,
-            )
+        super().build_extension(ext)
 
 
 class BuildWheel(bdist_wheel):
-    """Name the wheel: for Python 3.10 and later, or for one version of free-threaded Python."""
+    """Name the wheel by what is in it.
+
+    With kernels it is for Python 3.10 and later, or for one version of free-threaded Python, and
+    for one platform. Without kernels it is for every Python 3 and every platform.
+    """
 
     def initialize_options(self) -> None:
         """Set the tag that the options may change."""
         super().initialize_options()
         self.py_limited_api = "cp310" if uses_limited_api() else False
+
+    def run(self) -> None:
+        """Build in an empty folder, and only then decide about the name."""
+        build = self.get_finalized_command("build")
+        if not self.skip_build:
+            shutil.rmtree(build.build_lib, ignore_errors=True)  # files of an earlier version
+            self.run_command("build")
+            if not self.get_finalized_command("build_ext").built:
+                self.distribution.ext_modules = None
+                self.root_is_pure = True
+        super().run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
     python -m benchmarks --growth | --threading | --linear | --ladder | --search
+    python -m benchmarks --precision [--large]
     python -m benchmarks --corpus FILE --model FOLDER
     python -m benchmarks --redraw --json FILE --document FILE.md
 
@@ -27,6 +28,7 @@ from benchmarks import compare_threading, measuring, tables
 from benchmarks.workers import progress
 
 SIZES = "1x8,1x16,1x128,8x128,32x128,1x512,8x512"
+ENGINES = "native,numpy,torch,onnxruntime,openvino"
 GROWTH = "1x128,2x128,4x128,8x128,16x128,32x128,64x128,8x64,8x256,8x512,64x512"
 
 
@@ -105,14 +107,17 @@ class Results:
             self.path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
 
-def prepare_folder(folder: Path, tokenizer: Path | None, only_ours: bool) -> None:
+def prepare_folder(
+    folder: Path, tokenizer: Path | None, only_ours: bool, sizes: dict[str, int] | None = None
+) -> None:
     """Make a random model where the folder has none, and copy a tokenizer's files into it."""
     from benchmarks import engines
 
     folder.mkdir(exist_ok=True)
     if not (folder / "config.json").exists():
         progress("making a random model" if only_ours else "making a random model, also as ONNX")
-        engines.make_model(folder) if only_ours else engines.make_folder(folder)
+        make = engines.make_model if only_ours else engines.make_folder
+        make(folder, **(sizes or {}))
     if tokenizer is not None:
         engines.add_tokenizer(folder, tokenizer)
 
@@ -149,6 +154,7 @@ WHAT = {
     "linear": "single products beside the limits of the machine, alone",
     "ladder": "the steps of docs/kernels.md, alone",
     "search": "exact search among 1,000,000 vectors beside the limits of the machine, alone",
+    "precision": "float32, bfloat16 and int8 of ours and the peers, alone",
     "redraw": "nothing: tables and picture are made from the results in --json",
 }
 
@@ -171,9 +177,10 @@ def add_what_and_how(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--engines",
-        default="native,numpy,torch,onnxruntime,openvino",
-        help="engines to run, separated by commas (default: %(default)s)",
+        help=f"engines to run, separated by commas (default: {ENGINES}; with --precision "
+        "also those of the other number types)",
     )
+    add("--large", action="store_true", help="with --precision: a model of 24 layers × 1024")
     add("--sizes", default=SIZES, help='texts x tokens; "" for none (default: %(default)s)')
     add("--growth-sizes", default=GROWTH, help="the same for growth (default: %(default)s)")
     add("--threads", type=int, default=settings.default_threads(), help="default: %(default)s")
@@ -187,7 +194,7 @@ def arguments() -> argparse.Namespace:
         description="Measure start, memory and speed of our kernels and of every engine that is "
         "installed, on a random model of the base size. Outputs are compared first.",
     )
-    from benchmarks import corpus
+    from benchmarks import corpus, precision
 
     add_what_and_how(parser)
     corpus.add_options(parser)
@@ -205,6 +212,10 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.only == "redraw" and not (options.json and options.json.exists()):
         parser.error("--redraw needs --json FILE with results of an earlier run")
+    if options.engines is None:
+        options.engines = precision.ENGINES if options.only == "precision" else ENGINES
+    if options.large and options.only != "precision":
+        parser.error("--large goes with --precision")
     corpus.check_options(parser, options)
     for document in options.document:
         if not document.exists():
@@ -214,7 +225,7 @@ def arguments() -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, results: Results) -> None:
     """Measure what was asked for."""
-    from benchmarks import corpus, limits, search
+    from benchmarks import corpus, limits, precision, search
 
     alone = {
         "linear": limits.linear_rows,
@@ -228,6 +239,11 @@ def measure(options: argparse.Namespace, results: Results) -> None:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if options.corpus:
             results.measure("corpus", corpus.measured(options, folder))
+            return
+        if options.only == "precision":
+            sizes = {**precision.LARGE, "vocab_size": precision.VOCABULARY} if options.large else {}
+            prepare_folder(folder, options.tokenizer, False, sizes)
+            precision.measure(folder, options, results)
             return
         only_ours = options.only in ("growth", "threading")
         prepare_folder(folder, options.tokenizer, only_ours)

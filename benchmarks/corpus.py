@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import engines
+from benchmarks import engines, precision_engines
 from benchmarks.corpus_race import Contestant, Row, corpus_rows
-from benchmarks.markdown import OURS
+from benchmarks.markdown import is_ours
 from benchmarks.workers import progress
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 
@@ -72,7 +72,7 @@ def contestants(
     """What is timed: ours by tokens of a batch, torch in 32 texts, other peers by texts."""
     found = []
     for name in names:
-        if name in OURS:
+        if is_ours(name):
             found += [Contestant(name, "packed", tokens) for tokens in batch_tokens]
         elif name == "torch":
             found += [Contestant(name, order, 32) for order in ("come", "sorted")]
@@ -126,12 +126,17 @@ def prepare_folder(folder: Path, model: Path, texts: list[str], names: list[str]
         elif not filecmp.cmp(path, there):
             raise ValueError(f"{there} is not that of {model}; give an empty --folder")
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    if {"onnxruntime", "openvino"} & set(names) and not (folder / "model.onnx").exists():
+    if (
+        any(name.startswith(("onnxruntime", "openvino")) for name in names)
+        and not (folder / "model.onnx").exists()
+    ):
         progress("exporting the model to ONNX")
         try:
             engines.export_onnx(folder)
         except ImportError as error:
             progress(f"(no ONNX export: {error})")
+    for message in precision_engines.prepare(folder, names):
+        progress(f"left out: {message}")
 
 
 def measured(options: argparse.Namespace, folder: Path) -> Iterator[Row]:

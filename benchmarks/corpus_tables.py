@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.markdown import OURS, Part, limits, table
+from benchmarks.markdown import Part, is_ours, limits, table, type_of
 
 BATCHES = {"packed": "{} tokens, packed", "sorted": "{}, sorted", "come": "{}, as they come"}
 
@@ -11,12 +11,13 @@ BATCHES = {"packed": "{} tokens, packed", "sorted": "{}, sorted", "come": "{}, a
 def corpus_table(part: Part) -> str:
     """Texts to vectors, a row for each engine and kind of batch; then where our time goes."""
     rows = part["rows"]
-    peers = [row for row in rows if row["engine"] not in OURS]
 
     def both(value: Callable[[str], float], digits: int) -> str:
         return f"{value('best'):.{digits}f} ({value('median'):.{digits}f})"
 
     def cells(row: dict[str, Any]) -> list[str]:
+        same_type = type_of(row["engine"])
+        peers = [r for r in rows if type_of(r["engine"]) == same_type and not is_ours(r["engine"])]
         fastest = {of: min((r[of] for r in peers), default=0) for of in ("best", "median")}
         return [
             row["engine"],
@@ -26,11 +27,12 @@ def corpus_table(part: Part) -> str:
             both(lambda of: row["flops"] / row[of] / row["peak"] / 1e9, 2),
             f"{row['difference']:.1e}",
             f"{row['cosine']:.7f}",
+            f"{row['mean_cosine']:.7f}",
             f"{row['runs']}",
         ]
 
     head = ["engine", "batches", "tokens/s", "of the fastest peer", "of the peak"]
-    head += ["largest difference", "smallest cosine", "runs"]
+    head += ["largest difference", "smallest cosine", "mean cosine", "runs"]
     measured = limits({**part, **rows[0]}).rstrip()  # the limits in the minutes of the runs
     return "\n".join(
         [

@@ -22,7 +22,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.markdown import OURS
+from benchmarks.markdown import is_ours
 
 PARTS = {  # native kernel → part of the work
     "linear": "linear maps",
@@ -50,9 +50,10 @@ def ours(engine: str, folder: Path, threads: int) -> Embed:
     from numpy_erniem import Embedder, ErnieMModel, ErnieMTokenizer
     from numpy_erniem.backend.dispatch import set_num_threads
 
-    os.environ["NUMPY_ERNIEM_BACKEND"] = engine
+    backend, _, dtype = engine.partition("-")
+    os.environ["NUMPY_ERNIEM_BACKEND"] = backend
     set_num_threads(threads)
-    model = ErnieMModel.from_pretrained(folder).prepare()
+    model = ErnieMModel.from_pretrained(folder / dtype if dtype else folder).prepare()
     tokenizer = ErnieMTokenizer.from_pretrained(folder)
     embedder = Embedder(model, tokenizer, pooling="mean", normalize=True)
     return lambda texts, order, batch: embedder(texts, batch_tokens=batch)
@@ -60,10 +61,11 @@ def ours(engine: str, folder: Path, threads: int) -> Embed:
 
 def peer(engine: str, folder: Path, threads: int) -> Embed:
     """An engine that takes padded batches; it hides padding by its token."""
-    from benchmarks.engines import ENGINES
+    from benchmarks import engines, precision_engines
     from numpy_erniem import ErnieMConfig
 
-    rows_of, forward = make_rows(folder), ENGINES[engine](folder, threads)
+    known = engines.ENGINES | precision_engines.ENGINES
+    rows_of, forward = make_rows(folder), known[engine](folder, threads)
     padding = ErnieMConfig.from_pretrained(folder).pad_token_id
 
     def embed(texts: list[str], order: str, batch: int) -> np.ndarray:
@@ -117,7 +119,7 @@ def main(engine: str, folder: str, threads: str) -> None:
 
     texts = json.loads(Path(folder, "texts.json").read_text(encoding="utf-8"))
     try:
-        embed = (ours if engine in OURS else peer)(engine, Path(folder), int(threads))
+        embed = (ours if is_ours(engine) else peer)(engine, Path(folder), int(threads))
     except (ImportError, FileNotFoundError) as error:
         return answer(missing=str(error))
     answer(ready=True)

@@ -6,6 +6,23 @@ from typing import Any
 Part = dict[str, Any]
 
 OURS = ("native", "numpy")
+TYPES = ("int8", "bfloat16", "float32")
+
+
+def is_ours(engine: str) -> bool:
+    """Whether an engine is ours, in any number type: "native", "native-int8", "numpy"."""
+    return engine.split("-")[0] in OURS
+
+
+def type_of(engine: str) -> str:
+    """The number type of an engine's linear maps, from its name.
+
+    Examples
+    --------
+    >>> type_of("openvino-int8-bfloat16"), type_of("native")
+    ('int8', 'float32')
+    """
+    return next((name for name in TYPES if f"-{name}" in engine), "float32")
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:

@@ -1,7 +1,7 @@
 """Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
 Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder",
-"search", "corpus") to
+"search", "corpus", "agreement", "precision", the last two also with "_large") to
 {"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.corpus_tables import corpus_table
 from benchmarks.markdown import OURS, Part, limits, table
+from benchmarks.precision_tables import agreement_table, precision_table
 
 LAYERS, D, F = 12, 768, 3072  # ERNIE-M base
 PEERS = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -194,6 +195,10 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "ladder": ladder_table,
     "search": search_table,
     "corpus": corpus_table,
+    "agreement": agreement_table,
+    "agreement_large": agreement_table,
+    "precision": precision_table,
+    "precision_large": precision_table,
 }
 
 

@@ -23,13 +23,15 @@ def peak_kilobytes() -> int:
 
 
 def main(engine: str, folder: str, threads: str) -> None:
-    from benchmarks.engines import ENGINES
+    from benchmarks import engines, precision_engines
+
+    known = engines.ENGINES | precision_engines.ENGINES
 
     def answer(**values) -> None:
         print(json.dumps(values), flush=True)
 
     try:
-        forward = ENGINES[engine](Path(folder), int(threads))
+        forward = known[engine](Path(folder), int(threads))
     except (ImportError, FileNotFoundError) as error:
         return answer(missing=str(error))
     forward(np.full((1, 8), 5))

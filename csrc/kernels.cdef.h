@@ -66,9 +66,9 @@ void erniem_packed_free(struct erniem_packed *packed);
 
 /* gemm/linear.c: y[i] (m, n) = act(x (m, k) w[i]T + bias[i] (n)) for each i < count, count >= 1. n
    and k are those of the packed weights, which must agree. bias[i] may be NULL. The activations are
-   numbered in micro/micro.h. The kernel chooses the algorithm by m, n and k alone. With
-   independent != 0 it is the classical product, in which a row of y has the same bits whatever m and
-   the other rows are. */
+   numbered in micro/micro.h. A row of y has the same bits whatever m and the other rows are: this
+   is the classical product. Only where Strassen's algorithm was asked for (erniem_set_strassen) and
+   independent is 0, m, n and k choose between the two. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);
@@ -79,8 +79,8 @@ int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, con
                             const float *bias, int activation, float *y);
 
 /* Which products use one level of Strassen's algorithm (gemm/strassen.c), with an eighth fewer
-   multiplications and about twice the rounding error: none, those with m >= 96 and n, k >= 512
-   (as at first), or every product with m >= 2 and k >= 1, for tests. */
+   multiplications and a rounding error that depends on the weights: none (as at first), those with
+   m >= 96 and n, k >= 512, or every product with m >= 2 and k >= 1, for tests. */
 #define ERNIEM_STRASSEN_OFF 0
 #define ERNIEM_STRASSEN_LARGE 1
 #define ERNIEM_STRASSEN_ALWAYS 2

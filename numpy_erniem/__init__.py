@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see
@@ -12,15 +13,19 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.backend.dispatch import (
         backend_report,
         get_num_threads,
+        get_strassen,
         get_threading,
         reset_backend_report,
         set_num_threads,
+        set_strassen,
         set_threading,
         use_backend,
     )
+    from numpy_erniem.backend.versions import show_versions
     from numpy_erniem.checkpoint.hub import bundled_checkpoint
     from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
     from numpy_erniem.config import ErnieMConfig
+    from numpy_erniem.explorer import explain
     from numpy_erniem.models import (
         ErnieMForInformationExtraction,
         ErnieMForMaskedLM,
@@ -58,7 +63,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from numpy_erniem.quantization.conversion import convert
     from numpy_erniem.tokenizer import AddedToken, BatchEncoding, ErnieMTokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "AddedToken",
     "BaseModelOutput",
@@ -98,7 +103,9 @@ __all__ = [
     "check_parity",
     "convert",
     "embed",
+    "explain",
     "get_num_threads",
+    "get_strassen",
     "get_threading",
     "load",
     "ops",
@@ -106,7 +113,9 @@ __all__ = [
     "plots",
     "reset_backend_report",
     "set_num_threads",
+    "set_strassen",
     "set_threading",
+    "show_versions",
     "training",
     "use_backend",
 ]
@@ -117,15 +126,19 @@ _MODULES = {
     "backend.dispatch": (
         "backend_report",
         "get_num_threads",
+        "get_strassen",
         "get_threading",
         "reset_backend_report",
         "set_num_threads",
+        "set_strassen",
         "set_threading",
         "use_backend",
     ),
+    "backend.versions": ("show_versions",),
     "checkpoint.hub": ("bundled_checkpoint",),
     "checkpoint.sentence_settings": ("SentenceSettings",),
     "config": ("ErnieMConfig",),
+    "explorer": ("explain",),
     "models": (
         "ErnieMForInformationExtraction",
         "ErnieMForMaskedLM",
@@ -180,3 +193,7 @@ if not TYPE_CHECKING:  # else a checker would accept any name
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if find_spec(f"{__name__}._kernels") is None:
+    import_module(f"{__name__}.backend.missing").warn_not_built()

@@ -2,10 +2,12 @@
 
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+LONGEST = 88  # characters of a value in a table
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -50,6 +52,25 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(set(known)))}"
+
+
+def table(title: str, rows: Mapping[str, Any]) -> str:
+    """A title, and a line for each name with its value; long values end in dots.
+
+    Examples
+    --------
+    >>> print(table("Model", {"layers": 3, "heads": 4}))
+    Model
+      layers  3
+      heads   4
+    """
+    width = max(map(len, rows), default=0)
+    shown = {name: " ".join(str(value).split()) for name, value in rows.items()}
+    lines = [
+        f"  {name:{width}}  {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}"
+        for name, text in shown.items()
+    ]
+    return "\n".join([title, *lines])
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

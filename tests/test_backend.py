@@ -239,6 +239,18 @@ def test_without_kernels_only_the_name_of_the_threads_is_checked(monkeypatch):
     assert backend_report()["threading"] == "serial"
 
 
+def test_without_kernels_there_is_no_strassen(monkeypatch):
+    monkeypatch.setattr(backend, "_settings", lambda: None)
+    backend.set_strassen(True)
+    assert backend.get_strassen() is False
+
+
+@pytest.mark.parametrize("wrong", [1, 0, "1", None])
+def test_strassen_is_switched_by_a_bool(wrong):
+    with pytest.raises(TypeError, match="set_strassen takes True or False, not"):
+        backend.set_strassen(wrong)
+
+
 def test_numpy_backend_never_calls_the_kernel(kernels):
     kernels["double"] = lambda x: "kernel"
     with use_backend("numpy"):

@@ -273,7 +273,7 @@ def test_slow_batches_run_once_and_the_best_of_each_engine_always(tmp_path):
         FOUR: [2.0, 1.5],
         EIGHT: [2.1],
     }
-    assert race.compared[COME] == {"difference": 0.0, "cosine": 1.0}
+    assert race.compared[COME] == {"difference": 0.0, "cosine": 1.0, "mean_cosine": 1.0}
     assert (race.peak, race.bandwidth) == (9.0, 20.0)
     assert list(tmp_path.iterdir()) == []
 
@@ -324,7 +324,8 @@ def test_torch_gives_our_vectors(folder, transformers, monkeypatch):
 def corpus_part():
     """A tenth of a second for our 1000 tokens; the peers take longer."""
     common = {"texts": 40, "tokens": 1000, "flops": 5 * 10**9, "linear_flops": 4 * 10**9}
-    common |= {"runs": 2, "difference": 1e-6, "cosine": 0.9999999, "peak": 100.0, "bandwidth": 20.0}
+    common |= {"runs": 2, "difference": 1e-6, "cosine": 0.9999999, "mean_cosine": 1.0}
+    common |= {"peak": 100.0, "bandwidth": 20.0}
     parts = {"linear maps": 0.05, "attention": 0.04, "rest": 0.01}
     rows = [
         {**PACKED._asdict(), **common, "best": 0.1, "median": 0.125, "parts": parts},
@@ -342,7 +343,7 @@ def test_the_table_has_speed_lead_and_share_of_the_peak():
     )
     assert (
         "| native | 1024 tokens, packed | 10000 (8000) | 1.25 (1.60) | 0.50 (0.40) | 1.0e-06 | "
-        "0.9999999 | 2 |\n"
+        "0.9999999 | 1.0000000 | 2 |\n"
     ) in text
     assert "| torch | 32, as they come | 1000 (1000) | 0.12 (0.20) | 0.05 (0.05) |" in text
     assert "| openvino | 8, sorted | 8000 (4000) | 1.00 (0.80) | 0.40 (0.20) |" in text
@@ -364,3 +365,26 @@ def test_without_a_peer_there_is_no_lead():
 def test_the_page_on_performance_has_a_place_for_the_table():
     page = (REPOSITORY / "docs/performance.md").read_text(encoding="utf-8")
     assert "| openvino | 8, sorted |" in tables.fill_in(page, {"corpus": corpus_part()})
+
+
+def test_a_number_type_is_compared_with_peers_of_its_type_alone():
+    part = corpus_part()
+    eights = {"cosine": 0.999, "mean_cosine": 0.9995, "best": 0.05, "median": 0.05}
+    part["rows"] += [
+        {**part["rows"][0], **eights, "engine": "native-int8", "best": 0.04, "median": 0.04},
+        {**part["rows"][3], **eights, "engine": "openvino-int8"},
+    ]
+    text = tables.corpus_table(part)
+    assert "| native | 1024 tokens, packed | 10000 (8000) | 1.25 (1.60) |" in text
+    assert "| native-int8 | 1024 tokens, packed | 25000 (25000) | 1.25 (1.25) |" in text
+
+
+def test_a_low_precision_may_differ_more_but_not_in_everything():
+    first = np.eye(2)
+    tilted = np.array([[0.99, 0.14106736], [0, 1]])
+    eight = Contestant("openvino-int8", "sorted", 8)
+    assert corpus_race.compare_vectors(eight, tilted, first)["cosine"] == pytest.approx(0.99)
+    with pytest.raises(measuring.DifferentError, match=r"cosine 0.990000 \(at least 0.99999\)"):
+        corpus_race.compare_vectors(EIGHT, tilted, first)
+    with pytest.raises(measuring.DifferentError, match=r"at least 0.9\)"):
+        corpus_race.compare_vectors(eight, first[::-1], first)

@@ -18,7 +18,9 @@ from numpy_erniem import (
     bundled_checkpoint,
     embed,
     get_num_threads,
+    get_strassen,
     get_threading,
+    set_strassen,
     set_threading,
 )
 from numpy_erniem.backend.cores import available_cores
@@ -371,6 +373,17 @@ def test_info_tells_the_threads_of_the_kernels(run):
     set_threading(before)
 
 
+def test_info_tells_that_strassens_algorithm_is_on(run, same_bits):
+    before = get_strassen()
+    try:
+        for wanted in (True, False):
+            set_strassen(wanted)
+            assert ("products:      large ones by Strassen's" in run("info")[1]) is wanted
+            assert json.loads(run("info", "--json")[1])["strassen"] is wanted
+    finally:
+        set_strassen(before)
+
+
 def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):
     copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
@@ -430,7 +443,8 @@ def test_info_tells_of_int8(run, tmp_path):
     model = ErnieMModel.from_pretrained(bundled_checkpoint(), dtype="int8", quantization=key)
     model.save_pretrained(tmp_path)
     _, out, _ = run("info", tmp_path)
-    assert "arithmetic:    int8, floats in encoder.layers.1.linear2" in out
+    assert "int8 in computations" in out
+    assert "floats kept:   encoder.layers.1.linear2" in out
     assert "2.2 M" in out  # scales are not counted
     facts = json.loads(run("info", tmp_path, "--json")[1])
     assert facts["parameters"] == model.num_parameters()

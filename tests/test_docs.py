@@ -164,6 +164,6 @@ def test_every_path_in_the_text_is_there(page):
         "/" + path.relative_to(REPOSITORY).as_posix() + "/" * path.is_dir()
         for folder in ("numpy_erniem", "csrc", "tests", "benchmarks", "tools", "tutorials", "docs")
         for path in [REPOSITORY / folder, *(REPOSITORY / folder).rglob("*")]
-    } | {f"/{path.name}" for path in REPOSITORY.iterdir()}
+    } | {f"/{path.name}" + "/" * path.is_dir() for path in REPOSITORY.iterdir()}
     gone = {name for name in PATH.findall(text) if not any(p.endswith(f"/{name}") for p in there)}
     assert not gone

@@ -105,7 +105,8 @@ def execute(notebook, backend: str = "auto") -> None:
         resources={"metadata": {"path": str(FOLDER)}},
     )
     path = os.pathsep.join(filter(None, places))
-    client.execute(env={**os.environ, "PYTHONPATH": path, "NUMPY_ERNIEM_BACKEND": backend})
+    settings = {"PYTHONPATH": path, "NUMPY_ERNIEM_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1"}
+    client.execute(env={**os.environ, **settings})  # products this small are slower in two threads
 
 
 def failed(cell) -> bool:

@@ -51,7 +51,7 @@ void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t str
                        const int64_t *rows, float *to);
 
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
-   than the classical product, about twice its rounding error. Returns as erniem_linears. */
+   than the classical product, larger rounding errors. Returns as erniem_linears. */
 int erniem_strassen(const struct erniem_product *product);
 
 #endif

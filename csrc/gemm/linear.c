@@ -4,7 +4,7 @@
    A tile of at most mr rows and nr columns stays in registers while it runs down a panel: the
    panel is read from front to back, once per tile. A row of y is summed in the order of k, block by
    block, in a tile of any height: its bits do not depend on the other rows. Strassen's algorithm
-   computes rows in pairs, so it is not used where rows must be independent. */
+   computes rows in pairs. It is used only if asked for, and never where rows must be independent. */
 
 #include <string.h>
 
@@ -19,14 +19,14 @@ enum {
     AHEAD = 2048        /* floats that a single tile of rows prefetches ahead of itself */
 };
 
-/* Strassen's algorithm is faster from about these sizes on. */
+/* Strassen's algorithm is faster from about these sizes on, on most processors. */
 enum { LARGE_M = 96, LARGE_N = 512, LARGE_K = 512 };
 
 /* Written by erniem_set_strassen alone. */
 #if defined(_MSC_VER)
-static volatile int strassen = ERNIEM_STRASSEN_LARGE;
+static volatile int strassen = ERNIEM_STRASSEN_OFF;
 #else
-static _Atomic int strassen = ERNIEM_STRASSEN_LARGE;
+static _Atomic int strassen = ERNIEM_STRASSEN_OFF;
 #endif
 
 int erniem_set_strassen(int which)

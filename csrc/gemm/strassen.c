@@ -17,10 +17,12 @@
    are in the first-level cache. The first tile adds up the right factors as it goes and keeps them
    for the other tiles: beside its products that costs nearly nothing.
 
-   Rounding: a number of y has the errors of its own row and column, and those of the neighbours it
-   is computed with. So a pair of rows takes the classical product if the two differ much in size or
-   are not finite, and so does a pair of panels with such columns. (The rule is by pair and not by
-   tile, because the rows of a tile depend on the number of threads, and results must not.) */
+   Rounding: a number of y has the errors of its own row and column, and of the neighbours it is
+   computed with. A large number of x whose own weights are small meets those of another half here;
+   then the error is many times that of the classical product. So this is used only if asked for. A
+   pair of rows takes the classical product if the two differ much in size or are not finite, and so
+   does a pair of panels with such columns. (The rule is by pair and not by tile, because the rows of
+   a tile depend on the number of threads, and results must not.) */
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
-"""Whether a row of a product has the same bits whatever other rows the product has.
+"""Where Strassen's algorithm is never used, also if `set_strassen(True)` asks for it.
 
-The classical product computes each row by itself, always in the same order. Strassen's algorithm
-adds pairs of rows, so the last bits of one depend on the other. Inside `independent_rows` C does
-not use it.
+The classical product computes each row by itself, always in the same order, so a row has the same
+bits whatever other rows there are. Strassen's algorithm adds pairs of rows, so the last bits of one
+depend on the other. Inside `independent_rows` C does not use it.
 """
 
 from collections.abc import Iterator

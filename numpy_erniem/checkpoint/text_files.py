@@ -7,10 +7,13 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
+
+from numpy_erniem.checkpoint.header_lines import read_header
+from numpy_erniem.checks import warn
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -91,18 +94,23 @@ def read_json_lines(
 
 
 def read_records(
-    path: str | os.PathLike, columns: Sequence[Sequence[str]]
+    path: str | os.PathLike,
+    columns: Sequence[Sequence[str]],
+    aliases: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The examples of a file as dicts, each with its place for errors, such as "a.tsv line 3".
 
     Parameters
     ----------
     path : path
-        .jsonl or .ndjson: a JSON object in each line; else tab-separated columns. Blank lines are
-        skipped.
+        .jsonl or .ndjson: a JSON object in each line; else tab-separated columns, whose names may
+        stand in the first line, in any order. Blank lines are skipped.
     columns : sequence of sequences of str
         The sets of columns that an example may have. A line of TSV has the set with its number of
-        columns; a JSON object has the largest set whose names are all among its keys.
+        columns; a JSON object, or a table with a header, has the largest set whose names are all
+        there.
+    aliases : mapping of str to str, optional
+        Other names of columns, in lower case, and what they stand for.
 
     Yields
     ------
@@ -114,23 +122,47 @@ def read_records(
     ------
     ValueError
         A line with another number of columns or an empty one, a line that is no JSON object or
-        lacks a key, a file without examples, or what `read_lines` refuses.
+        lacks a key, half a header, a file without examples, or what `read_lines` refuses.
     """
-    found = False
+    found, aliases = False, aliases or {}
     if is_json_lines(path):
         for where, value in read_json_lines(path):
             found = True
-            yield where, _json_columns(value, where, columns)
+            yield where, _json_columns(value, where, columns, aliases)
     else:
-        for number, line in read_lines(path):
-            if line.strip():
-                found, where = True, f"{path} line {number}"
-                yield where, parse_columns(line, where, columns)
+        for where, values in _table_rows(path, columns, aliases):
+            found = True
+            yield where, values
     if not found:
-        raise ValueError(f"{path} has only blank lines; it needs one example in each line")
+        raise ValueError(f"{path} has no example; it needs one in each line")
 
 
-def parse_columns(line: str, where: str, columns: Sequence[Sequence[str]]) -> dict[str, str]:
+def _table_rows(
+    path: str | os.PathLike, columns: Sequence[Sequence[str]], aliases: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The lines of a table behind its header, if it has one."""
+    is_first, header = True, None
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        where = f"{path} line {number}"
+        if is_first:
+            is_first, header = False, read_header(line, where, columns, aliases)
+            if header is not None:
+                used = max((c for c in columns if set(c) <= set(header)), key=len)
+                left = [name for name in header if name not in used]
+                if left:
+                    warn(f"{where} names the columns {', '.join(left)}, which are not read")
+                continue
+        yield where, parse_columns(line, where, columns if header is None else [used], header)
+
+
+def parse_columns(
+    line: str,
+    where: str,
+    columns: Sequence[Sequence[str]],
+    header: Sequence[str] | None = None,
+) -> dict[str, str]:
     """Split a line at its tabs.
 
     Parameters
@@ -140,6 +172,8 @@ def parse_columns(line: str, where: str, columns: Sequence[Sequence[str]]) -> di
         What an error calls the line.
     columns : sequence of sequences of str
         The sets of columns that it may have, told apart by their number.
+    header : sequence of str, optional
+        The columns of the whole table, of which those of the only set are taken.
 
     Returns
     -------
@@ -152,19 +186,23 @@ def parse_columns(line: str, where: str, columns: Sequence[Sequence[str]]) -> di
     """
     fields = line.split("\t")
     for names in columns:
-        if len(names) == len(fields):
-            values = dict(zip(names, fields, strict=True))
+        if len(header or names) == len(fields):
+            values = dict(zip(header or names, fields, strict=True))
+            values = {name: values[name] for name in names}
             blank = [name for name, value in values.items() if not value.strip()]
             if blank:
                 raise ValueError(f"{where}: {blank[0]} is empty")
             return values
-    allowed = " or ".join(", ".join(names) for names in columns)
+    allowed = " or ".join(", ".join(names) for names in (columns if header is None else [header]))
     raise ValueError(f"{where} has {len(fields)} columns, tab-separated; allowed: {allowed}")
 
 
-def _json_columns(value: Any, where: str, columns: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _json_columns(
+    value: Any, where: str, columns: Sequence[Sequence[str]], aliases: Mapping[str, str]
+) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is a JSON {type(value).__name__}, not an object")
+    value = {aliases[key]: v for key, v in value.items() if key in aliases} | value
     for names in sorted(columns, key=len, reverse=True):
         if all(name in value for name in names):
             return {name: value[name] for name in names}

@@ -1,15 +1,24 @@
 """`erniem convert`: make our folder of a checkpoint from elsewhere."""
 
 import argparse
-import sys
 
+from numpy_erniem.cli.notes import progress_file
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.rows import read_texts
 from numpy_erniem.pipelines.progress import Progress
 
+EXAMPLES = """
+examples:
+  erniem convert path/to/folder our_folder
+  erniem convert intfloat/multilingual-e5-small e5
+  erniem convert BAAI/bge-m3 bge-m3 --dtype float16 --max-shard-size 1GB
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem convert`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument("model", metavar="MODEL", help="folder, or name on the hub")
     parser.add_argument("out", metavar="OUT", help="folder to make")
     parser.add_argument(
@@ -53,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         check=check,
         tokenizer=not options.no_tokenizer,
         max_shard_size=options.max_shard_size,
-        progress=Progress(sys.stderr, "MB", scale=1e6),
+        progress=Progress(progress_file(), "MB", scale=1e6),
         **hub_options(options),
     )
     print(report)

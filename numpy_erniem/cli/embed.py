@@ -8,6 +8,7 @@ from typing import IO, Any
 import numpy as np
 
 from numpy_erniem.checkpoint.sentence_settings import POOLINGS
+from numpy_erniem.cli.notes import remark
 from numpy_erniem.cli.options import model_options
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.engines.writers import VECTOR
@@ -135,7 +136,7 @@ def hybrid_row(vectors: HybridVectors, kind: str) -> dict[str, Any]:
 def tell_untrained(embedder: Embedder | HybridEmbedder) -> None:
     """Say on standard error that vectors carry no meaning, where this is known."""
     if embedder.model.config.to_dict().get("trained") is False:
-        print("erniem: this checkpoint is not trained: vectors carry no meaning", file=sys.stderr)
+        remark("this checkpoint is not trained: vectors carry no meaning")
 
 
 def fits_on_screen(options: argparse.Namespace) -> bool:

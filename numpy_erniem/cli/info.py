@@ -3,25 +3,40 @@
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from numpy_erniem.backend.dispatch import backend_report, threads_in_use
+from numpy_erniem.checkpoint.config_files import architecture_of
 from numpy_erniem.checkpoint.folder import read_checkpoint
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.hybrid_layers import read_hybrid_layers
+from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.config.quantization import quantizable_layers
+from numpy_erniem.models.describing import LABELLED
 from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.precision import layer_of
+from numpy_erniem.models.schema import BASE_MODEL, HEAD_PARTS, schema_of
 from numpy_erniem.models.weights import trust_intermediate_size
+
+LABELS_SHOWN = 12
+EXAMPLES = """
+examples:
+  erniem info
+  erniem info path/to/folder --tensors
+  erniem info xlm-roberta-base --json
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem info`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="folder, or name on the hub (the bundled one)"
     )
@@ -61,17 +76,66 @@ def describe(folder: Path) -> dict[str, Any]:
             "recorded": settings.recorded,
             "width": settings.width(config.hidden_size),
         },
+        "head": head_facts(config, tensors),
+        "cut": {"tokens": longest(config, settings.max_length), "side": truncation_side(folder)},
         "outputs": ["dense", *layers.outputs],
         "multi_size": layers.multi.out_features if layers.multi else None,
         "parameters": parameters,
         "parameters_without_embeddings": parameters
         - sum(math.prod(t.shape) for n, t in weights.items() if n.endswith("_embeddings.weight")),
+        "computed_in": config.quantization["dtype"] if config.quantization else "float32",
         "bytes_mapped": sum(tensors[n].data.nbytes for n in mapped),
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
         "threads": threads_in_use(),
     }
+
+
+def longest(config: ErnieMConfig, recorded: int | None) -> int:
+    """Most tokens of a text for sentence vectors, [CLS] and [SEP] included."""
+    return config.max_length if recorded is None else min(recorded, config.max_length)
+
+
+def truncation_side(folder: Path) -> str:
+    """Where the tokenizer of a folder cuts a text that is too long."""
+    path = folder / "tokenizer_config.json"
+    side = read_json(path).get("truncation_side") if path.is_file() else None
+    return "left" if side == "left" else "right"
+
+
+def head_facts(config: ErnieMConfig, tensors: Iterable[str]) -> dict[str, Any] | None:
+    """What is on top of the encoder, by config and file; None where both name nothing."""
+    name = architecture_of(config.to_dict())
+    schema = schema_of(name)
+    there = [tensor for tensor in tensors if tensor.startswith(HEAD_PARTS)]
+    if not there and (schema is None or schema.name == BASE_MODEL):
+        return None
+    facts: dict[str, Any] = {"class": schema.name if schema else name, "tensors": there}
+    if facts["class"] in LABELLED:
+        facts |= {"labels": list(config.id2label.values()), "problem_type": config.problem_type}
+    return facts
+
+
+def head_lines(head: dict[str, Any] | None) -> dict[str, str]:
+    """The lines about the head."""
+    if head is None:
+        return {"head": "none"}
+    name = head["class"] or "of a class that the config does not name"
+    lines = {"head": f"{name}, {len(head['tensors'])} tensors"}
+    if "labels" in head:
+        shown = ", ".join(map(repr, head["labels"][:LABELS_SHOWN]))
+        more = "" if len(head["labels"]) <= LABELS_SHOWN else ", ..."
+        lines["labels"] = f"{len(head['labels'])}: {shown}{more}"
+        if head["problem_type"]:
+            lines["problem type"] = head["problem_type"]
+    return lines
+
+
+def cut_line(cut: dict[str, Any]) -> str:
+    """The line about long texts."""
+    side = "start" if cut["side"] == "left" else "end"
+    return f"cut at the {side} after {cut['tokens']} tokens, or in windows (see --on-overflow)"
 
 
 def sentence_lines(facts: dict[str, Any]) -> dict[str, str]:
@@ -107,12 +171,10 @@ def output_lines(facts: dict[str, Any]) -> dict[str, str]:
     return {"outputs": f"{', '.join(facts['outputs'])}{multi}"}
 
 
-def arithmetic_lines(quantization: dict[str, Any] | None) -> dict[str, str]:
-    """The line about int8, of a checkpoint that is."""
-    if quantization is None:
-        return {}
-    kept = quantization["keep_float"]
-    return {"arithmetic": "int8" + (f", floats in {', '.join(kept)}" if kept else "")}
+def kept_lines(quantization: dict[str, Any] | None) -> dict[str, str]:
+    """The line about layers that stay floats, of a checkpoint of int8."""
+    kept = quantization["keep_float"] if quantization else []
+    return {"floats kept": ", ".join(kept)} if kept else {}
 
 
 def show(facts: dict[str, Any], tensors: bool) -> None:
@@ -133,12 +195,17 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         "memory": f"{facts['bytes_mapped'] / 1e6:.0f} MB mapped, "
         f"{facts['bytes_converted_to_float32'] / 1e6:.0f} MB converted to float32",
         **sentence_lines(facts["sentence_vectors"]),
+        "long texts": cut_line(facts["cut"]),
         **output_lines(facts),
-        **arithmetic_lines(config.get("quantization")),
+        **head_lines(facts["head"]),
+        "numbers": f"{' and '.join(dtypes)} on disk, {facts['computed_in']} in computations",
+        **kept_lines(config.get("quantization")),
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":
         lines["threads"] = f"{facts['threads']} ({facts['threading']})"
+        if facts["strassen"]:
+            lines["products"] = "large ones by Strassen's algorithm, with larger rounding errors"
     if config.get("trained") is False:
         lines["note"] = "not trained: vectors carry no meaning"
     for name, value in lines.items():

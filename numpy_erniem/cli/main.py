@@ -2,10 +2,13 @@
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
 from numpy_erniem import __version__
+from numpy_erniem.cli.completion import SHELLS, PrintCompletion
+from numpy_erniem.cli.notes import notes_shown
+from numpy_erniem.cli.options import add_common_options, apply_common_options
 from numpy_erniem.cli.output import escape_other_characters, open_closed_streams
 from numpy_erniem.engines.errors import DataError
 
@@ -16,6 +19,7 @@ COMMANDS = {
     "classify": ("numpy_erniem.cli.classify", "give texts the labels that a model knows"),
     "convert": ("numpy_erniem.cli.convert", "make our folder of a checkpoint from elsewhere"),
     "embed": ("numpy_erniem.cli.embed", "turn texts into vectors"),
+    "explain": ("numpy_erniem.cli.explain", "write a page on which attention can be explored"),
     "extract": ("numpy_erniem.cli.extract", "find what a schema asks for, by UIE-M"),
     "fill": ("numpy_erniem.cli.fill", "fill each [MASK] of a text with tokens"),
     "finetune": ("numpy_erniem.cli.finetune", "train a head, or sentence vectors"),
@@ -24,9 +28,20 @@ COMMANDS = {
     "pretrain": ("numpy_erniem.cli.pretrain", "train by MMLM, TLM, CAMLM and BTMLM"),
     "rerank": ("numpy_erniem.cli.rerank", "order texts by how well each answers a query"),
     "search": ("numpy_erniem.cli.search", "build an index of texts, and find matches in it"),
+    "serve": ("numpy_erniem.cli.serve", "answer requests of other programs, as a server"),
     "tag": ("numpy_erniem.cli.tag", "find the entities of texts"),
     "zero-shot": ("numpy_erniem.cli.zero_shot", "give texts any labels, by language inference"),
 }
+
+
+EXAMPLES = """
+examples:
+  erniem embed "Open the file" "Öffnen Sie die Datei"
+  erniem info MODEL
+  erniem COMMAND --help
+
+MODEL is a folder, or a name on the Hugging Face hub; left out, it is the bundled checkpoint.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,24 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0, 1 (a row of the data is wrong, or a check failed), 2 (the command line or a file that it
     names), or 130 (interrupted).
     """
-    from importlib import import_module
-
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="erniem", description="ERNIE-M on NumPy.")
-    parser.add_argument("--version", action="version", version=f"numpy-erniem {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((a for a in arguments if not a.startswith("-")), None)
-    for name, (module, line) in COMMANDS.items():
-        subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
-        if name == chosen:  # the others are not imported
-            import_module(module).add_arguments(subparser)
     open_closed_streams()
     escape_other_characters(sys.stdout)  # before a help text is shown
-    options = parser.parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = _show_warning
+    options = make_parser(arguments).parse_args(arguments)
+    with notes_shown(options.quiet, options.verbose):
         try:
+            apply_common_options(options)
             return import_module(COMMANDS[options.command][0]).run(options)
         except BrokenPipeError:  # the reader has seen enough
             sys.stderr.close()
@@ -67,5 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"erniem: warning: {' '.join(str(message).split())}", file=sys.stderr)
+def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line, with the options of the command that it names.
+
+    The other commands are not imported, unless a shell asks for what can be completed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="erniem",
+        description="ERNIE-M on NumPy.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"numpy-erniem {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a script for completion in a shell (extra: completion)",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=line, description=line.capitalize() + ".")
+        if name == chosen or arguments[:1] == ["--print-completion"]:
+            import_module(module).add_arguments(subparser)
+            add_common_options(subparser)
+    return parser

@@ -3,7 +3,12 @@
 import argparse
 from typing import Any
 
+from numpy_erniem.backend.blas import set_blas_threads
+from numpy_erniem.backend.cores import available_cores
+from numpy_erniem.backend.dispatch import set_num_threads
 from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS
+
+NOT_OF_RUNS = ("num_threads", "quiet", "verbose")  # results do not depend on them
 
 
 class RefuseToken(argparse.Action):
@@ -53,6 +58,34 @@ def add_model_options(
 def model_options(options: argparse.Namespace) -> dict[str, Any]:
     """Where the model is, and --dtype, as keyword arguments of a pipeline's `from_pretrained`."""
     return {**hub_options(options), "dtype": options.dtype}
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that every command has."""
+    group = parser.add_argument_group("how it runs")
+    if "--threads" not in parser.format_usage():  # training has its own
+        group.add_argument(
+            "--threads",
+            dest="num_threads",
+            type=int,
+            metavar="N",
+            help="most threads of a computation (the cores, or NUMPY_ERNIEM_NUM_THREADS)",
+        )
+    told = group.add_mutually_exclusive_group()
+    told.add_argument(
+        "-q", "--quiet", action="store_true", help="no notes and no progress; warnings stay"
+    )
+    told.add_argument(
+        "-v", "--verbose", action="store_true", help="tell what is read, and what runs it"
+    )
+
+
+def apply_common_options(options: argparse.Namespace) -> None:
+    """Do what they ask for, before a command runs."""
+    number = getattr(options, "num_threads", None)
+    if number is not None:
+        set_num_threads(number)  # ValueError for a wrong number
+        set_blas_threads(min(number, available_cores()))
 
 
 def pipeline_options(options: argparse.Namespace, *names: str) -> dict[str, Any]:

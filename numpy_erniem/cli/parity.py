@@ -4,9 +4,19 @@ import argparse
 
 from numpy_erniem.cli.options import add_model_options, hub_options
 
+EXAMPLES = """
+examples (upstream is transformers 4.37.2 with torch, unless its outputs are in a file):
+  erniem parity
+  erniem parity MODEL --text "Open the file" --text "打开文件"
+  erniem parity MODEL --save outputs.npz
+  erniem parity MODEL --against outputs.npz
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem parity`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="folder, or name on the hub (the bundled one)"
     )

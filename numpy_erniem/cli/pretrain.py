@@ -21,10 +21,20 @@ from numpy_erniem.training.pretraining.masking import MASK_PROBABILITY
 
 PHASES = ("2000:camlm,tlm", "1000:camlm,tlm,mmlm,btmlm")
 SPECIAL_TOKENS = 4  # of a pair: [CLS] x [SEP] [SEP] y [SEP]
+EXAMPLES = """
+examples:
+  erniem pretrain --config config.json --tokenizer FOLDER --parallel pairs.tsv --out RUN
+  erniem pretrain --model MODEL --parallel pairs.tsv --mono sentences.tsv --out RUN \\
+      --phase 2000:camlm,tlm --phase 1000:camlm,tlm,mmlm,btmlm
+
+A run that was interrupted goes on with the same command.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem pretrain`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "--parallel", metavar="FILE", help="pairs: TSV of language, English, translation, or JSON"
     )

@@ -1,8 +1,8 @@
 """How far a command is, and what it tells at the end, on standard error."""
 
-import sys
 from typing import Any
 
+from numpy_erniem.cli.notes import detail, remark
 from numpy_erniem.engines.journal import Counts
 from numpy_erniem.pipelines.base import Pipeline
 
@@ -40,16 +40,15 @@ def tell(counts: Counts, pipeline: Pipeline[Any], on_error: str) -> None:
     """What a user should know about the rows, on standard error."""
     if counts.errors:
         done = "left out" if on_error == "skip" else "written with their error"
-        print(f"erniem: {counts.errors} of {counts.rows} rows were {done}", file=sys.stderr)
+        remark(f"{counts.errors} of {counts.rows} rows were {done}")
     if counts.cut:
-        print(
-            f"erniem: {counts.cut} of {counts.rows} {pipeline.items} have more than "
-            f"{pipeline.longest} tokens and were cut (see --on-overflow)",
-            file=sys.stderr,
+        remark(
+            f"{counts.cut} of {counts.rows} {pipeline.items} have more than {pipeline.longest} "
+            "tokens and were cut (see --on-overflow)"
         )
     if counts.empty:
-        print(
-            f"erniem: {counts.empty} of {counts.rows} {pipeline.items} have no token: they are "
-            "empty or blank, and have all the same result",
-            file=sys.stderr,
+        remark(
+            f"{counts.empty} of {counts.rows} {pipeline.items} have no token: they are empty or "
+            "blank, and have all the same result"
         )
+    detail(f"{counts.rows} rows, {counts.tokens} tokens")

@@ -1,9 +1,9 @@
 """`erniem rerank`: a query and texts in, the texts by score out."""
 
 import argparse
-import sys
 from typing import Any
 
+from numpy_erniem.cli.notes import remark
 from numpy_erniem.cli.options import count_or_all, model_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options, list_of
 from numpy_erniem.engines.errors import DataError
@@ -87,12 +87,11 @@ def one_query(options: argparse.Namespace) -> int:
     if wrong:
         done = "left out" if options.on_error == "skip" else "written with their error"
         count = len(texts) + len(wrong)
-        print(f"erniem: {len(wrong)} of {count} rows were {done}", file=sys.stderr)
+        remark(f"{len(wrong)} of {count} rows were {done}")
     if outcome.cut:
-        print(
-            f"erniem: {outcome.cut} of {outcome.tokens} tokens are left out, because texts have "
-            f"more than {reranker.longest} tokens with the query (see --on-overflow)",
-            file=sys.stderr,
+        remark(
+            f"{outcome.cut} of {outcome.tokens} tokens are left out, because texts have more than "
+            f"{reranker.longest} tokens with the query (see --on-overflow)"
         )
     return 0
 

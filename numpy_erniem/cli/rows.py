@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +9,8 @@ from typing import Any
 
 from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
-from numpy_erniem.cli.options import add_model_options
+from numpy_erniem.cli.notes import progress_file
+from numpy_erniem.cli.options import NOT_OF_RUNS, add_model_options
 from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
@@ -27,7 +27,7 @@ from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 
 TEXT = "text"  # the column of the text, where no other is named
-NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command")
+NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command", *NOT_OF_RUNS)
 
 
 def add_row_options(
@@ -145,7 +145,10 @@ class Rows:
             self.output = check_output(options.output, inputs, self.columns)
         for n, text in enumerate(options.text, 1):
             if any("\udc80" <= character <= "\udcff" for character in text):
-                raise ValueError(f"text {n} is not valid in the encoding of the command line")
+                raise ValueError(
+                    f"text {n} is not valid in the encoding of the command line; set PYTHONUTF8=1, "
+                    "or put it into a file for --input"
+                )
 
     def read(self) -> Iterator[Record]:
         """The records."""
@@ -215,7 +218,7 @@ class Rows:
             self._options(),
             width,
         )
-        with ProgressBar(sys.stderr) as bar:
+        with ProgressBar(progress_file()) as bar:
             counts = run_job(
                 job, self.read(), self.output, resume=self.options.resume, report=bar.update
             )

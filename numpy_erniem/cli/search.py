@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from numpy_erniem.cli.notes import note, progress_file, remark
 from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.cli.rows import TEXT, read_texts
@@ -87,7 +88,7 @@ def build(options: argparse.Namespace) -> None:
     if vectors is None:
         vectors = _vectors(texts, options.model, notes["normalize"], options)
     SearchIndex(vectors, texts, notes).save(options.folder)
-    print(f"erniem: {options.folder} holds {len(texts)} texts", file=sys.stderr)
+    note(f"{options.folder} holds {len(texts)} texts")
 
 
 def find(options: argparse.Namespace) -> None:
@@ -124,10 +125,9 @@ def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
     recorded = index.notes.get("model")
     if options.model is not None:
         if recorded not in (None, options.model, _recorded(options.model)):
-            print(
-                f"erniem: warning: the index was built with {recorded}; scores of vectors from "
-                "another model carry no meaning",
-                file=sys.stderr,
+            remark(
+                f"warning: the index was built with {recorded}; scores of vectors from another "
+                "model carry no meaning"
             )
         return options.model
     if not isinstance(recorded, str):
@@ -144,13 +144,13 @@ def _vectors(
 ) -> np.ndarray:
     embedder = Embedder.from_pretrained(model, **model_options(options))
     if embedder.model.config.to_dict().get("trained") is False:
-        print("erniem: this checkpoint is not trained: scores carry no meaning", file=sys.stderr)
+        remark("this checkpoint is not trained: scores carry no meaning")
     return embedder(
         texts,
         normalize=normalize,
         prompt_name=options.prompt_name,
         prompt=options.prompt,
-        progress=Progress(sys.stderr, "texts"),
+        progress=Progress(progress_file(), "texts"),
     )
 
 

@@ -1,11 +1,11 @@
 """The options that `erniem finetune` and `erniem pretrain` have in common."""
 
 import argparse
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
+from numpy_erniem.cli.notes import note, progress_file
 from numpy_erniem.training.learning_rate import DECAYS
 from numpy_erniem.training.training_config import TrainingConfig
 
@@ -24,15 +24,18 @@ OPTIONS = {  # name -> default, help
 
 
 def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
-    """Declare the options of a `TrainingConfig`; `defaults` replace those of OPTIONS."""
+    """Declare the options of a `TrainingConfig`.
+
+    `defaults` replace those of OPTIONS; None means that the model decides.
+    """
     for name, (default, text) in OPTIONS.items():
-        default = defaults.get(name, default)
+        chosen = defaults.get(name, default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=type(default),
-            default=default,
+            default=chosen,
             metavar="N",
-            help=f"{text} ({default})",
+            help=f"{text} ({'by the size of the model' if chosen is None else chosen})",
         )
     parser.add_argument(
         "--decay", choices=tuple(DECAYS), default="linear", help="after the warm-up (linear)"
@@ -47,6 +50,7 @@ def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> No
 def training_config(options: argparse.Namespace, steps: int, **more: Any) -> TrainingConfig:
     """The `TrainingConfig` that the options describe."""
     chosen = {name: getattr(options, name) for name in OPTIONS}
+    chosen = {name: OPTIONS[name][0] if v is None else v for name, v in chosen.items()}
     chosen["max_grad_norm"] = chosen["max_grad_norm"] or None
     return TrainingConfig(
         steps=steps,
@@ -69,9 +73,9 @@ def write_loss_picture(out: Path, report: dict[str, Any]) -> None:
     try:
         write_loss_plot(out / "loss.png", report)
     except ImportError as error:
-        print(f"no loss.png: {error}", file=sys.stderr)
+        note(f"no loss.png: {error}")
 
 
 def print_progress(line: str) -> None:
     """Write a line of a run to stderr, at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=progress_file(), flush=True)

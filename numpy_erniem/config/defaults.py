@@ -3,6 +3,9 @@
 Each is an attribute of a config, and is written only if it was set.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 GENERATION = {  # of models that write texts
     "bad_words_ids": None,
     "begin_suppress_tokens": None,
@@ -56,3 +59,26 @@ DEFAULTS = {
     "transformers_version": None,
     "use_bfloat16": False,
 }
+
+
+def in_a_line(name: str, values: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """A call that makes a config: only values that differ from the usual ones are in it.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    values, usual : dict
+        Keys of this config, and of one that was made without arguments.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> in_a_line("Config", {"a": 1, "b": "c"}, {"a": 1, "b": "d"})
+    "Config(b='c')"
+    """
+    own = (f"{k}={v!r}" for k, v in values.items() if (k, v) not in usual.items())
+    return f"{name}({', '.join(own)})"

@@ -9,7 +9,8 @@ from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE
 from numpy_erniem.checkpoint.json_files import read_json, to_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_path, take_saving
-from numpy_erniem.config.defaults import DEFAULTS
+from numpy_erniem.checks import table
+from numpy_erniem.config.defaults import DEFAULTS, in_a_line
 from numpy_erniem.config.reading import errors_name, make_config, parsed_updates, read_values
 
 T = TypeVar("T", bound="PretrainedConfig")
@@ -68,8 +69,10 @@ class PretrainedConfig:
         return isinstance(other, PretrainedConfig) and self.to_dict() == other.to_dict()
 
     def __repr__(self) -> str:
-        keys = ", ".join(f"{key}={value!r}" for key, value in self.to_dict().items())
-        return f"{type(self).__name__}({keys})"
+        return in_a_line(type(self).__name__, self.to_dict(), type(self)().to_dict())
+
+    def __str__(self) -> str:
+        return table(type(self).__name__, self.to_dict())
 
     @property
     def name_or_path(self) -> str:

@@ -98,7 +98,8 @@ def make_config(
     if model_type != cls.model_type:
         raise ValueError(
             f"model_type {model_type!r} is not {cls.model_type!r}; "
-            "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa"
+            "`erniem convert` makes ERNIE-M of models like XLM-RoBERTa: run "
+            "`erniem convert MODEL NEW`, then use NEW"
         )
     for key in overridden_labels(values, overrides):
         values.pop(key, None)

@@ -1,6 +1,7 @@
 """Opening a checkpoint: once, whatever is then made of it."""
 
 import copy
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from numpy_erniem.checkpoint.folder import (
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import take_hub_keywords, take_path
 from numpy_erniem.config import ErnieMConfig
+
+LOG = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
@@ -78,5 +81,9 @@ def open_checkpoint(
         there = "are there, and are always read" if has_safetensors else "are not there"
         raise ValueError(f"use_safetensors={use_safetensors}: {folder}: safetensors {there}")
     if config is None:
-        return Checkpoint(name, folder, *read_checkpoint(folder))
-    return Checkpoint(name, folder, copy.deepcopy(config.to_dict()), read_folder(folder))
+        checkpoint = Checkpoint(name, folder, *read_checkpoint(folder))
+    else:
+        values = copy.deepcopy(config.to_dict())
+        checkpoint = Checkpoint(name, folder, values, read_folder(folder))
+    LOG.debug("model %s: %d tensors in %s", name, len(checkpoint.tensors), folder)
+    return checkpoint

@@ -12,6 +12,7 @@ from numpy_erniem.backend.frozen import freeze, is_frozen
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.checkpoint.keywords import take_saving
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.describing import as_table, in_a_line
 from numpy_erniem.models.loading import Checkpoint, open_checkpoint
 from numpy_erniem.models.network import Network, Output
 from numpy_erniem.models.precision import Precision, checked_precision
@@ -189,6 +190,12 @@ class ErnieMPreTrainedModel(Network[Output]):
             if {"weight", "bias"} <= branch.keys():
                 layers.append(branch)
         return layers
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
+
+    def __str__(self) -> str:
+        return as_table(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copy and pickle take: no packed weights, and nothing that a call changes.

@@ -13,6 +13,7 @@ from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.checkpoint.tensors import Tensor
 from numpy_erniem.checks import warn
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.mismatches import describe_mismatches, describe_names
 from numpy_erniem.models.nan_checks import warn_of_nan_weights
 from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.precision import Precision
@@ -130,9 +131,9 @@ class LoadingReport:
         drawn = self.missing + [name for name, *_ in self.mismatched]
         parts = []
         if drawn:
-            parts.append(f"drawn at random, train them before use: {', '.join(drawn)}")
+            parts.append(f"drawn at random, train them before use: {describe_names(drawn)}")
         if self.unexpected:
-            parts.append(f"not used: {', '.join(self.unexpected)}")
+            parts.append(f"not used: {describe_names(self.unexpected)}")
         if parts:
             warn(f"{source}: tensors {'; tensors '.join(parts)}")
 
@@ -218,9 +219,9 @@ def load_tensors(
         ],
     )
     if report.mismatched and not ignore_mismatched_sizes:
-        lines = [f"{n}: {there} in the file, {here} here" for n, there, here in report.mismatched]
+        told = describe_mismatches(report.mismatched)
         raise ValueError(
-            f"{source} does not fit the model: {'; '.join(lines)}; correct the config, "
+            f"{source} does not fit the model: {told}; correct the config, "
             "or pass ignore_mismatched_sizes=True to draw these at random"
         )
     drawn = {*report.missing, *(name for name, *_ in report.mismatched)}

@@ -52,7 +52,7 @@ class ChoiceRanker(Pipeline[list[dict[str, Any]]]):
     """
 
     model_class = "ErnieMForMultipleChoice"
-    checkpoints = "a folder whose head was trained for multiple choice"
+    checkpoints = "a folder from `erniem finetune choose`"
     item, items = "question", "questions"
     text_outputs = ("logits",)
 

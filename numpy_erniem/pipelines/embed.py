@@ -180,13 +180,17 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         before = self._prompt_text()
         prompt = encode_texts(self.tokenizer, [before])[0] if before else []
         prepared = []
-        for ids in encode_texts(self.tokenizer, [before + text for text in items]):
+        for ids in self.token_ids(items, before):
             fixed, ids = ids[: len(prompt)], ids[len(prompt) :]
             room = self.longest - SPECIALS - len(fixed)
             ranges, cut = take_ranges(self.tokenizer, len(ids), room, self.on_overflow)
             rows = [row_of(self.tokenizer, fixed + ids[r.start : r.stop]) for r in ranges]
             prepared.append(Prepared(rows, len(ids), cut, [len(r) for r in ranges]))
         return prepared
+
+    def token_ids(self, items: list[str], before: str) -> list[list[int]]:
+        """Token ids of each text with the prompt before it, without special tokens and whole."""
+        return encode_texts(self.tokenizer, [before + text for text in items])
 
     @property
     def token_outputs(self) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ class InformationExtractor(Pipeline[Result]):
             def done_below(part: float, level: int = level) -> None:
                 done((level + part) / depth)
 
-            found = self._ask(questions, items, prepared, done_below)
+            found = self.ask(questions, items, prepared, done_below)
             following = []
             for question, answers in zip(questions, found, strict=True):
                 if not answers:
@@ -214,10 +214,25 @@ class InformationExtractor(Pipeline[Result]):
             questions = following
         return results
 
-    def _ask(
+    def ask(
         self, questions: list[Question], texts: list[str], prepared: list[Prepared], done: Done
     ) -> list[Answers]:
-        """The answers to each question. What is asked twice about a text is computed once."""
+        """The answers to each question. What is asked twice about a text is computed once.
+
+        Parameters
+        ----------
+        questions : list of Question
+            Of one level of the schema.
+        texts : list of str
+        prepared : list of Prepared
+            What `prepare` made of each text.
+        done : function
+            Told which part of the questions is answered, from 0 to 1.
+
+        Returns
+        -------
+        list of lists of dict
+        """
         prompts = list(dict.fromkeys(question.prompt for question in questions))
         encoded = dict(zip(prompts, encode_with_spans(self.tokenizer, prompts), strict=True))
         asked = dict.fromkeys((question.text, question.prompt) for question in questions)

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from numpy_erniem.checkpoint.config_files import architecture_of, read_config
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
-from numpy_erniem.checks import nearest
+from numpy_erniem.checks import nearest, table
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.precision import checked_precision
@@ -152,6 +152,18 @@ class Loadable:
             )
         check_pad_token(self.model.config, self.tokenizer)
 
+    def _options(self) -> dict[str, Any]:
+        """The options by name, as they are now."""
+        return {name: getattr(self, name) for name in _option_names(type(self))}
+
+    def __repr__(self) -> str:
+        given = {name: value for name, value in self._options().items() if value is not None}
+        options = "".join(f", {name}={value!r}" for name, value in given.items())
+        return f"{type(self).__name__}({self.model!r}{options})"
+
+    def __str__(self) -> str:
+        return table(type(self).__name__, {"model": repr(self.model), **self._options()})
+
     def _from_source(self) -> tuple[str, ...]:
         """Attributes that hold what was read from the source."""
         return ("model", "tokenizer", "_loaded")
@@ -185,10 +197,15 @@ def _open_once(cls: type[P], folder: Path, dtype: str | None) -> P:
     return cls._open(folder, dtype)
 
 
+def _option_names(cls: type[Loadable]) -> list[str]:
+    """Names of the keyword arguments of a constructor."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
 def _check_names(cls: type[Loadable], options: dict[str, Any], more: Iterable[str] = ()) -> None:
     """Raise a TypeError for an unknown option; the error may name one of `more`."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known = _option_names(cls)
     for name in options:
         if name not in known:
             raise TypeError(

@@ -1,6 +1,7 @@
 """Items through a pipeline, a window of them at a time; results and errors in the items' order."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 READ_AHEAD = (16, 1024)  # items of a window: of the first, so that results come soon, and at most
@@ -31,7 +32,8 @@ class Prepared(NamedTuple):
     data: Any = None
 
 
-class Outcome(NamedTuple, Generic[Result]):
+@dataclass(frozen=True)  # a NamedTuple cannot be generic in Python 3.10
+class Outcome(Generic[Result]):
     """What became of an item.
 
     Attributes

@@ -81,7 +81,7 @@ def _followers(kinds: list[str]) -> list[str]:
 @lru_cache(maxsize=1 << 16)
 def _kind(character: str) -> str:
     """Letter, digit, joiner, mark or other; a mark and a format character change no word."""
-    category, code = unicodedata.category(character), ord(character)
+    category = unicodedata.category(character)
     if character in JOINERS:
         return "joiner"
     if category[0] == "M" or (category == "Cf" and character != "\u200b"):
@@ -89,6 +89,9 @@ def _kind(character: str) -> str:
     if category == "Nd":
         return "digit"
     is_letter = category[0] == "L" or category == "Nl"
-    if is_letter and not any(first <= code <= last for first, last in UNSPACED):
-        return "letter"
-    return "other"
+    return "letter" if is_letter and not is_unspaced(character) else "other"
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether a character is of a script without spaces between words."""
+    return any(first <= ord(character) <= last for first, last in UNSPACED)

@@ -74,14 +74,14 @@ def widen(array: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def take_rows(w: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
+def take_rows(w: Mapping[str, Any], rows: np.ndarray | slice) -> np.ndarray:
     """Rows of a table in float32; the others are neither read nor widened.
 
     Parameters
     ----------
     w : dict
         "weight" (V, D) of any kind, and "scale" (V,) where that is int8.
-    rows : array of integers
+    rows : array of integers, or slice
 
     Returns
     -------

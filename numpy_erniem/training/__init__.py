@@ -6,33 +6,51 @@ heads                losses of the models with their gradients; masked_lm: of th
 value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in
 optimizer            AdamW and clipping; learning_rate: schedule and decay over the layers
 trainer              the loop; training_config: its options; state: its folder; batches, data_files
-finetuning           classification, tagging, retrieval
+training_setup       a model with what the loop needs to train it
+finetuning           classification, tagging, answers, extraction, choices, reranking, retrieval
 pretraining          MMLM, TLM, CAMLM and BTMLM
 """
 
 from numpy_erniem.training.finetuning import (
+    AskedPrompt,
+    AskedQuestion,
+    answering_setup,
+    choice_setup,
     classification_setup,
+    extraction_setup,
+    read_prompts,
+    read_questions,
+    reranking_setup,
     retrieval_setup,
     tagging_setup,
 )
 from numpy_erniem.training.learning_rate import layer_factors, schedule
 from numpy_erniem.training.optimizer import AdamW, clip
 from numpy_erniem.training.pretraining import OBJECTIVES, Phase, Pretraining
-from numpy_erniem.training.trainer import Trainer, TrainingSetup
+from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.training_setup import TrainingSetup
 from numpy_erniem.training.value_and_grad import trainable, value_and_grad
 
 __all__ = [
     "OBJECTIVES",
     "AdamW",
+    "AskedPrompt",
+    "AskedQuestion",
     "Phase",
     "Pretraining",
     "Trainer",
     "TrainingConfig",
     "TrainingSetup",
+    "answering_setup",
+    "choice_setup",
     "classification_setup",
     "clip",
+    "extraction_setup",
     "layer_factors",
+    "read_prompts",
+    "read_questions",
+    "reranking_setup",
     "retrieval_setup",
     "schedule",
     "tagging_setup",

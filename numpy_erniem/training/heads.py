@@ -91,7 +91,7 @@ def _sequence_classification(
     def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:  # scores (B, K)
         return heads.classification_loss(scores, y, config), classification_grad(scores, y, config)
 
-    return _pooled(x, w, config, loss_and_grad, rng)
+    return pooled_head(x, w, config, loss_and_grad, rng)
 
 
 def _multiple_choice(
@@ -104,14 +104,32 @@ def _multiple_choice(
         by_text = scores.reshape(len(y), -1)  # (B·C, 1) -> (B, C)
         return cross_entropy(by_text, y), cross_entropy_grad(by_text, y).reshape(scores.shape)
 
-    return _pooled(x, w, config, loss_and_grad, rng)
+    return pooled_head(x, w, config, loss_and_grad, rng)
 
 
-def _pooled(
+def pooled_head(
     x: np.ndarray, w: Weights, config: ErnieMConfig, loss_and_grad: Callable, rng: Random
 ) -> HeadGradients:
+    """Pooler, dropout and classifier, with a loss of the scores.
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        All weights of the model.
+    config : ErnieMConfig
+    loss_and_grad : function
+        From the scores (B, K) to the loss and its gradient (B, K).
+    rng : Generator or None
+        For dropout.
+
+    Returns
+    -------
+    loss, dx, gradients
+        As of a `Head`.
+    """
     pooled, pooler_back = pooler(x, w[ENCODER]["pooler"])  # (B, T, D) -> (B, D)
-    pooled, drop_back = dropout(pooled, _classifier_dropout(config), rng)
+    pooled, drop_back = dropout(pooled, classifier_dropout(config), rng)
     scores, classifier_back = linear(pooled, w["classifier"])  # (B, D) -> (B, K)
     loss, dscores = loss_and_grad(scores)
     dpooled, dclassifier = classifier_back(dscores)
@@ -123,7 +141,7 @@ def _token_classification(
     x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
 ) -> HeadGradients:
     """Dropout, classifier; then cross entropy over the tokens that have a label."""
-    dropped, drop_back = dropout(x, _classifier_dropout(config), rng)
+    dropped, drop_back = dropout(x, classifier_dropout(config), rng)
     scores, classifier_back = linear(dropped, w["classifier"])  # (B, T, D) -> (B, T, K)
     y = required_label(labels, "labels")
     loss = cross_entropy(scores, y)
@@ -174,7 +192,7 @@ def _masked_lm(
     return loss, dx, {ENCODER: tied, "lm_head": dhead}
 
 
-def _classifier_dropout(config: ErnieMConfig) -> float:
+def classifier_dropout(config: ErnieMConfig) -> float:
     """The dropout rate before a classifier: its own, or that of the hidden layers."""
     rate = config.classifier_dropout
     return config.hidden_dropout_prob if rate is None else rate

@@ -1,9 +1,9 @@
 """The folder of a training run: its options, and the state from which it can be resumed.
 
     run.json             what decides the result: options, model config, data
-    state.safetensors    weights, the two running means of AdamW, step, losses
     config.json, model.safetensors, ...    the best or last model
     report.json          losses and scores, written at the end
+    training-state/      weights, the two running means of AdamW, step, losses; removed at the end
 
 A state is written under another name first, so a crash leaves the old state or the new one.
 """
@@ -11,38 +11,43 @@ A state is written under another name first, so a crash leaves the old state or 
 import errno
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write, clear_leftovers
+from numpy_erniem.checkpoint.folder import WEIGHTS_FILE
 from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.training.optimizer import AdamW
 
-RUN, STATE, REPORT = "run.json", "state.safetensors", "report.json"
+CONFIG_FILE = "config.json"
+RUN, REPORT = "run.json", "report.json"
+STATE = "training-state/state.safetensors"
 
 Rows = list[tuple[float, ...]]
 
 
-def open_run(out: Path, run: Mapping[str, Any]) -> bool:
-    """Write run.json, or compare it with the one that is there; True if there is a state to resume.
+def open_run(out: Path, run: Mapping[str, Any]) -> str:
+    """Write run.json, or compare it with the one that is there: "new", "stopped" or "finished".
+
+    A stopped run has a state to resume, a finished one its report.
 
     Raises
     ------
     ValueError
-        The folder holds a run with other options: the message says which.
+        The folder holds a run with other options: the message says which. Or it holds a checkpoint
+        and no run, which a new run would overwrite.
     """
-    clear_leftovers(out)
+    for folder in (out, (out / STATE).parent):
+        clear_leftovers(folder)
     run = json.loads(json.dumps(run))  # tuples become lists, as in the file
     path = out / RUN
-    if path.is_file() and (out / STATE).is_file():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
+    finished, stopped = ((out / name).is_file() for name in (REPORT, STATE))
+    if path.is_file() and (finished or stopped):
+        there = _read_json(path)
         differing = [
             f"{name} {there.get(name)!r} there, {run.get(name)!r} here"
             for name in {**there, **run}
@@ -53,10 +58,41 @@ def open_run(out: Path, run: Mapping[str, Any]) -> bool:
                 f"{out} holds a run with other options: {'; '.join(differing)}; "
                 "give the same options to resume it, or another folder"
             )
-        return True
+        return "finished" if finished else "stopped"
+    there = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if (out / name).exists()]
+    if there and not path.is_file():
+        raise ValueError(
+            f"{out} has a {there[0]} that no run of training wrote, and it would be overwritten; "
+            "give another folder"
+        )
     with write_errors(path, "before the first step"):
+        (out / REPORT).unlink(missing_ok=True)  # of no run that is known
         atomic_write(path, to_json(run, indent=2) + "\n")
-    return False
+    return "new"
+
+
+def read_report(out: Path) -> dict[str, Any]:
+    """What report.json of a finished run holds; ValueError if it is no JSON object."""
+    return _read_json(out / REPORT)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def remove_state(out: Path) -> None:
+    """Remove the state of a run that is finished; nothing else is in its folder."""
+    folder = (out / STATE).parent
+    clear_leftovers(folder)
+    (out / STATE).unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or somebody put a file into it
+        folder.rmdir()
 
 
 def save_state(

@@ -4,43 +4,24 @@ Each thread computes its own products, so BLAS and the C kernels use one thread 
 results of the parts are summed in order: the result is bit-identical for a fixed number of parts.
 """
 
-import ctypes
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.blas import openblas
 from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
-
-
-@functools.cache
-def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """Functions that get and set the threads of the OpenBLAS in NumPy's wheel, or None."""
-    folder = Path(np.__file__).parent
-    for path in [*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")]:
-        library = ctypes.CDLL(str(path))  # NumPy has loaded it: this returns the same library
-        for name in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
-            try:
-                return (
-                    getattr(library, name.format("get_num_threads")),
-                    getattr(library, name.format("set_num_threads")),
-                )
-            except AttributeError:
-                continue
-    return None
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Let the C kernels, and NumPy's BLAS if it is OpenBLAS, use one thread inside the block."""
-    pools = [(get_num_threads, set_num_threads), *filter(None, [_openblas()])]
+    pools = [(get_num_threads, set_num_threads), *filter(None, [openblas()])]
     before = [get() for get, _ in pools]
     for _, put in pools:
         put(1)

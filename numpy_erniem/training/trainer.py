@@ -1,29 +1,30 @@
-"""Trainer: the loop of training. TrainingSetup: a model with what the loop needs to train it."""
+"""Trainer: the loop of training."""
 
 import json
 import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numpy_erniem.checkpoint.atomic import atomic_write
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
-from numpy_erniem.models.padding import check_pad_token
+from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.gradient_tree import Gradients, add, scale
 from numpy_erniem.training.learning_rate import layer_factors, schedule
 from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
 from numpy_erniem.training.state import (
     REPORT,
+    STATE,
     load_state,
     open_run,
+    read_report,
+    remove_state,
     save_state,
     write_errors,
 )
@@ -47,7 +48,8 @@ class Trainer:
         returns the loss of that batch and its gradients.
     config : TrainingConfig
     out : path
-        The folder of the run. A run with the same options that is there is resumed.
+        The folder of the run. A run with the same options that is there is resumed; one that is
+        finished is not repeated. The state of a run is in `training-state` until it is finished.
     data : dict, optional
         Whatever identifies the data; it has to be the same when a run is resumed.
     save : function of the model, optional
@@ -61,7 +63,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        The folder holds a run with other options.
+        The folder holds a run with other options, or patience is given without `evaluate`.
     """
 
     def __init__(
@@ -90,15 +92,20 @@ class Trainer:
         self.history: list[tuple[float, float]] = []  # step, loss
         self.evaluations: list[tuple[float, ...]] = []  # step, scores
         self.metrics: list[str] = []
+        if config.patience and evaluate is None:
+            raise ValueError(f"patience {config.patience} needs evaluations; give evaluate")
         self.out.mkdir(parents=True, exist_ok=True)
         run = {**asdict(config), "config": model.config.to_dict(), **(data or {})}
         run["config"].pop("architectures", None)  # it is set when the model is saved
-        if open_run(self.out, run):
+        self.found = open_run(self.out, run)
+        if self.found == "stopped":
             self.history, self.evaluations = load_state(self.out, self.weights, self.optimizer)
             self.report(f"resumes after step {self.optimizer.steps}")
 
     def run(self) -> dict[str, Any]:
         """Train to the last step; returns what report.json holds.
+
+        Of a run that is finished the weights of the folder are put into the model.
 
         Raises
         ------
@@ -108,10 +115,16 @@ class Trainer:
         OSError
             A file could not be written.
         """
+        if self.found == "finished":
+            self.report(f"{self.out} holds this run, finished; nothing is left to do")
+            remove_state(self.out)
+            for name, tensor in read_folder(self.out).items():
+                self.weights[name][...] = tensor.numpy()
+            return read_report(self.out)
         config, recent = self.config, []
         started = reported = time.monotonic()
         first = self.optimizer.steps
-        while self.optimizer.steps < config.steps:
+        while not self._is_over():
             loss = self._step(self.optimizer.steps)
             n = self.optimizer.steps
             self.history.append((n, loss))
@@ -124,9 +137,19 @@ class Trainer:
                 reported, recent = now, []
             if n == config.steps or (config.evaluate_every and n % config.evaluate_every == 0):
                 self._evaluate(n)
-            if n == config.steps or n % config.save_every == 0:
+            if n % config.save_every == 0 and not self._is_over():  # the model is all then
                 save_state(self.out, self.weights, self.optimizer, self.history, self.evaluations)
+        if self.optimizer.steps < config.steps:
+            self.report(f"stops early: {config.patience} evaluations brought nothing better")
         return self._finish()
+
+    def _is_over(self) -> bool:
+        """Whether all steps are done, or as many evaluations as `patience` since the best one."""
+        if self.optimizer.steps >= self.config.steps:
+            return True
+        scores = [row[1] for row in self.evaluations]
+        patience = self.config.patience
+        return bool(patience and scores and len(scores) - scores.index(max(scores)) > patience)
 
     def _step(self, step: int) -> float:
         """Do one step, counted from 0; returns the mean loss of its batches."""
@@ -152,9 +175,11 @@ class Trainer:
         bad = [f"weight {name}" for name in nonfinite(self.weights)]
         bad += [f"gradient of {name}" for name in nonfinite(gradients)]
         where = bad[0] if bad else "none: the norm of all gradients together overflowed"
+        has_state = (self.out / STATE).is_file()
+        kept = f"the last saved state in {self.out} is kept" if has_state else "no state was saved"
         raise ValueError(
             f"step {step}: the loss is {loss:g}; the first tensor that is not finite: {where}; "
-            f"the last saved state in {self.out} is kept; use a lower learning rate"
+            f"{kept}; use a lower learning rate, and another folder for it"
         )
 
     def _evaluate(self, step: int) -> None:
@@ -191,59 +216,5 @@ class Trainer:
             report["best"] = {"step": int(best[0])} | dict(zip(self.metrics, best[1:], strict=True))
         with write_errors(self.out / REPORT, "at the end"):
             atomic_write(self.out / REPORT, json.dumps(report, indent=1) + "\n")
+        remove_state(self.out)
         return report
-
-
-@dataclass
-class TrainingSetup:
-    """A model and its tokenizer, with what a `Trainer` needs to train it.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    model : ErnieMPreTrainedModel
-        From `trainable`.
-    tokenizer : ErnieMTokenizer
-        It is saved beside the model.
-    loss_and_grad, evaluate
-        As of `Trainer`.
-    sentence_settings : SentenceSettings, optional
-        How sentence vectors were made in training; saved beside the model.
-
-    Raises
-    ------
-    ValueError
-        The tokenizer pads with another token than the model takes for padding.
-    """
-
-    config: TrainingConfig
-    model: ErnieMPreTrainedModel
-    tokenizer: ErnieMTokenizer
-    loss_and_grad: LossAndGrad
-    evaluate: Evaluate | None = None
-    sentence_settings: SentenceSettings | None = None
-
-    def __post_init__(self) -> None:
-        check_pad_token(self.model.config, self.tokenizer)
-
-    def train(self, out: str | os.PathLike, **options: Any) -> dict[str, Any]:
-        """Train in a folder, or resume the run that is there; returns what report.json holds.
-
-        `options` are `data` and `report` of `Trainer`. Errors are those of `Trainer.run`.
-        """
-        return Trainer(
-            self.model,
-            self.loss_and_grad,
-            self.config,
-            out,
-            save=lambda model: self.save(out),
-            evaluate=self.evaluate,
-            **options,
-        ).run()
-
-    def save(self, out: str | os.PathLike) -> None:
-        """Write model, tokenizer and settings to a folder."""
-        self.model.save_pretrained(out)
-        self.tokenizer.save_pretrained(out)
-        if self.sentence_settings is not None:
-            write_sentence_settings(Path(out), self.sentence_settings)

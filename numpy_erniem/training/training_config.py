@@ -46,6 +46,8 @@ class TrainingConfig:
         Steps between two saved states, at least 1.
     evaluate_every : int
         Steps between two evaluations; 0: only after the last step.
+    patience : int
+        The run stops after so many evaluations in a row without a better score; 0: never.
 
     Raises
     ------
@@ -68,14 +70,17 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     save_every: int = 500
     evaluate_every: int = 0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation", "save_every"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
-        for name in ("threads", "evaluate_every", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        for name in ("threads", "evaluate_every", "weight_decay", "patience"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} {getattr(self, name)} is not at least 0")
+        if self.patience and not self.evaluate_every:
+            raise ValueError(f"patience {self.patience} needs evaluate_every, which is 0")
         if not 0 < self.learning_rate < 10:
             raise ValueError(f"learning_rate {self.learning_rate} is not in (0, 10)")
         if not 0 <= self.warmup < 1:

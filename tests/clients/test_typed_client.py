@@ -78,26 +78,36 @@ def test_mypy_strict_accepts_the_client_and_refuses_mistakes(client, mypy):
     assert lines == {3, 4, 5, 6, 7, 8, 9}, text
 
 
-def test_pyright_accepts_the_client(client):
+@pytest.fixture
+def pyright(tmp_path):
+    """Run pyright on a file in the folder; its errors by line."""
     if importlib.util.find_spec("pyright") is None:
         pytest.skip("pyright is not installed")
-    settings = {"include": [client.name], "extraPaths": [str(ROOT)]}
-    (client.parent / "pyrightconfig.json").write_text(json.dumps(settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable],
-        cwd=client.parent,
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if not done.stdout.lstrip().startswith("{"):
-        pytest.skip(f"pyright could not be started: {done.stderr.strip()[-200:]}")
-    report = json.loads(done.stdout)
-    found = [
-        f"{d['range']['start']['line'] + 1}: {d['message']}" for d in report["generalDiagnostics"]
-    ]
-    assert report["summary"]["filesAnalyzed"] == 1
-    assert not found, "\n".join(found)
+
+    def run(file):
+        settings = {"include": [file.name], "extraPaths": [str(ROOT)]}
+        (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+        done = subprocess.run(
+            [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable],
+            cwd=tmp_path,
+            env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        if not done.stdout.lstrip().startswith("{"):
+            pytest.skip(f"pyright could not be started: {done.stderr.strip()[-200:]}")
+        report = json.loads(done.stdout)
+        assert report["summary"]["filesAnalyzed"] == 1
+        return {d["range"]["start"]["line"] + 1: d["message"] for d in report["generalDiagnostics"]}
+
+    return run
+
+
+def test_pyright_accepts_the_client_and_refuses_mistakes(client, pyright):
+    assert pyright(client) == {}
+    wrong = client.with_name("wrong.py")
+    wrong.write_text(WRONG)
+    assert {3, 4, 5, 6, 7, 8, 9} <= pyright(wrong).keys()
 
 
 def test_what_is_installed_says_that_it_is_typed():

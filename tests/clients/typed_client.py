@@ -3,6 +3,7 @@
 `test_typed_client.py` runs mypy and pyright on it, and then the program itself.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,7 @@ def models(out: Path) -> dict[str, tuple[int, ...]]:
 def backends() -> str:
     erniem.set_num_threads(erniem.get_num_threads())
     erniem.set_threading(erniem.get_threading())
+    erniem.set_strassen(erniem.get_strassen())
     with erniem.use_backend("numpy"):
         erniem.reset_backend_report()
         erniem.embed(["Open a file"])
@@ -225,6 +227,11 @@ def pictures() -> None:
     figure.savefig("similarity.png")
 
 
+def explained(out: Path) -> int:
+    done = erniem.explain("Open a file", "Eine Datei öffnen", out=out / "page.html", tokens=16)
+    return len(done["shown"])
+
+
 def training() -> float:
     model = erniem.training.trainable(ErnieMForSequenceClassification(CONFIG))
     loss, gradients = erniem.training.value_and_grad(model, {"input_ids": IDS, "labels": [1]})
@@ -233,6 +240,7 @@ def training() -> float:
 
 def main(out: Path) -> None:
     print(f"numpy_erniem {erniem.__version__}")
+    erniem.show_versions(sys.stdout)
     print(
         ranking(),
         hybrid(),
@@ -243,6 +251,7 @@ def main(out: Path) -> None:
         embeddings().shape,
         best_matches(out),
         entities(),
+        explained(out),
         tokens(),
         models(out / "model"),
         backends(),

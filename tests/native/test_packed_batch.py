@@ -130,28 +130,31 @@ def test_a_row_has_the_same_bits_beside_any_number_of_rows(isa, rng, n, k, activ
     x, weight, bias = operands(rng, 200, n, k)
     w = {"weight": weight, "bias": bias}
     every = range(1, 201) if n * k < 100_000 else (1, 2, 13, 31, 32, 33, 95, 96, 97, 141, 200)
-    with independent_rows():
-        want = native.linear(x, w, activation)
-        for m in every:
-            np.testing.assert_array_equal(native.linear(x[:m], w, activation), want[:m])
-            np.testing.assert_array_equal(native.linear(x[-m:], w, activation), want[-m:])
-        for y in native.linears(x, [w, w]):
-            np.testing.assert_array_equal(y, native.linear(x, w))
+    want = native.linear(x, w, activation)
+    for m in every:
+        np.testing.assert_array_equal(native.linear(x[:m], w, activation), want[:m])
+        np.testing.assert_array_equal(native.linear(x[-m:], w, activation), want[-m:])
+    for y in native.linears(x, [w, w]):
+        np.testing.assert_array_equal(y, native.linear(x, w))
 
 
-def test_rows_are_independent_inside_the_block_alone(rng):
+def test_strassens_algorithm_is_used_if_asked_for_and_never_where_rows_are_independent(
+    kernels, rng, strassen
+):
     from numpy_erniem.backend import native
 
     x, weight, bias = operands(rng, 150, 545, 770)
     w = {"weight": weight, "bias": bias}
-    before = native.linear(x, w)
+    classical = native.linear(x, w)
+    strassen(kernels.lib.ERNIEM_STRASSEN_LARGE)
+    outside = native.linear(x, w)
+    assert np.abs(outside - classical).max() > 0
     with independent_rows():
         assert rows_are_independent()
-        inside = native.linear(x, w)
-        np.testing.assert_array_equal(native.linears(x, [w])[0], inside)
+        np.testing.assert_array_equal(native.linear(x, w), classical)
+        np.testing.assert_array_equal(native.linears(x, [w])[0], classical)
     assert not rows_are_independent()
-    np.testing.assert_array_equal(native.linear(x, w), before)
-    assert np.abs(inside - before).max() > 0  # Strassen's algorithm
+    np.testing.assert_array_equal(native.linear(x, w), outside)
 
 
 WIDE = {
@@ -183,11 +186,17 @@ def run(model, texts, kept=False):
     return model(ids, starts=starts, output_hidden_states=kept)
 
 
-@pytest.mark.parametrize("kind", kinds())
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_text_has_the_same_bits_in_any_packed_batch(wide, rng, threads, kind, count):
-    """At base width, with more rows than Strassen's algorithm needs, in one chunk or several."""
+@pytest.mark.parametrize(
+    ("kind", "count", "which"),
+    [*((kind, count, "OFF") for kind in kinds() for count in (1, 2)), (kinds()[0], 2, "LARGE")],
+)
+def test_a_text_has_the_same_bits_in_any_packed_batch(
+    wide, rng, kernels, threads, strassen, kind, count, which
+):
+    """At base width, in one chunk or several, also where Strassen's algorithm is asked for."""
     from numpy_erniem.backend import settings
+
+    strassen(getattr(kernels.lib, f"ERNIEM_STRASSEN_{which}"))
 
     before = settings.get_threading()
     settings.set_threading(kind)

@@ -1,4 +1,4 @@
-"""Strassen's algorithm: right at every edge, careful with what must not be added, optional."""
+"""Strassen's algorithm: right at every edge, careful with what must not be added, only if asked."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,14 @@ import pytest
 from numpy_erniem import ops
 from tests.native.test_linear import both, operands
 
-LARGE = (150, 545, 770)  # a size for which it is used on every instruction set
+LARGE = (150, 545, 770)  # a size for which it can be used on every instruction set
 GELU = 1
+
+
+@pytest.fixture(autouse=True)
+def asked_for(kernels, strassen):
+    """Ask for it, as a user does, in every test of this file."""
+    strassen(kernels.lib.ERNIEM_STRASSEN_LARGE)
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ def test_it_is_used_for_large_products_alone(isa, kernels, rng, strassen, close)
     assert both(95, 520, 520) == both(96, 511, 520) == both(96, 520, 511) == 3 * [True]
 
 
-def test_the_error_is_about_twice_that_of_the_classical_product(isa, kernels, rng, strassen):
+def test_with_numbers_of_one_size_the_error_is_about_twice(isa, kernels, rng, strassen):
     from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, *LARGE)

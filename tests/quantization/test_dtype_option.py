@@ -80,8 +80,8 @@ def test_the_command_computes_in_the_dtype(capsys):
 
 
 COMMANDS = (
-    *("answer", "choose", "classify", "embed", "extract", "fill"),
-    *("parity", "rerank", "search", "tag", "zero-shot"),
+    *("answer", "choose", "classify", "embed", "explain", "extract", "fill"),
+    *("parity", "rerank", "search", "serve", "tag", "zero-shot"),
 )
 
 

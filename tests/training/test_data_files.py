@@ -53,9 +53,13 @@ def test_windows_line_ends_and_a_mark_at_the_start(write):
     ("read", "name", "lines", "message"),
     [
         (files.read_labelled, "a.tsv", [], "a.tsv is empty"),
-        (files.read_labelled, "a.tsv", ["", " "], "only blank lines"),
+        (files.read_labelled, "a.tsv", ["", " "], "a.tsv has no example"),
         (files.read_labelled, "a.tsv", ["x\ta", "y"], "line 2 has 1 columns.*text, label"),
         (files.read_labelled, "a.tsv", ["x\ta", " \ta"], "line 2: text is empty"),
+        (files.read_labelled, "a.tsv", ["x\ta", "y\t"], "line 2: label is empty"),
+        (files.read_tagged, "a.tsv", ["Ada\tP", "came\t "], "line 2: tag is empty"),
+        (files.read_labelled, "a.jsonl", ['{"text": "x", "label": ""}'], "line 1: label must be"),
+        (files.read_labelled, "a.jsonl", ['{"text": "x", "label": null}'], "line 1: label must"),
         (files.read_labelled, "a.jsonl", ["{", "y"], "line 1 is not JSON"),
         (files.read_labelled, "a.jsonl", ["[1]"], "line 1 is a JSON list"),
         (files.read_labelled, "a.jsonl", ['{"text": "x"}'], "line 1 has the keys text; needed"),
@@ -105,3 +109,65 @@ def test_a_line_that_is_not_json_is_named(write):
     path = write("a.jsonl", "1", "{", "2")
     with pytest.raises(ValueError, match=r"a.jsonl line 2 is not JSON"):
         list(read_json_lines(path))
+
+
+def test_a_header_names_the_columns_in_any_order(write):
+    want = [("a text", None, "good")]
+    for lines in (("text\tlabel", "a text\tgood"), ("Label\tSentence", "good\ta text")):
+        assert files.read_labelled(write("a.tsv", *lines)) == want
+    pair = write("a.tsv", "premise\thypothesis\tlabel", "one\tother\tno")
+    assert files.read_labelled(pair) == [("one", "other", "no")]
+    assert files.read_pairs(write("b.tsv", "target\tsource", "un\tone")) == [("", "one", "un")]
+    tagged = files.read_tagged(write("c.tsv", "Word\tTag", "Ada\tP", "", "Bob\tP"))
+    assert tagged == [(["Ada"], ["P"]), (["Bob"], ["P"])]
+
+
+def test_columns_that_a_header_names_and_nothing_reads_are_told(write):
+    path = write("a.tsv", "id\ttext\tlabel", "\ta text\tgood")
+    with pytest.warns(UserWarning, match="line 1 names the columns id, which are not read"):
+        assert files.read_labelled(path) == [("a text", None, "good")]
+
+
+@pytest.mark.parametrize(
+    ("read", "line", "message"),
+    [
+        (files.read_labelled, "comment\tlabel", "line 1 looks like a header.*columns text, label"),
+        (files.read_labelled, "comment\tClass", "line 1 looks like a header"),
+        (files.read_labelled, "text\ttext\tlabel", "names text twice"),
+        (files.read_tagged, "form\ttag", "line 1 looks like a header"),
+        (files.read_pairs, "Language\ten\tde", "line 1 looks like a header"),
+    ],
+)
+def test_half_a_header_is_refused(write, read, line, message):
+    with pytest.raises(ValueError, match=message):
+        read(write("a.tsv", line, "a\tb"))
+
+
+def test_the_text_of_an_example_may_be_the_name_of_a_column(write):
+    rows = [("label", None, "noun"), ("text", None, "noun")]
+    path = write("a.tsv", *(f"{text}\t{label}" for text, _, label in rows))
+    assert files.read_labelled(path) == rows
+
+
+def test_keys_of_other_data_sets(write):
+    row = {"sentence1": "one", "sentence2": "other", "gold_label": "yes", "id": 3}
+    assert files.read_labelled(write("a.jsonl", json.dumps(row))) == [("one", "other", "yes")]
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "lines", "message"),
+    [
+        (files.read_labelled, "a.tsv", ["x\ta", "y\ta "], r"line 2: the label 'a ' has white"),
+        (files.read_labelled, "a.jsonl", ['{"text": "x", "label": " a"}'], "line 1: the label ' a"),
+        (files.read_tagged, "a.tsv", ["x\tA", "y\t A"], "line 2: the tag ' A' has white"),
+        (files.read_tagged, "a.jsonl", ['{"tokens": ["x"], "tags": ["A "]}'], "line 1: the tag"),
+        (files.read_tagged, "a.jsonl", ['{"tokens": ["x"], "tags": [""]}'], "line 1 has an empty"),
+    ],
+)
+def test_white_space_makes_no_class_of_its_own(write, read, name, lines, message):
+    with pytest.raises(ValueError, match=message):
+        read(write(name, *lines))
+
+
+def test_a_label_may_have_several_words(write):
+    assert files.read_labelled(write("a.tsv", "x\tvery good")) == [("x", None, "very good")]

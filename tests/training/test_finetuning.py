@@ -13,6 +13,7 @@ from numpy_erniem import (
     ErnieMTokenizer,
     bundled_checkpoint,
 )
+from numpy_erniem.cli.finetune import learning_rate_of
 from numpy_erniem.cli.main import main
 from numpy_erniem.training import (
     TrainingConfig,
@@ -130,7 +131,7 @@ def test_going_on_with_other_data_is_refused(files, capsys):
     assert main(["finetune", "classify", *options]) == 0
     files(lines[1:], lines[:8])
     assert main(["finetune", "classify", *options]) == 2
-    assert "other options: data" in capsys.readouterr().err
+    assert "other options: training examples" in capsys.readouterr().err
 
 
 def test_long_texts_are_cut_and_told():
@@ -286,3 +287,106 @@ def test_the_options_of_the_hub_reach_it(task, files, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert "asked for someone/model with {'revision': 'v2', 'cache_dir': 'kept', " in told
     assert "'local_files_only': True" in told
+
+
+@pytest.mark.parametrize("epochs", ["0", "-1", "nan", "inf"])
+def test_a_number_of_epochs_that_is_none_is_refused(epochs, files, capsys):
+    options = files(["a\tx", "b\ty"], ["c\tx"])
+    assert main(["finetune", "classify", *options, *QUICK, "--epochs", epochs]) == 2
+    assert f"epochs {epochs} is not a number above 0" in capsys.readouterr().err
+
+
+def test_epochs_are_steps_and_evaluations():
+    config = TrainingConfig(steps=1, batch_size=8, gradient_accumulation=2)
+    setup = classification_setup(sentences(), sentences()[:4], config).for_epochs(2.5, patience=1)
+    assert (setup.config.steps, setup.config.evaluate_every, setup.config.patience) == (8, 3, 1)
+
+
+def test_a_setup_without_epochs_says_so():
+    setup = classification_setup(TEXTS, TEXTS, TrainingConfig(steps=1))
+    setup.batches_per_epoch = None
+    with pytest.raises(ValueError, match="this setup has no epochs"):
+        setup.for_epochs(1)
+
+
+def test_patience_stops_a_run_on_the_command_line(files, tmp_path, capsys):
+    lines = [f"{text}\t{label}" for text, _, label in sentences()]
+    options = [*files(lines, lines[:4]), *QUICK, "--learning-rate", "1e-9", "--epochs", "9"]
+    assert main(["finetune", "classify", *options, "--patience", "2"]) == 0
+    assert "stops early: 2 evaluations brought nothing better" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["steps"] == 3 * 6
+
+
+def test_a_run_with_other_examples_is_not_resumed_from_python(tmp_path):
+    config = TrainingConfig(steps=1, threads=1)
+    classification_setup(TEXTS, TEXTS, config).train(tmp_path)
+    with pytest.raises(ValueError, match="other options: training examples"):
+        classification_setup(TEXTS[::-1], TEXTS, config).train(tmp_path)
+
+
+def test_a_checkpoint_of_the_same_labels_keeps_their_order(tmp_path):
+    config = TrainingConfig(steps=1, threads=1)
+    other = {"id2label": {0: "b", 1: "a"}, "architectures": ["ErnieMForSequenceClassification"]}
+    small = ErnieMConfig.from_pretrained(bundled_checkpoint(), **other)
+    model = ErnieMForSequenceClassification(small, seed=3)
+    model.save_pretrained(tmp_path)
+    ErnieMTokenizer.from_pretrained(bundled_checkpoint()).save_pretrained(tmp_path)
+    setup = classification_setup(TEXTS, TEXTS, config, model=tmp_path)
+    assert setup.model.config.id2label == {0: "b", 1: "a"}
+    texts = [(text, None, {"a": "x", "b": "y"}[label]) for text, _, label in TEXTS]
+    with pytest.warns(UserWarning, match="has a head for the labels b, a; the training of x, y"):
+        setup = classification_setup(texts, texts, config, model=tmp_path)
+    assert setup.model.config.id2label == {0: "x", 1: "y"}
+
+
+def test_a_label_with_white_space_around_it_is_refused_from_python():
+    texts = [("one", None, "a"), ("two", None, "a ")]
+    with pytest.raises(ValueError, match=r"training has the label 'a '.*white space"):
+        classification_setup(texts, texts, TrainingConfig(steps=1))
+
+
+def test_entity_scores_of_a_tagger(tmp_path):
+    data = [(["Ada", "came"], ["B-P", "O"]), (["Bob"], ["B-P"])]
+    config = TrainingConfig(steps=1, threads=1)
+    setup = tagging_setup(data, data, config)
+    assert list(setup.evaluate(setup.model)) == ["F1", "precision", "recall", "accuracy"]
+
+
+def test_a_checkpoint_of_another_family_is_named_with_the_command_that_converts_it(
+    files, tmp_path, capsys
+):
+    (tmp_path / "xlmr").mkdir()
+    (tmp_path / "xlmr" / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    (tmp_path / "xlmr" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    options = files(["a\tx", "b\ty"], ["c\tx"])
+    assert main(["finetune", "classify", *options, "--from", str(tmp_path / "xlmr")]) == 2
+    assert "run `erniem convert MODEL NEW`, then use NEW" in capsys.readouterr().err
+
+
+def test_the_checkpoint_to_start_from_is_not_overwritten(checkpoint):
+    before = (checkpoint / "model.safetensors").read_bytes()
+    config = TrainingConfig(steps=1, threads=1)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    with pytest.raises(ValueError, match="that no run of training wrote"):
+        setup.train(checkpoint)
+    setup = classification_setup(TEXTS, TEXTS, config, model=checkpoint, max_length=16)
+    assert (checkpoint / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"), [(128, 5e-4), (256, 5e-4), (384, 1e-4), (768, 3e-5), (1024, 3e-5)]
+)
+def test_a_larger_model_has_a_lower_learning_rate(size, rate):
+    assert learning_rate_of(size) == rate
+
+
+def test_the_learning_rate_is_chosen_and_told_where_none_is_given(files, tmp_path, capsys):
+    lines = [f"{text}\t{label}" for text, _, label in sentences()]
+    options = [*files(lines, lines[:4]), "--threads", "1", "--epochs", "0.2"]
+    assert main(["finetune", "classify", *options]) == 0
+    assert "learning rate 0.0005, by the size of the model" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["learning_rate"] == 5e-4
+    options[options.index("--out") + 1] = str(tmp_path / "other")
+    assert main(["finetune", "classify", *options, "--learning-rate", "0.002"]) == 0
+    assert "by the size" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "other" / "run.json").read_text())["learning_rate"] == 0.002

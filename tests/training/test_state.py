@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from numpy_erniem.training.state import save_state
+from numpy_erniem.training.state import STATE, save_state
 from tests.training.test_trainer import bits, trainer
 
 SCRIPT = """
@@ -30,7 +30,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
     killed = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "killed")], cwd=root, env=environment
     )
-    state, deadline = tmp_path / "killed" / "state.safetensors", time.monotonic() + 60
+    state, deadline = tmp_path / "killed" / STATE, time.monotonic() + 60
     while not state.exists() and killed.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(killed.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         check=True,
     )
     assert "state.safetensors could not be written after step 10: the disk is full" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["run.json"]
 
 
 HANGS_WHILE_SAVING = """
@@ -97,17 +97,17 @@ def kill_while_saving(folder):
     process.kill()
     process.wait()
     process.stdout.close()
-    assert list(folder.glob(".saving-*"))
+    assert list(folder.rglob(".saving-*"))
 
 
 def test_resuming_clears_what_a_killed_save_left(tmp_path):
     kill_while_saving(tmp_path)
     trainer(tmp_path)
-    assert not list(tmp_path.glob(".saving-*"))
+    assert not list(tmp_path.rglob(".saving-*"))
 
 
 def test_saving_clears_what_a_killed_save_left(tmp_path):
     kill_while_saving(tmp_path)
     mine = trainer(tmp_path.parent / f"{tmp_path.name}-other")
     save_state(tmp_path, mine.weights, mine.optimizer, [], [])
-    assert not list(tmp_path.glob(".saving-*"))
+    assert not list(tmp_path.rglob(".saving-*"))

@@ -1,5 +1,6 @@
 """Runs that end, stop, are resumed and fail: the loop of `training.trainer`."""
 
+import errno
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW
+from numpy_erniem.training.state import STATE
 from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
 from tests.models.conftest import T, V
@@ -37,7 +39,7 @@ def trainer(out, loss_and_grad=loss_and_grad, evaluate=None, **options):
 
 
 def bits(folder):
-    tensors = read_safetensors(folder / "state.safetensors")
+    tensors = read_safetensors(folder / "model.safetensors")
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
@@ -108,7 +110,65 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     def never(model, step, rng):
         raise AssertionError("a step was run")
 
-    assert trainer(tmp_path, never).run()["history"] == report["history"]
+    again = trainer(tmp_path, never)
+    assert again.run()["history"] == report["history"]
+    loaded = flatten(ErnieMForTokenClassification.from_pretrained(tmp_path).weights)
+    assert all(np.array_equal(value, loaded[name]) for name, value in again.weights.items())
+
+
+def test_a_finished_run_leaves_no_state(tmp_path):
+    trainer(tmp_path).run()
+    names = ["config.json", "model.safetensors", "report.json", "run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_the_state_of_a_run_killed_after_its_report_is_removed(tmp_path):
+    trainer(tmp_path).run()
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).write_bytes(b"left over")
+    trainer(tmp_path).run()
+    assert not (tmp_path / STATE).parent.exists()
+
+
+def test_a_file_of_somebody_else_in_the_folder_of_the_state_is_kept(tmp_path):
+    mine = trainer(tmp_path)
+    (tmp_path / STATE).parent.mkdir()
+    (tmp_path / STATE).with_name("notes.txt").write_text("mine")
+    mine.run()
+    assert [path.name for path in (tmp_path / STATE).parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_report_without_a_run_does_not_count_as_finished(tmp_path):
+    (tmp_path / "report.json").write_text("{}")
+    assert trainer(tmp_path, steps=2).run()["steps"] == 2
+
+
+def scored(*scores):
+    left = iter(scores)
+    return lambda model: {"score": next(left)}
+
+
+def test_a_run_stops_early_after_evaluations_without_a_better_score(tmp_path):
+    lines = []
+    mine = trainer(tmp_path, evaluate=scored(0.5, 0.7, 0.6, 0.7, 0.9), evaluate_every=5, patience=2)
+    mine.report = lines.append
+    report = mine.run()
+    assert (report["steps"], report["best"]["step"]) == (20, 10)
+    assert lines[-1] == "stops early: 2 evaluations brought nothing better"
+    assert trainer(tmp_path, evaluate=scored(), evaluate_every=5, patience=2).run() == report
+
+
+def test_a_better_score_lets_a_run_go_on(tmp_path):
+    scores = scored(0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.8, 0.7)
+    report = trainer(tmp_path, evaluate=scores, evaluate_every=5, patience=2).run()
+    assert report["steps"] == 40
+
+
+def test_patience_without_evaluations_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="patience 1 needs evaluations"):
+        trainer(tmp_path, evaluate_every=5, patience=1)
+    with pytest.raises(ValueError, match="patience 1 needs evaluate_every"):
+        trainer(tmp_path, evaluate=accuracy, patience=1)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
@@ -125,7 +185,7 @@ def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path, where):
     name = "gradient of ernie_m.encoder.layers.1.norm2.bias" if where == "gradient" else "none"
     with pytest.raises(ValueError, match=f"step 17: the loss is nan.*{name}.*kept"):
         mine.run()
-    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 10
+    assert int(read_safetensors(tmp_path / STATE)["step"].numpy()[0]) == 10
     assert all(np.isfinite(value).all() for value in mine.weights.values())
 
 
@@ -172,6 +232,9 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
         ("threads", -1),
         ("save_every", 0),
         ("evaluate_every", -1),
+        ("patience", -1),
+        ("batch_size", float("nan")),
+        ("weight_decay", float("nan")),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(name, value):
@@ -244,4 +307,39 @@ def test_a_state_is_saved_and_an_evaluation_made_at_the_steps_that_are_asked_for
     with pytest.raises(StoppedError):
         mine.run()
     assert seen == [3, 6]
-    assert int(read_safetensors(tmp_path / "state.safetensors")["step"].numpy()[0]) == 5
+    assert int(read_safetensors(tmp_path / STATE)["step"].numpy()[0]) == 5
+
+
+def test_a_full_disk_while_the_model_is_saved_is_told_and_the_state_is_kept(tmp_path):
+    def full(model):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    mine = trainer(tmp_path, evaluate=accuracy, save_every=4, evaluate_every=6)
+    mine.save = full
+    with pytest.raises(
+        OSError, match=r"model.safetensors could not be written after step 6: the d"
+    ):
+        mine.run()
+    lines = []
+    again = trainer(tmp_path, evaluate=accuracy, save_every=4, evaluate_every=6)
+    again.report = lines.append
+    assert again.run()["steps"] == 40
+    assert int(again.history[3][0]) == 4
+
+
+def test_a_state_is_not_written_when_the_run_is_over(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        "numpy_erniem.training.trainer.save_state", lambda *a: saved.append(a[2].steps)
+    )
+    trainer(tmp_path).run()
+    assert saved == [10, 20, 30]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_checkpoint_that_is_no_run_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"has a {name} that no run of training wrote"):
+        trainer(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    assert not (tmp_path / "run.json").exists()

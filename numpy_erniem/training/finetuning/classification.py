@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.models import ErnieMForSequenceClassification
-from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches
+from numpy_erniem.training.batches import collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.class_weights import ClassWeights, weights_of_classes
+from numpy_erniem.training.finetuning.metrics import macro_f1
 from numpy_erniem.training.finetuning.preparation import (
-    batch_loss_and_grad,
     find_label_names,
+    fingerprints,
+    label_names,
     load_trainable,
+    prepare_setup,
+    row_length,
     token_ids,
 )
-from numpy_erniem.training.trainer import TrainingSetup
+from numpy_erniem.training.finetuning.task_heads import weighted_classification
 from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.training_setup import TrainingSetup
 
 Labelled = Sequence[tuple[str, str | None, str]]  # text, second text or None, label
 
@@ -26,12 +32,14 @@ def classification_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
+    class_weights: ClassWeights | None = None,
 ) -> TrainingSetup:
     """Prepare the training of a classifier; `.train(folder)` runs it.
 
-    The score is the accuracy on the evaluation examples.
+    The scores are accuracy and macro F1 on the evaluation examples; the model with the best
+    accuracy is kept, or with the best macro F1 where classes have weights.
 
     Parameters
     ----------
@@ -39,10 +47,14 @@ def classification_setup(
     config : TrainingConfig
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer texts are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer texts are cut to so many tokens, with a warning; left out, 128, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
+    class_weights : "balanced", or dict of str to float, optional
+        How much each label counts in the loss; "balanced": all labels alike, however many examples
+        they have. Left out, every example counts alike.
 
     Returns
     -------
@@ -54,27 +66,56 @@ def classification_setup(
         Fewer than two labels, a label in evaluation that training does not have, or a max_length
         that the model does not take.
     """
-    names = find_label_names("label", *([y for *_, y in part] for part in (train, evaluation)))
-    loaded, tokenizer = load_trainable(
-        ErnieMForSequenceClassification, model, config.seed, max_length, names, hub_options
+    found = find_label_names("label", *([y for *_, y in part] for part in (train, evaluation)))
+    loaded = load_trainable(
+        ErnieMForSequenceClassification,
+        model,
+        config.seed,
+        found,
+        hub_options,
+        problem_type="single_label_classification",
     )
-    ids, labels = _arrays(tokenizer, train, names, max_length)
-    held_out, answers = _arrays(tokenizer, evaluation, names, max_length)
+    names = label_names(loaded[0].config)
+    max_length = row_length(max_length, 128, loaded[0].config)
+    ids, labels = _arrays(loaded[1], train, names, max_length)
+    held_out, answers = _arrays(loaded[1], evaluation, names, max_length)
 
     def batch_of(chosen: np.ndarray) -> dict[str, Any]:
-        return collate([ids[n] for n in chosen], loaded.config, {"labels": labels[chosen]})
+        return collate([ids[n] for n in chosen], loaded[0].config, {"labels": labels[chosen]})
 
     def evaluate(model: ErnieMForSequenceClassification) -> dict[str, float]:
-        def is_right(chosen: np.ndarray) -> np.ndarray:
-            batch = collate([held_out[n] for n in chosen], model.config)
-            logits = model(**batch).logits  # (B, K)
-            return logits.argmax(axis=1) == answers[chosen]
+        scores = _scores(model, held_out, answers)
+        return scores if class_weights is None else dict(reversed(scores.items()))
 
-        return {"accuracy": float(evaluate_in_batches(held_out, is_right).mean())}
+    head = (
+        None
+        if class_weights is None
+        else weighted_classification(weights_of_classes(class_weights, names, labels))
+    )
+    return prepare_setup(
+        loaded,
+        config,
+        [len(row) for row in ids],
+        batch_of,
+        evaluate,
+        head=head,
+        data=fingerprints(train, evaluation)
+        | {"max_length": max_length, "class_weights": class_weights},
+    )
 
-    batches = Batches([len(row) for row in ids], config.batch_size, config.seed)
-    loss_and_grad = batch_loss_and_grad(batches, batch_of, config)
-    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate)
+
+def _scores(
+    model: ErnieMForSequenceClassification, ids: list[list[int]], answers: np.ndarray
+) -> dict[str, float]:
+    """Accuracy and macro F1."""
+
+    def best_class(chosen: np.ndarray) -> np.ndarray:
+        batch = collate([ids[n] for n in chosen], model.config)
+        return model(**batch).logits.argmax(axis=1)  # (B, K) -> (B,)
+
+    predicted = evaluate_in_batches(ids, best_class)
+    accuracy = float((predicted == answers).mean())
+    return {"accuracy": accuracy, "macro F1": macro_f1(answers, predicted)}
 
 
 def _arrays(

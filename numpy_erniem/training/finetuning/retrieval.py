@@ -18,14 +18,20 @@ from numpy_erniem.training.finetuning.contrastive import (
     contrastive_head,
     find_duplicates,
 )
-from numpy_erniem.training.finetuning.preparation import load_trainable, token_ids
+from numpy_erniem.training.finetuning.preparation import (
+    fingerprints,
+    load_trainable,
+    row_length,
+    token_ids,
+)
 from numpy_erniem.training.gradient_tree import Gradients
-from numpy_erniem.training.trainer import TrainingSetup
 from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.training_setup import TrainingSetup
 from numpy_erniem.training.value_and_grad import value_and_grad
 
 # What a recorded vector is made by; its length and its comparison do not matter here.
 MADE_BY = ("pooling", "dense", "prompts", "include_prompt")
+Step = tuple[float, Gradients]
 Pairs = Sequence[tuple[str, str, str]]  # language of the target, source, target
 
 
@@ -35,7 +41,7 @@ def retrieval_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 64,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
     temperature: float = TEMPERATURE,
 ) -> TrainingSetup:
@@ -51,8 +57,9 @@ def retrieval_setup(
         Its batch_size counts pairs.
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer sentences are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer sentences are cut to so many tokens, with a warning; left out, 64, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
     temperature : float
@@ -68,27 +75,17 @@ def retrieval_setup(
         Fewer than two pairs in a batch, a temperature that is not above 0, or a max_length that the
         model does not take.
     """
-    if config.batch_size < 2 or len(train) < 2:
-        raise ValueError(
-            "retrieval needs at least two pairs in a batch: the others are the negatives of a pair"
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} is not above 0")
-    loaded, tokenizer = load_trainable(
-        ErnieMModel, model, config.seed, max_length, hub_options=hub_options
-    )
+    _check_options(len(train), config, temperature)
+    loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, hub_options=hub_options)
+    max_length = row_length(max_length, 64, loaded.config)
     sources, targets, held_out, translations = (
         token_ids(tokenizer, [row[n] for row in part], max_length)
         for part in (train, evaluation)
         for n in (1, 2)
     )
-    languages = [language for language, *_ in evaluation]
-    settings = SentenceSettings(pooling="mean")
-    _warn_of_other_settings(resolve_folder(model, **(hub_options or {})), settings)
+    settings = _settings(resolve_folder(model, **(hub_options or {})))
 
-    def loss_and_grad(
-        model: ErnieMModel, step: int, rng: np.random.Generator
-    ) -> tuple[float, Gradients]:
+    def loss_and_grad(model: ErnieMModel, step: int, rng: np.random.Generator) -> Step:
         a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
         head = contrastive_head(real_tokens([*a, *b]), temperature, find_duplicates(a, b))
         return value_and_grad(
@@ -101,15 +98,36 @@ def retrieval_setup(
         )
 
     def evaluate(model: ErnieMModel) -> dict[str, float]:
+        languages = (language for language, *_ in evaluation)
         return retrieval_scores(model, list(zip(languages, held_out, translations, strict=True)))
 
     lengths = [len(a) + len(b) for a, b in zip(sources, targets, strict=True)]
     batches = Batches(lengths, config.batch_size, config.seed)
-    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate, settings)
+    return TrainingSetup(
+        config,
+        loaded,
+        tokenizer,
+        loss_and_grad,
+        evaluate,
+        settings,
+        data=fingerprints(train, evaluation)
+        | {"max_length": max_length, "temperature": temperature},
+        batches_per_epoch=batches.per_epoch,
+    )
 
 
-def _warn_of_other_settings(folder: Path, trained: SentenceSettings) -> None:
-    """Tell what a checkpoint records about its vectors and training does in another way."""
+def _check_options(pairs: int, config: TrainingConfig, temperature: float) -> None:
+    if config.batch_size < 2 or pairs < 2:
+        raise ValueError(
+            "retrieval needs at least two pairs in a batch: the others are the negatives of a pair"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature {temperature} is not above 0")
+
+
+def _settings(folder: Path) -> SentenceSettings:
+    """How vectors are made in training; tells what the checkpoint records of its own otherwise."""
+    trained = SentenceSettings(pooling="mean")
     recorded = read_sentence_settings(folder)
     pairs = zip(recorded.to_dict().items(), trained.to_dict().values(), strict=True)
     left = [key for (key, value), other in pairs if key in MADE_BY and value != other]
@@ -118,6 +136,7 @@ def _warn_of_other_settings(folder: Path, trained: SentenceSettings) -> None:
             f"{folder} records {', '.join(left)} for its vectors; this training takes the mean of "
             "the token vectors without them, and records that"
         )
+    return trained
 
 
 def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:

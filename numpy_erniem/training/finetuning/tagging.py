@@ -10,15 +10,21 @@ from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import ErnieMForTokenClassification
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.tokenizer.rows import pad_rows
-from numpy_erniem.training.batches import Batches, collate, evaluate_in_batches
+from numpy_erniem.training.batches import collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.class_weights import ClassWeights, weights_of_classes
+from numpy_erniem.training.finetuning.metrics import OUTSIDE, entities_of, set_scores
 from numpy_erniem.training.finetuning.preparation import (
-    batch_loss_and_grad,
     find_label_names,
+    fingerprints,
+    label_names,
     load_trainable,
+    prepare_setup,
+    row_length,
     warn_of_cuts,
 )
-from numpy_erniem.training.trainer import TrainingSetup
+from numpy_erniem.training.finetuning.task_heads import weighted_tagging
 from numpy_erniem.training.training_config import TrainingConfig
+from numpy_erniem.training.training_setup import TrainingSetup
 
 Tagged = Sequence[tuple[list[str], list[str]]]  # words, tags
 Rows = tuple[list[list[int]], list[list[int]]]  # token ids, labels of the tokens
@@ -30,13 +36,16 @@ def tagging_setup(
     config: TrainingConfig,
     *,
     model: str | os.PathLike | None = None,
-    max_length: int = 128,
+    max_length: int | None = None,
     hub_options: Mapping[str, Any] | None = None,
+    class_weights: ClassWeights | None = None,
 ) -> TrainingSetup:
     """Prepare the training of a tagger; `.train(folder)` runs it.
 
-    The first token of a word has the word's label; its other tokens have none. The score is the
-    share of words with the right tag; a word beyond `max_length` tokens counts as wrong.
+    The first token of a word has the word's label; its other tokens have none. Where one of the
+    tags is "O", the scores are F1, precision and recall of the entities, as of seqeval, and the
+    model with the best F1 is kept. Accuracy, the share of words with the right tag, is the only
+    score without "O". A word beyond `max_length` tokens counts as wrong, and as "O".
 
     Parameters
     ----------
@@ -44,10 +53,14 @@ def tagging_setup(
     config : TrainingConfig
     model : path, optional
         The checkpoint to start from: folder or name on the hub; left out, the bundled one.
-    max_length : int
-        Longer sentences are cut to so many tokens, with a warning.
+    max_length : int, optional
+        Longer sentences are cut to so many tokens, with a warning; left out, 128, or what the model
+        takes if that is less.
     hub_options : dict, optional
         Where the checkpoint is: revision, subfolder and so on, as of `from_pretrained`.
+    class_weights : "balanced", or dict of str to float, optional
+        How much each tag counts in the loss; "balanced": all tags alike, however many words they
+        have. Left out, every word counts alike.
 
     Returns
     -------
@@ -56,32 +69,57 @@ def tagging_setup(
     Raises
     ------
     ValueError
-        Fewer than two tags, a tag in evaluation that training does not have, or a max_length that
-        the model does not take.
+        Fewer than two tags, a tag in evaluation that training does not have, a weight that is not
+        above 0 or of no tag, or a max_length that the model does not take.
     """
     tags = ([y for _, tags in part for y in tags] for part in (train, evaluation))
-    names = find_label_names("tag", *tags)
-    loaded, tokenizer = load_trainable(
-        ErnieMForTokenClassification, model, config.seed, max_length, names, hub_options
-    )
-    rows, held_out = (_rows(tokenizer, part, names, max_length) for part in (train, evaluation))
-    words = sum(len(tags) for _, tags in evaluation)
+    found = find_label_names("tag", *tags)
+    loaded = load_trainable(ErnieMForTokenClassification, model, config.seed, found, hub_options)
+    names = label_names(loaded[0].config)
+    max_length = row_length(max_length, 128, loaded[0].config)
+    rows, held_out = (_rows(loaded[1], part, names, max_length) for part in (train, evaluation))
 
     def batch_of(rows: Rows, chosen: np.ndarray) -> dict[str, Any]:
         ids, labels = ([column[n] for n in chosen] for column in rows)
-        return collate(ids, loaded.config, {"labels": pad_rows(labels, IGNORED)})
+        return collate(ids, loaded[0].config, {"labels": pad_rows(labels, IGNORED)})
 
     def evaluate(model: ErnieMForTokenClassification) -> dict[str, float]:
-        def right_words(chosen: np.ndarray) -> np.ndarray:
+        def tags_of(chosen: np.ndarray) -> np.ndarray:
             batch = batch_of(held_out, chosen)
             labels = batch.pop("labels")
-            return (model(**batch).logits.argmax(axis=2) == labels).sum(axis=1)  # (B, T) -> (B,)
+            best = model(**batch).logits.argmax(axis=2)  # (B, T, K) -> (B, T)
+            result = np.empty(len(chosen), object)
+            result[:] = [row[of != IGNORED] for row, of in zip(best, labels, strict=True)]
+            return result
 
-        return {"accuracy": float(evaluate_in_batches(held_out[0], right_words).sum() / words)}
+        return _scores(evaluation, evaluate_in_batches(held_out[0], tags_of), names)
 
-    batches = Batches([len(ids) for ids in rows[0]], config.batch_size, config.seed)
-    loss_and_grad = batch_loss_and_grad(batches, lambda chosen: batch_of(rows, chosen), config)
-    return TrainingSetup(config, loaded, tokenizer, loss_and_grad, evaluate)
+    head = None
+    if class_weights is not None:
+        labels = np.array([y for row in rows[1] for y in row if y != IGNORED])
+        head = weighted_tagging(weights_of_classes(class_weights, names, labels))
+    return prepare_setup(
+        loaded,
+        config,
+        [len(ids) for ids in rows[0]],
+        lambda chosen: batch_of(rows, chosen),
+        evaluate,
+        head=head,
+        data=fingerprints(train, evaluation)
+        | {"max_length": max_length, "class_weights": class_weights},
+    )
+
+
+def _scores(evaluation: Tagged, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """The scores of the tags that were predicted for each sentence; the last words may be cut."""
+    wanted, found, right = [], [], 0
+    for (_, tags), numbers in zip(evaluation, predicted, strict=True):
+        mine = [names[n] for n in numbers]
+        right += sum(a == b for a, b in zip(mine, tags, strict=False))
+        wanted.append(entities_of(tags))
+        found.append(entities_of(mine))
+    accuracy = {"accuracy": right / sum(len(tags) for _, tags in evaluation)}
+    return set_scores(wanted, found) | accuracy if OUTSIDE in names else accuracy
 
 
 def _rows(

@@ -1,0 +1,55 @@
+"""The tables of `benchmarks.precision`: agreement and memory, and speed by number type."""
+
+from typing import Any
+
+from benchmarks.markdown import TYPES, Part, is_ours, limits, table, type_of
+
+
+def agreement_table(part: Part) -> str:
+    """Start, memory and agreement with our float32, a row for each engine."""
+    head = ["engine", "first vectors after, s", "peak memory at 8 × 128, MB"]
+    head += ["lowest cosine with float32", "mean"]
+    return f"{limits(part)}\n" + table(
+        head,
+        [
+            [
+                f"{row['engine']} {row['version']}".rstrip(),
+                f"{row['seconds']:.2f}",
+                f"{row['peak_kb'] / 1024:.0f}",
+                f"{row['lowest']:.5f}",
+                f"{row['mean']:.5f}",
+            ]
+            for row in part["rows"]
+        ],
+    )
+
+
+def lead(rows: dict[str, dict[str, Any]], name: str, of: str) -> float | None:
+    """The time of the fastest peer in a number type, divided by ours."""
+    times = {e: row[of] for e, row in rows.items() if type_of(e) == name}
+    ours = min((t for e, t in times.items() if is_ours(e)), default=None)
+    peers = min((t for e, t in times.items() if not is_ours(e)), default=None)
+    return peers / ours if ours and peers else None
+
+
+def precision_table(part: Part) -> str:
+    """Milliseconds, best (median), a row for each size; then our lead in each number type."""
+    by_size: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
+    for row in part["rows"]:
+        by_size.setdefault((row["B"], row["T"]), {})[row["engine"]] = row
+    engines = list(dict.fromkeys(row["engine"] for row in part["rows"]))
+    times, leads = [], []
+    for (B, T), rows in by_size.items():
+        found = [rows.get(engine) for engine in engines]
+        cells = [f"{1e3 * r['best']:.1f} ({1e3 * r['median']:.1f})" if r else "–" for r in found]
+        times.append([f"{B} × {T}", *cells])
+        line = [f"{B} × {T}"]
+        for name in TYPES:
+            both = [lead(rows, name, of) for of in ("best", "median")]
+            line.append(f"{both[0]:.2f} ({both[1]:.2f})" if None not in both else "–")
+            ours = rows.get("native" if name == "float32" else f"native-{name}")
+            line.append(f"{ours['flops'] / ours['best'] / 1e9:.0f}" if ours else "–")
+        leads.append(line)
+    head = ["lead"] + [text for name in TYPES for text in (name, f"{name}, GOP/s")]
+    first = table(["milliseconds", *engines], times)
+    return f"{limits(part)}\n{first}\n{table(head, leads)}"

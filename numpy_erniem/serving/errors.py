@@ -1,0 +1,60 @@
+"""What a client is told when a request is not answered, in the form that OpenAI's API has."""
+
+from typing import Any
+
+INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
+
+
+class RequestError(Exception):
+    """A request that gets no result.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP.
+    message : str
+        For the person who wrote the request.
+    param : str, optional
+        Which field of the request is wrong, such as "input[3]".
+    code : str, optional
+        A word that a program can compare.
+    headers : dict, optional
+        Further headers of the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.headers = headers or {}
+
+    @property
+    def kind(self) -> str:
+        """The class of the error, as OpenAI names them."""
+        if self.status == 429:
+            return BUSY
+        return SERVER if self.status >= 500 else INVALID
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the response."""
+        error = {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        }
+        return {"error": error}
+
+
+def busy(message: str, seconds: int = 1) -> RequestError:
+    """A refusal because there is too much to do already; the client may come again."""
+    return RequestError(429, message, code="queue_full", headers={"Retry-After": str(seconds)})

@@ -1,0 +1,260 @@
+"""The server as processes, on uvicorn: a socket, workers, signals, slow connections."""
+
+import asyncio
+import contextlib
+import logging
+import logging.config
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from numpy_erniem.backend.cores import available_cores
+from numpy_erniem.backend.dispatch import set_num_threads
+from numpy_erniem.serving.app import build_app
+from numpy_erniem.serving.logs import log, log_config
+from numpy_erniem.serving.metrics import FOLDER_VARIABLE, forget_worker
+from numpy_erniem.serving.models import ServedModel
+from numpy_erniem.serving.notes import keep_warnings
+from numpy_erniem.serving.service import Service
+from numpy_erniem.serving.settings import Settings, as_options
+from numpy_erniem.serving.sockets import address_of, open_socket
+
+NEEDED = (
+    "erniem serve needs starlette, uvicorn and prometheus_client: pip install 'numpy-erniem[serve]'"
+)
+KEEP_ALIVE = 5  # seconds that a connection may wait for its next request
+BACKLOG = 1024
+QUIET = 0.5  # seconds without a connection after which a server that is told to stop does so
+RESTART = 1.0  # seconds before a worker that has ended is replaced
+Load = Callable[[], list[ServedModel]]
+
+
+def check_installed() -> None:
+    """Raise a ValueError where a package of the extra `serve` is missing."""
+    for name in ("starlette", "uvicorn", "prometheus_client"):
+        try:
+            __import__(name)
+        except ImportError:
+            raise ValueError(f"{NEEDED} ({name} is missing)") from None
+
+
+def serve(load: Load, settings: Settings, host: str, port: int, level: str = "info") -> int:
+    """Load models and answer requests until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    load : function
+        Gives the models; called once, before there are workers.
+    settings : Settings
+    host : str
+    port : int
+    level : str
+        Of the log.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    ValueError
+        A package is missing, the address cannot be used, or a model cannot be loaded.
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.workers > 1:
+            if "fork" not in multiprocessing.get_all_start_methods():
+                raise ValueError("several workers need a system with fork; leave --workers out")
+            folder = tempfile.TemporaryDirectory(prefix="erniem-metrics-")
+            os.environ[FOLDER_VARIABLE] = stack.enter_context(folder)  # before the first import
+        check_installed()
+        bound = stack.enter_context(open_socket(host, port))
+        models = load()
+        bound.listen(BACKLOG)
+        keep_warnings()
+        logging.config.dictConfig(log_config(level))
+        if settings.workers > 1:
+            return supervise(models, settings, bound)
+        run_worker(models, settings, bound, _tell_address)
+        return 0
+
+
+def _tell_address(models: list[ServedModel], settings: Settings, bound: socket.socket) -> None:
+    """Write to the log where the server is; from then on signals are obeyed."""
+    names = [model.name for model in models]
+    log("listening", address=address_of(bound), models=names, **as_options(settings))
+
+
+def run_worker(
+    models: list[ServedModel],
+    settings: Settings,
+    bound: socket.socket,
+    on_start: Callable[[list[ServedModel], Settings, socket.socket], None] | None = None,
+) -> None:
+    """Answer requests in this process until it is told to stop.
+
+    Parameters
+    ----------
+    models : list of ServedModel
+    settings : Settings
+    bound : socket
+    on_start : function, optional
+        Called with the others when requests are answered.
+    """
+    import uvicorn
+
+    threads = settings.threads or max(1, available_cores() // settings.workers)
+    set_num_threads(threads)
+    service = Service(models, settings)
+    config = uvicorn.Config(
+        build_app(service),
+        http=_protocol(settings.read_timeout),
+        ws="none",
+        lifespan="on",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(settings.timeout + settings.read_timeout) + 1,
+    )
+    tell = None if on_start is None else partial(on_start, models, settings, bound)
+    server = _draining(config, service, tell)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[bound])
+    log("stopped")
+
+
+def _draining(config: Any, service: Service, on_start: Callable[[], None] | None) -> Any:
+    """A server that refuses requests for a while before it closes connections and its socket.
+
+    Without that, a client that sends a request at the wrong moment would get no response.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if on_start is not None:
+                on_start()
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            service.stopping = True
+            log("stopping")
+            now = used = time.monotonic()
+            end = now + service.settings.drain
+            while now < end and now < used + QUIET and not self.force_exit:
+                await asyncio.sleep(0.02)
+                now = time.monotonic()
+                used = now if self.server_state.connections else used
+            await super().shutdown(sockets)
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Any:
+            """The same, but a signal that was obeyed does not end the process a second time."""
+            before = {
+                s: signal.signal(s, self.handle_exit) for s in (signal.SIGINT, signal.SIGTERM)
+            }
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    return Server(config)
+
+
+def _protocol(limit: float) -> Any:
+    """HTTP by h11; a connection without a whole request for `limit` seconds is closed."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.idle_since: float | None = time.monotonic()
+            self.watch = self.loop.call_later(limit, self.check_idle)
+
+        def check_idle(self) -> None:
+            if self.transport.is_closing():
+                return
+            busy = self.cycle is not None and not self.cycle.response_complete
+            now = time.monotonic()
+            if busy:
+                self.idle_since = None
+            elif self.idle_since is None:
+                self.idle_since = now
+            elif now - self.idle_since >= limit:
+                self.transport.close()
+                return
+            self.watch = self.loop.call_later(max(0.05, limit / 4), self.check_idle)
+
+        def on_response_complete(self) -> None:
+            self.idle_since = time.monotonic()
+            super().on_response_complete()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.watch.cancel()
+            super().connection_lost(error)
+
+    return Protocol
+
+
+def supervise(models: list[ServedModel], settings: Settings, bound: socket.socket) -> int:
+    """Answer requests in several processes that share the weights; replace one that ends.
+
+    Parameters
+    ----------
+    models : list of ServedModel
+    settings : Settings
+    bound : socket
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    context: Any = multiprocessing.get_context("fork")
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda sent, frame: told.append(sent))
+
+    def start() -> Any:
+        worker = context.Process(target=_work, args=(models, settings, bound))
+        with warnings.catch_warnings():  # the kernels and BLAS start new threads after a fork
+            warnings.simplefilter("ignore", DeprecationWarning)
+            worker.start()
+        log("worker started", worker=worker.pid)
+        return worker
+
+    workers = [start() for _ in range(settings.workers)]
+    _tell_address(models, settings, bound)
+    while not told:
+        time.sleep(0.1)
+        for n, worker in enumerate(workers):
+            if not worker.is_alive() and not told:
+                log("worker ended", logging.ERROR, worker=worker.pid, code=worker.exitcode)
+                forget_worker(worker.pid)
+                time.sleep(RESTART)
+                workers[n] = start()
+    bound.close()  # the socket is closed when the workers have closed it, too
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()  # SIGTERM, on which it finishes what it has accepted
+    for worker in workers:
+        worker.join()
+    log("all workers stopped")
+    return 0
+
+
+def _work(models: list[ServedModel], settings: Settings, bound: socket.socket) -> None:
+    """A worker, in its own process."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    run_worker(models, settings, bound)

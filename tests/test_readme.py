@@ -1,0 +1,143 @@
+"""The claims of the README: its commands run, and its numbers are those of the code."""
+
+import csv
+import gzip
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import numpy_erniem
+from numpy_erniem.backend import dispatch
+from numpy_erniem.cli.main import COMMANDS, make_parser
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines()]
+NUMBERS = {9: "nine", 10: "ten", 11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen"}
+NUMBERS |= {15: "fifteen", 16: "sixteen", 17: "seventeen", 18: "eighteen", 19: "nineteen"}
+# These stand for files and models that a reader has.
+PLACEHOLDERS = {"FOLDER", "MODEL", "NLI", "OUT", "F", "C", "DIR"}
+
+
+def command_of(line):
+    """The words of a line that come from `erniem` on, without the comment; [] where none do."""
+    words = shlex.split(line, comments=True)
+    return words[words.index("erniem") + 1 :] if "erniem" in words else []
+
+
+COMMAND_LINES = [line for line in LINES if command_of(line)]
+RUNNING = [line for line in COMMAND_LINES if not PLACEHOLDERS & set(command_of(line))]
+
+
+def test_the_readme_names_every_command():
+    named = {command_of(line)[0] for line in COMMAND_LINES}
+    named |= set(re.findall(r"`erniem ([\w-]+)", README))
+    assert named >= set(COMMANDS) - {"extract", "fill"}
+    for page in ("docs/extract.md", "docs/fill.md"):
+        assert page in README
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_every_command_line_has_options_that_there_are(line):
+    words = command_of(line)
+    options = make_parser(words).parse_args(words)
+    assert options.command == words[0]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The files that the command lines name."""
+    folder = tmp_path_factory.mktemp("files")
+    texts = ["Open a file", "打开文件", "Datei öffnen", "Close the window"]
+    (folder / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "title"), *enumerate(texts)])
+    with gzip.open(folder / "rows.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"title": text}) + "\n" for text in texts)
+    return folder
+
+
+def test_many_command_lines_run():
+    assert len(RUNNING) >= 7
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_command_lines_that_need_no_other_model_run(files):
+    """One after the other, as a reader would run them."""
+    for line in RUNNING:
+        line = line.removeprefix("pip install . && ")
+        if "zcat" in line and not shutil.which("zcat"):
+            continue
+        python = f"{shlex.quote(sys.executable)} -W ignore -m numpy_erniem"
+        line = re.sub(r"\berniem (?=\w+ ?)", f"{python} ", line, count=1)
+        done = subprocess.run(line, shell=True, cwd=files, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    written = {path.name for path in files.iterdir()}
+    assert {"vectors.npy", "rows_out.jsonl", "notes"} <= written
+
+
+@pytest.mark.skipif(not (REPOSITORY / "build_ext.py").is_file(), reason="not in a checkout")
+def test_every_extra_that_a_page_names_is_one():
+    settings = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    section = settings.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    extras = set(re.findall(r"^([a-z]+) = \[", section, re.MULTILINE))
+    for page in ["README.md", "CONTRIBUTING.md", "docs/installing.md", "docs/command_line.md"]:
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        named = {e for found in re.findall(r"\[([a-z,]+)\]'", text) for e in found.split(",")}
+        assert named <= extras, page
+
+
+def test_the_share_of_translations_is_that_of_the_card():
+    card = (numpy_erniem.bundled_checkpoint() / "README.md").read_text(encoding="utf-8")
+    share = float(re.search(r"As shipped, rounded to float16: (\d\.\d+)", card)[1])
+    assert f"[{share:.0%}".replace("%", " %]") in README
+    assert re.search(r"300\s+sentences", README)
+    assert "300 sentences a language" in card
+
+
+@pytest.mark.skipif(not (REPOSITORY / "tutorials").is_dir(), reason="no tutorials here")
+def test_the_number_of_notebooks():
+    count = len(list((REPOSITORY / "tutorials").glob("[0-9][0-9]_*.ipynb")))
+    assert f"The {NUMBERS[count]} notebooks" in README
+
+
+def test_every_backend_is_in_the_table():
+    table = re.search(r"\| backend \| effect \|\n\|.*\n((?:\|.*\n)+)", README)[1]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(dispatch.CHOICES)
+
+
+def test_every_kind_of_threads_is_named():
+    kinds = re.search(r"NUMPY_ERNIEM_THREADING=([\w|]+)", README)[1].split("|")
+    assert set(kinds) == set(dispatch.THREADING)
+
+
+def test_every_variable_is_read():
+    package = Path(numpy_erniem.__file__).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    for name in set(re.findall(r"NUMPY_ERNIEM_[A-Z_]+", README)):
+        assert f'"{name}"' in source, name
+
+
+def test_the_longest_text():
+    config = numpy_erniem.ErnieMConfig.from_pretrained(numpy_erniem.bundled_checkpoint())
+    assert f"A text may have {config.max_length} tokens" in README
+    assert config.max_length == config.max_position_embeddings - 2
+
+
+@pytest.mark.skipif(not (REPOSITORY / "csrc").is_dir(), reason="not in a checkout")
+def test_the_rows_from_which_strassens_algorithm_is_used():
+    source = (REPOSITORY / "csrc" / "gemm" / "linear.c").read_text(encoding="utf-8")
+    rows = re.search(r"\bLARGE_M = (\d+)", source)[1]
+    assert f"Products with {rows} or more rows use one level of Strassen's" in README
+
+
+def test_names_that_python_code_uses_are_public():
+    for name in re.findall(r"`erniem\.(\w+)", README):
+        assert name in numpy_erniem.__all__, name
