@@ -8,7 +8,7 @@
    - Returns 0, or a negative status: ERNIEM_BAD_SIZE, a size that is negative, too large, beyond
      this kernel or not that of another argument, or an unknown activation; ERNIEM_NO_MEMORY, no
      scratch memory, and the outputs are incomplete; ERNIEM_WRONG_ISA, a weight that is packed for
-     another instruction set: pack it again. Sizes are checked before anything is read or written.
+     another instruction set: pack it again; ERNIEM_BAD_NUMBER, an int8 weight of -128. Sizes are checked before anything is read or written.
      That arrays have these sizes is the caller's part.
    - Any function may be called from several threads at once, and after a fork; only the functions
      that choose or set something must not run beside a kernel. Results do not depend on the number
@@ -19,14 +19,29 @@
 #define ERNIEM_BAD_SIZE -1
 #define ERNIEM_NO_MEMORY -2
 #define ERNIEM_WRONG_ISA -3
+#define ERNIEM_BAD_NUMBER -4
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
 /* Number i of the instruction sets that both the processor and this build have, best first; NULL at
    the end. */
 const char *erniem_available_isa(int i);
-/* Use that one from now on; weights must be packed again. 0, or -1 where it is not available. */
+/* Use that one from now on; weights of float32 must be packed again. 0, or -1 where it is not
+   available. Products with other number types use the best kernel that it allows, see below. */
 int erniem_choose_isa(const char *name);
+
+/* Number types of a weight. */
+#define ERNIEM_FLOAT32 0
+#define ERNIEM_INT8 1
+/* The kernel in use for products with weights of this number type, such as "avx512vnni"; of float32
+   it is the instruction set. NULL for an unknown type. */
+const char *erniem_kernel(int number);
+/* Number i of the kernels of this number type that the processor, this build and the instruction
+   set in use allow, best first; NULL at the end. */
+const char *erniem_available_kernel(int number, int i);
+/* Use that one until an instruction set is chosen. Results do not depend on it. 0, or -1 where it is
+   not available. */
+int erniem_choose_kernel(int number, const char *name);
 
 /* threads.c: who runs a kernel's threads: "openmp", "pool" (threads of our own) or "serial" (the
    calling thread alone). Results do not depend on it. */
@@ -61,14 +76,21 @@ void erniem_forget_memory(void);
 struct erniem_packed;
 /* Pack w (n, k); *packed is NULL unless 0 is returned. */
 int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed);
+/* Pack w (n, k), numbers of -127 to 127, with a scale for each row: w[j][l] stands for scale[j] *
+   w[j][l]. Any instruction set reads it. k <= ERNIEM_MOST_INT8, so that sums fit 32 bits. */
+#define ERNIEM_MOST_INT8 65536
+int erniem_pack_int8(int64_t n, int64_t k, const int8_t *w, const float *scale,
+                     struct erniem_packed **packed);
 /* Free it; NULL does nothing. */
 void erniem_packed_free(struct erniem_packed *packed);
 
 /* gemm/linear.c: y[i] (m, n) = act(x (m, k) w[i]T + bias[i] (n)) for each i < count, count >= 1. n
-   and k are those of the packed weights, which must agree. bias[i] may be NULL. The activations are
+   and k are those of the packed weights, which must agree, as their number types. bias[i] may be NULL. The activations are
    numbered in micro/micro.h. The kernel chooses the algorithm by m, n and k alone. With
    independent != 0 it is the classical product, in which a row of y has the same bits whatever m and
-   the other rows are. */
+   the other rows are. With int8 weights rows always are, and act's argument has the same bits with
+   every kernel: that of `int8_linear` in numpy_erniem/quantization/formula.py, where the rows of x
+   are rounded to eight bits. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);
@@ -77,6 +99,9 @@ int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed,
                   int activation, int independent, float *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
+/* The same for one int8 weight (n, k), each operation of the formula in order. */
+int erniem_linear_int8_reference(int64_t m, int64_t n, int64_t k, const float *x, const int8_t *w,
+                                 const float *scale, const float *bias, int activation, float *y);
 
 /* Which products use one level of Strassen's algorithm (gemm/strassen.c), with an eighth fewer
    multiplications and about twice the rounding error: none, those with m >= 96 and n, k >= 512
@@ -157,5 +182,7 @@ int erniem_top_scores_reference(int64_t n, int64_t d, const float *vectors, int6
 /* limits.c, for benchmarks: do multiply-adds on all threads, at most 64. Returns a number of
    operations; `rounds` times as many were done. */
 int64_t erniem_multiply_add(int64_t rounds);
+/* The same for the kernel of a number type that is not float32. */
+int64_t erniem_multiply_add_narrow(int number, int64_t rounds);
 /* Read n floats once on all threads; the result means nothing. */
 float erniem_read(int64_t n, const float *x);

@@ -61,6 +61,23 @@ static inline float vf_highest(vf a)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+static inline void vf_store_bytes(unsigned char *to, const vf *x, int32_t zero, int flip)
+{
+    const __m256i shift = _mm256_set1_epi16((short)zero);
+    const __m256i lane = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* packs go by halves */
+    const __m256i q0 = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+    const __m256i q1 = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+    const __m256i q = _mm256_packus_epi16(_mm256_add_epi16(q0, shift), _mm256_add_epi16(q1, shift));
+    const __m256i bytes = _mm256_permutevar8x32_epi32(q, lane);
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_xor_si256(bytes, _mm256_set1_epi8((char)flip)));
+}
+static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t *totals)
+{
+    const __m256i all = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+    const __m256i each = _mm256_loadu_si256((const __m256i *)(const void *)totals);
+    const __m256i part = _mm256_mullo_epi32(_mm256_set1_epi32(zero), each);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(all, part));
+}
 /* Macros, because gcc drops calls of a function that does nothing but prefetch. */
 #define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

@@ -2,6 +2,7 @@
    The vocabulary of micro_body.h, and the definition of what each word means. */
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define MICRO(name) name##_generic
@@ -80,6 +81,19 @@ static inline float vf_highest(vf a)
     for (int i = 1; i < VW; i++)
         highest = highest > LANE(a, i) ? highest : LANE(a, i);
     return highest;
+}
+/* The whole numbers nearest to x, plus zero, cut to 0..255, as 4 * VW bytes; `flip` is xored to each. */
+static inline void vf_store_bytes(unsigned char *to, const vf *x, int32_t zero, int flip)
+{
+    for (int i = 0; i < 4 * VW; i++) {
+        const int32_t q = (int32_t)LANE(vf_round(x[i / VW]), i % VW) + zero;
+        to[i] = (unsigned char)((q < 0 ? 0 : q > 255 ? 255 : q) ^ flip);
+    }
+}
+/* The sums minus zero times the totals, exact in 32 bits, as floats. */
+static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t *totals)
+{
+    EACH((float)(sums[i] - zero * totals[i]));
 }
 #define vf_prefetch(p) ((void)(p))
 #define vf_prefetch_to_write(p) ((void)(p))

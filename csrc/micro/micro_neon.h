@@ -49,6 +49,22 @@ static inline vf vf_scale(vf a, vf n)
 }
 static inline float vf_sum(vf a) { return vaddvq_f32(a); }
 static inline float vf_highest(vf a) { return vmaxvq_f32(a); }
+static inline int16x8_t vf_to_16_bits(vf a, vf b)
+{
+    return vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
+}
+static inline void vf_store_bytes(unsigned char *to, const vf *x, int32_t zero, int flip)
+{
+    const int16x8_t shift = vdupq_n_s16((int16_t)zero);
+    const int16x8_t q0 = vaddq_s16(vf_to_16_bits(x[0], x[1]), shift);
+    const int16x8_t q1 = vaddq_s16(vf_to_16_bits(x[2], x[3]), shift);
+    const uint8x16_t bytes = vcombine_u8(vqmovun_s16(q0), vqmovun_s16(q1));
+    vst1q_u8(to, veorq_u8(bytes, vdupq_n_u8((uint8_t)flip)));
+}
+static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t *totals)
+{
+    return vcvtq_f32_s32(vmlsq_n_s32(vld1q_s32(sums), vld1q_s32(totals), zero));
+}
 #if defined(_MSC_VER)
 #define vf_prefetch(p) ((void)(p))
 #define vf_prefetch_to_write(p) ((void)(p))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "micro/narrow.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -58,10 +59,32 @@ static const struct erniem_micro *available(int i)
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
-/* Only erniem_choose_isa writes it; Python calls that when it loads the kernels. */
+/* The kernels of a number type that this instruction set, the processor and the build allow. */
+static const struct erniem_narrow *available_narrow(const struct erniem_micro *micro, int number,
+                                                    int i)
+{
+    const struct erniem_narrow *found[8];
+    int count = 0;
+    (void)micro;
+    if (number == ERNIEM_INT8) {
+        found[count++] = &erniem_int8_generic;
+    }
+    return i >= 0 && i < count ? found[i] : NULL;
+}
+
+enum { NUMBERS = ERNIEM_INT8 + 1 };
+
+/* Only erniem_choose_isa and erniem_choose_kernel write these; Python calls the first when it loads
+   the kernels. */
 static const struct erniem_micro *_Atomic chosen = &erniem_micro_generic;
+static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {NULL, &erniem_int8_generic};
 
 const struct erniem_micro *erniem_micro(void) { return chosen; }
+
+const struct erniem_narrow *erniem_narrow(int number)
+{
+    return number > ERNIEM_FLOAT32 && number < NUMBERS ? chosen_narrow[number] : NULL;
+}
 
 const char *erniem_isa(void) { return erniem_micro()->name; }
 
@@ -76,6 +99,34 @@ int erniem_choose_isa(const char *name)
     for (int i = 0; available(i); i++)
         if (strcmp(available(i)->name, name) == 0) {
             chosen = available(i);
+            for (int number = 1; number < NUMBERS; number++)
+                chosen_narrow[number] = available_narrow(chosen, number, 0);
+            return 0;
+        }
+    return -1;
+}
+
+const char *erniem_kernel(int number)
+{
+    if (number == ERNIEM_FLOAT32)
+        return erniem_isa();
+    return erniem_narrow(number) ? erniem_narrow(number)->name : NULL;
+}
+
+const char *erniem_available_kernel(int number, int i)
+{
+    if (number == ERNIEM_FLOAT32)
+        return i == 0 ? erniem_isa() : NULL;
+    const struct erniem_narrow *kernel = available_narrow(erniem_micro(), number, i);
+    return kernel ? kernel->name : NULL;
+}
+
+int erniem_choose_kernel(int number, const char *name)
+{
+    for (int i = 0; erniem_available_kernel(number, i); i++)
+        if (strcmp(erniem_available_kernel(number, i), name) == 0) {
+            if (number != ERNIEM_FLOAT32)
+                chosen_narrow[number] = available_narrow(erniem_micro(), number, i);
             return 0;
         }
     return -1;

@@ -143,7 +143,8 @@ def backend_report() -> dict:
     -------
     dict
         "backend": "native" or "numpy", what a call would use now; "native": a line on the built
-        kernels, or why there are none; "threading": what `get_threading` returns; "calls": for each
+        kernels, or why there are none; "kernels": for each number type of a weight the kernel that
+        multiplies it, empty where none are built; "threading": what `get_threading` returns; "calls": for each
         primitive a dict from "native", or the reason why the kernel did not run, to the number of
         calls since `reset_backend_report` (calls under the NumPy backend are not counted).
     """
@@ -157,6 +158,7 @@ def backend_report() -> dict:
     return {
         "backend": backend,
         "native": description,
+        "kernels": _settings().kernels() if kernels else {},
         "threading": get_threading(),
         "calls": calls,
     }

@@ -124,6 +124,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":
+        lines["kernels"] = ", ".join(f"{name} {how}" for name, how in facts["kernels"].items())
         lines["threads"] = f"{facts['threads']} ({facts['threading']})"
     if config.get("trained") is False:
         lines["note"] = "not trained: vectors carry no meaning"

@@ -39,6 +39,25 @@ def isa(request):
     settings.choose_isa(settings.available_isas()[0])
 
 
+def int8_kernels():
+    """The names of the int8 kernels."""
+    if not native_is_built():
+        return ["none"]
+    from numpy_erniem.backend import settings
+
+    return settings.available_kernels("int8")
+
+
+@pytest.fixture(params=int8_kernels())
+def int8_kernel(request):
+    """Run a test once per kernel of int8 weights."""
+    from numpy_erniem.backend import settings
+
+    settings.choose_kernel("int8", request.param)
+    yield request.param
+    settings.choose_isa(settings.available_isas()[0])
+
+
 @pytest.fixture
 def threads():
     """Set the number of threads inside a test, which may be more than there are cores."""

@@ -1,0 +1,68 @@
+/* The micro-kernels of weights whose numbers are narrower than float32: one table for each number
+   type and instruction set, filled in by int8_*.c and their like. The loops around them are in
+   gemm/narrow.c.
+
+   k runs in units of four bytes, four int8 or two 16-bit numbers, and in steps of one cache line,
+   16 units. A panel has 32 columns; unit u of column c lies at byte (u * 32 + c) * 4. All kernels of
+   a number type read the same panels. What lies beyond the last k is 0 in a panel. */
+
+#ifndef ERNIEM_NARROW_H
+#define ERNIEM_NARROW_H
+
+#include <stdint.h>
+
+enum {
+    ERNIEM_COLUMNS = 32,                                /* of a panel */
+    ERNIEM_UNIT = 4,                                    /* bytes */
+    ERNIEM_STEP = 64,                                   /* bytes of a row, */
+    ERNIEM_PANEL_STEP = ERNIEM_STEP * ERNIEM_COLUMNS,   /* and of a panel */
+    ERNIEM_MAX_ROWS = 32                                /* of a tile of any kernel */
+};
+
+/* What a row of int8 means: x = (q - zero) * step. Other number types leave it alone. */
+struct erniem_row {
+    float step;
+    int32_t zero;
+};
+
+/* A tile, sums[r][c] = sum of x[r][l] * panel[l][c] over all l of `steps` steps, for r < rows <= mr
+   and all 32 columns. */
+struct erniem_tile_narrow {
+    int rows;
+    int64_t steps;
+    const unsigned char *x; /* rows as `narrow` writes them, */
+    int64_t stride;         /* so many bytes apart */
+    const unsigned char *panel;
+    const unsigned char *next; /* prefetched, never read: `pace` cache lines of it for each step */
+    int64_t pace;
+    void *sums; /* rows * 32 of int32 (int8) or float, at a cache line */
+};
+
+struct erniem_narrow {
+    const char *name;
+    int mr; /* rows of a tile, at most */
+
+    /* Write a row of k floats in the number type, and zeros up to the next whole step; `to` is at a
+       cache line. */
+    void (*narrow)(int64_t k, const float *x, unsigned char *to, struct erniem_row *row);
+
+    void (*tile)(const struct erniem_tile_narrow *tile);
+
+    /* The results y (rows, columns), ldy floats apart, of the sums of a tile; columns <= 32.
+       int8: y[r][c] = float(sums[r][c] - zero[r] * totals[c]) * (step[r] * scales[c]) + bias[c],
+       each operation rounded by itself. Others: sums[r][c] + bias[c]. scales and totals have 32
+       numbers; bias may be NULL. */
+    void (*finish)(int rows, int columns, const void *sums, const struct erniem_row *row,
+                   const float *scales, const int32_t *totals, const float *bias, float *y,
+                   int64_t ldy);
+
+    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. */
+    int64_t (*peak)(int64_t rounds);
+};
+
+extern const struct erniem_narrow erniem_int8_generic;
+
+/* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
+const struct erniem_narrow *erniem_narrow(int number);
+
+#endif
