@@ -7,17 +7,29 @@
 #include "internal.h"
 #include "micro/narrow.h"
 
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if defined(__APPLE__) && defined(__aarch64__)
+#include <sys/sysctl.h>
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
-static void cpuid(unsigned leaf, unsigned words[4]) { __cpuidex((int *)words, (int)leaf, 0); }
+static void cpuid(unsigned leaf, unsigned part, unsigned words[4])
+{
+    __cpuidex((int *)words, (int)leaf, (int)part);
+}
 static uint64_t xcr0(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(unsigned leaf, unsigned words[4])
+static void cpuid(unsigned leaf, unsigned part, unsigned words[4])
 {
-    if (!__get_cpuid_count(leaf, 0, &words[0], &words[1], &words[2], &words[3]))
+    if (!__get_cpuid_count(leaf, part, &words[0], &words[1], &words[2], &words[3]))
         memset(words, 0, 4 * sizeof *words);
 }
 static uint64_t xcr0(void)
@@ -28,19 +40,63 @@ static uint64_t xcr0(void)
 }
 #endif
 
-/* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a leaf of the cpuid instruction. */
-static int bit(unsigned leaf, int word, int number)
+/* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a part of a leaf of the cpuid instruction. */
+static int bit_of_part(unsigned leaf, unsigned part, int word, int number)
 {
     unsigned words[4] = {0};
-    cpuid(leaf, words);
+    cpuid(leaf, part, words);
     return words[word] >> number & 1;
 }
+
+static int bit(unsigned leaf, int word, int number) { return bit_of_part(leaf, 0, word, number); }
 
 /* Whether the operating system saves these registers of a thread: bits 1 and 2 (AVX), 5, 6 and 7
    (AVX-512) of XCR0, which can be read where OSXSAVE is set. */
 static int saved(uint64_t mask) { return bit(1, 2, 27) && (xcr0() & mask) == mask; }
 static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); } /* and FMA */
 static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16); }
+static int has_f16c(void) { return bit(1, 2, 29); }
+static int has_avx512bf16(void) { return bit(7, 1, 30) && bit_of_part(7, 1, 0, 5); } /* and BW */
+
+/* Processors by Intel take twice as long for an instruction of AVX512-BF16 as for one of float32,
+   so that widening is faster. */
+static int is_slow_at_bfloat16(void)
+{
+    unsigned words[4] = {0};
+    cpuid(0, 0, words);
+    return words[1] == 0x756e6547; /* "Genu", of "GenuineIntel" */
+}
+
+/* The tiles for bfloat16 (edx bit 22) or for int8 (25); XCR0 bits 17 and 18. Linux has to be asked
+   for their registers. The answer holds for all threads and children. */
+static int has_amx(int number_bit)
+{
+#if defined(ERNIEM_HAS_AMX)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return saved(0x600e6) && bit(7, 3, 24) && bit(7, 3, number_bit) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    (void)number_bit;
+    return 0;
+#endif
+}
+#endif
+
+#if defined(__aarch64__)
+static int has_neon_bf16(void)
+{
+#if defined(__linux__)
+    return getauxval(26) >> 14 & 1; /* AT_HWCAP2, HWCAP2_BF16 */
+#elif defined(__APPLE__)
+    int yes = 0;
+    size_t size = sizeof yes;
+    return sysctlbyname("hw.optional.arm.FEAT_BF16", &yes, &size, NULL, 0) == 0 && yes;
+#else
+    return 0;
+#endif
+}
+#elif defined(_M_ARM64)
+static int has_neon_bf16(void) { return 0; }
 #endif
 
 static const struct erniem_micro *available(int i)
@@ -59,6 +115,49 @@ static const struct erniem_micro *available(int i)
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
+/* List the kernels of a number type of 16 bits, best first; their number. */
+static int list_16(const struct erniem_micro *micro, int number, const struct erniem_narrow **found)
+{
+    int count = 0;
+    const int row = number - ERNIEM_BFLOAT16;
+#if defined(__x86_64__) || defined(_M_X64)
+    static const struct erniem_narrow *const avx512[] = {
+        &erniem_bfloat16_avx512, &erniem_stored_bfloat16_avx512, &erniem_float16_avx512};
+    static const struct erniem_narrow *const avx2[] = {
+        &erniem_bfloat16_avx2, &erniem_stored_bfloat16_avx2, &erniem_float16_avx2};
+    if (micro == &erniem_micro_avx512) {
+#if defined(ERNIEM_HAS_AMX)
+        if (number == ERNIEM_BFLOAT16 && has_amx(22))
+            found[count++] = &erniem_bfloat16_amx;
+#endif
+        if (is_slow_at_bfloat16())
+            found[count++] = avx512[row];
+#if defined(ERNIEM_HAS_AVX512BF16)
+        if (number == ERNIEM_BFLOAT16 && has_avx512bf16())
+            found[count++] = &erniem_bfloat16_avx512bf16;
+#endif
+        if (!is_slow_at_bfloat16())
+            found[count++] = avx512[row];
+    }
+    if (micro != &erniem_micro_generic && has_f16c())
+        found[count++] = avx2[row];
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    static const struct erniem_narrow *const neon[] = {
+        &erniem_bfloat16_neon, &erniem_stored_bfloat16_neon, &erniem_float16_neon};
+    if (micro == &erniem_micro_neon) {
+        if (number == ERNIEM_BFLOAT16 && has_neon_bf16())
+            found[count++] = &erniem_bfloat16_neonbf16;
+        found[count++] = neon[row];
+    }
+#else
+    (void)micro;
+#endif
+    static const struct erniem_narrow *const generic[] = {
+        &erniem_bfloat16_generic, &erniem_stored_bfloat16_generic, &erniem_float16_generic};
+    found[count++] = generic[row];
+    return count;
+}
+
 /* The kernels of a number type that this instruction set, the processor and the build allow. */
 static const struct erniem_narrow *available_narrow(const struct erniem_micro *micro, int number,
                                                     int i)
@@ -66,18 +165,29 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
     const struct erniem_narrow *found[8];
     int count = 0;
     (void)micro;
+#if defined(__x86_64__) || defined(_M_X64)
+    const int avx512 = micro == &erniem_micro_avx512;
+#endif
     if (number == ERNIEM_INT8) {
+#if defined(ERNIEM_HAS_AMX)
+        if (avx512 && has_amx(25))
+            found[count++] = &erniem_int8_amx;
+#endif
         found[count++] = &erniem_int8_generic;
     }
+    if (number >= ERNIEM_BFLOAT16 && number <= ERNIEM_FLOAT16)
+        count = list_16(micro, number, found);
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
-enum { NUMBERS = ERNIEM_INT8 + 1 };
+enum { NUMBERS = ERNIEM_FLOAT16 + 1 };
 
 /* Only erniem_choose_isa and erniem_choose_kernel write these; Python calls the first when it loads
    the kernels. */
 static const struct erniem_micro *_Atomic chosen = &erniem_micro_generic;
-static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {NULL, &erniem_int8_generic};
+static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {
+    NULL, &erniem_int8_generic, &erniem_bfloat16_generic, &erniem_stored_bfloat16_generic,
+    &erniem_float16_generic};
 
 const struct erniem_micro *erniem_micro(void) { return chosen; }
 
