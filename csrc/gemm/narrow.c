@@ -8,6 +8,8 @@
    Every row is rounded and summed by itself: its bits depend on no other row, nor on the number of
    threads. Strassen's algorithm is not used. */
 
+#include "../runtime/platform.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -100,6 +102,9 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
         for (int64_t r = 0; r < rows; r += height) {
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = s->x + r * job->stride;
+            for (int64_t i = 0; i < tile.rows * p->n; i += p->n) /* what will be written */
+                for (int column0 = 0; column0 < columns; column0 += 16)
+                    ERNIEM_PREFETCH_TO_WRITE(y + r * p->n + i + column0);
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
             job->kernel->finish(tile.rows, columns, s->sums, s->row + r, w->scales + column,

@@ -56,11 +56,24 @@ struct erniem_narrow {
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
 
-    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. */
-    int64_t (*peak)(int64_t rounds);
+    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. What
+       is written to `kept` means nothing; it keeps compilers from leaving out the loop. */
+    int64_t (*peak)(int64_t rounds, float *kept);
 };
 
-extern const struct erniem_narrow erniem_int8_generic;
+/* AVX-VNNI is known from gcc 11, clang 12, Apple's clang 14 and Visual Studio 2022 on. */
+#if defined(__apple_build_version__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 14)
+#elif defined(__clang__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 12)
+#elif defined(__GNUC__)
+#define ERNIEM_HAS_AVXVNNI (__GNUC__ >= 11)
+#else
+#define ERNIEM_HAS_AVXVNNI (_MSC_VER >= 1930)
+#endif
+
+extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
+    erniem_int8_avx512, erniem_int8_avx512vnni;
 
 /* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
 const struct erniem_narrow *erniem_narrow(int number);

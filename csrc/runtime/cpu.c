@@ -11,13 +11,19 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
-static void cpuid(unsigned leaf, unsigned words[4]) { __cpuidex((int *)words, (int)leaf, 0); }
+static void cpuid(unsigned leaf, unsigned part, unsigned words[4])
+{
+    int most[4]; /* Beyond the last leaf the instruction answers with that of another leaf. */
+    __cpuid(most, 0);
+    if (leaf <= (unsigned)most[0])
+        __cpuidex((int *)words, (int)leaf, (int)part);
+}
 static uint64_t xcr0(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(unsigned leaf, unsigned words[4])
+static void cpuid(unsigned leaf, unsigned part, unsigned words[4])
 {
-    if (!__get_cpuid_count(leaf, 0, &words[0], &words[1], &words[2], &words[3]))
+    if (!__get_cpuid_count(leaf, part, &words[0], &words[1], &words[2], &words[3]))
         memset(words, 0, 4 * sizeof *words);
 }
 static uint64_t xcr0(void)
@@ -29,18 +35,23 @@ static uint64_t xcr0(void)
 #endif
 
 /* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a leaf of the cpuid instruction. */
-static int bit(unsigned leaf, int word, int number)
+static int bit_of(unsigned leaf, unsigned part, int word, int number)
 {
     unsigned words[4] = {0};
-    cpuid(leaf, words);
+    cpuid(leaf, part, words);
     return words[word] >> number & 1;
 }
+
+static int bit(unsigned leaf, int word, int number) { return bit_of(leaf, 0, word, number); }
 
 /* Whether the operating system saves these registers of a thread: bits 1 and 2 (AVX), 5, 6 and 7
    (AVX-512) of XCR0, which can be read where OSXSAVE is set. */
 static int saved(uint64_t mask) { return bit(1, 2, 27) && (xcr0() & mask) == mask; }
 static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); } /* and FMA */
 static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16); }
+static int has_avxvnni(void) { return has_avx2() && bit_of(7, 1, 0, 4); }
+static int has_avx512bw(void) { return has_avx512() && bit(7, 1, 30); }
+static int has_avx512vnni(void) { return has_avx512bw() && bit(7, 2, 11); }
 #endif
 
 static const struct erniem_micro *available(int i)
@@ -65,7 +76,23 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
 {
     const struct erniem_narrow *found[8];
     int count = 0;
+#if defined(__x86_64__) || defined(_M_X64)
+    const int avx512 = micro == &erniem_micro_avx512, avx2 = avx512 || micro == &erniem_micro_avx2;
+    if (number == ERNIEM_INT8) {
+        if (avx512 && has_avx512vnni())
+            found[count++] = &erniem_int8_avx512vnni;
+        if (avx512 && has_avx512bw())
+            found[count++] = &erniem_int8_avx512;
+#if ERNIEM_HAS_AVXVNNI
+        if (avx2 && has_avxvnni())
+            found[count++] = &erniem_int8_avxvnni;
+#endif
+        if (avx2)
+            found[count++] = &erniem_int8_avx2;
+    }
+#else
     (void)micro;
+#endif
     if (number == ERNIEM_INT8) {
         found[count++] = &erniem_int8_generic;
     }
