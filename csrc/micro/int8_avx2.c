@@ -40,7 +40,7 @@ static inline vi vi_unit(const unsigned char *p)
 }
 
 #include "micro_int8_pairs.h"
-#include "micro_int8_x86.h"
+#include "micro_int8_tile.h"
 
 const struct erniem_narrow erniem_int8_avx2 = {"avx2", TILE_ROWS, narrow, tile, finish, peak};
 

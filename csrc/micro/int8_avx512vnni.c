@@ -41,7 +41,7 @@ INLINE void add_products(vi *sum, INPUT x, WEIGHT w)
 #endif
 }
 
-#include "micro_int8_x86.h"
+#include "micro_int8_tile.h"
 
 const struct erniem_narrow erniem_int8_avx512vnni = {"avx512vnni", MR, narrow, tile, finish, peak};
 

@@ -72,8 +72,19 @@ struct erniem_narrow {
 #define ERNIEM_HAS_AVXVNNI (_MSC_VER >= 1930)
 #endif
 
+/* Dot products and I8MM need the assembler of gcc or clang, and a system that says whether the
+   processor has them. */
+#if defined(__aarch64__) && defined(__GNUC__) && (defined(__linux__) || defined(__APPLE__))
+#define ERNIEM_HAS_DOT 1
+#define ERNIEM_HAS_I8MM 1
+#else
+#define ERNIEM_HAS_DOT 0
+#define ERNIEM_HAS_I8MM 0
+#endif
+
 extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
-    erniem_int8_avx512, erniem_int8_avx512vnni;
+    erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_neon, erniem_int8_neon_dot,
+    erniem_int8_neon_i8mm;
 
 /* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
 const struct erniem_narrow *erniem_narrow(int number);

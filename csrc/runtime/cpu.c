@@ -54,6 +54,23 @@ static int has_avx512bw(void) { return has_avx512() && bit(7, 1, 30); }
 static int has_avx512vnni(void) { return has_avx512bw() && bit(7, 2, 11); }
 #endif
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+/* HWCAP_ASIMDDP and HWCAP2_I8MM, which old headers lack. */
+static int has_dot(void) { return getauxval(AT_HWCAP) >> 20 & 1; }
+static int has_i8mm(void) { return getauxval(AT_HWCAP2) >> 13 & 1; }
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+static int has(const char *feature)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, NULL, 0) == 0 && value;
+}
+static int has_dot(void) { return has("hw.optional.arm.FEAT_DotProd"); }
+static int has_i8mm(void) { return has("hw.optional.arm.FEAT_I8MM"); }
+#endif
+
 static const struct erniem_micro *available(int i)
 {
     const struct erniem_micro *found[3];
@@ -89,6 +106,18 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
 #endif
         if (avx2)
             found[count++] = &erniem_int8_avx2;
+    }
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    if (number == ERNIEM_INT8 && micro == &erniem_micro_neon) {
+#if ERNIEM_HAS_I8MM
+        if (has_i8mm())
+            found[count++] = &erniem_int8_neon_i8mm;
+#endif
+#if ERNIEM_HAS_DOT
+        if (has_dot())
+            found[count++] = &erniem_int8_neon_dot;
+#endif
+        found[count++] = &erniem_int8_neon;
     }
 #else
     (void)micro;

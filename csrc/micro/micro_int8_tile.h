@@ -1,4 +1,4 @@
-/* A tile of int8 on x86. Part of a kernel in int8_*.c, which defines:
+/* A tile of int8. Part of a kernel in int8_*.c, which defines:
 
    vi                              a vector of VW sums; vi_zero, vi_store
    INPUT, input_of(p)              a unit of a row, repeated for each column
