@@ -8,6 +8,8 @@
    Every row is rounded and summed by itself: its bits depend on no other row, nor on the number of
    threads. Strassen's algorithm is not used. */
 
+#include "../runtime/platform.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -99,6 +101,9 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
         for (int64_t r = 0; r < rows; r += height) {
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = s->x + r * job->stride;
+            for (int64_t i = 0; i < tile.rows * p->n; i += p->n) /* what will be written */
+                for (int column0 = 0; column0 < columns; column0 += 16)
+                    ERNIEM_PREFETCH_TO_WRITE(y + r * p->n + i + column0);
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
             job->kernel->finish(tile.rows, columns, s->sums, s->row + r, w->scales + column,
@@ -137,10 +142,11 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
 int erniem_multiply_narrow(const struct erniem_product *p)
 {
     const struct erniem_narrow *kernel = erniem_narrow(p->packed[0]->number);
+    const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
     const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
-    const int64_t stride = (steps * kernel->lines | 1) * ERNIEM_STEP;
-    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, kernel->block_bytes / stride));
+    const int64_t stride = (steps << kernel->holds_floats | 1) * ERNIEM_STEP;
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
     const int64_t blocks = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
     const int64_t block_rows = erniem_ceil_div(p->m, blocks);
     /* Threads that can share the blocks evenly narrow each block once, and not once each. */

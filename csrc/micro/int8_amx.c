@@ -3,7 +3,7 @@
 
 #include "narrow.h"
 
-#if defined(ERNIEM_HAS_AMX)
+#if ERNIEM_HAS_AMX
 
 #include <immintrin.h>
 #include <math.h>
@@ -25,7 +25,7 @@
 #include "micro_amx.h"
 
 const struct erniem_narrow erniem_int8_amx = {
-    .name = "amx", .mr = MOST_ROWS, .lines = 1, .block_bytes = BLOCK_BYTES, .narrow = narrow,
+    .name = "amx", .mr = MOST_ROWS, .block_bytes = BLOCK_BYTES, .narrow = narrow,
     .tile = tile, .finish = finish, .begin = begin, .end = end, .peak = tile_peak};
 
 #if defined(__clang__)

@@ -15,17 +15,26 @@
 /* The lowest and the highest of the numbers and 0. Returns whether all are finite. */
 static int range_of(int64_t k, const float *x, float *low, float *high)
 {
-    const int64_t whole = k - k % VW;
-    vf lowest = vf_set1(0.0f), highest = vf_set1(0.0f), check = vf_set1(0.0f);
-    for (int64_t j = 0; j < whole; j += VW) {
-        const vf v = vf_load(x + j);
-        lowest = vf_min(lowest, v);
-        highest = vf_max(highest, v);
-        check = vf_fma(v, vf_set1(0.0f), check); /* NaN from a number that is not finite on */
+    enum { N = 4 }; /* vectors at once, so that no operation waits for the one before */
+    const int64_t whole = k - k % (N * VW);
+    vf lowest[N], highest[N], check[N];
+    UNROLLED for (int i = 0; i < N; i++)
+        lowest[i] = highest[i] = check[i] = vf_set1(0.0f);
+    for (int64_t j = 0; j < whole; j += N * VW)
+        UNROLLED for (int i = 0; i < N; i++) {
+            const vf v = vf_load(x + j + i * VW);
+            lowest[i] = vf_min(lowest[i], v);
+            highest[i] = vf_max(highest[i], v);
+            check[i] = vf_fma(v, vf_set1(0.0f), check[i]); /* not 0 where v is not finite */
+        }
+    UNROLLED for (int i = 1; i < N; i++) {
+        lowest[0] = vf_min(lowest[0], lowest[i]);
+        highest[0] = vf_max(highest[0], highest[i]);
+        check[0] = vf_add(check[0], check[i]);
     }
-    float sum = vf_sum(check);
-    *low = -vf_highest(vf_sub(vf_set1(0.0f), lowest));
-    *high = vf_highest(highest);
+    float sum = vf_sum(check[0]);
+    *low = -vf_highest(vf_sub(vf_set1(0.0f), lowest[0]));
+    *high = vf_highest(highest[0]);
     for (int64_t j = whole; j < k; j++) {
         *low = x[j] < *low ? x[j] : *low;
         *high = x[j] > *high ? x[j] : *high;
@@ -63,7 +72,8 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
         const int q = (int)rintf(x[j] * (1.0f / step)) + (int)zero;
         to[j] = (unsigned char)((q < 0 ? 0 : q > 255 ? 255 : q) + shift);
     }
-    memset(to + k, 0, (size_t)(size - k));
+    for (int64_t j = k; j < size; j++)
+        to[j] = 0;
 }
 
 static void finish(int rows, int columns, const void *sums, const struct erniem_row *row,

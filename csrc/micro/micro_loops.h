@@ -8,7 +8,7 @@
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 16")
+#define UNROLLED _Pragma("GCC unroll 24")
 #else
 #define INLINE static inline
 #define UNROLLED

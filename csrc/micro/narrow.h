@@ -42,9 +42,10 @@ struct erniem_tile_narrow {
 
 struct erniem_narrow {
     const char *name;
-    int mr;    /* rows of a tile, at most */
-    int lines; /* cache lines of a step of a narrowed row: 1, or 2 where it holds floats */
-    int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache */
+    int mr;              /* rows of a tile, at most */
+    int holds_floats;    /* whether a narrowed row holds floats, and so twice as many bytes */
+    int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
+                            ERNIEM_BLOCK_BYTES */
 
     /* Write a row of k floats in the number type, and zeros up to the next whole step; `to` is at a
        cache line. */
@@ -64,26 +65,54 @@ struct erniem_narrow {
     void (*begin)(void);
     void (*end)(void);
 
-    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. */
-    int64_t (*peak)(int64_t rounds);
+    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. What
+       is written to `kept` means nothing; it keeps compilers from leaving out the loop. */
+    int64_t (*peak)(int64_t rounds, float *kept);
 };
 
-/* What the compiler has to know. AMX is built for Linux alone, which has to be asked for it. */
+/* AVX-VNNI is known from gcc 11, clang 12, Apple's clang 14 and Visual Studio 2022 on. */
+#if defined(__apple_build_version__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 14)
+#elif defined(__clang__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 12)
+#elif defined(__GNUC__)
+#define ERNIEM_HAS_AVXVNNI (__GNUC__ >= 11)
+#else
+#define ERNIEM_HAS_AVXVNNI (_MSC_VER >= 1930)
+#endif
+
+/* Dot products and I8MM need the assembler of gcc or clang, and a system that says whether the
+   processor has them. */
+#if defined(__aarch64__) && defined(__GNUC__) && (defined(__linux__) || defined(__APPLE__))
+#define ERNIEM_HAS_DOT 1
+#define ERNIEM_HAS_I8MM 1
+#else
+#define ERNIEM_HAS_DOT 0
+#define ERNIEM_HAS_I8MM 0
+#endif
+
+/* AVX512-BF16, and AMX, which is built for Linux alone: the system has to be asked for it. */
 #if defined(__x86_64__) && \
     ((defined(__clang__) && __clang_major__ >= 9) || (!defined(__clang__) && __GNUC__ >= 10))
 #define ERNIEM_HAS_AVX512BF16 1
+#else
+#define ERNIEM_HAS_AVX512BF16 0
 #endif
 #if defined(__x86_64__) && defined(__linux__) && \
     ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
 #define ERNIEM_HAS_AMX 1
+#else
+#define ERNIEM_HAS_AMX 0
 #endif
 
 enum { ERNIEM_BLOCK_BYTES = 448 << 10 }; /* less than half of a cache of 1 MB */
 
-extern const struct erniem_narrow erniem_int8_generic, erniem_int8_amx;
+extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
+    erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_amx, erniem_int8_neon,
+    erniem_int8_neon_dot, erniem_int8_neon_i8mm;
 extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
     erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
-    erniem_bfloat16_neonbf16;
+    erniem_bfloat16_neon_bf16;
 extern const struct erniem_narrow erniem_stored_bfloat16_generic, erniem_stored_bfloat16_avx2,
     erniem_stored_bfloat16_avx512, erniem_stored_bfloat16_neon;
 extern const struct erniem_narrow erniem_float16_generic, erniem_float16_avx2,

@@ -7,13 +7,9 @@
 #include "internal.h"
 #include "micro/narrow.h"
 
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
-#include <sys/auxv.h>
+#if ERNIEM_HAS_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
-#endif
-#if defined(__APPLE__) && defined(__aarch64__)
-#include <sys/sysctl.h>
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -22,7 +18,10 @@
 #include <intrin.h>
 static void cpuid(unsigned leaf, unsigned part, unsigned words[4])
 {
-    __cpuidex((int *)words, (int)leaf, (int)part);
+    int most[4]; /* Beyond the last leaf the instruction answers with that of another leaf. */
+    __cpuid(most, 0);
+    if (leaf <= (unsigned)most[0])
+        __cpuidex((int *)words, (int)leaf, (int)part);
 }
 static uint64_t xcr0(void) { return _xgetbv(0); }
 #else
@@ -40,23 +39,26 @@ static uint64_t xcr0(void)
 }
 #endif
 
-/* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a part of a leaf of the cpuid instruction. */
-static int bit_of_part(unsigned leaf, unsigned part, int word, int number)
+/* Bit `number` of word eax, ebx, ecx or edx (0 to 3) of a leaf of the cpuid instruction. */
+static int bit_of(unsigned leaf, unsigned part, int word, int number)
 {
     unsigned words[4] = {0};
     cpuid(leaf, part, words);
     return words[word] >> number & 1;
 }
 
-static int bit(unsigned leaf, int word, int number) { return bit_of_part(leaf, 0, word, number); }
+static int bit(unsigned leaf, int word, int number) { return bit_of(leaf, 0, word, number); }
 
 /* Whether the operating system saves these registers of a thread: bits 1 and 2 (AVX), 5, 6 and 7
    (AVX-512) of XCR0, which can be read where OSXSAVE is set. */
 static int saved(uint64_t mask) { return bit(1, 2, 27) && (xcr0() & mask) == mask; }
 static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); } /* and FMA */
 static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16); }
+static int has_avxvnni(void) { return has_avx2() && bit_of(7, 1, 0, 4); }
+static int has_avx512bw(void) { return has_avx512() && bit(7, 1, 30); }
+static int has_avx512vnni(void) { return has_avx512bw() && bit(7, 2, 11); }
 static int has_f16c(void) { return bit(1, 2, 29); }
-static int has_avx512bf16(void) { return bit(7, 1, 30) && bit_of_part(7, 1, 0, 5); } /* and BW */
+static int has_avx512bf16(void) { return has_avx512bw() && bit_of(7, 1, 0, 5); }
 
 /* Processors by Intel take twice as long for an instruction of AVX512-BF16 as for one of float32,
    so that widening is faster. */
@@ -71,7 +73,7 @@ static int is_slow_at_bfloat16(void)
    for their registers. The answer holds for all threads and children. */
 static int has_amx(int number_bit)
 {
-#if defined(ERNIEM_HAS_AMX)
+#if ERNIEM_HAS_AMX
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return saved(0x600e6) && bit(7, 3, 24) && bit(7, 3, number_bit) &&
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
@@ -82,21 +84,23 @@ static int has_amx(int number_bit)
 }
 #endif
 
-#if defined(__aarch64__)
-static int has_neon_bf16(void)
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+/* HWCAP_ASIMDDP, HWCAP2_I8MM and HWCAP2_BF16, which old headers lack. */
+static int has_dot(void) { return getauxval(AT_HWCAP) >> 20 & 1; }
+static int has_i8mm(void) { return getauxval(AT_HWCAP2) >> 13 & 1; }
+static int has_bf16(void) { return getauxval(AT_HWCAP2) >> 14 & 1; }
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+static int has(const char *feature)
 {
-#if defined(__linux__)
-    return getauxval(26) >> 14 & 1; /* AT_HWCAP2, HWCAP2_BF16 */
-#elif defined(__APPLE__)
-    int yes = 0;
-    size_t size = sizeof yes;
-    return sysctlbyname("hw.optional.arm.FEAT_BF16", &yes, &size, NULL, 0) == 0 && yes;
-#else
-    return 0;
-#endif
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, NULL, 0) == 0 && value;
 }
-#elif defined(_M_ARM64)
-static int has_neon_bf16(void) { return 0; }
+static int has_dot(void) { return has("hw.optional.arm.FEAT_DotProd"); }
+static int has_i8mm(void) { return has("hw.optional.arm.FEAT_I8MM"); }
+static int has_bf16(void) { return has("hw.optional.arm.FEAT_BF16"); }
 #endif
 
 static const struct erniem_micro *available(int i)
@@ -126,13 +130,13 @@ static int list_16(const struct erniem_micro *micro, int number, const struct er
     static const struct erniem_narrow *const avx2[] = {
         &erniem_bfloat16_avx2, &erniem_stored_bfloat16_avx2, &erniem_float16_avx2};
     if (micro == &erniem_micro_avx512) {
-#if defined(ERNIEM_HAS_AMX)
+#if ERNIEM_HAS_AMX
         if (number == ERNIEM_BFLOAT16 && has_amx(22))
             found[count++] = &erniem_bfloat16_amx;
 #endif
         if (is_slow_at_bfloat16())
             found[count++] = avx512[row];
-#if defined(ERNIEM_HAS_AVX512BF16)
+#if ERNIEM_HAS_AVX512BF16
         if (number == ERNIEM_BFLOAT16 && has_avx512bf16())
             found[count++] = &erniem_bfloat16_avx512bf16;
 #endif
@@ -145,8 +149,10 @@ static int list_16(const struct erniem_micro *micro, int number, const struct er
     static const struct erniem_narrow *const neon[] = {
         &erniem_bfloat16_neon, &erniem_stored_bfloat16_neon, &erniem_float16_neon};
     if (micro == &erniem_micro_neon) {
-        if (number == ERNIEM_BFLOAT16 && has_neon_bf16())
-            found[count++] = &erniem_bfloat16_neonbf16;
+#if ERNIEM_HAS_I8MM /* the same compilers and systems */
+        if (number == ERNIEM_BFLOAT16 && has_bf16())
+            found[count++] = &erniem_bfloat16_neon_bf16;
+#endif
         found[count++] = neon[row];
     }
 #else
@@ -164,15 +170,40 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
 {
     const struct erniem_narrow *found[8];
     int count = 0;
-    (void)micro;
 #if defined(__x86_64__) || defined(_M_X64)
-    const int avx512 = micro == &erniem_micro_avx512;
-#endif
+    const int avx512 = micro == &erniem_micro_avx512, avx2 = avx512 || micro == &erniem_micro_avx2;
     if (number == ERNIEM_INT8) {
-#if defined(ERNIEM_HAS_AMX)
+#if ERNIEM_HAS_AMX
         if (avx512 && has_amx(25))
             found[count++] = &erniem_int8_amx;
 #endif
+        if (avx512 && has_avx512vnni())
+            found[count++] = &erniem_int8_avx512vnni;
+        if (avx512 && has_avx512bw())
+            found[count++] = &erniem_int8_avx512;
+#if ERNIEM_HAS_AVXVNNI
+        if (avx2 && has_avxvnni())
+            found[count++] = &erniem_int8_avxvnni;
+#endif
+        if (avx2)
+            found[count++] = &erniem_int8_avx2;
+    }
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    if (number == ERNIEM_INT8 && micro == &erniem_micro_neon) {
+#if ERNIEM_HAS_I8MM
+        if (has_i8mm())
+            found[count++] = &erniem_int8_neon_i8mm;
+#endif
+#if ERNIEM_HAS_DOT
+        if (has_dot())
+            found[count++] = &erniem_int8_neon_dot;
+#endif
+        found[count++] = &erniem_int8_neon;
+    }
+#else
+    (void)micro;
+#endif
+    if (number == ERNIEM_INT8) {
         found[count++] = &erniem_int8_generic;
     }
     if (number >= ERNIEM_BFLOAT16 && number <= ERNIEM_FLOAT16)

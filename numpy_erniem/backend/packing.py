@@ -97,9 +97,9 @@ def layer_arguments(w: Mapping[str, np.ndarray], make: Callable) -> tuple | Unsu
     owner = weight.base
     if type(owner) is FrozenMemory and (kept := owner.kept) and (layer := kept.layer):
         its_bias, its_shape, made_by, arguments, its_scale = layer
-        if its_bias() is bias and its_shape == weight.shape and made_by is make:
-            if its_scale is None or its_scale() is w["scale"]:
-                return arguments
+        same_scale = its_scale is None or its_scale() is w["scale"]
+        if same_scale and its_bias() is bias and its_shape == weight.shape and made_by is make:
+            return arguments
     arguments = make(w)
     scale = w["scale"] if weight.dtype == INT8 else None
     if type(arguments) is tuple and is_frozen(bias) and (scale is None or is_frozen(scale)):

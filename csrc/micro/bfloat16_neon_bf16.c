@@ -4,7 +4,9 @@
    pairs, and two neighbouring units of a panel are interleaved to columns of 4 k. It is written in
    assembly, because not every compiler that knows it has the intrinsic. */
 
-#if defined(__aarch64__) && (defined(__clang__) || defined(__GNUC__))
+#include "narrow.h"
+
+#if ERNIEM_HAS_I8MM /* the same compilers and systems know BFMMLA */
 
 #include <arm_neon.h>
 #include <stdint.h>
@@ -16,7 +18,6 @@
 
 #include "micro_loops.h"
 #include "micro_neon.h"
-#include "narrow.h"
 #include "micro_finish.h"
 
 #define ADD_PRODUCTS(sums, rows, columns) \
@@ -87,7 +88,7 @@ static void tile(const struct erniem_tile_narrow *t)
         }
 }
 
-static int64_t peak(int64_t rounds)
+static int64_t peak(int64_t rounds, float *kept)
 {
     float32x4_t sum[16];
     const uint16x8_t factor = vdupq_n_u16(0x3f00);
@@ -99,13 +100,12 @@ static int64_t peak(int64_t rounds)
     float total = 0.0f;
     UNROLLED for (int i = 0; i < 16; i++)
         total += vaddvq_f32(sum[i]);
-    volatile float kept = total; /* so that the compiler keeps the loop */
-    (void)kept;
+    *kept = total;
     return 16 * 2 * 4 * 4;
 }
 
-const struct erniem_narrow erniem_bfloat16_neonbf16 = {
-    .name = "neon-bf16", .mr = 2 * ROW_PAIRS, .lines = 1, .block_bytes = ERNIEM_BLOCK_BYTES,
+const struct erniem_narrow erniem_bfloat16_neon_bf16 = {
+    .name = "neon-bf16", .mr = 2 * ROW_PAIRS,
     .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 
 #if defined(__clang__)
