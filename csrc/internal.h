@@ -42,7 +42,7 @@ int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_t
 /* prefetch.c: a product begins. Its second thread starts to read at `weight`, its last thread stops
    at `end`. Returns where a second thread will start in the product that is expected next, or
    NULL. */
-const float *erniem_prefetch_begin(const float *weight, const float *end);
+const void *erniem_prefetch_begin(const void *weight, const void *end);
 /* Prefetch a little of the weight that is expected next. */
 void erniem_prefetch_some(void);
 

@@ -8,7 +8,7 @@
    - Returns 0, or a negative status: ERNIEM_BAD_SIZE, a size that is negative, too large, beyond
      this kernel or not that of another argument, or an unknown activation; ERNIEM_NO_MEMORY, no
      scratch memory, and the outputs are incomplete; ERNIEM_WRONG_ISA, a weight that is packed for
-     another instruction set: pack it again. Sizes are checked before anything is read or written.
+     another instruction set: pack it again; ERNIEM_BAD_NUMBER, an int8 weight of -128. Sizes are checked before anything is read or written.
      That arrays have these sizes is the caller's part.
    - Any function may be called from several threads at once, and after a fork; only the functions
      that choose or set something must not run beside a kernel. Results do not depend on the number
@@ -19,14 +19,32 @@
 #define ERNIEM_BAD_SIZE -1
 #define ERNIEM_NO_MEMORY -2
 #define ERNIEM_WRONG_ISA -3
+#define ERNIEM_BAD_NUMBER -4
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
 /* Number i of the instruction sets that both the processor and this build have, best first; NULL at
    the end. */
 const char *erniem_available_isa(int i);
-/* Use that one from now on; weights must be packed again. 0, or -1 where it is not available. */
+/* Use that one from now on; weights of float32 must be packed again. 0, or -1 where it is not
+   available. Products with other number types use the best kernel that it allows, see below. */
 int erniem_choose_isa(const char *name);
+
+/* Number types of a weight. */
+#define ERNIEM_FLOAT32 0
+#define ERNIEM_INT8 1
+#define ERNIEM_BFLOAT16 2        /* arithmetic in bfloat16: x is rounded to it, sums are float32 */
+#define ERNIEM_STORED_BFLOAT16 3 /* arithmetic in float32, with weights that are widened, exactly */
+#define ERNIEM_FLOAT16 4         /* the same */
+/* The kernel in use for products with weights of this number type, such as "avx512vnni"; of float32
+   it is the instruction set. NULL for an unknown type. */
+const char *erniem_kernel(int number);
+/* Number i of the kernels of this number type that the processor, this build and the instruction
+   set in use allow, best first; NULL at the end. */
+const char *erniem_available_kernel(int number, int i);
+/* Use that one until an instruction set is chosen. Results do not depend on it. 0, or -1 where it is
+   not available. */
+int erniem_choose_kernel(int number, const char *name);
 
 /* threads.c: who runs a kernel's threads: "openmp", "pool" (threads of our own) or "serial" (the
    calling thread alone). Results do not depend on it. */
@@ -61,14 +79,29 @@ void erniem_forget_memory(void);
 struct erniem_packed;
 /* Pack w (n, k); *packed is NULL unless 0 is returned. */
 int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed);
+/* Pack w (n, k), numbers of -127 to 127, with a scale for each row: w[j][l] stands for scale[j] *
+   w[j][l]. Any instruction set reads it. k <= ERNIEM_MOST_INT8, so that sums fit 32 bits. */
+#define ERNIEM_MOST_INT8 65536
+int erniem_pack_int8(int64_t n, int64_t k, const int8_t *w, const float *scale,
+                     struct erniem_packed **packed);
+/* Pack w (n, k) of one of the number types of 16 bits. Any instruction set reads it. */
+int erniem_pack_16(int number, int64_t n, int64_t k, const uint16_t *w,
+                   struct erniem_packed **packed);
 /* Free it; NULL does nothing. */
 void erniem_packed_free(struct erniem_packed *packed);
 
 /* gemm/linear.c: y[i] (m, n) = act(x (m, k) w[i]T + bias[i] (n)) for each i < count, count >= 1. n
-   and k are those of the packed weights, which must agree. bias[i] may be NULL. The activations are
-   numbered in micro/micro.h. A row of y has the same bits whatever m and the other rows are: this
-   is the classical product. Only where Strassen's algorithm was asked for (erniem_set_strassen) and
-   independent is 0, m, n and k choose between the two. */
+   and k are those of the packed weights, which must agree, as their number types. bias[i] may be
+   NULL. The activations are numbered in micro/micro.h. A row of y has the same bits whatever m and
+   the other rows are: this is the classical product. Only where Strassen's algorithm was asked for
+   (erniem_set_strassen), independent is 0 and the weights are float32, m, n and k choose between the
+   two.
+   With int8 weights act's argument has the same bits with every kernel: that of `int8_linear` in
+   numpy_erniem/quantization/formula.py, where the rows of x are rounded to eight bits.
+   With ERNIEM_BFLOAT16, x is rounded to nearest even; products are exact and their sums are float32,
+   within 1e-6 of the sum of the products' magnitudes, in an order that depends on the kernel: so bits
+   do, too. Some kernels take numbers below 2^-126 for 0. With weights of 16 bits that are widened, y
+   has the bits of the product with the same weights in float32, where that is the classical one. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);
@@ -77,6 +110,13 @@ int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed,
                   int activation, int independent, float *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
+/* The same for one int8 weight (n, k), each operation of the formula in order. */
+int erniem_linear_int8_reference(int64_t m, int64_t n, int64_t k, const float *x, const int8_t *w,
+                                 const float *scale, const float *bias, int activation, float *y);
+
+/* The same for a weight of 16 bits. */
+int erniem_linear_16_reference(int number, int64_t m, int64_t n, int64_t k, const float *x,
+                               const uint16_t *w, const float *bias, int activation, float *y);
 
 /* Which products use one level of Strassen's algorithm (gemm/strassen.c), with an eighth fewer
    multiplications and a rounding error that depends on the weights: none (as at first), those with
@@ -157,5 +197,7 @@ int erniem_top_scores_reference(int64_t n, int64_t d, const float *vectors, int6
 /* limits.c, for benchmarks: do multiply-adds on all threads, at most 64. Returns a number of
    operations; `rounds` times as many were done. */
 int64_t erniem_multiply_add(int64_t rounds);
+/* The same for the kernel of a number type that is not float32. */
+int64_t erniem_multiply_add_narrow(int number, int64_t rounds);
 /* Read n floats once on all threads; the result means nothing. */
 float erniem_read(int64_t n, const float *x);

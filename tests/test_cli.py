@@ -384,6 +384,12 @@ def test_info_tells_that_strassens_algorithm_is_on(run, same_bits):
         set_strassen(before)
 
 
+def test_info_tells_the_kernel_of_each_number_type(run):
+    named = ", ".join(f"{name} {how}" for name, how in backend_report()["kernels"].items())
+    assert (f"kernels:       {named}\n" in run("info")[1]) == bool(named)
+    assert json.loads(run("info", "--json")[1])["kernels"] == backend_report()["kernels"]
+
+
 def test_info_trusts_the_weights_for_the_intermediate_size(run, tmp_path):
     copy = shutil.copytree(bundled_checkpoint(), tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())

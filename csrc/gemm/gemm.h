@@ -4,19 +4,19 @@
 #define ERNIEM_GEMM_H
 
 #include "../internal.h"
+#include "../micro/narrow.h"
 
-/* What the numbers of a packed weight are. A type that is added here brings a struct of
-   micro-kernels (micro.h) and a function that packs for it. */
-enum erniem_number { ERNIEM_FLOAT32 };
-
-/* A weight w (n, k), rearranged into panels of nr columns for one instruction set. The panels lie
-   in front of this struct, in the same block of memory, which starts at a cache line. See pack.c. */
+/* A weight w (n, k), rearranged into panels: of float32 (pack.c) for one instruction set, of nr
+   columns; of narrower numbers (pack_narrow.c) for all, of 32 columns. The panels lie in front of
+   this struct, in the same block of memory, which starts at a cache line. */
 struct erniem_packed {
-    enum erniem_number number;
-    const struct erniem_micro *micro; /* the instruction set it was packed for */
+    int number;                       /* ERNIEM_FLOAT32, ERNIEM_INT8, ... */
+    const struct erniem_micro *micro; /* float32: the instruction set it was packed for */
     int64_t n, k, panels;             /* panels: n / nr, rounded up */
-    float *data;                      /* [k block][panel][k in block][column] */
-    unsigned char *may_add;           /* [k block][pair of panels]: whether strassen.c may add them */
+    void *data;                       /* float32: [k block][panel][k in block][column] */
+    unsigned char *may_add; /* float32: [k block][pair of panels], whether strassen.c may add them */
+    float *scales;          /* narrower: of each column, and zeros to fill the last panel */
+    int32_t *totals;        /* int8: the sum of each column, likewise */
 };
 
 /* y[i] = act(x w[i]T + bias[i]) for `count` weights of one shape. */
@@ -35,7 +35,7 @@ struct erniem_product {
 static inline const float *erniem_panel(const struct erniem_packed *w, int64_t block, int64_t panel,
                                         int64_t kc)
 {
-    return w->data + (block * ERNIEM_KC * w->panels + panel * kc) * w->micro->gemm.nr;
+    return (const float *)w->data + (block * ERNIEM_KC * w->panels + panel * kc) * w->micro->gemm.nr;
 }
 
 /* Whether strassen.c may add the panels 2 * pair and 2 * pair + 1 of a k block. */
@@ -49,6 +49,15 @@ static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, i
    multiple of 4. */
 void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
                        const int64_t *rows, float *to);
+
+/* pack_narrow.c: steps (ERNIEM_STEP bytes) of a row of k numbers, at least 1; and the panels of a
+   weight of n rows of k numbers, with scales and totals of 0. Returns as erniem_pack. */
+int64_t erniem_steps(int number, int64_t k);
+int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
+                       struct erniem_packed **packed);
+
+/* narrow.c: the product with weights of a number type that is not float32. */
+int erniem_multiply_narrow(const struct erniem_product *product);
 
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */

@@ -54,7 +54,7 @@ static void pack_pair(const struct packing *p, int64_t block, int64_t first)
     const int nr = w->micro->gemm.nr;
     const int64_t k0 = block * ERNIEM_KC, kc = erniem_min(ERNIEM_KC, w->k - k0);
     const int64_t size = kc * nr, end = erniem_min(first + 2, w->panels);
-    float *to = w->data + (k0 * w->panels + first * kc) * nr;
+    float *to = (float *)w->data + (k0 * w->panels + first * kc) * nr;
     for (int64_t panel = first; panel < end; panel++)
         erniem_pack_panel(nr, erniem_min(nr, w->n - panel * nr), kc, p->w + panel * nr * w->k + k0,
                           w->k, NULL, to + (panel - first) * size);

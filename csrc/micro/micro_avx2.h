@@ -33,6 +33,32 @@ static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_even(const uint32_t *p)
+{
+    const __m256i units = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(units, 16));
+}
+static inline vf vf_odd(const uint32_t *p)
+{
+    const __m256i units = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm256_castsi256_ps(_mm256_and_si256(units, _mm256_set1_epi32((int)0xffff0000u)));
+}
+#if defined(__F16C__) || defined(MICRO_F16C)
+static inline vf vf_half(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+#endif
+static inline vf vf_to_bfloat16(vf a)
+{
+    const __m256i bits = _mm256_castps_si256(a), one = _mm256_set1_epi32(1);
+    const __m256i tie = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
+    const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), tie);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const vf nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+    const vf all = _mm256_blendv_ps(_mm256_castsi256_ps(sum), _mm256_castsi256_ps(quiet), nan);
+    return _mm256_and_ps(all, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000u)));
+}
 static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
 {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
@@ -60,6 +86,23 @@ static inline float vf_highest(vf a)
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+static inline void vf_store_bytes(unsigned char *to, const vf *x, int32_t zero, int flip)
+{
+    const __m256i shift = _mm256_set1_epi16((short)zero);
+    const __m256i lane = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* packs go by halves */
+    const __m256i q0 = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+    const __m256i q1 = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+    const __m256i q = _mm256_packus_epi16(_mm256_add_epi16(q0, shift), _mm256_add_epi16(q1, shift));
+    const __m256i bytes = _mm256_permutevar8x32_epi32(q, lane);
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_xor_si256(bytes, _mm256_set1_epi8((char)flip)));
+}
+static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t *totals)
+{
+    const __m256i all = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+    const __m256i each = _mm256_loadu_si256((const __m256i *)(const void *)totals);
+    const __m256i part = _mm256_mullo_epi32(_mm256_set1_epi32(zero), each);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(all, part));
 }
 /* Macros, because gcc drops calls of a function that does nothing but prefetch. */
 #define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)

@@ -30,6 +30,30 @@ static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+/* Numbers of 16 bits, widened: the low or the high halves of units (bfloat16), float16. */
+static inline vf vf_even(const uint32_t *p)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+static inline vf vf_odd(const uint32_t *p)
+{
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
+}
+static inline vf vf_half(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline vf vf_to_bfloat16(vf a)
+{
+    const __m512i bits = _mm512_castps_si512(a), one = _mm512_set1_epi32(1);
+    const __m512i tie = _mm512_and_si512(_mm512_srli_epi32(bits, 16), one);
+    const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), tie);
+    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_mask_mov_epi32(sum, nan, quiet),
+                                                _mm512_set1_epi32((int)0xffff0000u)));
+}
 static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), no, yes);
@@ -41,6 +65,24 @@ static inline vf vf_round(vf a)
 static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
 static inline float vf_highest(vf a) { return _mm512_reduce_max_ps(a); }
+/* For kernels that have AVX-512 BW as well. */
+#if defined(__AVX512BW__) || defined(MICRO_AVX512BW)
+static inline void vf_store_bytes(unsigned char *to, const vf *x, int32_t zero, int flip)
+{
+    const __m512i shift = _mm512_set1_epi16((short)zero);
+    const __m512i lane = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i q0 = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+    const __m512i q1 = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+    const __m512i q = _mm512_packus_epi16(_mm512_add_epi16(q0, shift), _mm512_add_epi16(q1, shift));
+    const __m512i bytes = _mm512_permutexvar_epi32(lane, q);
+    _mm512_storeu_si512(to, _mm512_xor_si512(bytes, _mm512_set1_epi8((char)flip)));
+}
+#endif
+static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t *totals)
+{
+    const __m512i part = _mm512_mullo_epi32(_mm512_set1_epi32(zero), _mm512_loadu_si512(totals));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums), part));
+}
 /* Macros, because gcc drops calls of a function that does nothing but prefetch. */
 #define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

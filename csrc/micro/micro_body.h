@@ -6,17 +6,7 @@
 
 #include "micro.h"
 
-#if defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("unroll")
-#elif defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 16")
-#else
-#define INLINE static inline
-#define UNROLLED
-#endif
-
+#include "micro_loops.h"
 #include "micro_tile.h"
 #include "micro_activations.h"
 #include "micro_rows.h"

@@ -2,6 +2,7 @@
    and reading memory. */
 
 #include "internal.h"
+#include "micro/narrow.h"
 
 struct limit {
     const struct erniem_micro *micro;
@@ -25,6 +26,29 @@ int64_t erniem_multiply_add(int64_t rounds)
     if (erniem_parallel(tasks, multiply_add_some, &job) != 0)
         return 0;
     return 2 * tasks * job.micro->gemm.mr * job.micro->gemm.nr;
+}
+
+struct narrow_limit {
+    const struct erniem_narrow *kernel;
+    int64_t rounds;
+    float *kept; /* one per work item */
+};
+
+static void multiply_add_narrow_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct narrow_limit *p = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;)
+        p->kernel->peak(p->rounds, &p->kept[task]);
+}
+
+int64_t erniem_multiply_add_narrow(int number, int64_t rounds)
+{
+    float kept[64] = {0.0f};
+    const int64_t tasks = erniem_min(64, erniem_get_threads());
+    const struct narrow_limit job = {erniem_narrow(number), rounds, kept};
+    if (!job.kernel || erniem_parallel(tasks, multiply_add_narrow_some, &job) != 0)
+        return 0;
+    return tasks * job.kernel->peak(0, kept);
 }
 
 enum { CHUNK = 1 << 16 };

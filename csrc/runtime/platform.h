@@ -17,12 +17,15 @@
 #define ERNIEM_THREAD_LOCAL __declspec(thread)
 #if defined(_M_X64)
 #define ERNIEM_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T1)
+#define ERNIEM_PREFETCH_TO_WRITE(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
 #else
 #define ERNIEM_PREFETCH(address) __prefetch(address)
+#define ERNIEM_PREFETCH_TO_WRITE(address) __prefetch(address)
 #endif
 #else
 #define ERNIEM_THREAD_LOCAL _Thread_local
 #define ERNIEM_PREFETCH(address) __builtin_prefetch((address), 0, 2)
+#define ERNIEM_PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1, 3)
 #endif
 
 #if defined(_WIN32)

@@ -34,7 +34,7 @@ static struct note *note_of(uintptr_t product)
     return &notes[(uint32_t)(product / LINE) * 2654435761u >> (32 - NOTE_BITS)];
 }
 
-const float *erniem_prefetch_begin(const float *weight, const float *end)
+const void *erniem_prefetch_begin(const void *weight, const void *end)
 {
     const uintptr_t product = (uintptr_t)weight;
     struct note *before = atomic_load(&latest), *now = note_of(product);
@@ -52,7 +52,7 @@ const float *erniem_prefetch_begin(const float *weight, const float *end)
     const uintptr_t its_end = atomic_load(&then->product) == next ? atomic_load(&then->end) : 0;
     atomic_store(&to, its_end < next + MOST ? its_end : next + MOST);
     atomic_store(&from, next);
-    return (const float *)next;
+    return (const void *)next;
 }
 
 void erniem_prefetch_some(void)

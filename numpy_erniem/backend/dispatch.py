@@ -151,10 +151,11 @@ def backend_report() -> dict:
     -------
     dict
         "backend": "native" or "numpy", what a call would use now; "native": a line on the built
-        kernels, or why there are none; "threading": what `get_threading` returns; "strassen": what
-        `get_strassen` returns; "calls": for each primitive a dict from "native", or the reason why
-        the kernel did not run, to the number of calls since `reset_backend_report` (calls under the
-        NumPy backend are not counted).
+        kernels, or why there are none; "kernels": for each number type of a weight the kernel that
+        multiplies it, empty where none are built; "threading": what `get_threading` returns;
+        "strassen": what `get_strassen` returns; "calls": for each primitive a dict from "native",
+        or the reason why the kernel did not run, to the number of calls since
+        `reset_backend_report` (calls under the NumPy backend are not counted).
     """
     kernels, description = _native()
     counts = {(name, "native"): count for name, count in _native_calls.totals().items()}
@@ -166,6 +167,7 @@ def backend_report() -> dict:
     return {
         "backend": backend,
         "native": description,
+        "kernels": _settings().kernels() if kernels else {},
         "threading": get_threading(),
         "strassen": get_strassen(),
         "calls": calls,

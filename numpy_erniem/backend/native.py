@@ -21,7 +21,7 @@ from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, 
 from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
-from numpy_erniem.quantization.numbers import WIDENED_EXACTLY
+from numpy_erniem.quantization.numbers import INT8, NARROW
 
 # The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
@@ -47,7 +47,7 @@ ACTIVATIONS = {
     "tanh": 13,
 }
 
-WRONG_ISA = lib.ERNIEM_WRONG_ISA
+WRONG_ISA, BAD_SIZE = lib.ERNIEM_WRONG_ISA, lib.ERNIEM_BAD_SIZE
 
 
 def linear(x, w, activation=None):
@@ -95,16 +95,27 @@ def linears(x, ws):
         for w in ws:
             forget(w)
         return linears(x, ws)
+    if status == BAD_SIZE:  # weights of different number types: one call for each
+        ys = [linear(x, w) for w in ws] if len(ws) > 1 else SIZES
+        return next((y for y in ys if type(y) is Unsupported), ys)
     return result_or_reason(ys, status)
 
 
-def _linear_arguments(weight, bias):
+def _linear_arguments(w):
     """N, K, the packed weight and a copy of the bias of a linear layer."""
-    if bias.dtype != FLOAT or weight.dtype not in (FLOAT, *WIDENED_EXACTLY):
+    weight, bias, scale = w["weight"], w["bias"], None
+    if bias.dtype != FLOAT or weight.dtype not in (FLOAT, *NARROW):
         return NOT_FLOAT
     if weight.ndim != 2 or not weight.size or bias.shape != weight.shape[:1]:
         return SIZES
-    return (*weight.shape, panels(weight), floats(bias.copy()))
+    if weight.dtype == INT8:
+        scale = w["scale"]
+        if scale.dtype != FLOAT or scale.shape != bias.shape:
+            return Unsupported("scales that are not one float32 number for each row")
+    packed = panels(weight, scale)
+    if type(packed) is Unsupported:
+        return packed
+    return (*weight.shape, packed, floats(bias.copy()))
 
 
 def add_norm(x, residual, w, eps):
@@ -129,8 +140,9 @@ def add_norm(x, residual, w, eps):
     return result_or_reason(y, status)
 
 
-def _norm_arguments(weight, bias):
+def _norm_arguments(w):
     """D, and copies of the factor γ and the shift β of a layer norm."""
+    weight, bias = w["weight"], w["bias"]
     if weight.dtype != FLOAT or bias.dtype != FLOAT:
         return NOT_FLOAT
     if weight.ndim != 1 or not weight.size or bias.shape != weight.shape:

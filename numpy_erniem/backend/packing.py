@@ -10,11 +10,22 @@ import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import FrozenMemory, is_frozen, release_mapped_pages
-from numpy_erniem.backend.memory import NoMemoryError, floats
+from numpy_erniem.backend.memory import NoMemoryError, floats, readable
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.quantization.numbers import widen
+from numpy_erniem.quantization.numbers import BFLOAT16, INT8, STORED_BFLOAT16
 
 ROWS = 256  # read from a mapped table, after which its pages are released
+
+REFUSED_INT8 = {
+    lib.ERNIEM_BAD_SIZE: Unsupported("an int8 weight with rows too long for sums of 32 bits"),
+    lib.ERNIEM_BAD_NUMBER: Unsupported("an int8 weight with -128"),
+}
+
+NUMBERS_OF_16_BITS = {
+    BFLOAT16: lib.ERNIEM_BFLOAT16,
+    STORED_BFLOAT16: lib.ERNIEM_STORED_BFLOAT16,
+    np.dtype(np.float16): lib.ERNIEM_FLOAT16,
+}
 
 _lock = threading.RLock()  # held while something is made that all threads keep
 
@@ -47,9 +58,10 @@ class PackedWeights:
     Attributes
     ----------
     panels : tuple or None
-        The array's shape, and the pointer to a `struct erniem_packed` made of it.
+        The array's shape, the pointer to a `struct erniem_packed` made of it, and a reference to
+        the scale that is part of it, if the array is int8.
     layer : tuple or None
-        What `layer_arguments` made of the array as a layer's weight, and for which bias.
+        What `layer_arguments` made of the array as a layer's weight, and for which bias and scale.
     rows_read : int
         Rows that were read from the array as a table since its pages were released. About as many:
         two threads that count at once may count as one.
@@ -76,7 +88,7 @@ class PackedWeights:
 
 
 def layer_arguments(w: Mapping[str, np.ndarray], make: Callable) -> tuple | Unsupported:
-    """`make(weight, bias)`: a tuple of what C reads of a layer, or why it does not.
+    """`make(w)`: a tuple of what C reads of a layer, or why it does not.
 
     Kept for frozen arrays: checking dtype, shape and layout on every call can cost as much as a
     small kernel.
@@ -84,30 +96,57 @@ def layer_arguments(w: Mapping[str, np.ndarray], make: Callable) -> tuple | Unsu
     weight, bias = w["weight"], w["bias"]
     owner = weight.base
     if type(owner) is FrozenMemory and (kept := owner.kept) and (layer := kept.layer):
-        its_bias, its_shape, made_by, arguments = layer
-        if its_bias() is bias and its_shape == weight.shape and made_by is make:
+        its_bias, its_shape, made_by, arguments, its_scale = layer
+        same_scale = its_scale is None or its_scale() is w["scale"]
+        if same_scale and its_bias() is bias and its_shape == weight.shape and made_by is make:
             return arguments
-    arguments = make(weight, bias)
-    if type(arguments) is tuple and is_frozen(bias):
+    arguments = make(w)
+    scale = w["scale"] if weight.dtype == INT8 else None
+    if type(arguments) is tuple and is_frozen(bias) and (scale is None or is_frozen(scale)):
         kept = PackedWeights.of(weight)
         if kept is not None:
-            kept.layer = (weakref.ref(bias), weight.shape, make, arguments)
+            kept.layer = (weakref.ref(bias), weight.shape, make, arguments, _reference(scale))
     return arguments
 
 
-def panels(weight: np.ndarray) -> Any:
-    """Pointer to the (N, K) weight as `erniem_linears` reads it; it keeps what it points to."""
+def panels(weight: np.ndarray, scale: np.ndarray | None = None) -> Any:
+    """Pointer to the (N, K) weight as `erniem_linears` reads it; it keeps what it points to.
+
+    Parameters
+    ----------
+    weight : (N, K) array
+    scale : (N,) float32 array, optional
+        Of an int8 weight.
+
+    Returns
+    -------
+    pointer, or Unsupported
+        As `pack`.
+    """
     kept = PackedWeights.of(weight)
-    if kept is None:
-        return pack(weight)
-    found = kept.panels
-    if found is None or found[0] != weight.shape:
+    if kept is None or (scale is not None and not is_frozen(scale)):
+        return pack(weight, scale)
+    if (found := _kept_panels(kept, weight, scale)) is None:
         with _lock:
-            found = kept.panels  # another thread may have packed it meanwhile
-            if found is None or found[0] != weight.shape:
-                found = kept.panels = weight.shape, pack(weight)
+            found = _kept_panels(kept, weight, scale)  # another thread may have packed it meanwhile
+            if found is None:
+                found = pack(weight, scale)
+                if type(found) is Unsupported:
+                    return found
+                kept.panels = weight.shape, found, _reference(scale)
                 release_mapped_pages(weight)  # the panels are read instead
-    return found[1]
+    return found
+
+
+def _kept_panels(kept: PackedWeights, weight: np.ndarray, scale: np.ndarray | None) -> Any:
+    """The panels that are kept, if they are those of this shape and scale; else None."""
+    shape, found, its_scale = kept.panels or (None, None, None)
+    is_its_scale = scale is None if its_scale is None else its_scale() is scale
+    return found if shape == weight.shape and is_its_scale else None
+
+
+def _reference(scale: np.ndarray | None) -> weakref.ref | None:
+    return None if scale is None else weakref.ref(scale)
 
 
 def forget(w: Mapping[str, np.ndarray]) -> None:
@@ -128,10 +167,37 @@ def rows_were_read(table: np.ndarray, count: int) -> None:
         release_mapped_pages(table)
 
 
-def pack(weight: np.ndarray) -> Any:
-    """Pointer to a new pack of a (N, K) weight, which is freed with it; in float32, if widened."""
+def pack(weight: np.ndarray, scale: np.ndarray | None = None) -> Any:
+    """Pointer to a new pack of a (N, K) weight, which is freed with it.
+
+    Parameters
+    ----------
+    weight : (N, K) array
+        Packed as int8 with a scale, else by its dtype: float32, or one of 16 bits.
+    scale : (N,) float32 array, optional
+        Of an int8 weight.
+
+    Returns
+    -------
+    pointer, or Unsupported
+        A pointer to a `struct erniem_packed`; the reason where int8 kernels cannot take the weight.
+
+    Raises
+    ------
+    NoMemoryError
+        There is no memory for it.
+    """
     (n, k), packed = weight.shape, ffi.new("struct erniem_packed **")
-    status = lib.erniem_pack(n, k, floats(widen(weight)), packed)
+    if weight.dtype in NUMBERS_OF_16_BITS:
+        number, bits = NUMBERS_OF_16_BITS[weight.dtype], readable(weight).view(np.uint16)
+        status = lib.erniem_pack_16(number, n, k, ffi.from_buffer("uint16_t[]", bits), packed)
+    elif scale is None:
+        status = lib.erniem_pack(n, k, floats(weight), packed)
+    else:
+        numbers = ffi.from_buffer("int8_t[]", readable(weight))
+        status = lib.erniem_pack_int8(n, k, numbers, floats(scale), packed)
+        if status in REFUSED_INT8:
+            return REFUSED_INT8[status]
     if status != 0:
         raise NoMemoryError(f"no memory to pack a weight of {n} times {k}")
     return ffi.gc(packed[0], lib.erniem_packed_free)

@@ -1,9 +1,19 @@
 """What the kernels run on: the instruction set, and the threads. Read from the environment once."""
 
+import functools
 import os
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
+
+# Number types of a weight; "stored_bfloat16" and "float16" are widened to float32.
+NUMBERS = {
+    "float32": lib.ERNIEM_FLOAT32,
+    "int8": lib.ERNIEM_INT8,
+    "bfloat16": lib.ERNIEM_BFLOAT16,
+    "stored_bfloat16": lib.ERNIEM_STORED_BFLOAT16,
+    "float16": lib.ERNIEM_FLOAT16,
+}
 
 
 def available_isas() -> list[str]:
@@ -14,16 +24,58 @@ def available_isas() -> list[str]:
 def choose_isa(name: str) -> None:
     """Use another instruction set from now on; not while a kernel runs.
 
+    Parameters
+    ----------
+    name : str
+        An instruction set, for which every number type gets the best kernel; or one of
+        `available_kernels`, for the number types that have it.
+
     Raises
     ------
     ValueError
         Where the processor or the build does not have it.
     """
-    if lib.erniem_choose_isa(name.encode()) != 0:
+    if lib.erniem_choose_isa(name.encode()) == 0:
+        return
+    before, isas = kernels()["float32"], available_isas()
+    for isa in reversed(isas):  # the least of those that have the kernel
+        lib.erniem_choose_isa(isa.encode())
+        codes = NUMBERS.values()
+        if [code for code in codes if lib.erniem_choose_kernel(code, name.encode()) == 0]:
+            return
+    names = dict.fromkeys(isas)
+    for number in NUMBERS:
+        names |= dict.fromkeys(available_kernels(number))
+    lib.erniem_choose_isa(before.encode())
+    raise ValueError(
+        f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
+        f"{', '.join(names)}"
+    )
+
+
+def available_kernels(number: str) -> list[str]:
+    """List the kernels of a number type that the instruction set in use allows, best first."""
+    return _names(functools.partial(lib.erniem_available_kernel, NUMBERS[number]))
+
+
+def choose_kernel(number: str, name: str) -> None:
+    """Use one of `available_kernels` until an instruction set is chosen; not while a kernel runs.
+
+    Raises
+    ------
+    ValueError
+        The instruction set in use does not have it.
+    """
+    if lib.erniem_choose_kernel(NUMBERS[number], name.encode()) != 0:
         raise ValueError(
-            f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
-            f"{', '.join(available_isas())}"
+            f"there is no {number} kernel {name!r} here; there are "
+            f"{', '.join(available_kernels(number))}"
         )
+
+
+def kernels() -> dict[str, str]:
+    """Return the name of the kernel in use for weights of each number type."""
+    return {name: ffi.string(lib.erniem_kernel(code)).decode() for name, code in NUMBERS.items()}
 
 
 def available_threading() -> list[str]:

@@ -203,6 +203,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         "backend": f"{facts['backend']} ({facts['native']})",
     }
     if facts["backend"] == "native":
+        lines["kernels"] = ", ".join(f"{name} {how}" for name, how in facts["kernels"].items())
         lines["threads"] = f"{facts['threads']} ({facts['threading']})"
         if facts["strassen"]:
             lines["products"] = "large ones by Strassen's algorithm, with larger rounding errors"

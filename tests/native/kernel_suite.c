@@ -81,6 +81,74 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     free(x), free(w), free(bias), free(got), free(want), free(again);
 }
 
+/* Int8 weights: every kernel, several threads and several weights, to the bit as the formula. */
+static void check_int8(int64_t m, int64_t n, int64_t k)
+{
+    float *x = numbers(m * k), *scale = numbers(n), *bias = numbers(n);
+    float *want = unset(m * n), *got = unset(m * n), *again = unset(m * n), *ys[2] = {got, again};
+    int8_t *w = malloc((size_t)(n * k) + 1);
+    struct erniem_packed *packed = NULL;
+    for (int64_t i = 0; i < n * k; i++)
+        w[i] = (int8_t)(127.0f * uniform());
+    for (int64_t i = 0; i < n; i++)
+        scale[i] = 0.01f * fabsf(scale[i]);
+    for (int64_t i = 0; i < m; i++) /* rows of zeros, of one sign, of other sizes */
+        for (int64_t l = 0; l < k; l++)
+            x[i * k + l] = i % 5 == 3 ? 0.0f : i % 5 == 2 ? fabsf(x[i * k + l]) : (float)i * x[i * k + l];
+    failures += erniem_pack_int8(n, k, w, scale, &packed) != 0;
+    failures += erniem_linear_int8_reference(m, n, k, x, w, scale, bias, 0, want) != 0;
+    const struct erniem_packed *weights[2] = {packed, packed};
+    const float *biases[2] = {bias, bias};
+    for (int i = 0; erniem_available_kernel(ERNIEM_INT8, i); i++) {
+        const char *name = erniem_available_kernel(ERNIEM_INT8, i);
+        memset(got, 255, (size_t)(m * n) * sizeof *got); /* not numbers */
+        memset(again, 255, (size_t)(m * n) * sizeof *again);
+        failures += erniem_choose_kernel(ERNIEM_INT8, name) != 0;
+        failures += strcmp(erniem_kernel(ERNIEM_INT8), name) != 0;
+        failures += erniem_linears(2, m, x, weights, biases, 0, 0, ys) != 0;
+        for (int j = 0; j < 2; j++)
+            if (memcmp(ys[j], want, (size_t)(m * n) * sizeof *want) != 0) {
+                fprintf(stderr, "%s, int8 (%d, %d, %d) differs\n", name, (int)m, (int)n, (int)k);
+                failures++;
+            }
+    }
+    failures += erniem_choose_isa(erniem_isa()) != 0;
+    erniem_packed_free(packed);
+    free(x), free(scale), free(bias), free(want), free(got), free(again), free(w);
+}
+
+/* The largest sums there are, of every sign, where narrower sums would overflow. */
+static void check_int8_limits(int64_t k)
+{
+    enum { M = 7, N = 34 };
+    float *x = numbers(M * k), scale[N], bias[N] = {0.0f}, want[M * N], got[M * N];
+    int8_t *w = malloc((size_t)(N * k));
+    struct erniem_packed *packed = NULL;
+    for (int64_t i = 0; i < N * k; i++)
+        w[i] = i / k % 3 == 0 ? 127 : i / k % 3 == 1 ? -127 : i % 2 ? 127 : -127;
+    for (int64_t i = 0; i < M * k; i++)
+        x[i] = i / k == 0 ? 1.0f : i / k == 1 ? -1.0f : i / k == 2 ? (i % 2 ? 1.0f : -1.0f) : x[i];
+    for (int i = 0; i < N; i++)
+        scale[i] = 1.0f;
+    failures += erniem_pack_int8(N, k, w, scale, &packed) != 0;
+    failures += erniem_linear_int8_reference(M, N, k, x, w, scale, bias, 0, want) != 0;
+    for (int i = 0; erniem_available_kernel(ERNIEM_INT8, i); i++) {
+        failures += erniem_choose_kernel(ERNIEM_INT8, erniem_available_kernel(ERNIEM_INT8, i)) != 0;
+        failures += erniem_linear(M, x, packed, bias, 0, 0, got) != 0;
+        if (memcmp(got, want, sizeof want) != 0) {
+            fprintf(stderr, "%s, int8 limits (%d) differ\n", erniem_kernel(ERNIEM_INT8), (int)k);
+            failures++;
+        }
+    }
+    failures += erniem_choose_isa(erniem_isa()) != 0;
+    erniem_packed_free(packed);
+    w[5] = -128;
+    failures += erniem_pack_int8(N, k, w, scale, &packed) != ERNIEM_BAD_NUMBER || packed != NULL;
+    failures += erniem_pack_int8(1, ERNIEM_MOST_INT8 + 1, w, scale, &packed) != ERNIEM_BAD_SIZE;
+    failures += erniem_pack_int8(-1, 3, w, scale, &packed) != ERNIEM_BAD_SIZE;
+    free(x), free(w);
+}
+
 /* A pack for another instruction set, and packs of different shapes, are refused. */
 static void check_refusals(void)
 {
@@ -465,6 +533,11 @@ static void check_everything(void)
             check_rows(sizes[i], sizes[j]);
             check_search(sizes[i], sizes[j], sizes[(i + j) % COUNT], 1 + sizes[i] / 2);
         }
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < COUNT; j++)
+            check_int8(sizes[i], sizes[j], sizes[(i + j) % COUNT]);
+    check_int8(0, 3, 4), check_int8(3, 0, 4), check_int8(300, 70, 200), check_int8(8, 200, 1000);
+    check_int8_limits(64), check_int8_limits(770), check_int8_limits(2);
     check_linear(0, 3, 4, 1), check_linear(3, 0, 4, 1), check_linear(3, 4, 0, 1);
     check_linear(150, 40, 769, 1), check_linear(2, 65, 1543, 0);
     check_linear(135, 130, 770, 1);

@@ -39,7 +39,9 @@ def frozen(w):
 def packs(monkeypatch):
     """The shapes of all weights that are packed during a test."""
     shapes, pack = [], packing.pack
-    monkeypatch.setattr(packing, "pack", lambda w: shapes.append(w.shape) or pack(w))
+    monkeypatch.setattr(
+        packing, "pack", lambda w, *scale: shapes.append(w.shape) or pack(w, *scale)
+    )
     return shapes
 
 
@@ -56,11 +58,11 @@ def test_a_weight_that_two_threads_need_at_once_is_packed_once(rng, monkeypatch,
     w, x = frozen(weights(rng)), rng.standard_normal((4, 30), np.float32)
     both, pack, packed, results = threading.Barrier(2), packing.pack, [], []
 
-    def slow_pack(weight):
+    def slow_pack(weight, scale):
         packed.append(weight.shape)
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait(0.5)  # the second thread arrives here only if it packs as well
-        return pack(weight)
+        return pack(weight, scale)
 
     monkeypatch.setattr(packing, "pack", slow_pack)
     callers = [

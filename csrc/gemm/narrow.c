@@ -1,0 +1,209 @@
+/* Products with weights whose numbers are narrower than float32: y = act(x wT + bias).
+
+   The rows of x are float32. A thread narrows a block of them, rounding them to the number type,
+   into scratch memory, where they stay in the second-level cache while it multiplies them by the
+   panels of its task. A tile of sums stays in registers over all of k; then the sums become results,
+   and the activation runs, while they are in the first-level cache.
+
+   Every row is rounded and summed by itself: its bits depend on no other row, nor on the number of
+   threads. Strassen's algorithm is not used. */
+
+#include "../runtime/platform.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "gemm.h"
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF /* the reference rounds each operation by itself */
+#endif
+
+enum {
+    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
+    CHUNK_PANELS = 24,        /* of a task, at most */
+    FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
+    FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
+    AHEAD = 8192              /* bytes that a single tile of rows prefetches ahead of itself */
+};
+
+struct narrow {
+    const struct erniem_product *product;
+    const struct erniem_narrow *kernel;
+    int64_t steps, stride;        /* of a narrowed row; bytes from one to the next */
+    int64_t block_rows;           /* rows of a task */
+    int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
+};
+
+/* What a thread works with, in one block of memory. */
+struct scratch {
+    unsigned char *x;       /* block_rows narrowed rows */
+    unsigned char *sums;    /* of a tile */
+    struct erniem_row *row; /* block_rows of them */
+    int64_t block;          /* of x that was narrowed last, -1 at first */
+};
+
+enum { SUMS_BYTES = ERNIEM_MAX_ROWS * ERNIEM_COLUMNS * 4 };
+
+static void narrow_rows(const struct narrow *job, struct scratch *s, int64_t block, int64_t rows)
+{
+    const struct erniem_product *p = job->product;
+    const float *x = p->x + block * job->block_rows * p->k;
+    if (block == s->block)
+        return;
+    for (int64_t r = 0; r < rows; r++)
+        job->kernel->narrow(p->k, x + r * p->k, s->x + r * job->stride, &s->row[r]);
+    s->block = block;
+}
+
+struct work_item {
+    int64_t weight, block, first, end;
+};
+
+static const unsigned char *panel_of(const struct erniem_packed *w, int64_t steps, int64_t panel)
+{
+    return (const unsigned char *)w->data + panel * steps * ERNIEM_PANEL_STEP;
+}
+
+/* The panel that is wanted after one: the next one, or the first one of the next task. */
+static const unsigned char *what_follows(const struct narrow *job, const struct work_item *t,
+                                         int64_t panel)
+{
+    const struct erniem_product *p = job->product;
+    if (++panel < t->end)
+        return panel_of(p->packed[t->weight], job->steps, panel);
+    const int64_t weight = (t->weight + 1) % p->count;
+    return panel_of(p->packed[weight], job->steps, weight ? t->first : t->end % p->panels);
+}
+
+/* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next; a
+   single tile prefetches what it will soon read itself. */
+static void multiply(const struct narrow *job, const struct work_item *t, struct scratch *s)
+{
+    const struct erniem_product *p = job->product;
+    const struct erniem_packed *w = p->packed[t->weight];
+    const int64_t row0 = t->block * job->block_rows;
+    const int64_t rows = erniem_min(job->block_rows, p->m - row0);
+    const int64_t tiles = erniem_ceil_div(rows, job->kernel->mr);
+    const int64_t height = erniem_ceil_div(rows, tiles), size = job->steps * ERNIEM_PANEL_STEP;
+    struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride, .sums = s->sums,
+                                      .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
+
+    narrow_rows(job, s, t->block, rows);
+    for (int64_t panel = t->first; panel < t->end; panel++) {
+        const int64_t column = panel * ERNIEM_COLUMNS;
+        const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column);
+        const float *bias = p->bias[t->weight] ? p->bias[t->weight] + column : NULL;
+        float *y = p->y[t->weight] + row0 * p->n + column;
+        tile.panel = panel_of(w, job->steps, panel);
+        tile.next = tiles == 1 ? tile.panel + erniem_min(AHEAD, size) : what_follows(job, t, panel);
+
+        for (int64_t r = 0; r < rows; r += height) {
+            tile.rows = (int)erniem_min(height, rows - r);
+            tile.x = s->x + r * job->stride;
+            for (int64_t i = 0; i < tile.rows * p->n; i += p->n) /* what will be written */
+                for (int column0 = 0; column0 < columns; column0 += 16)
+                    ERNIEM_PREFETCH_TO_WRITE(y + r * p->n + i + column0);
+            job->kernel->tile(&tile);
+            tile.next += tile.steps * tile.pace * ERNIEM_STEP;
+            job->kernel->finish(tile.rows, columns, s->sums, s->row + r, w->scales + column,
+                                w->totals + column, bias, y + r * p->n, p->n);
+            if (p->activation != ERNIEM_IDENTITY)
+                p->micro->rowwise.activate(p->activation, tile.rows, columns, p->n, y + r * p->n);
+        }
+    }
+}
+
+static void multiply_some(const void *work, struct erniem_tasks *tasks)
+{
+    const struct narrow *job = work;
+    const struct erniem_product *p = job->product;
+    const int64_t x_bytes = (job->block_rows + ERNIEM_ROWS_TOGETHER - 1) * job->stride;
+    unsigned char *memory = erniem_acquire(x_bytes + SUMS_BYTES + job->block_rows *
+                                           (int64_t)sizeof(struct erniem_row));
+    if (!memory)
+        return;
+    struct scratch s = {.x = memory, .sums = memory + x_bytes, .block = -1,
+                        .row = (struct erniem_row *)(void *)(memory + x_bytes + SUMS_BYTES)};
+    if (job->kernel->begin)
+        job->kernel->begin();
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t first = task / p->count % job->chunks * job->chunk_panels;
+        const struct work_item t = {.weight = task % p->count,
+                                    .block = task / p->count / job->chunks, .first = first,
+                                    .end = erniem_min(p->panels, first + job->chunk_panels)};
+        multiply(job, &t, &s);
+    }
+    if (job->kernel->end)
+        job->kernel->end();
+    erniem_release(memory);
+}
+
+int erniem_multiply_narrow(const struct erniem_product *p)
+{
+    const struct erniem_narrow *kernel = erniem_narrow(p->packed[0]->number);
+    const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
+    const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
+    /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
+    const int64_t stride = (steps << kernel->holds_floats | 1) * ERNIEM_STEP;
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
+    const int64_t blocks = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
+    const int64_t block_rows = erniem_ceil_div(p->m, blocks);
+    /* Threads that can share the blocks evenly narrow each block once, and not once each. */
+    const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
+    const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
+                                                  : erniem_min(share, CHUNK_PANELS);
+    const struct narrow job = {.product = p, .kernel = kernel,
+                               .steps = steps, .stride = stride, .block_rows = block_rows,
+                               .chunk_panels = chunk_panels,
+                               .chunks = erniem_ceil_div(p->panels, chunk_panels)};
+    erniem_prefetch_begin(panel_of(p->packed[0], steps, share % p->panels),
+                          panel_of(p->packed[0], steps, p->panels));
+    return erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * job.chunks, multiply_some,
+                           &job);
+}
+
+/* Step and zero point of a row; the zero point is -1 where no number of it is used. */
+static struct erniem_row row_reference(int64_t k, const float *x)
+{
+    struct erniem_row row = {0.0f, -1};
+    float low = 0.0f, high = 0.0f;
+    for (int64_t l = 0; l < k; l++) {
+        if (!isfinite(x[l])) {
+            row.step = NAN;
+            return row;
+        }
+        low = fminf(low, x[l]);
+        high = fmaxf(high, x[l]);
+    }
+    const float range = high - low;
+    row.step = range / 255.0f;
+    if (!isfinite(row.step))
+        row.step = NAN;
+    else if (row.step < FLT_MIN)
+        row.step = 1.0f;
+    else
+        row.zero = (int32_t)fminf(255.0f, rintf(-low / row.step));
+    return row;
+}
+
+int erniem_linear_int8_reference(int64_t m, int64_t n, int64_t k, const float *x, const int8_t *w,
+                                 const float *scale, const float *bias, int activation, float *y)
+{
+    for (int64_t i = 0; i < m; i++) {
+        const struct erniem_row row = row_reference(k, x + i * k);
+        const float inverse = 1.0f / row.step;
+        for (int64_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (int64_t l = 0; l < k && row.zero >= 0; l++) {
+                const float scaled = x[i * k + l] * inverse;
+                const float q = fmaxf(0.0f, fminf(255.0f, rintf(scaled) + (float)row.zero));
+                sum += ((int32_t)q - row.zero) * w[j * k + l];
+            }
+            const float factor = row.step * scale[j];
+            const float product = (float)sum * factor;
+            y[i * n + j] = product + (bias ? bias[j] : 0.0f);
+        }
+    }
+    return erniem_activate_reference(activation, m * n, y);
+}

@@ -1,0 +1,98 @@
+/* Rows of eight bits, and results of their sums: `int8_linear` in quantization/formula.py, with the
+   same operations in the same order, so that the bits are the same. For a kernel in int8_*.c, which
+   includes a micro_*.h before. SIGNED says that rows are stored as q - 128. */
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "narrow.h"
+
+#if !defined(SIGNED)
+#define SIGNED 0
+#endif
+
+/* The lowest and the highest of the numbers and 0. Returns whether all are finite. */
+static int range_of(int64_t k, const float *x, float *low, float *high)
+{
+    enum { N = 4 }; /* vectors at once, so that no operation waits for the one before */
+    const int64_t whole = k - k % (N * VW);
+    vf lowest[N], highest[N], check[N];
+    UNROLLED for (int i = 0; i < N; i++)
+        lowest[i] = highest[i] = check[i] = vf_set1(0.0f);
+    for (int64_t j = 0; j < whole; j += N * VW)
+        UNROLLED for (int i = 0; i < N; i++) {
+            const vf v = vf_load(x + j + i * VW);
+            lowest[i] = vf_min(lowest[i], v);
+            highest[i] = vf_max(highest[i], v);
+            check[i] = vf_fma(v, vf_set1(0.0f), check[i]); /* not 0 where v is not finite */
+        }
+    UNROLLED for (int i = 1; i < N; i++) {
+        lowest[0] = vf_min(lowest[0], lowest[i]);
+        highest[0] = vf_max(highest[0], highest[i]);
+        check[0] = vf_add(check[0], check[i]);
+    }
+    float sum = vf_sum(check[0]);
+    *low = -vf_highest(vf_sub(vf_set1(0.0f), lowest[0]));
+    *high = vf_highest(highest[0]);
+    for (int64_t j = whole; j < k; j++) {
+        *low = x[j] < *low ? x[j] : *low;
+        *high = x[j] > *high ? x[j] : *high;
+        sum += x[j] * 0.0f;
+    }
+    return sum == 0.0f;
+}
+
+static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_row *row)
+{
+    float low, high;
+    const int finite = range_of(k, x, &low, &high);
+    const float step = (high - low) / 255.0f;
+    const int64_t size = (k + ERNIEM_STEP - 1) / ERNIEM_STEP * ERNIEM_STEP;
+    const int shift = SIGNED ? -128 : 0;
+    if (!finite || step < FLT_MIN || step > FLT_MAX) {
+        row->step = finite && step < 1.0f ? 1.0f : NAN;
+        row->zero = shift;
+        memset(to, shift & 255, (size_t)size);
+        return;
+    }
+    float zero = rintf(-low / step);
+    zero = zero > 255.0f ? 255.0f : zero;
+    row->step = step;
+    row->zero = (int32_t)zero + shift;
+    const vf factor = vf_set1(1.0f / step);
+    const int64_t whole = k - k % (4 * VW);
+    for (int64_t j = 0; j < whole; j += 4 * VW) {
+        vf q[4];
+        UNROLLED for (int i = 0; i < 4; i++)
+            q[i] = vf_mul(vf_load(x + j + i * VW), factor);
+        vf_store_bytes(to + j, q, (int32_t)zero, shift & 255);
+    }
+    for (int64_t j = whole; j < k; j++) {
+        const int q = (int)rintf(x[j] * (1.0f / step)) + (int)zero;
+        to[j] = (unsigned char)((q < 0 ? 0 : q > 255 ? 255 : q) + shift);
+    }
+    for (int64_t j = k; j < size; j++)
+        to[j] = 0;
+}
+
+static void finish(int rows, int columns, const void *sums, const struct erniem_row *row,
+                   const float *scales, const int32_t *totals, const float *bias, float *y,
+                   int64_t ldy)
+{
+    for (int j = 0; j < columns; j += VW) {
+        const int n = columns - j;
+        const vf scale = vf_load(scales + j);
+        const vf shift = !bias ? vf_set1(0.0f) : n < VW ? vf_load_part(bias + j, n) : vf_load(bias + j);
+        for (int r = 0; r < rows; r++) {
+            const int32_t *sum = (const int32_t *)sums + r * ERNIEM_COLUMNS + j;
+            const vf factor = vf_mul(vf_set1(row[r].step), scale);
+            const vf exact = vf_difference(sum, row[r].zero, totals + j);
+            const vf result = vf_add(vf_mul(exact, factor), shift);
+            if (n < VW)
+                vf_store_part(y + r * ldy + j, result, n);
+            else
+                vf_store(y + r * ldy + j, result);
+        }
+    }
+}

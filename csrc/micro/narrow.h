@@ -1,0 +1,124 @@
+/* The micro-kernels of weights whose numbers are narrower than float32: one table for each number
+   type and instruction set, filled in by int8_*.c and their like. The loops around them are in
+   gemm/narrow.c.
+
+   k runs in units of four bytes, four int8 or two 16-bit numbers, and in steps of one cache line,
+   16 units. A panel has 32 columns; unit u of column c lies at byte (u * 32 + c) * 4. All kernels of
+   a number type read the same panels. What lies beyond the last k is 0 in a panel. */
+
+#ifndef ERNIEM_NARROW_H
+#define ERNIEM_NARROW_H
+
+#include <stdint.h>
+
+enum {
+    ERNIEM_COLUMNS = 32,                                /* of a panel */
+    ERNIEM_UNIT = 4,                                    /* bytes */
+    ERNIEM_STEP = 64,                                   /* bytes of a row, */
+    ERNIEM_PANEL_STEP = ERNIEM_STEP * ERNIEM_COLUMNS,   /* and of a panel */
+    ERNIEM_MAX_ROWS = 128,                              /* of a tile of any kernel, */
+    ERNIEM_ROWS_TOGETHER = 16                           /* of which it may read and write so many */
+};
+
+/* What a row of int8 means: x = (q - zero) * step. Other number types leave it alone. */
+struct erniem_row {
+    float step;
+    int32_t zero;
+};
+
+/* A tile, sums[r][c] = sum of x[r][l] * panel[l][c] over all l of `steps` steps, for r < rows <= mr
+   and all 32 columns. x and sums have memory for a multiple of ERNIEM_ROWS_TOGETHER rows: a kernel
+   may read and write up to there, whatever is there. */
+struct erniem_tile_narrow {
+    int rows;
+    int64_t steps;
+    const unsigned char *x; /* rows as `narrow` writes them, */
+    int64_t stride;         /* so many bytes apart */
+    const unsigned char *panel;
+    const unsigned char *next; /* prefetched, never read: `pace` cache lines of it for each step */
+    int64_t pace;
+    void *sums; /* rows * 32 of int32 (int8) or float, at a cache line */
+};
+
+struct erniem_narrow {
+    const char *name;
+    int mr;              /* rows of a tile, at most */
+    int holds_floats;    /* whether a narrowed row holds floats, and so twice as many bytes */
+    int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
+                            ERNIEM_BLOCK_BYTES */
+
+    /* Write a row of k floats in the number type, and zeros up to the next whole step; `to` is at a
+       cache line. */
+    void (*narrow)(int64_t k, const float *x, unsigned char *to, struct erniem_row *row);
+
+    void (*tile)(const struct erniem_tile_narrow *tile);
+
+    /* The results y (rows, columns), ldy floats apart, of the sums of a tile; columns <= 32.
+       int8: y[r][c] = float(sums[r][c] - zero[r] * totals[c]) * (step[r] * scales[c]) + bias[c],
+       each operation rounded by itself. Others: sums[r][c] + bias[c]. scales and totals have 32
+       numbers; bias may be NULL. */
+    void (*finish)(int rows, int columns, const void *sums, const struct erniem_row *row,
+                   const float *scales, const int32_t *totals, const float *bias, float *y,
+                   int64_t ldy);
+
+    /* Before a thread's first tile, and after its last; NULL: nothing to do. */
+    void (*begin)(void);
+    void (*end)(void);
+
+    /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. What
+       is written to `kept` means nothing; it keeps compilers from leaving out the loop. */
+    int64_t (*peak)(int64_t rounds, float *kept);
+};
+
+/* AVX-VNNI is known from gcc 11, clang 12, Apple's clang 14 and Visual Studio 2022 on. */
+#if defined(__apple_build_version__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 14)
+#elif defined(__clang__)
+#define ERNIEM_HAS_AVXVNNI (__clang_major__ >= 12)
+#elif defined(__GNUC__)
+#define ERNIEM_HAS_AVXVNNI (__GNUC__ >= 11)
+#else
+#define ERNIEM_HAS_AVXVNNI (_MSC_VER >= 1930)
+#endif
+
+/* Dot products and I8MM need the assembler of gcc or clang, and a system that says whether the
+   processor has them. */
+#if defined(__aarch64__) && defined(__GNUC__) && (defined(__linux__) || defined(__APPLE__))
+#define ERNIEM_HAS_DOT 1
+#define ERNIEM_HAS_I8MM 1
+#else
+#define ERNIEM_HAS_DOT 0
+#define ERNIEM_HAS_I8MM 0
+#endif
+
+/* AVX512-BF16, and AMX, which is built for Linux alone: the system has to be asked for it. */
+#if defined(__x86_64__) && \
+    ((defined(__clang__) && __clang_major__ >= 9) || (!defined(__clang__) && __GNUC__ >= 10))
+#define ERNIEM_HAS_AVX512BF16 1
+#else
+#define ERNIEM_HAS_AVX512BF16 0
+#endif
+#if defined(__x86_64__) && defined(__linux__) && \
+    ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
+#define ERNIEM_HAS_AMX 1
+#else
+#define ERNIEM_HAS_AMX 0
+#endif
+
+enum { ERNIEM_BLOCK_BYTES = 448 << 10 }; /* less than half of a cache of 1 MB */
+
+extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
+    erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_amx, erniem_int8_neon,
+    erniem_int8_neon_dot, erniem_int8_neon_i8mm;
+extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
+    erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
+    erniem_bfloat16_neon_bf16;
+extern const struct erniem_narrow erniem_stored_bfloat16_generic, erniem_stored_bfloat16_avx2,
+    erniem_stored_bfloat16_avx512, erniem_stored_bfloat16_neon;
+extern const struct erniem_narrow erniem_float16_generic, erniem_float16_avx2,
+    erniem_float16_avx512, erniem_float16_neon;
+
+/* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
+const struct erniem_narrow *erniem_narrow(int number);
+
+#endif
