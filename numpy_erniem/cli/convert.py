@@ -12,6 +12,8 @@ examples:
   erniem convert path/to/folder our_folder
   erniem convert intfloat/multilingual-e5-small e5
   erniem convert BAAI/bge-m3 bge-m3 --dtype float16 --max-shard-size 1GB
+  erniem convert intfloat/multilingual-e5-small e5-int8 --dtype int8
+  erniem convert BAAI/bge-m3 bge-int8 --dtype int8 --keep-float auto --check texts.txt
 """
 
 

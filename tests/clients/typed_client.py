@@ -214,6 +214,12 @@ def backends() -> str:
 
 def checkpoints(out: Path) -> None:
     print(erniem.convert(FOLDER, out / "converted", dtype="float16", subfolder=None))
+    print(erniem.convert(FOLDER, out / "int8", dtype="int8", keep_float=["linear2"], check=["a"]))
+    quick: Embedder = Embedder.from_pretrained(out / "int8", dtype="int8")
+    print(quick.model.precision, erniem.embed("a", dtype="bfloat16").shape)
+    model: ErnieMModel = ErnieMModel.from_pretrained(FOLDER, dtype="int8")
+    precision: str = model.precision
+    print(precision, model.config.quantization, erniem.check_parity)
 
 
 def parity() -> bool:

@@ -15,12 +15,18 @@ from numpy_erniem import (
     ErnieMForSequenceClassification,
     ErnieMModel,
     ErnieMTokenizer,
+    HybridEmbedder,
     bundled_checkpoint,
     convert,
     load,
 )
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
+from numpy_erniem.checkpoint.hybrid_layers import HybridLayers, write_hybrid_layers
+from numpy_erniem.checkpoint.sentence_settings import (
+    DenseLayer,
+    SentenceSettings,
+    write_sentence_settings,
+)
 from numpy_erniem.cli.main import main
 from numpy_erniem.config.quantization import quantizable_layers
 from numpy_erniem.models.narrow_weights import quantized
@@ -172,6 +178,20 @@ class TestInt8:
         by_cls = convert(source, tmp_path / "out", dtype="int8").agreement
         by_mean = convert(bundled_checkpoint(), tmp_path / "mean", dtype="int8").agreement
         assert by_cls.mean != by_mean.mean
+
+    def test_the_layers_of_bge_m3_come_along(self, tmp_path, rng):
+        source = shutil.copytree(bundled_checkpoint(), tmp_path / "source")
+        weights = rng.standard_normal((2, 9, 128)).astype(np.float32)
+        one = DenseLayer(weights[0, :1], weights[0, :1, 0], "relu")
+        many = DenseLayer(weights[1], weights[1, :, 0], "linear")
+        write_hybrid_layers(source, HybridLayers(one, many))
+        convert(source, tmp_path / "out", dtype="int8")
+        got, want = (
+            HybridEmbedder.from_pretrained(f)("Open a file") for f in (tmp_path / "out", source)
+        )
+        cosines = (got["multi"] * want["multi"]).sum(axis=1)
+        assert 0.995 < cosines.min() < 1
+        assert "sparse" in got
 
     def test_progress_is_told(self, source, tmp_path):
         told = []
