@@ -1,5 +1,6 @@
 """A real trained checkpoint, where NUMPY_ERNIEM_REAL_CHECKPOINT names its folder."""
 
+import gzip
 import os
 
 import numpy as np
@@ -59,3 +60,27 @@ def test_trained_weights_give_the_numbers_of_upstream(folder, backend, close):
     close(got.pooler_output, want.pooler_output.numpy(), "trained", "pooler_output")
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert cosine.min() >= 0.999999
+
+
+def sentences(shared, of_a_language):
+    """The first translations of twenty languages."""
+    found = {}
+    with gzip.open(shared / "data/corpus/dev.tsv.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            language, _, text = line.rstrip("\n").split("\t")
+            found.setdefault(language, []).append(text)
+    languages = sorted(found, key=lambda name: -len(found[name]))[:20]
+    return [text for name in languages for text in found[name][:of_a_language]]
+
+
+@pytest.mark.filterwarnings("ignore:.*is a guess")
+@pytest.mark.parametrize(("dtype", "mean", "lowest"), [("int8", 0.9996, 0.999), ("bfloat16", 1, 1)])
+def test_narrow_arithmetic_is_near_float32(folder, shared, dtype, mean, lowest):
+    texts = sentences(shared, 50)
+    assert len(texts) == 1000
+    options = {"prompt": "query: ", "normalize": True}
+    want = Embedder.from_pretrained(folder)(texts, **options)
+    got = Embedder.from_pretrained(folder, dtype=dtype)(texts, **options)
+    cosines = (want * got).sum(axis=1)
+    assert cosines.mean() >= mean - 1e-5
+    assert cosines.min() >= lowest - 2e-5
