@@ -116,9 +116,9 @@ def _content_faults(files: dict[str, bytes], info: str) -> Iterator[str]:
 
 def package_files() -> set[str]:
     """Names of the files of the package in this checkout, those of the kernels left out."""
-    folder = ROOT / PACKAGE
-    found = [*folder.rglob("*.py"), folder / "py.typed", *(folder / "tiny").iterdir()]
-    return {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
+    files = (path for path in (ROOT / PACKAGE).rglob("*") if path.is_file())
+    names = {path.relative_to(ROOT).as_posix() for path in files}
+    return {name for name in names if not (KERNELS.fullmatch(name) or "__pycache__" in name)}
 
 
 def _record_faults(files: dict[str, bytes], record: str) -> Iterator[str]:

@@ -142,11 +142,10 @@ def try_wheels(work: Path, wheels: list[Path]) -> None:
 def try_sdist(work: Path, sdist: Path) -> None:
     """Install from the sdist without a compiler, then with one: pip has to be told to forget."""
     environment = Environment(work / "a folder ä 文" / "sdist", work / "cache")
-    options = ("-q", "--no-index", "--no-build-isolation", "--find-links", sdist.parent)
-    options += ("--only-binary", ":none:", "--no-deps")
-    (sdist.parent / "elsewhere").mkdir()
-    for wheel in sdist.parent.glob("*.whl"):  # pip would prefer it
-        shutil.move(wheel, sdist.parent / "elsewhere")
+    index = work / "index"  # with the sdist alone: pip would prefer a wheel
+    index.mkdir()
+    shutil.copy(sdist, index)
+    options = ("-q", "--no-index", "--no-deps", "--no-build-isolation", "--find-links", index)
     say("install from the sdist without a compiler")
     environment.pip("install", *options, "numpy-erniem", **NO_COMPILER)
     environment.use(native=False)

@@ -8,9 +8,17 @@ from numpy_erniem.explorer.explanation import explain
 from numpy_erniem.explorer.record import MOST_SHOWN, SHOWN
 from numpy_erniem.pipelines.embed import Embedder
 
+EXAMPLES = """
+examples:
+  erniem explain "Open the file" --out page.html
+  erniem explain "Open the file" "打开文件" --out page.html --tokens 40
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem explain`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument("text", metavar="TEXT")
     parser.add_argument("other", nargs="?", metavar="TEXT2", help="a second text, read beside it")
     parser.add_argument("--out", required=True, metavar="FILE.html", help="the page")

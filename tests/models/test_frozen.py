@@ -120,7 +120,7 @@ def test_prepare_packs_every_weight(monkeypatch):
     from numpy_erniem.backend import packing
 
     shapes, pack = [], packing.pack
-    monkeypatch.setattr(packing, "pack", lambda w: shapes.append(w.shape) or pack(w))
+    monkeypatch.setattr(packing, "pack", lambda w, *s: shapes.append(w.shape) or pack(w, *s))
     model = make()
     with use_backend("numpy"):
         assert model.prepare() is model

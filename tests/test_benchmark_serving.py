@@ -1,0 +1,40 @@
+"""The benchmark of the server: it compares vectors, and sees what a stop does to clients."""
+
+import os
+
+import numpy as np
+import pytest
+
+from numpy_erniem import Embedder, bundled_checkpoint
+
+for package in ("starlette", "uvicorn", "prometheus_client"):
+    pytest.importorskip(package)
+serving = pytest.importorskip("benchmarks.serving")
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+
+
+@pytest.fixture
+def server():
+    one = serving.Server(bundled_checkpoint())
+    yield one
+    if one.process.poll() is None:
+        one.stop()
+    one.process.stderr.close()
+
+
+@pytest.mark.usefixtures("same_bits")
+def test_clients_get_the_vectors_and_a_stop_loses_none(server, monkeypatch):
+    want = Embedder.from_pretrained()(serving.make_texts())
+    _, bodies = serving.run_clients(server, 4, 40)
+    assert sum(map(bool, bodies)) == 40
+    serving.check(bodies, want)
+    with pytest.raises(serving.DifferentError, match="text 0"):
+        serving.check(bodies, want + np.float32(1))
+    rows = {row["what"]: row["median"] for row in serving.stop_under_load(server, 4)}
+    assert rows["stop: exit code"] == 0
+    assert rows["stop: 200 in the log"] == rows["stop: 200 at the clients"] > 0
+
+
+def test_memory_is_that_of_the_server(server):
+    assert 20 < server.resident < 2000
