@@ -7,7 +7,7 @@ from numpy_erniem.cli.notes import remark
 from numpy_erniem.cli.options import count_or_all, hub_options, pipeline_options
 from numpy_erniem.cli.rows import Rows, add_row_options, list_of
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.local import ERROR
+from numpy_erniem.engines.job import ERROR
 from numpy_erniem.engines.writers import writer_of
 from numpy_erniem.pipelines.rerank import SCORES, Reranker
 

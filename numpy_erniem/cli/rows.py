@@ -14,7 +14,8 @@ from numpy_erniem.cli.options import NOT_OF_RUNS, add_hub_options
 from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.local import ERROR, ON_ERROR, Job, run_job
+from numpy_erniem.engines.job import ERROR, ON_ERROR, Job
+from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.records import (
     FORMATS,
     STANDARD_INPUT,
