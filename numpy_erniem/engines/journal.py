@@ -37,6 +37,11 @@ class Counts:
     empty: int = 0
     tokens: int = 0
 
+    def add(self, other: "Counts") -> None:
+        """Add what became of other rows."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
 
 def check_same_options(
     before: Mapping[str, Any], now: Mapping[str, Any], run: str, remedy: str
