@@ -3,7 +3,7 @@
     python -m benchmarks [--sizes 1x8,8x128] [--json FILE] [--document FILE.md] [--plot FILE.svg]
     python -m benchmarks --growth | --threading | --linear | --ladder | --search
     python -m benchmarks --precision [--large]
-    python -m benchmarks --corpus FILE --model FOLDER
+    python -m benchmarks --corpus FILE --model FOLDER [--scaling]
     python -m benchmarks --redraw --json FILE --document FILE.md
 
 Each engine runs in a process of its own. They take turns, round by round, so that other work on
@@ -238,7 +238,8 @@ def measure(options: argparse.Namespace, results: Results) -> None:
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if options.corpus:
-            results.measure("corpus", corpus.measured(options, folder))
+            name = "scaling" if options.scaling else "corpus"
+            results.measure(name, corpus.measured(options, folder))
             return
         if options.only == "precision":
             sizes = {**precision.LARGE, "vocab_size": precision.VOCABULARY} if options.large else {}

@@ -48,11 +48,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N,...",
         help="texts of a batch of ONNX Runtime and OpenVINO (default: 4,8,16,32)",
     )
+    add(
+        "--scaling",
+        action="store_true",
+        help="instead, ours over processes and threads, and what 1,000,000,000 texts take",
+    )
+    add("--price", type=float, metavar="P", help="of a core for an hour, for --scaling (0.05)")
 
 
 def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with a message for options that do not go together."""
+    if options.price is not None and not options.scaling:
+        parser.error("--price goes with --scaling")
     if options.corpus is None and options.model is None:
+        if options.scaling:
+            parser.error("--scaling needs --corpus FILE and --model FOLDER")
         return
     if options.corpus is None or options.model is None:
         parser.error("--corpus FILE and --model FOLDER need each other")
@@ -101,7 +111,9 @@ def read_texts(path: Path, most: int | None) -> list[str]:
 
 
 def link_or_copy(path: Path, there: Path) -> None:
-    """Put a file into another folder, without a copy where the system can."""
+    """Put a file into another folder, without a copy where the system can; what is there stays."""
+    if Path(there).exists():
+        return
     try:
         os.link(path, there)
     except OSError:  # such as another disk
@@ -147,5 +159,10 @@ def measured(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         prepare_folder(folder, options.model, texts, names)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    if options.scaling:
+        from benchmarks import scaling  # which needs this module
+
+        price = scaling.PRICE if options.price is None else options.price
+        return scaling.scaling_rows(folder, texts, names, options.threads, options.rounds, price)
     entrants = contestants(names, options.batch_tokens, options.batch_sizes)
     return corpus_rows(folder, texts, entrants, options.threads, options.rounds)

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.corpus_tables import corpus_table
 from benchmarks.markdown import OURS, Part, limits, table
 from benchmarks.precision_tables import agreement_table, precision_table
+from benchmarks.scaling_tables import scaling_table
 
 LAYERS, D, F = 12, 768, 3072  # ERNIE-M base
 PEERS = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -195,6 +196,7 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "ladder": ladder_table,
     "search": search_table,
     "corpus": corpus_table,
+    "scaling": scaling_table,
     "agreement": agreement_table,
     "agreement_large": agreement_table,
     "precision": precision_table,

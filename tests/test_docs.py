@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 
+from numpy_erniem import get_num_threads, set_num_threads
 from numpy_erniem.checkpoint.paddle_names import our_name
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from tests.conftest import REPOSITORY
@@ -45,6 +46,17 @@ def test_the_examples_of_every_head():
 def test_the_examples_of_search():
     result = doctest.testfile(str(DOCS / "search.md"), module_relative=False, encoding="utf-8")
     assert result.attempted >= 10
+    assert result.failed == 0
+
+
+def test_the_examples_of_scaling():
+    before = get_num_threads()
+    try:
+        page = str(DOCS / "scaling.md")
+        result = doctest.testfile(page, module_relative=False, encoding="utf-8")
+    finally:
+        set_num_threads(before)
+    assert result.attempted >= 5
     assert result.failed == 0
 
 

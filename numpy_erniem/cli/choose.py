@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from numpy_erniem.cli.options import model_options, pipeline_options
-from numpy_erniem.cli.rows import Rows, add_row_options, list_of
+from numpy_erniem.cli.rows import Rows, add_row_options
+from numpy_erniem.cli.values import list_of
 from numpy_erniem.pipelines.choose import ChoiceRanker
 
 PROMPT, CHOICES, RANKING = "prompt", "choices", "ranking"

@@ -93,8 +93,7 @@ def run_hybrid(options: argparse.Namespace) -> int:
             )
     columns = tuple(VECTOR if name == "dense" else name for name in options.outputs)
     rows = Rows(options, columns)
-    kind = rows.output.suffix.lower() if rows.output else ""
-    if kind == ".npy":
+    if rows.suffix == ".npy":
         raise ValueError(
             f"{options.output}: an array holds dense vectors alone, not "
             f"{', '.join(options.outputs)}; use .jsonl"
@@ -112,7 +111,7 @@ def run_hybrid(options: argparse.Namespace) -> int:
     if fits_on_screen(options):
         show_hybrid(options.text, embedder, sys.stdout)
         return 0
-    return rows.run(embedder, partial(hybrid_row, kind=kind))
+    return rows.run(embedder, partial(hybrid_row, kind=rows.suffix))
 
 
 def hybrid_row(vectors: HybridVectors, kind: str) -> dict[str, Any]:

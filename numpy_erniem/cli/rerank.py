@@ -5,9 +5,10 @@ from typing import Any
 
 from numpy_erniem.cli.notes import remark
 from numpy_erniem.cli.options import count_or_all, model_options, pipeline_options
-from numpy_erniem.cli.rows import Rows, add_row_options, list_of
+from numpy_erniem.cli.rows import Rows, add_row_options
+from numpy_erniem.cli.values import list_of
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.local import ERROR
+from numpy_erniem.engines.job import ERROR
 from numpy_erniem.engines.writers import writer_of
 from numpy_erniem.pipelines.rerank import SCORES, Reranker
 
@@ -65,6 +66,10 @@ def one_query(options: argparse.Namespace) -> int:
     """One ordering of all texts of the input."""
     if options.texts_field:
         raise ValueError("--texts-field is for rows with queries; leave it out, or --query")
+    if options.engine != "local":
+        raise ValueError(
+            f"--engine {options.engine}: with --query all texts are ordered together; leave it out"
+        )
     if options.resume:
         raise ValueError("--resume: with --query all texts are ordered together; leave it out")
     rows = Rows(options, ("index", "score"))

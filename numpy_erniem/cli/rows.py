@@ -1,7 +1,7 @@
 """Rows in and rows out, for every command that runs a pipeline: options, files, progress."""
 
 import argparse
-import json
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,12 +9,15 @@ from typing import Any
 
 from numpy_erniem import __version__
 from numpy_erniem.backend.dispatch import backend_report
+from numpy_erniem.cli.blocks import OF_RAY, Blocks, add_engine_options, check_local
 from numpy_erniem.cli.notes import progress_file
 from numpy_erniem.cli.options import NOT_OF_RUNS, add_model_options
 from numpy_erniem.cli.progress import ProgressBar, tell
+from numpy_erniem.cli.values import text_of
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.local import ERROR, ON_ERROR, Job, run_job
+from numpy_erniem.engines.job import ERROR, ON_ERROR, Job
+from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.records import (
     FORMATS,
     STANDARD_INPUT,
@@ -27,7 +30,8 @@ from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 
 TEXT = "text"  # the column of the text, where no other is named
-NOT_OF_RESULTS = ("text", "input", "output", "resume", "batch_tokens", "command", *NOT_OF_RUNS)
+NOT_OF_ROWS = ("text", "input", "output", "resume", "batch_tokens", "command")
+NOT_OF_RESULTS = (*NOT_OF_ROWS, *NOT_OF_RUNS, *OF_RAY)  # options
 
 
 def add_row_options(
@@ -82,9 +86,7 @@ def add_row_options(
     model = parser.add_argument_group("model")
     model.add_argument("--model", metavar="MODEL", help="folder, or name on the hub")
     add_model_options(parser, model)
-    model.add_argument(
-        "--on-overflow", choices=overflows, help="with a text longer than the model takes"
-    )
+    model.add_argument("--on-overflow", choices=overflows, help="with a text that is too long")
     model.add_argument(
         "--batch-tokens",
         type=int,
@@ -92,6 +94,7 @@ def add_row_options(
         metavar="N",
         help=f"most tokens of a batch ({BATCH_TOKENS}); fewer need less memory",
     )
+    add_engine_options(parser)
 
 
 class Rows:
@@ -140,6 +143,13 @@ class Rows:
         self.columns = (text, *self.shown, *options.keep, *columns)
         self.files = _files(options.input, options.format, options.field, *self.others.values())
         self.output: Path | None = None
+        self.blocks: Blocks | None = None
+        if options.engine == "ray":
+            self.blocks = Blocks(
+                options, self.files, self._columns_read(), self.columns, self._options()
+            )
+            return
+        check_local(options)
         if options.output:
             inputs = [path for path, _ in self.files]
             self.output = check_output(options.output, inputs, self.columns)
@@ -158,8 +168,7 @@ class Rows:
             return iter([Record("the command line", row)])
         if self.options.text:
             return (Record(f"text {n}", text) for n, text in enumerate(self.options.text, 1))
-        columns = [self.field, *self.others.values(), *self.options.keep]
-        return read_records(self.files, self.options.encoding, columns)
+        return read_records(self.files, self.options.encoding, self._columns_read())
 
     def item(self, value: Any) -> Any:
         """The text of a record; ValueError where it has none.
@@ -208,22 +217,36 @@ class Rows:
         width : int
             Numbers of a vector, where results are vectors.
         """
+        rows = copy.copy(self)
+        rows.files, rows.blocks = [], None  # a worker does not need them
         job = Job(
             pipeline,
-            lambda value: item(self.item(value)),
-            self.kept,
+            lambda value: item(rows.item(value)),
+            rows.kept,
             result,
             self.columns,
             self.options.on_error,
             self._options(),
             width,
         )
+        if self.blocks is not None:
+            return self.blocks.write(job)
         with ProgressBar(progress_file()) as bar:
             counts = run_job(
                 job, self.read(), self.output, resume=self.options.resume, report=bar.update
             )
         tell(counts, pipeline, self.options.on_error)
         return 0
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the output, which tells its format; "" for the screen."""
+        if self.blocks is not None:
+            return self.blocks.suffix
+        return self.output.suffix.lower() if self.output else ""
+
+    def _columns_read(self) -> list[str]:
+        return [self.field, *self.others.values(), *self.options.keep]
 
     def _options(self) -> dict[str, Any]:
         """What the results depend on."""
@@ -252,29 +275,6 @@ def read_texts(path: str, kind: str | None, field: str | None) -> Iterator[str]:
             raise DataError(f"{record.where} {error}") from None
 
 
-def text_of(value: Any, field: str) -> str:
-    """The text of a row: a line, or the value of a column; ValueError where it has none."""
-    if isinstance(value, str):
-        return value
-    if field not in value:
-        there = ", ".join(value) or "none"
-        raise ValueError(f"has no {field!r}, only {there}; name the key of the text with --field")
-    text = value[field]
-    if not isinstance(text, str):
-        raise ValueError(f"has {_shown(text)} as {field!r}, not a text")
-    return text
-
-
-def list_of(value: Any) -> Any:
-    """A list that a row has; in a cell of a table it is JSON, such as ["a", "b"]."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"has a list that is not JSON: {error}") from None
-    return value
-
-
 def _files(
     paths: list[str], kind: str | None, field: str | None, *others: str
 ) -> list[tuple[str, str]]:
@@ -288,8 +288,3 @@ def _files(
             f"lines of text have no column {needed[0]!r}, nor any other; add --format jsonl or csv"
         )
     return files
-
-
-def _shown(value: Any) -> str:
-    """A value in an error."""
-    return "no value" if value is None else f"the {type(value).__name__} {str(value)[:40]!r}"

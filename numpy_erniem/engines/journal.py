@@ -37,6 +37,35 @@ class Counts:
     empty: int = 0
     tokens: int = 0
 
+    def add(self, other: "Counts") -> None:
+        """Add what became of other rows."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+def check_same_options(
+    before: Mapping[str, Any], now: Mapping[str, Any], run: str, remedy: str
+) -> None:
+    """Raise a ValueError where a run goes on with other options.
+
+    Parameters
+    ----------
+    before, now : dict
+        Options of the run as it began, and as it would go on.
+    run, remedy : str
+        What an error calls the run, and what it tells to do.
+
+    Raises
+    ------
+    ValueError
+        An option differs.
+    """
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            raise ValueError(
+                f"{run} had {name} {before.get(name)!r}, now it is {now.get(name)!r}; {remedy}"
+            )
+
 
 class Journal:
     """How far a run is, in a hidden file beside its output, for as long as it is not finished.
@@ -74,13 +103,8 @@ class Journal:
                 f"{self.output} is of a run that was interrupted after {noted['counts']['rows']} "
                 f"rows; resume it, or delete {self.path}"
             )
-        before = noted["options"]
-        for name in {**before, **self.options}:
-            if before.get(name) != self.options.get(name):
-                raise ValueError(
-                    f"the run to resume had {name} {before.get(name)!r}, now it is "
-                    f"{self.options.get(name)!r}; resume it with the same, or delete {self.path}"
-                )
+        resume_it = f"resume it with the same, or delete {self.path}"
+        check_same_options(noted["options"], self.options, "the run to resume", resume_it)
         return noted
 
     def _read(self) -> dict[str, Any]:

@@ -1,59 +1,19 @@
 """Run a pipeline over the rows of files on this machine, and go on after an interruption."""
 
-import errno
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.engines.errors import DataError
+from numpy_erniem.engines.errors import FULL, DataError
+from numpy_erniem.engines.job import Job, count, outcomes, stop_at_error, write
 from numpy_erniem.engines.journal import Counts, Journal
 from numpy_erniem.engines.records import Record
-from numpy_erniem.engines.writers import Writer, writer_of
-from numpy_erniem.pipelines.base import Pipeline
-from numpy_erniem.pipelines.streaming import Outcome
+from numpy_erniem.engines.writers import writer_of
 
-ON_ERROR = ("stop", "skip", "row")
-ERROR = "error"  # the column that tells why a row has no result
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAVE_EVERY = 1.0  # seconds between two notes of how far a run is
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a command asks for.
-
-    Attributes
-    ----------
-    pipeline : Pipeline
-    item : function
-        From the value of a record to an item of the pipeline; ValueError where it holds none.
-    kept : function
-        From the value of a record to the columns that the output has of it.
-    result : function
-        From a result of the pipeline to columns of the output.
-    columns : tuple of str
-        Of the output, in order.
-    on_error : {"stop", "skip", "row"}
-        Stop at a row without a result, leave it out, or write a row with the column "error".
-    options : dict
-        What the results depend on: a run is only resumed with the same.
-    width : int
-        Numbers of a vector, where the results are vectors.
-    """
-
-    pipeline: Pipeline[Any]
-    item: Callable[[Any], Any]
-    kept: Callable[[Any], Mapping[str, Any]]
-    result: Callable[[Any], Mapping[str, Any]]
-    columns: tuple[str, ...]
-    on_error: str
-    options: Mapping[str, Any]
-    width: int = 0
 
 
 def run_job(
@@ -95,11 +55,11 @@ def run_job(
     counts = Counts(**noted.get("counts", {}))
     digest = hashlib.sha256()
     _skip(records, counts.rows, digest, noted.get("digest"))
-    outcomes = _outcomes(job, records)
-    first = list(islice(outcomes, 1))  # before an earlier file of this name is overwritten
-    _stop_at_error(job, first)
-    columns = (*job.columns, ERROR) if job.on_error == "row" else job.columns
-    writer = writer_of(output, columns, noted.get("bytes", 0), job.width)
+    pairs = outcomes(job, records)
+    first = list(islice(pairs, 1))  # before an earlier file of this name is overwritten
+    for _, outcome in first:
+        stop_at_error(job, outcome)
+    writer = writer_of(output, job.written, noted.get("bytes", 0), job.width)
     saved = -SAVE_EVERY
 
     def save(every: float = 0.0) -> None:
@@ -110,12 +70,12 @@ def run_job(
 
     try:
         save()
-        for record, outcome in chain(first, outcomes):
+        for record, outcome in chain(first, pairs):
             if outcome.error is not None:
                 save()
-                _stop_at_error(job, [(record, outcome)])
-            _write(job, writer, record, outcome)
-            _count(counts, outcome)
+                stop_at_error(job, outcome)
+            write(job, writer, record, outcome)
+            count(counts, outcome)
             digest.update(_key(record))
             report(counts)
             save(SAVE_EVERY)
@@ -134,13 +94,6 @@ def run_job(
     return counts
 
 
-def _stop_at_error(job: Job, pairs: list[tuple[Record, Outcome[Any]]]) -> None:
-    """Raise a DataError where a row has an error, and the job stops at one."""
-    for _, outcome in pairs:
-        if outcome.error is not None and job.on_error == "stop":
-            raise DataError(str(outcome.error))
-
-
 def _skip(records: Iterator[Record], count: int, digest: Any, noted: str | None) -> None:
     """Read over the rows that are done, and check that they are the same."""
     for n in range(count):
@@ -156,50 +109,3 @@ def _skip(records: Iterator[Record], count: int, digest: Any, noted: str | None)
 
 def _key(record: Record) -> bytes:
     return repr((record.value, record.error)).encode("utf-8", "backslashreplace")
-
-
-def _outcomes(job: Job, records: Iterator[Record]) -> Iterator[tuple[Record, Outcome[Any]]]:
-    """Each record with its outcome, in order; those that cannot be read do not reach the model."""
-    waiting: deque[tuple[Record, bool]] = deque()  # with whether the pipeline has it
-    names: deque[str] = deque()
-
-    def items() -> Iterator[Any]:
-        for record in records:
-            error = record.error
-            if error is None:
-                try:
-                    item = job.item(record.value)
-                except ValueError as wrong:
-                    error = str(wrong)
-            if error is None:
-                waiting.append((record, True))
-                names.append(record.where)
-                yield item
-            else:
-                waiting.append((record._replace(error=error), False))
-
-    def unreadable() -> Iterator[tuple[Record, Outcome[Any]]]:
-        while waiting and not waiting[0][1]:
-            record, _ = waiting.popleft()
-            yield record, Outcome(None, DataError(f"{record.where} {record.error}"))
-
-    for outcome in job.pipeline.outcomes(items(), where=lambda n: names.popleft()):
-        yield from unreadable()
-        yield waiting.popleft()[0], outcome
-    yield from unreadable()
-
-
-def _write(job: Job, writer: Writer, record: Record, outcome: Outcome[Any]) -> None:
-    kept = {} if record.error is not None and not record.value else job.kept(record.value)
-    if outcome.error is None:
-        writer.write({**kept, **job.result(outcome.result)})
-    elif job.on_error == "row":
-        writer.write({**kept, ERROR: str(outcome.error)})
-
-
-def _count(counts: Counts, outcome: Outcome[Any]) -> None:
-    counts.rows += 1
-    counts.errors += outcome.error is not None
-    counts.cut += outcome.cut > 0
-    counts.empty += outcome.error is None and outcome.tokens == 0
-    counts.tokens += outcome.tokens

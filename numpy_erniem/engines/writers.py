@@ -211,13 +211,7 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
         The file cannot be written.
     """
     out = Path(path)
-    kind = out.suffix.lower()
-    if kind not in SUFFIXES:
-        raise ValueError(f"{path}: an output ends in one of {', '.join(SUFFIXES)}")
-    if kind == ".npy" and VECTOR not in columns:
-        raise ValueError(f"{path}: an array holds vectors, and these results have none; use .jsonl")
-    if kind == ".parquet":
-        require_pyarrow(path)
+    check_format(path, columns)
     try:
         if out.is_dir():
             raise IsADirectoryError
@@ -231,6 +225,17 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
         why = error.strerror or "it is a folder, not a file"
         raise type(error)(f"{path} cannot be written: {why}") from None
     return out
+
+
+def check_format(path: str, columns: Sequence[str]) -> None:
+    """Raise a ValueError where the ending of a path is of no format that can hold the rows."""
+    kind = Path(path).suffix.lower()
+    if kind not in SUFFIXES:
+        raise ValueError(f"{path}: an output ends in one of {', '.join(SUFFIXES)}")
+    if kind == ".npy" and VECTOR not in columns:
+        raise ValueError(f"{path}: an array holds vectors, and these results have none; use .jsonl")
+    if kind == ".parquet":
+        require_pyarrow(path)
 
 
 def writer_of(path: Path | None, columns: Sequence[str], start: int = 0, width: int = 0) -> Writer:
