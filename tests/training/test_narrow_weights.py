@@ -45,4 +45,4 @@ def test_fine_tuning_of_an_int8_checkpoint_is_refused(tmp_path):
     model = numpy_erniem.ErnieMModel.from_pretrained(folder, dtype="int8")
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="train the checkpoint that they were made of"):
-        load_trainable(ErnieMForSequenceClassification, tmp_path, 0, 16)
+        load_trainable(ErnieMForSequenceClassification, tmp_path, 0)
