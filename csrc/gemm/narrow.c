@@ -25,7 +25,7 @@ enum {
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
-    AHEAD = 8192              /* bytes that a single tile of rows prefetches ahead of itself */
+    AHEAD = 16384              /* bytes that a single tile of rows prefetches ahead of itself */
 };
 
 struct narrow {

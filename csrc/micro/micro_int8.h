@@ -15,7 +15,7 @@
 /* The lowest and the highest of the numbers and 0. Returns whether all are finite. */
 static int range_of(int64_t k, const float *x, float *low, float *high)
 {
-    enum { N = 4 }; /* vectors at once, so that no operation waits for the one before */
+    enum { N = 4, AHEAD = 256 }; /* vectors at once, so that no operation waits for the one before */
     const int64_t whole = k - k % (N * VW);
     vf lowest[N], highest[N], check[N];
     UNROLLED for (int i = 0; i < N; i++)
@@ -26,6 +26,8 @@ static int range_of(int64_t k, const float *x, float *low, float *high)
             lowest[i] = vf_min(lowest[i], v);
             highest[i] = vf_max(highest[i], v);
             check[i] = vf_fma(v, vf_set1(0.0f), check[i]); /* not 0 where v is not finite */
+            if (i * VW % 16 == 0)
+                vf_prefetch_to_write(x + j + i * VW + AHEAD); /* also of the next row */
         }
     UNROLLED for (int i = 1; i < N; i++) {
         lowest[0] = vf_min(lowest[0], lowest[i]);

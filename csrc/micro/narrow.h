@@ -82,8 +82,8 @@ struct erniem_narrow {
 #define ERNIEM_HAS_I8MM 0
 #endif
 
-extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
-    erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_neon, erniem_int8_neon_dot,
+extern const struct erniem_narrow erniem_int8_generic, erniem_int8_sse2, erniem_int8_avx2,
+    erniem_int8_avxvnni, erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_neon, erniem_int8_neon_dot,
     erniem_int8_neon_i8mm;
 
 /* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
