@@ -33,6 +33,9 @@ int erniem_choose_isa(const char *name);
 /* Number types of a weight. */
 #define ERNIEM_FLOAT32 0
 #define ERNIEM_INT8 1
+#define ERNIEM_BFLOAT16 2        /* arithmetic in bfloat16: x is rounded to it, sums are float32 */
+#define ERNIEM_STORED_BFLOAT16 3 /* arithmetic in float32, with weights that are widened, exactly */
+#define ERNIEM_FLOAT16 4         /* the same */
 /* The kernel in use for products with weights of this number type, such as "avx512vnni"; of float32
    it is the instruction set. NULL for an unknown type. */
 const char *erniem_kernel(int number);
@@ -81,6 +84,9 @@ int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **pac
 #define ERNIEM_MOST_INT8 65536
 int erniem_pack_int8(int64_t n, int64_t k, const int8_t *w, const float *scale,
                      struct erniem_packed **packed);
+/* Pack w (n, k) of one of the number types of 16 bits. Any instruction set reads it. */
+int erniem_pack_16(int number, int64_t n, int64_t k, const uint16_t *w,
+                   struct erniem_packed **packed);
 /* Free it; NULL does nothing. */
 void erniem_packed_free(struct erniem_packed *packed);
 
@@ -90,7 +96,11 @@ void erniem_packed_free(struct erniem_packed *packed);
    independent != 0 it is the classical product, in which a row of y has the same bits whatever m and
    the other rows are. With int8 weights rows always are, and act's argument has the same bits with
    every kernel: that of `int8_linear` in numpy_erniem/quantization/formula.py, where the rows of x
-   are rounded to eight bits. */
+   are rounded to eight bits.
+   With ERNIEM_BFLOAT16, x is rounded to nearest even; products are exact and their sums are float32,
+   within 1e-6 of the sum of the products' magnitudes, in an order that depends on the kernel: so bits
+   do, too. Some kernels take numbers below 2^-126 for 0. With weights of 16 bits that are widened, y
+   has the bits of the product with the same weights in float32, where that is the classical one. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);
@@ -102,6 +112,10 @@ int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, con
 /* The same for one int8 weight (n, k), each operation of the formula in order. */
 int erniem_linear_int8_reference(int64_t m, int64_t n, int64_t k, const float *x, const int8_t *w,
                                  const float *scale, const float *bias, int activation, float *y);
+
+/* The same for a weight of 16 bits. */
+int erniem_linear_16_reference(int number, int64_t m, int64_t n, int64_t k, const float *x,
+                               const uint16_t *w, const float *bias, int activation, float *y);
 
 /* Which products use one level of Strassen's algorithm (gemm/strassen.c), with an eighth fewer
    multiplications and about twice the rounding error: none, those with m >= 96 and n, k >= 512

@@ -20,8 +20,7 @@
 #endif
 
 enum {
-    BLOCK_ROWS = 280,         /* of a task, at most; a multiple of the rows of a tile of 14 */
-    BLOCK_BYTES = 448 << 10,  /* of a block of narrowed rows: less than half of a second-level cache */
+    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
@@ -119,13 +118,15 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
 {
     const struct narrow *job = work;
     const struct erniem_product *p = job->product;
-    const int64_t x_bytes = job->block_rows * job->stride;
+    const int64_t x_bytes = (job->block_rows + ERNIEM_ROWS_TOGETHER - 1) * job->stride;
     unsigned char *memory = erniem_acquire(x_bytes + SUMS_BYTES + job->block_rows *
                                            (int64_t)sizeof(struct erniem_row));
     if (!memory)
         return;
     struct scratch s = {.x = memory, .sums = memory + x_bytes, .block = -1,
                         .row = (struct erniem_row *)(void *)(memory + x_bytes + SUMS_BYTES)};
+    if (job->kernel->begin)
+        job->kernel->begin();
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t first = task / p->count % job->chunks * job->chunk_panels;
         const struct work_item t = {.weight = task % p->count,
@@ -133,22 +134,26 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
                                     .end = erniem_min(p->panels, first + job->chunk_panels)};
         multiply(job, &t, &s);
     }
+    if (job->kernel->end)
+        job->kernel->end();
     erniem_release(memory);
 }
 
 int erniem_multiply_narrow(const struct erniem_product *p)
 {
+    const struct erniem_narrow *kernel = erniem_narrow(p->packed[0]->number);
+    const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
     const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
-    const int64_t stride = (steps | 1) * ERNIEM_STEP;
-    const int64_t most = erniem_max(ERNIEM_MAX_ROWS, erniem_min(BLOCK_ROWS, BLOCK_BYTES / stride));
+    const int64_t stride = (steps << kernel->widens | 1) * ERNIEM_STEP;
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
     const int64_t blocks = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
     const int64_t block_rows = erniem_ceil_div(p->m, blocks);
     /* Threads that can share the blocks evenly narrow each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
     const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
                                                   : erniem_min(share, CHUNK_PANELS);
-    const struct narrow job = {.product = p, .kernel = erniem_narrow(p->packed[0]->number),
+    const struct narrow job = {.product = p, .kernel = kernel,
                                .steps = steps, .stride = stride, .block_rows = block_rows,
                                .chunk_panels = chunk_panels,
                                .chunks = erniem_ceil_div(p->panels, chunk_panels)};

@@ -6,6 +6,9 @@
       column 1   k0 k1 k2 k3 k4 ...               (k4..k7 of c0) ...
       ...                                panel 1: (k0..k3 of c32) ...
 
+   Two numbers of 16 bits make a unit in the same way. Those of float16, which is always widened, lie
+   apart: k0 of all 32 columns, then k1 of all.
+
    What is missing in the last panel and beyond the last k is 0. */
 
 #include <string.h>
@@ -36,6 +39,13 @@ static void pack_column(const unsigned char *row, int64_t bytes, unsigned char *
            (size_t)(bytes % ERNIEM_UNIT));
 }
 
+/* Column c of a panel of float16. */
+static void pack_half_column(const unsigned char *row, int64_t bytes, unsigned char *to)
+{
+    for (int64_t l = 0; l < bytes; l += 2)
+        memcpy(to + l * ERNIEM_COLUMNS, row + l, 2);
+}
+
 static void pack_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct packing *p = job;
@@ -45,7 +55,10 @@ static void pack_some(const void *job, struct erniem_tasks *tasks)
         const int64_t first = panel * ERNIEM_COLUMNS, n = erniem_min(ERNIEM_COLUMNS, p->to->n - first);
         memset(to, 0, (size_t)size);
         for (int64_t c = 0; c < n; c++)
-            pack_column(p->w + (first + c) * p->bytes, p->bytes, to + c * ERNIEM_UNIT);
+            if (p->to->number == ERNIEM_FLOAT16)
+                pack_half_column(p->w + (first + c) * p->bytes, p->bytes, to + 2 * c);
+            else
+                pack_column(p->w + (first + c) * p->bytes, p->bytes, to + c * ERNIEM_UNIT);
     }
 }
 
@@ -75,6 +88,15 @@ int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
     else
         *packed = to;
     return status;
+}
+
+int erniem_pack_16(int number, int64_t n, int64_t k, const uint16_t *w,
+                   struct erniem_packed **packed)
+{
+    *packed = NULL;
+    if (number != ERNIEM_BFLOAT16 && number != ERNIEM_STORED_BFLOAT16 && number != ERNIEM_FLOAT16)
+        return ERNIEM_BAD_SIZE;
+    return erniem_pack_narrow(number, n, k, w, packed);
 }
 
 /* The sum of a row, or INT32_MIN where it has a number below -127. */

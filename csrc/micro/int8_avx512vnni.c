@@ -43,7 +43,8 @@ INLINE void add_products(vi *sum, INPUT x, WEIGHT w)
 
 #include "micro_int8_tile.h"
 
-const struct erniem_narrow erniem_int8_avx512vnni = {"avx512vnni", MR, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_avx512vnni = {
+    .name = "avx512vnni", .mr = MR, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -46,7 +46,8 @@ INLINE void add_products(vi *sum, INPUT x, WEIGHT w)
 
 #include "micro_int8_tile.h"
 
-const struct erniem_narrow erniem_int8_avxvnni = {"avxvnni", MR, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_avxvnni = {
+    .name = "avxvnni", .mr = MR, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 
 #if defined(__clang__)
 #pragma clang attribute pop

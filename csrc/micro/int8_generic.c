@@ -32,4 +32,6 @@ static int64_t peak(int64_t rounds, float *kept)
     return 2 * 16;
 }
 
-const struct erniem_narrow erniem_int8_generic = {"generic", 4, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_generic = {
+    .name = "generic", .mr = 4, .narrow = narrow,
+    .tile = tile, .finish = finish, .peak = peak};

@@ -34,7 +34,8 @@ INLINE void add_products(vi *sum, INPUT x, WEIGHT w)
 
 #include "micro_int8_tile.h"
 
-const struct erniem_narrow erniem_int8_neon = {"neon", TILE_ROWS, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_neon = {
+    .name = "neon", .mr = TILE_ROWS, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 #else
 typedef int erniem_not_aarch64; /* C wants a declaration in every file */
 #endif

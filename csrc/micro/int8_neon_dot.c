@@ -30,7 +30,8 @@ INLINE void add_products(vi *sum, INPUT x, WEIGHT w)
 
 #include "micro_int8_tile.h"
 
-const struct erniem_narrow erniem_int8_neon_dot = {"neon-dot", MR, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_neon_dot = {
+    .name = "neon-dot", .mr = MR, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 #else
 typedef int erniem_no_dot; /* C wants a declaration in every file */
 #endif

@@ -104,8 +104,8 @@ static int64_t peak(int64_t rounds, float *kept)
     return (int64_t)2 * 32 * PAIRS * COLUMNS / 2;
 }
 
-const struct erniem_narrow erniem_int8_neon_i8mm = {"neon-i8mm", 2 * PAIRS, narrow, tile, finish,
-                                                    peak};
+const struct erniem_narrow erniem_int8_neon_i8mm = {
+    .name = "neon-i8mm", .mr = 2 * PAIRS, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
 #else
 typedef int erniem_no_i8mm; /* C wants a declaration in every file */
 #endif

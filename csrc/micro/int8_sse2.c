@@ -35,7 +35,9 @@ static inline vi vi_unit(const unsigned char *p)
 #include "micro_int8_pairs.h"
 #include "micro_int8_tile.h"
 
-const struct erniem_narrow erniem_int8_sse2 = {"sse2", TILE_ROWS, narrow, tile, finish, peak};
+const struct erniem_narrow erniem_int8_sse2 = {.name = "sse2", .mr = TILE_ROWS, .widens = 1,
+                                               .narrow = narrow_to_pairs, .tile = tile,
+                                               .finish = finish, .peak = peak};
 
 #else
 typedef int erniem_not_x86; /* C wants a declaration in every file */

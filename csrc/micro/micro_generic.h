@@ -53,6 +53,34 @@ static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* may round twi
 static inline vf vf_max(vf a, vf b) { EACH(LANE(a, i) > LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
 static inline vf vf_min(vf a, vf b) { EACH(LANE(a, i) < LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
 static inline vf vf_abs(vf a) { EACH(fabsf(LANE(a, i))); }
+/* Numbers of 16 bits, widened, which is exact: the low or the high halves of units of four bytes
+   (bfloat16), or float16. */
+static inline float micro_float(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+static inline vf vf_even(const uint32_t *p) { EACH(micro_float(p[i] << 16)); }
+static inline vf vf_odd(const uint32_t *p) { EACH(micro_float(p[i] & 0xffff0000u)); }
+static inline float micro_half(uint32_t h)
+{
+    const uint32_t sign = (h & 0x8000u) << 16, rest = (h & 0x7fffu) << 13;
+    if ((h & 0x7c00u) == 0x7c00u) /* infinite, or not a number, which becomes a quiet one */
+        return micro_float(sign | rest | 0x70000000u | (h & 0x3ffu ? 0x400000u : 0));
+    const float size = micro_float(rest) * 5.192296858534828e33f; /* 2^112 moves the exponent */
+    return sign ? -size : size;
+}
+static inline vf vf_half(const uint16_t *p) { EACH(micro_half(p[i])); }
+/* Rounded to bfloat16: to nearest, ties to even; what is not a number stays so. */
+static inline float micro_to_bfloat16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = x == x ? bits + 0x7fffu + (bits >> 16 & 1u) : bits | 0x400000u;
+    return micro_float(bits & 0xffff0000u);
+}
+static inline vf vf_to_bfloat16(vf a) { EACH(micro_to_bfloat16(LANE(a, i))); }
 static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
 {
     EACH(LANE(x, i) < LANE(y, i) ? LANE(yes, i) : LANE(no, i));

@@ -5,7 +5,7 @@
 
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("unroll")
+#define UNROLLED _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 24")

@@ -34,6 +34,27 @@ static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
 static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
 static inline vf vf_abs(vf a) { return vabsq_f32(a); }
+static inline vf vf_even(const uint32_t *p)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vld1q_u32(p), 16));
+}
+static inline vf vf_odd(const uint32_t *p)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vld1q_u32(p), vdupq_n_u32(0xffff0000u)));
+}
+static inline vf vf_half(const uint16_t *p)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline vf vf_to_bfloat16(vf a)
+{
+    const uint32x4_t bits = vreinterpretq_u32_f32(a);
+    const uint32x4_t tie = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t sum = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), tie);
+    const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+    const uint32x4_t all = vbslq_u32(vceqq_f32(a, a), sum, quiet);
+    return vreinterpretq_f32_u32(vandq_u32(all, vdupq_n_u32(0xffff0000u)));
+}
 static inline vf vf_if_less(vf x, vf y, vf yes, vf no)
 {
     return vbslq_f32(vcltq_f32(x, y), yes, no);

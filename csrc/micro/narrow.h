@@ -16,7 +16,8 @@ enum {
     ERNIEM_UNIT = 4,                                    /* bytes */
     ERNIEM_STEP = 64,                                   /* bytes of a row, */
     ERNIEM_PANEL_STEP = ERNIEM_STEP * ERNIEM_COLUMNS,   /* and of a panel */
-    ERNIEM_MAX_ROWS = 32                                /* of a tile of any kernel */
+    ERNIEM_MAX_ROWS = 128,                              /* of a tile of any kernel, */
+    ERNIEM_ROWS_TOGETHER = 16                           /* of which it may read and write so many */
 };
 
 /* What a row of int8 means: x = (q - zero) * step. Other number types leave it alone. */
@@ -26,7 +27,8 @@ struct erniem_row {
 };
 
 /* A tile, sums[r][c] = sum of x[r][l] * panel[l][c] over all l of `steps` steps, for r < rows <= mr
-   and all 32 columns. */
+   and all 32 columns. x and sums have memory for a multiple of ERNIEM_ROWS_TOGETHER rows: a kernel
+   may read and write up to there, whatever is there. */
 struct erniem_tile_narrow {
     int rows;
     int64_t steps;
@@ -40,7 +42,10 @@ struct erniem_tile_narrow {
 
 struct erniem_narrow {
     const char *name;
-    int mr; /* rows of a tile, at most */
+    int mr;              /* rows of a tile, at most */
+    int widens;          /* whether it widens the numbers of a row, which then has twice the bytes */
+    int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
+                            ERNIEM_BLOCK_BYTES */
 
     /* Write a row of k floats in the number type, and zeros up to the next whole step; `to` is at a
        cache line. */
@@ -55,6 +60,10 @@ struct erniem_narrow {
     void (*finish)(int rows, int columns, const void *sums, const struct erniem_row *row,
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
+
+    /* Before a thread's first tile, and after its last; NULL: nothing to do. */
+    void (*begin)(void);
+    void (*end)(void);
 
     /* `rounds` times some multiply-adds that read no memory. Returns the operations of a round. What
        is written to `kept` means nothing; it keeps compilers from leaving out the loop. */
@@ -82,9 +91,32 @@ struct erniem_narrow {
 #define ERNIEM_HAS_I8MM 0
 #endif
 
+/* AVX512-BF16, and AMX, which is built for Linux alone: the system has to be asked for it. */
+#if defined(__x86_64__) && \
+    ((defined(__clang__) && __clang_major__ >= 9) || (!defined(__clang__) && __GNUC__ >= 10))
+#define ERNIEM_HAS_AVX512BF16 1
+#else
+#define ERNIEM_HAS_AVX512BF16 0
+#endif
+#if defined(__x86_64__) && defined(__linux__) && \
+    ((defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && __GNUC__ >= 11))
+#define ERNIEM_HAS_AMX 1
+#else
+#define ERNIEM_HAS_AMX 0
+#endif
+
+enum { ERNIEM_BLOCK_BYTES = 448 << 10 }; /* less than half of a cache of 1 MB */
+
 extern const struct erniem_narrow erniem_int8_generic, erniem_int8_sse2, erniem_int8_avx2,
-    erniem_int8_avxvnni, erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_neon, erniem_int8_neon_dot,
-    erniem_int8_neon_i8mm;
+    erniem_int8_avxvnni, erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_amx,
+    erniem_int8_neon, erniem_int8_neon_dot, erniem_int8_neon_i8mm;
+extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
+    erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
+    erniem_bfloat16_neon_bf16;
+extern const struct erniem_narrow erniem_stored_bfloat16_generic, erniem_stored_bfloat16_avx2,
+    erniem_stored_bfloat16_avx512, erniem_stored_bfloat16_neon;
+extern const struct erniem_narrow erniem_float16_generic, erniem_float16_avx2,
+    erniem_float16_avx512, erniem_float16_neon;
 
 /* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
 const struct erniem_narrow *erniem_narrow(int number);

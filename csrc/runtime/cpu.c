@@ -7,6 +7,11 @@
 #include "internal.h"
 #include "micro/narrow.h"
 
+#if ERNIEM_HAS_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
@@ -52,13 +57,39 @@ static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16);
 static int has_avxvnni(void) { return has_avx2() && bit_of(7, 1, 0, 4); }
 static int has_avx512bw(void) { return has_avx512() && bit(7, 1, 30); }
 static int has_avx512vnni(void) { return has_avx512bw() && bit(7, 2, 11); }
+static int has_f16c(void) { return bit(1, 2, 29); }
+static int has_avx512bf16(void) { return has_avx512bw() && bit_of(7, 1, 0, 5); }
+
+/* Processors by Intel take twice as long for an instruction of AVX512-BF16 as for one of float32,
+   so that widening is faster. */
+static int is_slow_at_bfloat16(void)
+{
+    unsigned words[4] = {0};
+    cpuid(0, 0, words);
+    return words[1] == 0x756e6547; /* "Genu", of "GenuineIntel" */
+}
+
+/* The tiles for bfloat16 (edx bit 22) or for int8 (25); XCR0 bits 17 and 18. Linux has to be asked
+   for their registers. The answer holds for all threads and children. */
+static int has_amx(int number_bit)
+{
+#if ERNIEM_HAS_AMX
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return saved(0x600e6) && bit(7, 3, 24) && bit(7, 3, number_bit) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    (void)number_bit;
+    return 0;
+#endif
+}
 #endif
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
-/* HWCAP_ASIMDDP and HWCAP2_I8MM, which old headers lack. */
+/* HWCAP_ASIMDDP, HWCAP2_I8MM and HWCAP2_BF16, which old headers lack. */
 static int has_dot(void) { return getauxval(AT_HWCAP) >> 20 & 1; }
 static int has_i8mm(void) { return getauxval(AT_HWCAP2) >> 13 & 1; }
+static int has_bf16(void) { return getauxval(AT_HWCAP2) >> 14 & 1; }
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
 static int has(const char *feature)
@@ -69,6 +100,7 @@ static int has(const char *feature)
 }
 static int has_dot(void) { return has("hw.optional.arm.FEAT_DotProd"); }
 static int has_i8mm(void) { return has("hw.optional.arm.FEAT_I8MM"); }
+static int has_bf16(void) { return has("hw.optional.arm.FEAT_BF16"); }
 #endif
 
 static const struct erniem_micro *available(int i)
@@ -87,6 +119,51 @@ static const struct erniem_micro *available(int i)
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
+/* List the kernels of a number type of 16 bits, best first; their number. */
+static int list_16(const struct erniem_micro *micro, int number, const struct erniem_narrow **found)
+{
+    int count = 0;
+    const int row = number - ERNIEM_BFLOAT16;
+#if defined(__x86_64__) || defined(_M_X64)
+    static const struct erniem_narrow *const avx512[] = {
+        &erniem_bfloat16_avx512, &erniem_stored_bfloat16_avx512, &erniem_float16_avx512};
+    static const struct erniem_narrow *const avx2[] = {
+        &erniem_bfloat16_avx2, &erniem_stored_bfloat16_avx2, &erniem_float16_avx2};
+    if (micro == &erniem_micro_avx512) {
+#if ERNIEM_HAS_AMX
+        if (number == ERNIEM_BFLOAT16 && has_amx(22))
+            found[count++] = &erniem_bfloat16_amx;
+#endif
+        if (is_slow_at_bfloat16())
+            found[count++] = avx512[row];
+#if ERNIEM_HAS_AVX512BF16
+        if (number == ERNIEM_BFLOAT16 && has_avx512bf16())
+            found[count++] = &erniem_bfloat16_avx512bf16;
+#endif
+        if (!is_slow_at_bfloat16())
+            found[count++] = avx512[row];
+    }
+    if (micro != &erniem_micro_generic && has_f16c())
+        found[count++] = avx2[row];
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    static const struct erniem_narrow *const neon[] = {
+        &erniem_bfloat16_neon, &erniem_stored_bfloat16_neon, &erniem_float16_neon};
+    if (micro == &erniem_micro_neon) {
+#if ERNIEM_HAS_I8MM /* the same compilers and systems */
+        if (number == ERNIEM_BFLOAT16 && has_bf16())
+            found[count++] = &erniem_bfloat16_neon_bf16;
+#endif
+        found[count++] = neon[row];
+    }
+#else
+    (void)micro;
+#endif
+    static const struct erniem_narrow *const generic[] = {
+        &erniem_bfloat16_generic, &erniem_stored_bfloat16_generic, &erniem_float16_generic};
+    found[count++] = generic[row];
+    return count;
+}
+
 /* The kernels of a number type that this instruction set, the processor and the build allow. */
 static const struct erniem_narrow *available_narrow(const struct erniem_micro *micro, int number,
                                                     int i)
@@ -96,6 +173,10 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
 #if defined(__x86_64__) || defined(_M_X64)
     const int avx512 = micro == &erniem_micro_avx512, avx2 = avx512 || micro == &erniem_micro_avx2;
     if (number == ERNIEM_INT8) {
+#if ERNIEM_HAS_AMX
+        if (avx512 && has_amx(25))
+            found[count++] = &erniem_int8_amx;
+#endif
         if (avx512 && has_avx512vnni())
             found[count++] = &erniem_int8_avx512vnni;
         if (avx512 && has_avx512bw())
@@ -128,15 +209,19 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
     if (number == ERNIEM_INT8) {
         found[count++] = &erniem_int8_generic;
     }
+    if (number >= ERNIEM_BFLOAT16 && number <= ERNIEM_FLOAT16)
+        count = list_16(micro, number, found);
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
-enum { NUMBERS = ERNIEM_INT8 + 1 };
+enum { NUMBERS = ERNIEM_FLOAT16 + 1 };
 
 /* Only erniem_choose_isa and erniem_choose_kernel write these; Python calls the first when it loads
    the kernels. */
 static const struct erniem_micro *_Atomic chosen = &erniem_micro_generic;
-static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {NULL, &erniem_int8_generic};
+static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {
+    NULL, &erniem_int8_generic, &erniem_bfloat16_generic, &erniem_stored_bfloat16_generic,
+    &erniem_float16_generic};
 
 const struct erniem_micro *erniem_micro(void) { return chosen; }
 

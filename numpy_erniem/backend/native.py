@@ -21,7 +21,7 @@ from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, 
 from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
-from numpy_erniem.quantization.numbers import INT8, WIDENED_EXACTLY
+from numpy_erniem.quantization.numbers import INT8, NARROW
 
 # The number of each activation in csrc/micro/micro.h.
 ACTIVATIONS = {
@@ -104,7 +104,7 @@ def linears(x, ws):
 def _linear_arguments(w):
     """N, K, the packed weight and a copy of the bias of a linear layer."""
     weight, bias, scale = w["weight"], w["bias"], None
-    if bias.dtype != FLOAT or weight.dtype not in (FLOAT, INT8, *WIDENED_EXACTLY):
+    if bias.dtype != FLOAT or weight.dtype not in (FLOAT, *NARROW):
         return NOT_FLOAT
     if weight.ndim != 2 or not weight.size or bias.shape != weight.shape[:1]:
         return SIZES

@@ -12,13 +12,19 @@ from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.frozen import FrozenMemory, is_frozen, release_mapped_pages
 from numpy_erniem.backend.memory import NoMemoryError, floats, readable
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.quantization.numbers import INT8, widen
+from numpy_erniem.quantization.numbers import BFLOAT16, INT8, STORED_BFLOAT16
 
 ROWS = 256  # read from a mapped table, after which its pages are released
 
 REFUSED_INT8 = {
     lib.ERNIEM_BAD_SIZE: Unsupported("an int8 weight with rows too long for sums of 32 bits"),
     lib.ERNIEM_BAD_NUMBER: Unsupported("an int8 weight with -128"),
+}
+
+NUMBERS_OF_16_BITS = {
+    BFLOAT16: lib.ERNIEM_BFLOAT16,
+    STORED_BFLOAT16: lib.ERNIEM_STORED_BFLOAT16,
+    np.dtype(np.float16): lib.ERNIEM_FLOAT16,
 }
 
 _lock = threading.RLock()  # held while something is made that all threads keep
@@ -167,7 +173,7 @@ def pack(weight: np.ndarray, scale: np.ndarray | None = None) -> Any:
     Parameters
     ----------
     weight : (N, K) array
-        Packed as int8 with a scale, else as float32.
+        Packed as int8 with a scale, else by its dtype: float32, or one of 16 bits.
     scale : (N,) float32 array, optional
         Of an int8 weight.
 
@@ -182,8 +188,11 @@ def pack(weight: np.ndarray, scale: np.ndarray | None = None) -> Any:
         There is no memory for it.
     """
     (n, k), packed = weight.shape, ffi.new("struct erniem_packed **")
-    if scale is None:
-        status = lib.erniem_pack(n, k, floats(widen(weight)), packed)
+    if weight.dtype in NUMBERS_OF_16_BITS:
+        number, bits = NUMBERS_OF_16_BITS[weight.dtype], readable(weight).view(np.uint16)
+        status = lib.erniem_pack_16(number, n, k, ffi.from_buffer("uint16_t[]", bits), packed)
+    elif scale is None:
+        status = lib.erniem_pack(n, k, floats(weight), packed)
     else:
         numbers = ffi.from_buffer("int8_t[]", readable(weight))
         status = lib.erniem_pack_int8(n, k, numbers, floats(scale), packed)

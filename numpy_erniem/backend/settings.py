@@ -6,7 +6,14 @@ import os
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
 
-NUMBERS = {"float32": lib.ERNIEM_FLOAT32, "int8": lib.ERNIEM_INT8}  # number types of a weight
+# Number types of a weight; "stored_bfloat16" and "float16" are widened to float32.
+NUMBERS = {
+    "float32": lib.ERNIEM_FLOAT32,
+    "int8": lib.ERNIEM_INT8,
+    "bfloat16": lib.ERNIEM_BFLOAT16,
+    "stored_bfloat16": lib.ERNIEM_STORED_BFLOAT16,
+    "float16": lib.ERNIEM_FLOAT16,
+}
 
 
 def available_isas() -> list[str]:

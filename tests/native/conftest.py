@@ -58,6 +58,26 @@ def int8_kernel(request):
     settings.choose_isa(settings.available_isas()[0])
 
 
+def kernels_of_16_bits():
+    """The number types of 16 bits, each with the names of its kernels."""
+    if not native_is_built():
+        return [("none", "none")]
+    from numpy_erniem.backend import settings
+
+    numbers = ("bfloat16", "stored_bfloat16", "float16")
+    return [(number, name) for number in numbers for name in settings.available_kernels(number)]
+
+
+@pytest.fixture(params=kernels_of_16_bits(), ids="-".join)
+def kernel_16(request):
+    """Run a test once per kernel of weights of 16 bits."""
+    from numpy_erniem.backend import settings
+
+    settings.choose_kernel(*request.param)
+    yield request.param
+    settings.choose_isa(settings.available_isas()[0])
+
+
 @pytest.fixture
 def threads():
     """Set the number of threads inside a test, which may be more than there are cores."""

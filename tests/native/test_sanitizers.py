@@ -17,18 +17,18 @@ STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{REPOSITORY
 KINDS = ("pool", "openmp", "serial")
 
 
-def compile_suite(folder, *compiler):
-    """Compile the kernels and the suite."""
+def compile_suite(folder, *compiler, suite=SUITE):
+    """Compile the kernels and a suite."""
     program = folder / "suite.exe"
-    sources = [SUITE, *sorted((REPOSITORY / "csrc").rglob("*.c"))]
+    sources = [suite, *sorted((REPOSITORY / "csrc").rglob("*.c"))]
     command = [*compiler, *STRICT, *sources, "-o", program, "-lm"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return program
 
 
-def build(folder, compiler, *flags):
-    """Compile the suite; skips where the compiler or its libraries are missing."""
+def build(folder, compiler, *flags, suite=SUITE):
+    """Compile a suite; skips where the compiler or its libraries are missing."""
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
     probe = folder / "probe.c"
@@ -37,7 +37,7 @@ def build(folder, compiler, *flags):
     command = [compiler, *flags, probe, "-o", folder / "probe"]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip(f"{compiler} cannot build with {' '.join(flags)}")
-    return compile_suite(folder, compiler, *flags)
+    return compile_suite(folder, compiler, *flags, suite=suite)
 
 
 def run(command, **variables):

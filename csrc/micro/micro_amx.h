@@ -1,0 +1,155 @@
+/* Tiles of sums by AMX. For a kernel in *_amx.c, which before defines MULTIPLY(sums, rows, columns),
+   the instruction for its number type, and NUMBER_BYTES.
+
+   AMX has eight tile registers of 16 rows by 64 bytes. Four hold sums, 32 rows by 32 columns. Two
+   hold a step of 16 rows of x each, two the same step of 16 columns of a panel:
+
+                             tmm6: columns 0..15    tmm7: columns 16..31
+      tmm4: rows 0..15             tmm0                    tmm1
+      tmm5: rows 16..31            tmm2                    tmm3
+
+   A tile of the loops in gemm/narrow.c has up to 128 rows. The panel is cut into blocks along k, and
+   each block stays in the first-level cache while all these rows use it. The sums go on from block to
+   block, in the order of k. */
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#include "narrow.h"
+
+enum {
+    MOST_ROWS = 128,                  /* of a tile of the driver */
+    HALF = 16,                        /* rows, or columns, of a tile register */
+    SUMS_ROW = 4 * ERNIEM_COLUMNS,    /* bytes from one row of sums to the next */
+    STEPS = 12,                       /* of a block: 24 KB of a panel */
+    BLOCK_BYTES = 1 << 20,            /* processors with AMX have second-level caches of 2 MB */
+    UNIT_ROW = 4 * ERNIEM_COLUMNS     /* bytes from one unit of a panel to the next */
+};
+
+/* Palette 1; then for each of eight registers the bytes of a row, and the rows. Constant, because
+   compilers do not know that the instruction reads all of it. */
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+
+static void begin(void) { _tile_loadconfig(&shapes); }
+/* Then the system has no tiles of this thread to save. */
+static void end(void) { _tile_release(); }
+
+/* What 16 or 32 rows and a block of a panel need. */
+struct block {
+    int first;     /* whether the sums begin with this block */
+    int64_t steps;
+    const unsigned char *x;
+    int64_t stride;
+    const unsigned char *panel, *next; /* next: prefetched, `pace` lines for each step */
+    int64_t pace;
+    unsigned char *sums;
+};
+
+static inline void prefetch_some(const struct block *b, int64_t step)
+{
+    const char *line = (const char *)b->next + step * b->pace * ERNIEM_STEP;
+    for (int64_t i = 0; i < b->pace; i++, line += ERNIEM_STEP)
+        _mm_prefetch(line, _MM_HINT_T1);
+}
+
+static void multiply_16_rows(const struct block *b)
+{
+    const unsigned char *x = b->x, *panel = b->panel;
+    if (b->first) {
+        _tile_zero(0);
+        _tile_zero(1);
+    } else {
+        _tile_loadd(0, b->sums, SUMS_ROW);
+        _tile_loadd(1, b->sums + 64, SUMS_ROW);
+    }
+    for (int64_t step = 0; step < b->steps; step++) {
+        prefetch_some(b, step);
+        _tile_loadd(4, x, b->stride);
+        _tile_loadd(6, panel, UNIT_ROW);
+        MULTIPLY(0, 4, 6);
+        _tile_loadd(7, panel + 64, UNIT_ROW);
+        MULTIPLY(1, 4, 7);
+        x += ERNIEM_STEP;
+        panel += ERNIEM_PANEL_STEP;
+    }
+    _tile_stored(0, b->sums, SUMS_ROW);
+    _tile_stored(1, b->sums + 64, SUMS_ROW);
+}
+
+static void multiply_32_rows(const struct block *b)
+{
+    const unsigned char *x = b->x, *panel = b->panel, *below = x + HALF * b->stride;
+    unsigned char *const sums = b->sums, *const sums_below = sums + HALF * SUMS_ROW;
+    if (b->first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, SUMS_ROW);
+        _tile_loadd(1, sums + 64, SUMS_ROW);
+        _tile_loadd(2, sums_below, SUMS_ROW);
+        _tile_loadd(3, sums_below + 64, SUMS_ROW);
+    }
+    for (int64_t step = 0; step < b->steps; step++) {
+        prefetch_some(b, step);
+        _tile_loadd(4, x, b->stride);
+        _tile_loadd(6, panel, UNIT_ROW);
+        MULTIPLY(0, 4, 6);
+        _tile_loadd(7, panel + 64, UNIT_ROW);
+        MULTIPLY(1, 4, 7);
+        _tile_loadd(5, below, b->stride);
+        MULTIPLY(2, 5, 6);
+        MULTIPLY(3, 5, 7);
+        x += ERNIEM_STEP;
+        below += ERNIEM_STEP;
+        panel += ERNIEM_PANEL_STEP;
+    }
+    _tile_stored(0, sums, SUMS_ROW);
+    _tile_stored(1, sums + 64, SUMS_ROW);
+    _tile_stored(2, sums_below, SUMS_ROW);
+    _tile_stored(3, sums_below + 64, SUMS_ROW);
+}
+
+static void tile(const struct erniem_tile_narrow *t)
+{
+    const int64_t pairs = (t->rows + 2 * HALF - 1) / (2 * HALF); /* of halves */
+    struct block b = {.stride = t->stride, .pace = (t->pace + pairs - 1) / pairs, .next = t->next};
+    for (int64_t step = 0; step < t->steps; step += STEPS) {
+        b.first = step == 0;
+        b.steps = t->steps - step < STEPS ? t->steps - step : STEPS;
+        b.panel = t->panel + step * ERNIEM_PANEL_STEP;
+        for (int r = 0; r < t->rows; r += 2 * HALF) {
+            b.x = t->x + r * t->stride + step * ERNIEM_STEP;
+            b.sums = (unsigned char *)t->sums + r * SUMS_ROW;
+            if (t->rows - r > HALF)
+                multiply_32_rows(&b);
+            else
+                multiply_16_rows(&b);
+            b.next += b.steps * b.pace * ERNIEM_STEP;
+        }
+    }
+}
+
+/* Operations of a round: eight multiplications of 16 x 16 by 64 bytes, each number two of them. */
+static int64_t tile_peak(int64_t rounds, float *kept)
+{
+    (void)kept;
+    begin();
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t i = 0; i < rounds; i++) {
+        MULTIPLY(0, 4, 6);
+        MULTIPLY(1, 4, 7);
+        MULTIPLY(2, 5, 6);
+        MULTIPLY(3, 5, 7);
+    }
+    end();
+    return 4 * 2 * HALF * HALF * (ERNIEM_STEP / NUMBER_BYTES);
+}
