@@ -24,7 +24,7 @@ enum {
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
-    AHEAD = 8192              /* bytes that a single tile of rows prefetches ahead of itself */
+    AHEAD = 16384              /* bytes that a single tile of rows prefetches ahead of itself */
 };
 
 struct narrow {
@@ -145,7 +145,7 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
     const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
-    const int64_t stride = (steps << kernel->holds_floats | 1) * ERNIEM_STEP;
+    const int64_t stride = (steps << kernel->widens | 1) * ERNIEM_STEP;
     const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
     const int64_t blocks = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
     const int64_t block_rows = erniem_ceil_div(p->m, blocks);

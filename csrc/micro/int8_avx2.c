@@ -43,7 +43,8 @@ static inline vi vi_unit(const unsigned char *p)
 #include "micro_int8_tile.h"
 
 const struct erniem_narrow erniem_int8_avx2 = {
-    .name = "avx2", .mr = TILE_ROWS, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
+    .name = "avx2", .mr = TILE_ROWS, .widens = 1, .narrow = narrow_to_pairs,
+    .tile = tile, .finish = finish, .peak = peak};
 
 #if defined(__clang__)
 #pragma clang attribute pop

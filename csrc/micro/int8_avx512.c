@@ -42,7 +42,8 @@ static inline vi vi_unit(const unsigned char *p)
 #include "micro_int8_tile.h"
 
 const struct erniem_narrow erniem_int8_avx512 = {
-    .name = "avx512", .mr = TILE_ROWS, .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
+    .name = "avx512", .mr = TILE_ROWS, .widens = 1, .narrow = narrow_to_pairs,
+    .tile = tile, .finish = finish, .peak = peak};
 
 #if defined(__clang__)
 #pragma clang attribute pop

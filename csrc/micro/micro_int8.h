@@ -15,7 +15,7 @@
 /* The lowest and the highest of the numbers and 0. Returns whether all are finite. */
 static int range_of(int64_t k, const float *x, float *low, float *high)
 {
-    enum { N = 4 }; /* vectors at once, so that no operation waits for the one before */
+    enum { N = 4, AHEAD = 256 }; /* vectors at once, so that no operation waits for the one before */
     const int64_t whole = k - k % (N * VW);
     vf lowest[N], highest[N], check[N];
     UNROLLED for (int i = 0; i < N; i++)
@@ -26,6 +26,8 @@ static int range_of(int64_t k, const float *x, float *low, float *high)
             lowest[i] = vf_min(lowest[i], v);
             highest[i] = vf_max(highest[i], v);
             check[i] = vf_fma(v, vf_set1(0.0f), check[i]); /* not 0 where v is not finite */
+            if (i * VW % 16 == 0)
+                vf_prefetch_to_write(x + j + i * VW + AHEAD); /* also of the next row */
         }
     UNROLLED for (int i = 1; i < N; i++) {
         lowest[0] = vf_min(lowest[0], lowest[i]);
@@ -76,23 +78,44 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
         to[j] = 0;
 }
 
+/* y = float(sums - zero * totals) * (step * scales) + bias for `vectors` whole vectors, a constant where
+   this is inlined, or for the first n columns of one. */
+INLINE void finish_part(const int vectors, int n, int rows, const int32_t *sums,
+                        const struct erniem_row *row, const float *scales, const int32_t *totals,
+                        const float *bias, float *y, int64_t ldy)
+{
+    vf scale[2], shift[2];
+    UNROLLED for (int v = 0; v < vectors; v++) {
+        scale[v] = vf_load(scales + v * VW);
+        shift[v] = !bias ? vf_set1(0.0f)
+                   : n < VW ? vf_load_part(bias + v * VW, n) : vf_load(bias + v * VW);
+    }
+    for (int r = 0; r < rows; r++, sums += ERNIEM_COLUMNS, y += ldy) {
+        const vf step = vf_set1(row[r].step);
+        const int32_t zero = row[r].zero;
+        UNROLLED for (int v = 0; v < vectors; v++) {
+            const vf exact = vf_difference(sums + v * VW, zero, totals + v * VW);
+            const vf result = vf_add(vf_mul(exact, vf_mul(step, scale[v])), shift[v]);
+            if (n < VW)
+                vf_store_part(y + v * VW, result, n);
+            else
+                vf_store(y + v * VW, result);
+        }
+    }
+}
+
 static void finish(int rows, int columns, const void *sums, const struct erniem_row *row,
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy)
 {
-    for (int j = 0; j < columns; j += VW) {
-        const int n = columns - j;
-        const vf scale = vf_load(scales + j);
-        const vf shift = !bias ? vf_set1(0.0f) : n < VW ? vf_load_part(bias + j, n) : vf_load(bias + j);
-        for (int r = 0; r < rows; r++) {
-            const int32_t *sum = (const int32_t *)sums + r * ERNIEM_COLUMNS + j;
-            const vf factor = vf_mul(vf_set1(row[r].step), scale);
-            const vf exact = vf_difference(sum, row[r].zero, totals + j);
-            const vf result = vf_add(vf_mul(exact, factor), shift);
-            if (n < VW)
-                vf_store_part(y + r * ldy + j, result, n);
-            else
-                vf_store(y + r * ldy + j, result);
-        }
+    const int32_t *all = sums;
+    int j = 0;
+    for (; j + 2 * VW <= columns; j += 2 * VW)
+        finish_part(2, VW, rows, all + j, row, scales + j, totals + j, bias ? bias + j : NULL, y + j,
+                    ldy);
+    for (; j < columns; j += VW) {
+        const int n = columns - j < VW ? columns - j : VW;
+        finish_part(1, n, rows, all + j, row, scales + j, totals + j, bias ? bias + j : NULL, y + j,
+                    ldy);
     }
 }

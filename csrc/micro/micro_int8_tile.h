@@ -6,6 +6,10 @@
    add_products(&sum, x, w)        add the products of the two, four for each column
    TILE_ROWS by NV, MICRO_ROWS     the rows and vectors of columns whose sums fit the registers */
 
+#if !defined(INPUT_UNIT)
+#define INPUT_UNIT ERNIEM_UNIT /* bytes of a unit of a row */
+#endif
+
 /* Three rows share a pointer that the compiler cannot take apart: with one register for each row it
    runs out of them. */
 #if defined(__GNUC__)
@@ -29,23 +33,24 @@ INLINE void tile_of(const int rows, const struct erniem_tile_narrow *t, const in
     }
 
     for (int64_t step = 0; step < t->steps; step++) {
-        for (int64_t line = 0; line < pace; line++, next += ERNIEM_STEP)
-            vf_prefetch(next);
-        for (int line = 0; line < ERNIEM_STEP; line += 4 * ERNIEM_UNIT) {
+        for (int quarter = 0; quarter < 4; quarter++) {
+            for (int64_t line = quarter; line < pace; line += 4)
+                vf_prefetch(next + line * ERNIEM_STEP);
             UNROLLED for (int unit = 0; unit < 4; unit++) {
                 WEIGHT weight[NV];
                 UNROLLED for (int v = 0; v < NV; v++)
                     weight[v] = weight_of(w + (unit * ERNIEM_COLUMNS + v * VW) * ERNIEM_UNIT);
                 UNROLLED for (int r = 0; r < rows; r++) {
-                    const INPUT input = input_of(x[r / 3] + r % 3 * stride + unit * ERNIEM_UNIT);
+                    const INPUT input = input_of(x[r / 3] + r % 3 * stride + unit * INPUT_UNIT);
                     UNROLLED for (int v = 0; v < NV; v++)
                         add_products(&sum[r][v], input, weight[v]);
                 }
             }
             w += 4 * ERNIEM_COLUMNS * ERNIEM_UNIT;
             UNROLLED for (int r = 0; r < rows; r += 3)
-                x[r / 3] += 4 * ERNIEM_UNIT;
+                x[r / 3] += 4 * INPUT_UNIT;
         }
+        next += pace * ERNIEM_STEP;
     }
     UNROLLED for (int r = 0; r < rows; r++)
         UNROLLED for (int v = 0; v < NV; v++)
@@ -65,21 +70,29 @@ static void tile(const struct erniem_tile_narrow *t)
     }
 }
 
-/* The products of a tile, again and again, with operands that stay in registers. */
+/* The products of a tile, again and again, with weights that stay in registers. The inputs change, so
+   that compilers do not compute a product once and add it often. */
 static int64_t peak(int64_t rounds, float *kept)
 {
-    static const unsigned char numbers[ERNIEM_COLUMNS * ERNIEM_UNIT] = {1, 2, 3, 4};
-    int32_t sums[ERNIEM_COLUMNS];
+    unsigned char numbers[32 * INPUT_UNIT + NV * VW * ERNIEM_UNIT];
+    int32_t sums[VW];
     vi sum[TILE_ROWS][NV];
-    const INPUT input = input_of(numbers);
-    const WEIGHT weight = weight_of(numbers);
+    WEIGHT weight[NV];
+    for (int i = 0; i < (int)sizeof numbers; i++)
+        numbers[i] = (unsigned char)(i * rounds);
+    UNROLLED for (int v = 0; v < NV; v++)
+        weight[v] = weight_of(numbers + 32 * INPUT_UNIT + v * VW * ERNIEM_UNIT);
     UNROLLED for (int r = 0; r < TILE_ROWS; r++)
         UNROLLED for (int v = 0; v < NV; v++)
             sum[r][v] = vi_zero();
-    for (int64_t round = 0; round < rounds; round++)
-        UNROLLED for (int r = 0; r < TILE_ROWS; r++)
+    for (int64_t round = 0; round < rounds; round++) {
+        const unsigned char *x = numbers + round % 16 * INPUT_UNIT;
+        UNROLLED for (int r = 0; r < TILE_ROWS; r++) {
+            const INPUT input = input_of(x + r * INPUT_UNIT);
             UNROLLED for (int v = 0; v < NV; v++)
-                add_products(&sum[r][v], input, weight);
+                add_products(&sum[r][v], input, weight[v]);
+        }
+    }
     UNROLLED for (int r = 0; r < TILE_ROWS; r++)
         UNROLLED for (int v = 0; v < NV; v++) {
             vi_store(sums, sum[r][v]);

@@ -132,7 +132,7 @@ static int64_t peak(int64_t rounds, float *kept)
 
 #define WIDENING(narrow_, tile_)                                                            \
     {                                                                                       \
-        .name = MICRO_NAME, .mr = MR, .holds_floats = 1,                           \
+        .name = MICRO_NAME, .mr = MR, .widens = 1,                           \
         .narrow = narrow_, .tile = tile_, .finish = finish, .peak = peak                    \
     }
 

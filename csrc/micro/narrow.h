@@ -43,7 +43,7 @@ struct erniem_tile_narrow {
 struct erniem_narrow {
     const char *name;
     int mr;              /* rows of a tile, at most */
-    int holds_floats;    /* whether a narrowed row holds floats, and so twice as many bytes */
+    int widens;          /* whether it widens the numbers of a row, which then has twice the bytes */
     int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
                             ERNIEM_BLOCK_BYTES */
 
@@ -107,9 +107,9 @@ struct erniem_narrow {
 
 enum { ERNIEM_BLOCK_BYTES = 448 << 10 }; /* less than half of a cache of 1 MB */
 
-extern const struct erniem_narrow erniem_int8_generic, erniem_int8_avx2, erniem_int8_avxvnni,
-    erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_amx, erniem_int8_neon,
-    erniem_int8_neon_dot, erniem_int8_neon_i8mm;
+extern const struct erniem_narrow erniem_int8_generic, erniem_int8_sse2, erniem_int8_avx2,
+    erniem_int8_avxvnni, erniem_int8_avx512, erniem_int8_avx512vnni, erniem_int8_amx,
+    erniem_int8_neon, erniem_int8_neon_dot, erniem_int8_neon_i8mm;
 extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
     erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
     erniem_bfloat16_neon_bf16;

@@ -187,6 +187,9 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
 #endif
         if (avx2)
             found[count++] = &erniem_int8_avx2;
+#if defined(__GNUC__)
+        found[count++] = &erniem_int8_sse2;
+#endif
     }
 #elif defined(__aarch64__) || defined(_M_ARM64)
     if (number == ERNIEM_INT8 && micro == &erniem_micro_neon) {
