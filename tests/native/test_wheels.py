@@ -183,6 +183,7 @@ def test_links_of_the_description_lead_to_the_repository(without_kernels):
         text = archive.read(name).decode("utf-8")
     version = without_kernels.name.split("-")[1]
     assert f"/blob/v{version}/docs/weights.md)" in text
+    assert f"/raw/v{version}/docs/performance.svg)" in text
     assert "](docs/" not in text
 
 
