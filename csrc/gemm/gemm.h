@@ -44,12 +44,6 @@ static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, i
     return w->may_add[block * (w->panels / 2) + pair];
 }
 
-/* Lay n rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr;
-   0 for the other j < nr. The rows of w are `stride` floats apart. rows NULL means row j; nr is a
-   multiple of 4. */
-void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
-                       const int64_t *rows, float *to);
-
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */
 int erniem_strassen(const struct erniem_product *product);

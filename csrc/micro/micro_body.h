@@ -17,6 +17,7 @@
 #define UNROLLED
 #endif
 
+#include "micro_pack.h"
 #include "micro_tile.h"
 #include "micro_activations.h"
 #include "micro_rows.h"
@@ -42,7 +43,7 @@ static float peak(int64_t rounds)
 
 const struct erniem_micro MICRO(erniem_micro) = {
     MICRO_NAME,
-    {MR, NV * VW, tile, peak},
+    {MR, NV * VW, pack, pack_across, tile, peak},
     {activate, softmax, norm},
     {tile_of_sums, split, combine},
 };
