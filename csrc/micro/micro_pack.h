@@ -10,8 +10,8 @@ static void pack(int64_t n, int64_t k, const float *w, int64_t stride, const int
     int64_t whole = 0; /* columns of w that are moved four at a time */
 #if defined(HAS_QUADS)
     whole = k - k % 4;
-    for (int j = 0; j < NV * VW; j += VW)
-        for (int64_t l = 0; l < whole; l += 4) {
+    for (int64_t l = 0; l < whole; l += 4)
+        for (int j = 0; j < NV * VW; j += VW) {
             vf x[4];
             UNROLLED for (int i = 0; i < 4; i++)
                 x[i] = vf_load_quads(row + j + i, l);
