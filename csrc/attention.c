@@ -249,16 +249,11 @@ static void pack_keys_and_values(const struct attention *p, const struct text *x
     for (int64_t s = 0; s < count && bias; s++)
         to->bias[s] = bias[to->keys[s]];
     for (int64_t s = 0; s < count; s += nr)
-        erniem_pack_panel(nr, erniem_min(nr, count - s), p->d, k, p->k_stride[2], to->keys + s,
-                          to->k_panels + s * p->d);
-    for (int64_t l = 0; l < p->d; l += nr) {
-        const int64_t columns = erniem_min(nr, p->d - l);
-        float *out = to->v_panels + l * count;
-        for (int64_t s = 0; s < count; s++, out += nr) {
-            memcpy(out, v + to->keys[s] * p->v_stride[2] + l, (size_t)columns * sizeof(float));
-            memset(out + columns, 0, (size_t)(nr - columns) * sizeof(float));
-        }
-    }
+        p->micro->gemm.pack(erniem_min(nr, count - s), p->d, k, p->k_stride[2], to->keys + s,
+                            to->k_panels + s * p->d);
+    for (int64_t l = 0; l < p->d; l += nr)
+        p->micro->gemm.pack_across(erniem_min(nr, p->d - l), count, v + l, p->v_stride[2], to->keys,
+                                   to->v_panels + l * count);
 }
 
 /* The keys first..end that any of the rows may see; all, where a row sees none. */

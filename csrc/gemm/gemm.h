@@ -44,12 +44,6 @@ static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, i
     return w->may_add[block * (w->panels / 2) + pair];
 }
 
-/* Lay n rows of w side by side: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC and j < n <= nr;
-   0 for the other j < nr. The rows of w are `stride` floats apart. rows NULL means row j; nr is a
-   multiple of 4. */
-void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
-                       const int64_t *rows, float *to);
-
 /* pack_narrow.c: steps (ERNIEM_STEP bytes) of a row of k numbers, at least 1; and the panels of a
    weight of n rows of k numbers, with scales and totals of 0. Returns as erniem_pack. */
 int64_t erniem_steps(int number, int64_t k);

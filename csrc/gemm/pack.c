@@ -13,20 +13,6 @@
 
 #include "gemm.h"
 
-void erniem_pack_panel(int nr, int64_t n, int64_t k, const float *w, int64_t stride,
-                       const int64_t *rows, float *to)
-{
-    static const float zeros[ERNIEM_KC];
-    for (int64_t j = 0; j < nr; j += 4) { /* four rows at once: they make one vector of `to` */
-        const float *row[4];
-        for (int i = 0; i < 4; i++)
-            row[i] = j + i < n ? w + (rows ? rows[j + i] : j + i) * stride : zeros;
-        for (int64_t l = 0; l < k; l++)
-            for (int i = 0; i < 4; i++)
-                to[l * nr + j + i] = row[i][l];
-    }
-}
-
 /* Whether two panels of kc k, an even number, have columns of comparable sizes. */
 static int may_add(const float *first, const float *second, int64_t kc, int nr)
 {
@@ -56,8 +42,8 @@ static void pack_pair(const struct packing *p, int64_t block, int64_t first)
     const int64_t size = kc * nr, end = erniem_min(first + 2, w->panels);
     float *to = (float *)w->data + (k0 * w->panels + first * kc) * nr;
     for (int64_t panel = first; panel < end; panel++)
-        erniem_pack_panel(nr, erniem_min(nr, w->n - panel * nr), kc, p->w + panel * nr * w->k + k0,
-                          w->k, NULL, to + (panel - first) * size);
+        w->micro->gemm.pack(erniem_min(nr, w->n - panel * nr), kc, p->w + panel * nr * w->k + k0,
+                            w->k, NULL, to + (panel - first) * size);
     if (end == first + 2)
         w->may_add[block * (w->panels / 2) + first / 2] =
             (unsigned char)may_add(to, to + size, kc, nr);

@@ -65,6 +65,17 @@ struct erniem_tile_f32 {
 struct erniem_gemm_f32 {
     int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
 
+    /* Lay n <= nr rows of w side by side as a panel: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC
+       and j < n, 0 for the other j < nr. The rows of w are `stride` floats apart; rows NULL means
+       row j. */
+    void (*pack)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                 float *to);
+
+    /* Lay n <= nr columns of w as a panel: to[l][j] = w[rows[l]][j] for l < k and j < n, 0 for the
+       other j < nr. */
+    void (*pack_across)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                        float *to);
+
     void (*tile)(const struct erniem_tile_f32 *tile);
 
     /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */

@@ -104,6 +104,23 @@ static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t 
     const __m256i part = _mm256_mullo_epi32(_mm256_set1_epi32(zero), each);
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(all, part));
 }
+/* Four floats each of rows[0] and rows[4], from l on. */
+#define HAS_QUADS
+static inline vf vf_load_quads(const float *const *rows, int64_t l)
+{
+    const vf x = _mm256_castps128_ps256(_mm_loadu_ps(rows[0] + l));
+    return _mm256_insertf128_ps(x, _mm_loadu_ps(rows[4] + l), 1);
+}
+/* Transpose the 4 x 4 floats in each half of the four vectors. */
+static inline void vf_transpose_quads(vf x[4])
+{
+    const vf a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
+    const vf c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm256_shuffle_ps(a, c, 0x44);
+    x[1] = _mm256_shuffle_ps(a, c, 0xee);
+    x[2] = _mm256_shuffle_ps(b, d, 0x44);
+    x[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
 /* Macros, because gcc drops calls of a function that does nothing but prefetch. */
 #define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

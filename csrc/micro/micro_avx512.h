@@ -83,6 +83,25 @@ static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t 
     const __m512i part = _mm512_mullo_epi32(_mm512_set1_epi32(zero), _mm512_loadu_si512(totals));
     return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums), part));
 }
+/* Four floats each of rows[0], rows[4], rows[8] and rows[12], from l on. */
+#define HAS_QUADS
+static inline vf vf_load_quads(const float *const *rows, int64_t l)
+{
+    const vf x = _mm512_castps128_ps512(_mm_loadu_ps(rows[0] + l));
+    const vf y = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(rows[4] + l));
+    const vf z = _mm512_mask_broadcast_f32x4(y, 0x0f00, _mm_loadu_ps(rows[8] + l));
+    return _mm512_mask_broadcast_f32x4(z, 0xf000, _mm_loadu_ps(rows[12] + l));
+}
+/* Transpose the 4 x 4 floats in each quarter of the four vectors. */
+static inline void vf_transpose_quads(vf x[4])
+{
+    const vf a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
+    const vf c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm512_shuffle_ps(a, c, 0x44);
+    x[1] = _mm512_shuffle_ps(a, c, 0xee);
+    x[2] = _mm512_shuffle_ps(b, d, 0x44);
+    x[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
 /* Macros, because gcc drops calls of a function that does nothing but prefetch. */
 #define vf_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define vf_prefetch_to_write(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

@@ -7,6 +7,7 @@
 #include "micro.h"
 
 #include "micro_loops.h"
+#include "micro_pack.h"
 #include "micro_tile.h"
 #include "micro_activations.h"
 #include "micro_rows.h"
@@ -32,7 +33,7 @@ static float peak(int64_t rounds)
 
 const struct erniem_micro MICRO(erniem_micro) = {
     MICRO_NAME,
-    {MR, NV * VW, tile, peak},
+    {MR, NV * VW, pack, pack_across, tile, peak},
     {activate, softmax, norm},
     {tile_of_sums, split, combine},
 };

@@ -86,6 +86,19 @@ static inline vf vf_difference(const int32_t *sums, int32_t zero, const int32_t 
 {
     return vcvtq_f32_s32(vmlsq_n_s32(vld1q_s32(sums), vld1q_s32(totals), zero));
 }
+/* Four floats of rows[0], from l on. */
+#define HAS_QUADS
+static inline vf vf_load_quads(const float *const *rows, int64_t l) { return vld1q_f32(rows[0] + l); }
+/* Transpose the 4 x 4 floats of the four vectors. */
+static inline void vf_transpose_quads(vf x[4])
+{
+    const vf a = vtrn1q_f32(x[0], x[1]), b = vtrn2q_f32(x[0], x[1]);
+    const vf c = vtrn1q_f32(x[2], x[3]), d = vtrn2q_f32(x[2], x[3]);
+    x[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+    x[1] = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+    x[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+    x[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
+}
 #if defined(_MSC_VER)
 #define vf_prefetch(p) ((void)(p))
 #define vf_prefetch_to_write(p) ((void)(p))

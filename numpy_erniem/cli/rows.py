@@ -151,7 +151,7 @@ class Rows:
             return
         check_local(options)
         if options.output:
-            inputs = [path for path, _ in self.files]
+            inputs = [*(path for path, _ in self.files), *options.input]
             self.output = check_output(options.output, inputs, self.columns)
         for n, text in enumerate(options.text, 1):
             if any("\udc80" <= character <= "\udcff" for character in text):

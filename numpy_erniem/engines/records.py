@@ -172,7 +172,7 @@ class _Lines:
     """The lines of a binary file as records, decoded one by one."""
 
     def __init__(self, file: IO[bytes], name: str, encoding: str) -> None:
-        self.file, self.name, self.number = file, name, 0
+        self.file, self.name, self.number, self.text = file, name, 0, ""  # with the line end
         self.encoding = codecs.lookup(encoding).name
         self.is_utf8 = self.encoding in ("utf-8", "utf-8-sig")
 
@@ -182,8 +182,10 @@ class _Lines:
             where = f"{self.name} line {self.number}"
             if self.number == 1 and self.is_utf8:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
+            self.text = "\n"
             try:
-                yield Record(where, raw.decode(self.encoding).rstrip("\r\n"))
+                self.text = raw.decode(self.encoding)
+                yield Record(where, self.text.rstrip("\r\n"))
             except UnicodeDecodeError as error:
                 what = f"is not {self.encoding.upper()}: {error.reason} at byte {error.start}"
                 yield Record(where, "", f"{what}; name its encoding")
@@ -255,7 +257,7 @@ def _read_table(lines: _Lines, delimiter: str, columns: Sequence[str]) -> Iterat
         for record in lines:
             if record.error is not None:
                 errors[lines.number] = record.error
-            yield record.value + "\n"
+            yield lines.text  # whose line end belongs to a field in quotes
 
     csv.field_size_limit(MOST_OF_A_FIELD)
     rows = csv.reader(texts(), delimiter=delimiter, strict=True)
@@ -279,8 +281,8 @@ def _read_table(lines: _Lines, delimiter: str, columns: Sequence[str]) -> Iterat
             yield Record(where, "", broken)
         elif row and len(row) != len(header):
             yield Record(where, "", f"has {len(row)} columns, the header has {len(header)}")
-        elif row:
-            yield Record(where, dict(zip(header, row, strict=True)))
+        elif row or len(header) == 1:  # a blank line is the empty field of a single column
+            yield Record(where, dict(zip(header, row or [""], strict=True)))
 
 
 def _header(row: list[str], where: str, columns: Sequence[str]) -> list[str]:

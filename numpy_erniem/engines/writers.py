@@ -114,14 +114,19 @@ class CsvWriter(Writer):
 
     def begin(self, start: int) -> None:
         """The header."""
-        self.rows = csv.writer(_Encoded(self.file), lineterminator="\n")
+        file = _Encoded(self.file)
+        self.rows = csv.writer(file, lineterminator="\n")
+        self.quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         if not start:
             self.rows.writerow(self.columns)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
         values = plain(row)
-        self.rows.writerow([_cell(values.get(name)) for name in self.columns])
+        cells = [_cell(values.get(name)) for name in self.columns]
+        # The csv module of some Pythons leaves a carriage return, a line end, without quotes.
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (self.quoted if returns else self.rows).writerow(cells)
 
 
 class NpyWriter(Writer):
@@ -195,7 +200,7 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
     ----------
     path : str
     inputs : sequence of str
-        Paths of the inputs, none of which may be the output.
+        Paths of the inputs, files and folders. None may be the output, or hold it.
     columns : sequence of str
         Of the rows.
 
@@ -206,7 +211,8 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
     Raises
     ------
     ValueError
-        The name does not tell the format, is that of an input, or needs a column that is missing.
+        The name does not tell the format, is that of an input or in a folder that is one, or needs
+        a column that is missing.
     OSError
         The file cannot be written.
     """
@@ -217,6 +223,12 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
             raise IsADirectoryError
         if any(out.exists() and Path(i).exists() and os.path.samefile(out, i) for i in inputs):
             raise ValueError(f"{path} is an input, too; write to another file")
+        for folder in filter(os.path.isdir, inputs):
+            if out.parent.is_dir() and os.path.samefile(out.parent, folder):
+                raise ValueError(
+                    f"{path} lies in the folder {folder}, which is an input: a later run would "
+                    "read it, too; write to another folder"
+                )
         existed = out.exists()
         out.open("ab").close()
         if not existed:

@@ -1,5 +1,6 @@
 """Pipelines over files: rows out, errors, interruption and going on."""
 
+import csv
 import errno
 import json
 import signal
@@ -316,6 +317,24 @@ def test_an_output_that_is_an_input_is_refused(tmp_path):
         with pytest.raises(ValueError, match="is an input, too; write to another file"):
             check_output(str(output), [str(path)], ("text",))
     assert path.read_text() == '"a"\n'
+
+
+def test_an_output_in_a_folder_that_is_an_input_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('"a"\n')
+    inputs = [str(tmp_path / "in" / "a.jsonl"), str(tmp_path / "in")]
+    with pytest.raises(ValueError, match=r"lies in the folder .*in, which is an input: a later"):
+        check_output(str(tmp_path / "in" / "out.jsonl"), inputs, ("text",))
+    check_output(str(tmp_path / "in" / "out.jsonl"), inputs[:1], ("text",))  # the file alone
+    check_output(str(tmp_path / "out.jsonl"), inputs, ("text",))
+
+
+def test_a_table_holds_carriage_returns_in_quotes(tmp_path):
+    texts = ["a\rb", "a\r\nb", "\r", "a\nb", "plain"]
+    out = tmp_path / "a.csv"
+    run_job(job(), records(texts), out)
+    with out.open(newline="", encoding="utf-8") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == texts
 
 
 def test_an_array_of_what_is_no_vector_is_refused(tmp_path):

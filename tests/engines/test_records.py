@@ -115,11 +115,45 @@ def test_bytes_that_are_not_utf16_are_named(tmp_path):
         read(path, encoding="utf-16-le")
 
 
-@pytest.mark.parametrize("encoding", ["utf-7000", "base64", "rot13", ""])
+NO_ENCODINGS = ["utf-7000", "base64", "rot13", "", "idna", "punycode", "unicode_escape"]
+
+
+@pytest.mark.parametrize("encoding", NO_ENCODINGS)
 def test_what_is_no_encoding_of_text_is_named(encoding, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ValueError, match=f"encoding '{encoding}' is not a known encoding of text"):
         read(tmp_path / "a.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["cp037", "cp1140", "cp500"])
+def test_an_encoding_with_other_line_ends_is_refused(encoding, tmp_path):
+    (tmp_path / "a.txt").write_bytes("a\nb".encode(encoding))
+    with pytest.raises(ValueError, match=f"'{encoding}' ends lines with other bytes than a line"):
+        read(tmp_path / "a.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1", "cp1252", "shift_jis"])
+def test_encodings_of_files_are_taken(encoding, tmp_path):
+    (tmp_path / "a.txt").write_bytes("a\nb".encode(encoding))
+    assert [r.value for r in read(tmp_path / "a.txt", encoding=encoding)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("row_end", ["\n", "\r\n"])
+def test_a_field_in_quotes_keeps_its_line_ends(end, row_end, tmp_path):
+    path = tmp_path / "a.csv"
+    rows = ["text,id", f'"a{end}b{end}",1', f'"{end}",2', "c,3"]
+    path.write_bytes(row_end.join(rows).encode())
+    values = [f"a{end}b{end}", end, "c"]
+    assert [r.value["text"] for r in read(path)] == values
+    assert [r.value["id"] for r in read(path)] == ["1", "2", "3"]
+
+
+def test_a_blank_line_is_an_empty_text_where_a_table_has_one_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'text\na\n\n""\r\n\r\nb\n')
+    assert [r.value["text"] for r in read(path)] == ["a", "", "", "", "b"]
+    assert [r.where[-6:] for r in read(path)] == [f"line {n}" for n in range(2, 7)]
 
 
 def test_rows_that_are_no_text_or_object_are_named(tmp_path):
