@@ -351,6 +351,29 @@ def test_a_mapped_weight_leaves_its_pages_to_the_file(mapped, rng):
     np.testing.assert_allclose(got, x @ original.T, atol=1e-3)
 
 
+def test_a_mapped_int8_weight_leaves_its_pages_to_the_file(tmp_path, rng):
+    """Its pages are released once it is packed: what is resident afterwards is next to nothing."""
+    smaps, path = Path("/proc/self/smaps"), tmp_path / "weight"
+    if not smaps.exists():
+        pytest.skip(f"this system has no {smaps}")
+    rng.integers(-127, 128, (2000, 2000)).astype(np.int8).tofile(path)
+
+    def resident():
+        lines = iter(smaps.read_text().splitlines())
+        next(line for line in lines if line.endswith(str(path)))
+        return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
+
+    weight = freeze(np.memmap(path, np.int8, "r", shape=(2000, 2000)))
+    ones = freeze(np.ones(2000, np.float32))
+    total = weight.sum(dtype=np.int64)
+    assert resident() > 3000
+    got = native.linear(
+        np.ones((1, 2000), np.float32), {"weight": weight, "scale": ones, "bias": ones}
+    )
+    assert resident() < 200
+    assert got.sum() == pytest.approx(total + 2000, rel=1e-2, abs=1)
+
+
 @pytest.mark.parametrize("texts", [1, 3, 16])  # of a call
 def test_a_mapped_table_does_not_come_into_memory_row_by_row(mapped, close, texts):
     table, original, resident = mapped
