@@ -9,9 +9,9 @@ from numpy_erniem.cli.notes import note, progress_file, remark
 from numpy_erniem.cli.progress import tell
 from numpy_erniem.engines.blocks import Reading
 from numpy_erniem.engines.job import Job
+from numpy_erniem.engines.output_paths import SUFFIXES, check_format
 from numpy_erniem.engines.ray import require_ray, run_blocks
 from numpy_erniem.engines.run_folder import BLOCK_ROWS, LOG, RunFolder
-from numpy_erniem.engines.writers import SUFFIXES, check_format
 
 ENGINES = ("local", "ray")
 FORMATS = tuple(suffix[1:] for suffix in SUFFIXES)

@@ -11,7 +11,7 @@ from numpy_erniem.checkpoint.sentence_settings import POOLINGS
 from numpy_erniem.cli.notes import remark
 from numpy_erniem.cli.options import model_options
 from numpy_erniem.cli.rows import Rows, add_row_options
-from numpy_erniem.engines.writers import VECTOR
+from numpy_erniem.engines.output_paths import VECTOR
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.hybrid import OUTPUTS, HybridEmbedder, HybridVectors, check_outputs
 from numpy_erniem.pipelines.hybrid_scores import WEIGHTS

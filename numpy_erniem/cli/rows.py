@@ -18,6 +18,7 @@ from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.job import ERROR, ON_ERROR, Job
 from numpy_erniem.engines.local import run_job
+from numpy_erniem.engines.output_paths import SUFFIXES, check_output
 from numpy_erniem.engines.records import (
     FORMATS,
     STANDARD_INPUT,
@@ -25,7 +26,6 @@ from numpy_erniem.engines.records import (
     find_files,
     read_records,
 )
-from numpy_erniem.engines.writers import SUFFIXES, check_output
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 

@@ -16,8 +16,9 @@ from numpy_erniem.engines import local
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.job import Job
 from numpy_erniem.engines.local import run_job
+from numpy_erniem.engines.output_paths import check_output
 from numpy_erniem.engines.records import Record
-from numpy_erniem.engines.writers import StreamWriter, Writer, check_output
+from numpy_erniem.engines.writers import StreamWriter, Writer
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.streaming import Prepared
 
