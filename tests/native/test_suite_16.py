@@ -27,7 +27,7 @@ def test_no_memory_error_and_nothing_undefined(tmp_path):
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_every_kernel_equals_the_formula(tmp_path, compiler):
-    assert_right(run([build(tmp_path, compiler, "-O3", suite=SUITE)]))
+    assert_right(run([build(tmp_path, compiler, "-O3", "-fopenmp", suite=SUITE)]))
 
 
 def test_no_race(tmp_path):
