@@ -117,11 +117,47 @@ struct erniem_strassen_f32 {
     void (*combine)(int rows, const float *p, int add, const float *bias, float *c, int64_t ldc);
 };
 
+/* What a step of AdamW multiplies by: see AdamW in training/optimizer.py. */
+struct erniem_adamw {
+    float first_kept, first_new;   /* b1, 1 - b1 */
+    float second_kept, second_new; /* b2, 1 - b2 */
+    float correction, eps;         /* 1 / sqrt(1 - b2^t), eps */
+    float rate, weight_kept;       /* learning rate / (1 - b1^t), 1 - decay */
+};
+
+/* Gradients and updates, float32. */
+struct erniem_training_f32 {
+    int height; /* of a left side that lies across: mr, rounded up to whole vectors */
+
+    /* A tile whose left side lies column by column: a[k * lda + r] in place of a[r * lda + k]. */
+    void (*tile_across)(const struct erniem_tile_f32 *tile);
+
+    /* Lay the left side of such tiles, each of which has `share` rows, the last one what is left of
+       `rows`: to[(t * k + l) * height + r] = from[l * stride + t * share + r] for l < k, tile t and
+       row r of the tile; else 0. */
+    void (*lay_across)(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
+                       float *to);
+
+    /* sums[r] += the sum over l of tile[l * height + r] for r < n. */
+    void (*sum_across)(int64_t k, int64_t n, const float *tile, float *sums);
+
+    /* dz = dy * act'(z) for n numbers; dz may be dy. */
+    void (*activation_backward)(int activation, int64_t n, const float *dy, const float *z,
+                                float *dz);
+
+    /* m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
+       w = (1 - decay) w - rate m / (correction sqrt v + eps), for n numbers, without fused
+       multiply-adds: the bits of the same steps in any other float32 arithmetic. */
+    void (*adamw)(int64_t n, const struct erniem_adamw *step, const float *g, float *w, float *m,
+                  float *v);
+};
+
 struct erniem_micro {
     const char *name; /* of the instruction set */
     struct erniem_gemm_f32 gemm;
     struct erniem_rowwise rowwise;
     struct erniem_strassen_f32 strassen;
+    struct erniem_training_f32 training;
 };
 
 extern const struct erniem_micro erniem_micro_generic, erniem_micro_avx2, erniem_micro_avx512,

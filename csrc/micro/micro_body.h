@@ -12,6 +12,7 @@
 #include "micro_activations.h"
 #include "micro_rows.h"
 #include "micro_strassen.h"
+#include "micro_training.h"
 
 static float peak(int64_t rounds)
 {
@@ -36,4 +37,5 @@ const struct erniem_micro MICRO(erniem_micro) = {
     {MR, NV * VW, pack, pack_across, tile, peak},
     {activate, softmax, norm},
     {tile_of_sums, split, combine},
+    {HEIGHT, tile_across, lay_across, sum_across, activation_backward, adamw},
 };

@@ -48,6 +48,7 @@ static inline vf vf_add(vf a, vf b) { return a + b; }
 static inline vf vf_sub(vf a, vf b) { return a - b; }
 static inline vf vf_mul(vf a, vf b) { return a * b; }
 static inline vf vf_div(vf a, vf b) { return a / b; }
+static inline vf vf_sqrt(vf a) { EACH(sqrtf(LANE(a, i))); }
 static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* may round twice */
 /* Where one of the two is not a number, max and min give the second, as x86 does. */
 static inline vf vf_max(vf a, vf b) { EACH(LANE(a, i) > LANE(b, i) ? LANE(a, i) : LANE(b, i)); }

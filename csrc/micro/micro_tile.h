@@ -1,10 +1,10 @@
 /* A tile: a part of a product, held in registers. Part of micro_body.h. */
 
-/* `rows` and `vectors`, the vectors of the panel that are used, are constants wherever this is inlined,
-   so `sum` lives in registers. If there is an `other` panel, sign times that is added to b, and the
-   result kept in `sums`. */
-INLINE void tile_of(const int rows, const int vectors, const struct erniem_tile_f32 *t,
-                    const float *other, float sign, float *sums)
+/* `rows`, `vectors`, the vectors of the panel that are used, and `across`, whether a lies column by
+   column, are constants wherever this is inlined, so `sum` lives in registers. If there is an
+   `other` panel, sign times that is added to b, and the result kept in `sums`. */
+INLINE void tile_of(const int rows, const int vectors, const int across,
+                    const struct erniem_tile_f32 *t, const float *other, float sign, float *sums)
 {
     /* Copies, which the stores below cannot change: the compiler keeps them in registers. */
     const float *a = t->a, *b = t->b, *next = t->next, *const bias = t->bias;
@@ -30,7 +30,7 @@ INLINE void tile_of(const int rows, const int vectors, const struct erniem_tile_
         UNROLLED for (int line = 0; line < NV * VW; line += 16)
             vf_prefetch(next + line);
         UNROLLED for (int r = 0; r < rows; r++) {
-            const vf left = vf_set1(a[r * lda + k]);
+            const vf left = vf_set1(across ? a[k * lda + r] : a[r * lda + k]);
             UNROLLED for (int v = 0; v < vectors; v++)
                 sum[r][v] = vf_fma(left, panel[v], sum[r][v]);
         }
@@ -68,12 +68,12 @@ static void tile(const struct erniem_tile_f32 *t)
 {
     const int half = t->columns <= NV / 2 * VW;
     switch (t->rows) {
-#define ROWS(n)                                   \
-    case n:                                       \
-        if (half)                                 \
-            tile_of(n, NV / 2, t, NULL, 0, NULL); \
-        else                                      \
-            tile_of(n, NV, t, NULL, 0, NULL);     \
+#define ROWS(n)                                      \
+    case n:                                          \
+        if (half)                                    \
+            tile_of(n, NV / 2, 0, t, NULL, 0, NULL); \
+        else                                         \
+            tile_of(n, NV, 0, t, NULL, 0, NULL);     \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
@@ -90,9 +90,9 @@ static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, fl
     whole.bias = NULL;
     whole.ldc = NV * VW;
     switch (t->rows) {
-#define ROWS(n)                                    \
-    case n:                                        \
-        tile_of(n, NV, &whole, other, sign, sums); \
+#define ROWS(n)                                       \
+    case n:                                           \
+        tile_of(n, NV, 0, &whole, other, sign, sums); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS

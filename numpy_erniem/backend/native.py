@@ -7,6 +7,8 @@ arguments, a kernel returns `Unsupported`, and the NumPy function runs. Only `di
 import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
+from numpy_erniem.backend import native_training
+from numpy_erniem.backend.activation_numbers import ACTIVATIONS
 from numpy_erniem.backend.frozen import is_frozen
 from numpy_erniem.backend.independent_rows import rows_are_independent
 from numpy_erniem.backend.memory import (
@@ -22,30 +24,6 @@ from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 from numpy_erniem.quantization.numbers import INT8, NARROW
-
-# The number of each activation in csrc/micro/micro.h.
-ACTIVATIONS = {
-    None: 0,
-    "linear": 0,
-    "gelu": 1,
-    "gelu_python": 1,
-    "gelu_10": 2,
-    "gelu_accurate": 3,
-    "gelu_fast": 3,
-    "gelu_new": 3,
-    "gelu_pytorch_tanh": 3,
-    "laplace": 4,
-    "leaky_relu": 5,
-    "mish": 6,
-    "quick_gelu": 7,
-    "relu": 8,
-    "relu2": 9,
-    "relu6": 10,
-    "sigmoid": 11,
-    "silu": 12,
-    "swish": 12,
-    "tanh": 13,
-}
 
 WRONG_ISA, BAD_SIZE = lib.ERNIEM_WRONG_ISA, lib.ERNIEM_BAD_SIZE
 
@@ -225,4 +203,5 @@ KERNELS = {
     "embed": embed,
     "attention": attention,
     "top_scores": top_scores,
+    **native_training.KERNELS,
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from numpy_erniem.activations import ACTIVATIONS, sigmoid
+from numpy_erniem.backend.dispatch import accelerated
 from numpy_erniem.ops import CACHE_BLOCK
 
 Derivative = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -35,8 +36,8 @@ def gelu_grad(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def gelu_clipped_grad(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The derivative of gelu; 0 where gelu(x) is beyond ±10."""
-    inside = np.abs(x) <= 10  # near 10, gelu(x) equals x in float32 and float64
-    return np.where(inside, gelu_grad(x, ACTIVATIONS["gelu"](x)), 0)
+    outside = np.abs(x) > 10  # near 10, gelu(x) equals x in float32 and float64
+    return np.where(outside, 0, gelu_grad(x, ACTIVATIONS["gelu"](x)))
 
 
 def gelu_tanh_grad(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -128,6 +129,7 @@ DERIVATIVES: dict[str, Derivative] = {
 }
 
 
+@accelerated
 def activate(z: np.ndarray, activation: str) -> np.ndarray:
     """act(z) of an array (..., N), computed in blocks that fit in the cache."""
     y, flat = np.empty_like(z), z.reshape(-1)
@@ -137,6 +139,7 @@ def activate(z: np.ndarray, activation: str) -> np.ndarray:
     return y
 
 
+@accelerated
 def activation_backward(
     dy: np.ndarray, z: np.ndarray, y: np.ndarray, activation: str
 ) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy_erniem import ops
 from numpy_erniem.training.activation_gradients import activate, activation_backward
 from numpy_erniem.training.gradient_tree import SparseRows
+from numpy_erniem.training.primitives import column_sums, linear_backward
 
 Weights = Mapping[str, Any]
 Backward = Callable[..., Any]
@@ -43,15 +44,10 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
         dz = dy if activation is None else activation_backward(dy, z, y, activation)
         rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, z.shape[-1])  # (M, K), (M, N)
-        dw = {"weight": dz.T @ rows, "bias": column_sums(dz)}  # (N, M)·(M, K) -> (N, K)
-        return (dz @ w["weight"]).reshape(x.shape), dw  # (M, N)·(N, K) -> (M, K)
+        dx, dweight, dbias = linear_backward(dz, rows, w["weight"])  # (M, K), (N, K), (N,)
+        return dx.reshape(x.shape), {"weight": dweight, "bias": dbias}
 
     return y, backward
-
-
-def column_sums(x: np.ndarray) -> np.ndarray:
-    """The sum over the rows, (M, N) -> (N,), as a product: BLAS is faster than np.sum."""
-    return np.ones(len(x), x.dtype) @ x
 
 
 def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any, Backward]:

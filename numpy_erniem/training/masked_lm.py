@@ -12,7 +12,8 @@ from numpy_erniem.checks import as_array
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.ops import CACHE_BLOCK
 from numpy_erniem.training.gradient_tree import Gradients
-from numpy_erniem.training.gradients import add_norm, column_sums, linear
+from numpy_erniem.training.gradients import add_norm, linear
+from numpy_erniem.training.primitives import linear_backward
 from numpy_erniem.training.threads import cut, in_threads
 
 Weights = Mapping[str, Any]
@@ -92,18 +93,14 @@ def _cross_entropy(
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """What n of the `count` tokens add: to the loss, dh (n, D), dE (V, D) and db' (V,)."""
     loss, dh = 0.0, np.empty_like(h)
-    dtable, dbias = np.zeros_like(table), np.zeros_like(bias)
+    dtable, dbias = None, None
     step = max(1, LARGEST_SCORES // len(table))
     for at in range(0, len(h), step):
         rows = slice(at, at + step)
         s = h[rows] @ table.T  # (n, D)·(D, V) -> (n, V)
         loss += _scores_to_gradient(s, y[rows], bias, count)
-        np.matmul(s, table, out=dh[rows])  # (n, V)·(V, D)
-        if step >= len(h):
-            dtable = s.T @ h  # (V, n)·(n, D)
-        else:
-            dtable += s.T @ h[rows]
-        dbias += column_sums(s)
+        dh[rows], more, most = linear_backward(s, h[rows], table)  # (n, D), (V, D), (V,)
+        dtable, dbias = (more, most) if at == 0 else (dtable + more, dbias + most)
     return loss, dh, dtable, dbias
 
 

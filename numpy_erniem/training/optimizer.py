@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem.ops import CACHE_BLOCK
 from numpy_erniem.training.gradient_tree import SparseRows, scale, stored_values
+from numpy_erniem.training.primitives import adamw
 from numpy_erniem.training.threads import in_threads
 
+BLOCK = 1 << 19  # elements that a thread takes at once; of a sparse gradient, made dense
 Flat = Mapping[str, Any]  # flat name → array, or SparseRows
 
 
@@ -99,22 +100,7 @@ class AdamW:
     ) -> None:
         """Apply the formula to one block of g and of w, m and v."""
         g = g if isinstance(g, np.ndarray) else g.dense()
-        w, m, v = arrays
-        (b1, b2), t = self.betas, self.steps
-        m *= b1
-        m += (1 - b1) * g
-        v *= b2
-        part = np.square(g)
-        part *= 1 - b2
-        v += part
-        np.sqrt(v, out=part)
-        part *= 1 / math.sqrt(1 - b2**t)
-        part += self.eps
-        np.divide(m, part, out=part)
-        part *= rate / (1 - b1**t)
-        if decay:
-            w *= 1 - decay
-        w -= part
+        adamw((g, *arrays), self.betas, self.eps, rate, decay, self.steps)
 
 
 @dataclass(frozen=True)
@@ -130,17 +116,17 @@ class _RowBlock:
 
 
 def _blocks(g: np.ndarray | SparseRows, arrays: tuple[np.ndarray, ...]) -> Iterator[tuple]:
-    """g and the arrays of its shape, in blocks that fit in the cache."""
+    """g and the arrays of its shape, in blocks that threads share."""
     if isinstance(g, SparseRows):
         V, D = g.shape
-        rows = max(1, CACHE_BLOCK // D)
+        rows = max(1, BLOCK // D)
         for at in range(0, V, rows):
             end = min(at + rows, V)
             yield _RowBlock(g, at, end), [a[at:end] for a in arrays]
         return
     flat, lines = g.reshape(-1), [a.reshape(-1) for a in arrays]
-    for at in range(0, flat.size, CACHE_BLOCK):
-        block = slice(at, at + CACHE_BLOCK)
+    for at in range(0, flat.size, BLOCK):
+        block = slice(at, at + BLOCK)
         yield flat[block], [line[block] for line in lines]
 
 

@@ -403,6 +403,72 @@ static void check_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
 }
 
+/* The gradients of a linear map beside the loops; the same bits with any number of threads. */
+static void check_linear_backward(int64_t m, int64_t n, int64_t k)
+{
+    const int64_t sizes[3] = {m * k, n * k, n};
+    float *dy = numbers(m * n), *x = numbers(m * k), *w = numbers(n * k), *results[3][3];
+    for (int i = 0; i < m * n; i++)
+        dy[i] /= sqrtf((float)(m + n));
+    const int threads = erniem_wanted_threads();
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++)
+            results[i][j] = unset(sizes[j]);
+        failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
+        failures += (i ? erniem_linear_backward : erniem_linear_backward_reference)(
+                        m, n, k, dy, x, w, results[i][0], results[i][1], results[i][2]) != 0;
+    }
+    failures += erniem_set_threads(threads) != 0;
+    for (int j = 0; j < 3; j++) {
+        compare("linear_backward", m, n, k, sizes[j], results[1][j], results[0][j]);
+        failures += memcmp(results[1][j], results[2][j], (size_t)sizes[j] * sizeof(float)) != 0;
+    }
+    for (int i = 0; i < 9; i++)
+        free(results[i / 3][i % 3]);
+    free(dy), free(x), free(w);
+}
+
+/* Activations, their gradients by differences of the reference, and a step of AdamW. */
+static void check_updates(int64_t n)
+{
+    float *z = numbers(n), *dy = numbers(n), *y = unset(n), *dz = unset(n), *sides[2], *want = unset(n);
+    for (int activation = 0; activation < 14; activation++) {
+        const float step = 1.0f / 256.0f;
+        for (int i = 0; i < 2; i++) {
+            sides[i] = unset(n);
+            for (int64_t j = 0; j < n; j++)
+                sides[i][j] = 4.0f * z[j] + (i ? step : -step);
+            erniem_activate_reference(activation, n, sides[i]);
+        }
+        for (int64_t j = 0; j < n; j++)
+            want[j] = 4.0f * z[j];
+        failures += erniem_activated(activation, n, want, y) != 0;
+        failures += erniem_activation_backward(activation, n, dy, want, dz) != 0;
+        erniem_activate_reference(activation, n, want);
+        compare("activated", n, activation, 0, n, y, want);
+        for (int64_t j = 0; j < n; j++) { /* not at the kinks, which are nearer than a step */
+            const float change = (sides[1][j] - sides[0][j]) / (2.0f * step);
+            if (fabsf(4.0f * z[j]) > 2.0f * step && fabsf(dz[j] - dy[j] * change) > 2e-3f) {
+                fprintf(stderr, "%s, activation %d at %g: %g, not %g\n", erniem_isa(), activation,
+                        4.0f * z[j], dz[j], dy[j] * change);
+                failures++;
+                break;
+            }
+        }
+        free(sides[0]), free(sides[1]);
+    }
+    const float s[8] = {0.5f, 0.25f, 0.5f, 0.25f, 2.0f, 1.0f, 0.125f, 0.75f};
+    float *w = numbers(n), *m = numbers(n), *v = numbers(n);
+    for (int64_t j = 0; j < n; j++) {
+        v[j] = fabsf(v[j]);
+        const float first = s[0] * m[j] + s[1] * dy[j], second = s[2] * v[j] + s[3] * dy[j] * dy[j];
+        want[j] = s[7] * w[j] - first / (sqrtf(second) * s[4] + s[5]) * s[6];
+    }
+    failures += erniem_adamw(n, s, dy, w, m, v) != 0;
+    compare("adamw", n, 0, 0, n, w, want);
+    free(z), free(dy), free(y), free(dz), free(want), free(w), free(m), free(v);
+}
+
 /* Small whole numbers, so that sums are exact and many scores are equal. */
 static void check_search(int64_t n, int64_t d, int64_t q, int64_t k)
 {
@@ -531,6 +597,7 @@ static void check_everything(void)
             check_linear(sizes[i], sizes[j], sizes[(i + j) % COUNT], i);
             check_attention(sizes[i], sizes[j], sizes[(i + j) % COUNT], i % 2);
             check_rows(sizes[i], sizes[j]);
+            check_linear_backward(sizes[i], sizes[j], sizes[(i + j) % COUNT]);
             check_search(sizes[i], sizes[j], sizes[(i + j) % COUNT], 1 + sizes[i] / 2);
         }
     for (int i = 0; i < COUNT; i++)
@@ -543,6 +610,8 @@ static void check_everything(void)
     check_linear(135, 130, 770, 1);
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
+    check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
+    check_updates(1), check_updates(77), check_updates(20000);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);

@@ -51,7 +51,7 @@ def test_steps_equal_those_of_torch(steps, largest, threads):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("looked_up", [[], [3, 9], [0, 19, 20, 36]])
 def test_sparse_rows_give_the_bits_of_the_dense_gradient(looked_up, threads, monkeypatch):
-    monkeypatch.setattr("numpy_erniem.training.optimizer.CACHE_BLOCK", 52)  # ten rows and a bit
+    monkeypatch.setattr("numpy_erniem.training.optimizer.BLOCK", 52)  # ten rows and a bit
     values = np.random.default_rng(1).standard_normal((len(looked_up), 5), np.float32)
     rows = SparseRows(np.array(looked_up, int), values, SHAPES["table"])
     weights = [{"table": draw(0)["table"]} for _ in range(2)]

@@ -1,0 +1,78 @@
+/* Number by number: activations into another array, their gradients, a step of AdamW. */
+
+#include <math.h>
+#include <string.h>
+
+#include "../internal.h"
+
+enum { BLOCK = 1 << 13 }; /* numbers that a task takes: three arrays of them fit in a second-level
+                             cache */
+
+struct activations {
+    const struct erniem_micro *micro;
+    int activation;
+    int64_t n;
+    const float *dy, *z; /* dy NULL: forward */
+    float *to;
+};
+
+static void activate_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct activations *p = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t at = task * BLOCK, n = erniem_min(BLOCK, p->n - at);
+        if (p->dy) {
+            p->micro->training.activation_backward(p->activation, n, p->dy + at, p->z + at,
+                                                   p->to + at);
+            continue;
+        }
+        memcpy(p->to + at, p->z + at, (size_t)n * sizeof(float));
+        p->micro->rowwise.activate(p->activation, 1, n, n, p->to + at);
+    }
+}
+
+static int run(int activation, int64_t n, const float *dy, const float *z, float *to)
+{
+    if (!erniem_fits(n, 1, 1) || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
+        return ERNIEM_BAD_SIZE;
+    const struct activations job = {erniem_micro(), activation, n, dy, z, to};
+    return erniem_parallel(erniem_ceil_div(n, BLOCK), activate_some, &job);
+}
+
+int erniem_activated(int activation, int64_t n, const float *z, float *y)
+{
+    return run(activation, n, NULL, z, y);
+}
+
+int erniem_activation_backward(int activation, int64_t n, const float *dy, const float *z, float *dz)
+{
+    return run(activation, n, dy, z, dz);
+}
+
+struct update {
+    const struct erniem_micro *micro;
+    struct erniem_adamw step;
+    int64_t n;
+    const float *g;
+    float *w, *m, *v;
+};
+
+static void update_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct update *p = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t at = task * BLOCK, n = erniem_min(BLOCK, p->n - at);
+        p->micro->training.adamw(n, &p->step, p->g + at, p->w + at, p->m + at, p->v + at);
+    }
+}
+
+int erniem_adamw(int64_t n, const float *numbers, const float *g, float *w, float *m, float *v)
+{
+    if (!erniem_fits(n, 1, 1))
+        return ERNIEM_BAD_SIZE;
+    const struct update job = {erniem_micro(),
+                               {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
+                                numbers[5], numbers[6], numbers[7]},
+                               n, g, w, m, v};
+    return erniem_parallel(erniem_ceil_div(n, BLOCK), update_some, &job);
+}

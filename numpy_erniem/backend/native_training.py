@@ -1,0 +1,73 @@
+"""The native kernels of the primitives of `training`: arrays checked, C called, status → result."""
+
+import math
+
+from numpy_erniem._kernels import ffi, lib
+from numpy_erniem.backend.activation_numbers import ACTIVATIONS
+from numpy_erniem.backend.memory import FLOAT, floats, is_readable, new_array, result_or_reason
+from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
+
+
+def linear_backward(dy, x, weight):
+    """Native kernel of `training.primitives.linear_backward`."""
+    if any(a.dtype != FLOAT for a in (dy, x, weight)):
+        return NOT_FLOAT
+    if dy.ndim != 2 or x.ndim != 2 or not dy.size or not x.size:
+        return SIZES
+    (m, n), k = dy.shape, x.shape[1]
+    if len(x) != m or weight.shape != (n, k):
+        return SIZES
+    dx, dweight, dbias = new_array((m, k)), new_array((n, k)), new_array((n,))
+    status = lib.erniem_linear_backward(
+        *(m, n, k, floats(dy), floats(x), floats(weight)),
+        *(floats(dx), floats(dweight), floats(dbias)),
+    )
+    return result_or_reason((dx, dweight, dbias), status)
+
+
+def activate(z, activation):
+    """Native kernel of `training.activation_gradients.activate`."""
+    number = ACTIVATIONS.get(activation)
+    if z.dtype != FLOAT:
+        return NOT_FLOAT
+    if number is None:
+        return Unsupported("an activation that C does not have")
+    y = new_array(z.shape)
+    return result_or_reason(y, lib.erniem_activated(number, z.size, floats(z), floats(y)))
+
+
+def activation_backward(dy, z, y, activation):
+    """Native kernel of `training.activation_gradients.activation_backward`."""
+    number = ACTIVATIONS.get(activation)
+    if dy.dtype != FLOAT or z.dtype != FLOAT:
+        return NOT_FLOAT
+    if number is None:
+        return Unsupported("an activation that C does not have")
+    if dy.shape != z.shape:
+        return SIZES
+    dz = new_array(z.shape)
+    status = lib.erniem_activation_backward(number, z.size, floats(dy), floats(z), floats(dz))
+    return result_or_reason(dz, status)
+
+
+def adamw(arrays, betas, eps, rate, decay, steps):
+    """Native kernel of `training.primitives.adamw`."""
+    g = arrays[0]
+    if any(a.dtype != FLOAT for a in arrays):
+        return NOT_FLOAT
+    if any(a.shape != g.shape for a in arrays):
+        return SIZES
+    if not all(is_readable(a) and a.flags.writeable for a in arrays[1:]):
+        return Unsupported("weights or means that C cannot change in place")
+    b1, b2 = betas
+    correction, size = 1 / math.sqrt(1 - b2**steps), rate / (1 - b1**steps)
+    numbers = ffi.new("float[8]", [b1, 1 - b1, b2, 1 - b2, correction, eps, size, 1 - decay])
+    return result_or_reason(None, lib.erniem_adamw(g.size, numbers, *map(floats, arrays)))
+
+
+KERNELS = {
+    "linear_backward": linear_backward,
+    "activate": activate,
+    "activation_backward": activation_backward,
+    "adamw": adamw,
+}
