@@ -218,3 +218,15 @@ int erniem_activation_backward(int activation, int64_t n, const float *dy, const
    m = s[0] m + s[1] g, v = s[2] v + s[3] g^2, w = s[7] w - m / (sqrt(v) s[4] + s[5]) s[6], in this
    order and each step rounded: the bits of the same formula in NumPy. s has 8 numbers. */
 int erniem_adamw(int64_t n, const float *s, const float *g, float *w, float *m, float *v);
+/* training/rows.c: the gradients of erniem_add_norm from dy (n, d), n and d >= 1: dv (n, d), of x and of
+   the residual alike, dw (d) and db (d). dv overlaps nothing. */
+int erniem_norm_backward(int64_t n, int64_t d, const float *x, const float *residual,
+                         const float *weight, float eps, const float *dy, float *dv, float *dw,
+                         float *db);
+int erniem_norm_backward_reference(int64_t n, int64_t d, const float *x, const float *residual,
+                                   const float *weight, float eps, const float *dy, float *dv,
+                                   float *dw, float *db);
+/* Scores (m, n) become share * (softmax - one-hot of the label); losses (m) = -log of the softmax of
+   the label. Labels outside 0 .. n - 1 are ERNIEM_BAD_SIZE; m and n >= 1. */
+int erniem_cross_entropy(int64_t m, int64_t n, const int64_t *labels, float share, float *scores,
+                         double *losses);

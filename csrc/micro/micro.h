@@ -145,6 +145,15 @@ struct erniem_training_f32 {
     void (*activation_backward)(int activation, int64_t n, const float *dy, const float *z,
                                 float *dz);
 
+    /* The gradients of `norm` above: dv of v, of one row; dweight and dbias are added to. dv is not x,
+       add or dy. */
+    void (*norm_backward)(int64_t d, const float *x, const float *add, const float *weight, float eps,
+                          const float *dy, float *dv, float *dweight, float *dbias);
+
+    /* x = share * (softmax(x) - one-hot of the label) for n scores, 0 <= label < n. Returns minus the
+       log of the softmax of the label. */
+    double (*cross_entropy)(int64_t n, int64_t label, float share, float *x);
+
     /* m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
        w = (1 - decay) w - rate m / (correction sqrt v + eps), for n numbers, without fused
        multiply-adds: the bits of the same steps in any other float32 arithmetic. */

@@ -37,5 +37,6 @@ const struct erniem_micro MICRO(erniem_micro) = {
     {MR, NV * VW, pack, pack_across, tile, peak},
     {activate, softmax, norm},
     {tile_of_sums, split, combine},
-    {HEIGHT, tile_across, lay_across, sum_across, activation_backward, adamw},
+    {HEIGHT, tile_across, lay_across, sum_across, activation_backward, norm_backward, cross_entropy,
+     adamw},
 };

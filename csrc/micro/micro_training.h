@@ -159,6 +159,85 @@ static void activation_backward(int activation, int64_t n, const float *dy, cons
     }
 }
 
+/* The first n floats, or all VW where n is larger. */
+INLINE void store_up_to(float *p, vf x, int64_t n)
+{
+    if (n >= VW)
+        vf_store(p, x);
+    else
+        vf_store_part(p, x, n);
+}
+
+static void norm_backward(int64_t d, const float *x, const float *add, const float *weight, float eps,
+                          const float *dy, float *dv, float *dweight, float *dbias)
+{
+    const vf none = vf_set1(0.0f), each = vf_set1(1.0f / (float)d);
+    vf sums = none, squares = none, shift = none, along = none;
+    for (int64_t j = 0; j < d; j += VW) {
+        const vf own = load_up_to(x + j, d - j);
+        const vf v = add ? vf_add(own, load_up_to(add + j, d - j)) : own;
+        store_up_to(dv + j, v, d - j);
+        sums = vf_add(sums, v);
+    }
+    const float mean = vf_sum(sums) / (float)d;
+    const vf means = vf_set1(mean);
+    for (int64_t j = 0; j + VW <= d; j += VW) {
+        const vf away = vf_sub(vf_load(dv + j), means);
+        squares = vf_fma(away, away, squares);
+    }
+    float square = vf_sum(squares);
+    for (int64_t j = d - d % VW; j < d; j++)
+        square += (dv[j] - mean) * (dv[j] - mean);
+    const vf scale = vf_set1(1.0f / sqrtf(square / (float)d + eps));
+    for (int64_t j = 0; j < d; j += VW) { /* dv holds n = (v - mean) scale from here on */
+        const int64_t rest = d - j;
+        const vf n = vf_mul(vf_sub(load_up_to(dv + j, rest), means), scale);
+        const vf up = load_up_to(dy + j, rest), product = vf_mul(up, n);
+        const vf gamma = load_up_to(weight + j, rest);
+        store_up_to(dv + j, n, rest);
+        store_up_to(dweight + j, vf_add(load_up_to(dweight + j, rest), product), rest);
+        store_up_to(dbias + j, vf_add(load_up_to(dbias + j, rest), up), rest);
+        shift = vf_fma(up, gamma, shift);
+        along = vf_fma(product, gamma, along);
+    }
+    shift = vf_mul(vf_set1(vf_sum(shift)), each);
+    along = vf_mul(vf_set1(vf_sum(along)), each);
+    for (int64_t j = 0; j < d; j += VW) {
+        const int64_t rest = d - j;
+        const vf g = vf_mul(load_up_to(dy + j, rest), load_up_to(weight + j, rest));
+        const vf through = vf_mul(load_up_to(dv + j, rest), along);
+        store_up_to(dv + j, vf_mul(vf_sub(vf_sub(g, shift), through), scale), rest);
+    }
+}
+
+static double cross_entropy(int64_t n, int64_t label, float share, float *x)
+{
+    vf top = vf_set1(x[0]), sums = vf_set1(0.0f);
+    for (int64_t j = 0; j + VW <= n; j += VW)
+        top = vf_max(top, vf_load(x + j));
+    float highest = vf_highest(top), sum = 0.0f;
+    for (int64_t j = n - n % VW; j < n; j++)
+        highest = highest > x[j] ? highest : x[j];
+    const float right = x[label] - highest;
+    for (int64_t j = 0; j + VW <= n; j += VW) {
+        const vf e = vf_exp(vf_sub(vf_load(x + j), vf_set1(highest)));
+        vf_store(x + j, e);
+        sums = vf_add(sums, e);
+    }
+    for (int64_t j = n - n % VW; j < n; j += VW) {
+        const vf e = vf_exp(vf_sub(vf_load_part(x + j, n - j), vf_set1(highest)));
+        vf_store_part(x + j, e, n - j);
+    }
+    for (int64_t j = n - n % VW; j < n; j++)
+        sum += x[j];
+    sum += vf_sum(sums);
+    const float each = share / sum;
+    for (int64_t j = 0; j < n; j += VW)
+        store_up_to(x + j, vf_mul(load_up_to(x + j, n - j), vf_set1(each)), n - j);
+    x[label] -= share;
+    return log(sum) - right;
+}
+
 /* One vector of adamw, in place. */
 INLINE void adamw_step(const struct erniem_adamw *step, vf g, vf *w, vf *m, vf *v)
 {

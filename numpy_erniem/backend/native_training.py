@@ -2,9 +2,18 @@
 
 import math
 
+import numpy as np
+
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.activation_numbers import ACTIVATIONS
-from numpy_erniem.backend.memory import FLOAT, floats, is_readable, new_array, result_or_reason
+from numpy_erniem.backend.memory import (
+    FLOAT,
+    floats,
+    is_readable,
+    new_array,
+    readable,
+    result_or_reason,
+)
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 
@@ -65,7 +74,45 @@ def adamw(arrays, betas, eps, rate, decay, steps):
     return result_or_reason(None, lib.erniem_adamw(g.size, numbers, *map(floats, arrays)))
 
 
+def norm_backward(dy, x, residual, gamma, eps):
+    """Native kernel of `training.primitives.norm_backward`."""
+    given = [dy, x, gamma] if residual is None else [dy, x, gamma, residual]
+    if any(a.dtype != FLOAT for a in given):
+        return NOT_FLOAT
+    if not x.size or dy.shape != x.shape or gamma.shape != x.shape[-1:]:
+        return SIZES
+    if residual is not None and residual.shape != x.shape:
+        return Unsupported("a residual that broadcasts")
+    d, dv = gamma.size, new_array(x.shape)
+    dgamma, dbeta = new_array((d,)), new_array((d,))
+    added = ffi.NULL if residual is None else floats(residual)
+    status = lib.erniem_norm_backward(
+        *(x.size // d, d, floats(x), added, floats(gamma), eps, floats(dy)),
+        *(floats(dv), floats(dgamma), floats(dbeta)),
+    )
+    return result_or_reason((dv, dgamma, dbeta), status)
+
+
+def scores_to_gradient(scores, labels, count):
+    """Native kernel of `training.primitives.scores_to_gradient`."""
+    if scores.dtype != FLOAT:
+        return NOT_FLOAT
+    if scores.ndim != 2 or not scores.size or labels.shape != scores.shape[:1] or count < 1:
+        return SIZES
+    if labels.dtype.kind != "i" or not (is_readable(scores) and scores.flags.writeable):
+        return Unsupported("labels that are not integers, or scores that C cannot change in place")
+    labels = readable(labels.astype(np.int64, copy=False))
+    losses = np.empty(len(labels))
+    status = lib.erniem_cross_entropy(
+        *(*scores.shape, ffi.from_buffer("int64_t[]", labels), 1 / count, floats(scores)),
+        ffi.from_buffer("double[]", losses),
+    )
+    return result_or_reason(float(losses.sum()) / count, status)
+
+
 KERNELS = {
+    "norm_backward": norm_backward,
+    "scores_to_gradient": scores_to_gradient,
     "linear_backward": linear_backward,
     "activate": activate,
     "activation_backward": activation_backward,

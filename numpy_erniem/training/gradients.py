@@ -17,7 +17,7 @@ import numpy as np
 from numpy_erniem import ops
 from numpy_erniem.training.activation_gradients import activate, activation_backward
 from numpy_erniem.training.gradient_tree import SparseRows
-from numpy_erniem.training.primitives import column_sums, linear_backward
+from numpy_erniem.training.primitives import linear_backward, norm_backward
 
 Weights = Mapping[str, Any]
 Backward = Callable[..., Any]
@@ -53,9 +53,8 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
 def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any, Backward]:
     """Layer norm of v = x + residual: y = n γ + β, where n = (v - mean) / σ.
 
-    The gradient of x and of residual is dv = (g - mean(g) - n mean(g n)) / σ, where g = dy γ;
-    dγ = Σ dy n and dβ = Σ dy. The backward pass computes n and σ again: that costs less than
-    to keep them in memory.
+    x and residual have the same gradient dv. The backward pass computes n and σ again: that costs
+    less than to keep them in memory.
 
     Parameters
     ----------
@@ -78,20 +77,8 @@ def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any,
     y = ops.layer_norm(x, w, eps) if residual is None else ops.add_norm(x, residual, w, eps)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
-        D, gamma = x.shape[-1], w["weight"]
-        n = x.reshape(-1, D) if residual is None else (x + residual).reshape(-1, D)  # (M, D)
-        mean = np.full(D, 1 / D, x.dtype)  # v @ mean is the mean of every row
-        n = n - (n @ mean)[:, None]
-        scale = 1 / np.sqrt(np.einsum("md,md->m", n, n) / D + eps)  # 1 / σ (M,)
-        n *= scale[:, None]
-        dy = dy.reshape(-1, D)
-        dv, product = dy * gamma, dy * n  # (M, D)
-        dw = {"weight": column_sums(product), "bias": column_sums(dy)}
-        n *= (product @ (gamma * mean))[:, None]
-        dv -= n
-        dv -= (dy @ (gamma * mean))[:, None]
-        dv *= scale[:, None]
-        return dv.reshape(x.shape), dw
+        dv, dgamma, dbeta = norm_backward(dy, x, residual, w["weight"], eps)
+        return dv, {"weight": dgamma, "bias": dbeta}
 
     return y, backward
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem import ops
 from numpy_erniem.checks import as_array
 from numpy_erniem.losses import IGNORED, cross_entropy
-from numpy_erniem.ops import CACHE_BLOCK
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import add_norm, linear
-from numpy_erniem.training.primitives import linear_backward
+from numpy_erniem.training.primitives import linear_backward, scores_to_gradient
 from numpy_erniem.training.threads import cut, in_threads
 
 Weights = Mapping[str, Any]
@@ -97,30 +97,11 @@ def _cross_entropy(
     step = max(1, LARGEST_SCORES // len(table))
     for at in range(0, len(h), step):
         rows = slice(at, at + step)
-        s = h[rows] @ table.T  # (n, D)·(D, V) -> (n, V)
-        loss += _scores_to_gradient(s, y[rows], bias, count)
+        s = ops.linear(h[rows], {"weight": table, "bias": bias})  # (n, D) -> (n, V)
+        loss += scores_to_gradient(s, y[rows], count)
         dh[rows], more, most = linear_backward(s, h[rows], table)  # (n, D), (V, D), (V,)
         dtable, dbias = (more, most) if at == 0 else (dtable + more, dbias + most)
     return loss, dh, dtable, dbias
-
-
-def _scores_to_gradient(s: np.ndarray, y: np.ndarray, bias: np.ndarray, count: int) -> float:
-    """Replace scores (n, V) without bias by their gradient; return what they add to the loss."""
-    n, V = s.shape
-    loss, ones = 0.0, np.ones(V, s.dtype)
-    step = max(1, CACHE_BLOCK // V)
-    for at in range(0, n, step):
-        block, right = s[at : at + step], y[at : at + step]
-        each = np.arange(len(block))
-        block += bias
-        block -= block.max(axis=1, keepdims=True)
-        loss -= float(block[each, right].sum(dtype=np.float64))
-        np.exp(block, out=block)
-        sums = block @ ones  # (n,)
-        loss += float(np.log(sums).sum(dtype=np.float64))
-        block *= (1 / (sums * count))[:, None]
-        block[each, right] -= 1 / count
-    return loss / count
 
 
 def _check_labels(labels: np.ndarray, shape: tuple[int, ...], V: int) -> None:

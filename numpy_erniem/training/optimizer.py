@@ -9,7 +9,7 @@ import numpy as np
 
 from numpy_erniem.training.gradient_tree import SparseRows, scale, stored_values
 from numpy_erniem.training.primitives import adamw
-from numpy_erniem.training.threads import in_threads
+from numpy_erniem.training.threads import in_threads, parts_of_batch
 
 BLOCK = 1 << 19  # elements that a thread takes at once; of a sparse gradient, made dense
 Flat = Mapping[str, Any]  # flat name → array, or SparseRows
@@ -92,8 +92,9 @@ class AdamW:
             decay = self.weight_decay * rate if w.ndim > 1 else 0
             arrays = (w, self.first[name], self.second[name])
             tasks += [(*block, rate, decay) for block in _blocks(g, arrays)]
-        shares = [tasks[n::threads] for n in range(threads)]
-        in_threads(lambda share: [self._update(*task) for task in share], shares)
+        with parts_of_batch(threads) as parts:
+            shares = [tasks[n::parts] for n in range(parts)]
+            in_threads(lambda share: [self._update(*task) for task in share], shares)
 
     def _update(
         self, g: "np.ndarray | _RowBlock", arrays: list[np.ndarray], rate: float, decay: float

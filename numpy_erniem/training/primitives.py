@@ -39,6 +39,84 @@ def column_sums(x: np.ndarray) -> np.ndarray:
 
 
 @accelerated
+def norm_backward(
+    dy: np.ndarray, x: np.ndarray, residual: np.ndarray | None, gamma: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of `ops.add_norm`, with n = (v - mean) / σ and g = dy γ.
+
+    dv = (g - mean(g) - n mean(g n)) / σ, dγ = Σ dy n and dβ = Σ dy.
+
+    Parameters
+    ----------
+    dy : (..., D) array
+        The gradient of the loss by the result.
+    x : (..., D) array
+    residual : (..., D) array or None
+        v = x + residual; None counts as zeros.
+    gamma : (D,) array
+    eps : float
+        Added to σ².
+
+    Returns
+    -------
+    dv : (..., D) array
+        The gradient of x, and of residual.
+    dgamma : (D,) array
+    dbeta : (D,) array
+    """
+    D = x.shape[-1]
+    n = x.reshape(-1, D) if residual is None else (x + residual).reshape(-1, D)  # (M, D)
+    mean = np.full(D, 1 / D, x.dtype)  # v @ mean is the mean of every row
+    n = n - (n @ mean)[:, None]
+    scale = 1 / np.sqrt(np.einsum("md,md->m", n, n) / D + eps)  # 1 / σ (M,)
+    n *= scale[:, None]
+    rows = dy.reshape(-1, D)
+    dv, product = rows * gamma, rows * n  # (M, D)
+    dgamma, dbeta = column_sums(product), column_sums(rows)
+    n *= (product @ (gamma * mean))[:, None]
+    dv -= n
+    dv -= (rows @ (gamma * mean))[:, None]
+    dv *= scale[:, None]
+    return dv.reshape(x.shape), dgamma, dbeta
+
+
+@accelerated
+def scores_to_gradient(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
+    """Replace scores by the gradient of their cross entropy; return what they add to the loss.
+
+    The loss is a mean over `count` rows. A row of scores s with the label y adds
+    (log Σ exp(s) - s_y) / count to it, and its gradient is (softmax(s) - one-hot(y)) / count.
+
+    Parameters
+    ----------
+    scores : (n, V) array
+        Changed in place.
+    labels : (n,) integer array
+        In 0..V-1.
+    count : int
+        Rows of all scores, of which these may be a part.
+
+    Returns
+    -------
+    float
+    """
+    n, V = scores.shape
+    loss, ones = 0.0, np.ones(V, scores.dtype)
+    step = max(1, CACHE_BLOCK // V)
+    for at in range(0, n, step):
+        block, right = scores[at : at + step], labels[at : at + step]
+        each = np.arange(len(block))
+        block -= block.max(axis=1, keepdims=True)
+        loss -= float(block[each, right].sum(dtype=np.float64))
+        np.exp(block, out=block)
+        sums = block @ ones  # (n,)
+        loss += float(np.log(sums).sum(dtype=np.float64))
+        block *= (1 / (sums * count))[:, None]
+        block[each, right] -= 1 / count
+    return loss / count
+
+
+@accelerated
 def adamw(
     arrays: tuple[np.ndarray, ...],
     betas: tuple[float, float],

@@ -1,7 +1,9 @@
-"""Threads that work on parts of a batch: NumPy releases the GIL while it computes.
+"""Threads of training: inside the native kernels, or a thread for each part of a batch.
 
-Each thread computes its own products, so BLAS and the C kernels use one thread each meanwhile. The
-results of the parts are summed in order: the result is bit-identical for a fixed number of parts.
+A native kernel divides its own work, and its result has the same bits for any number of threads; so
+has the whole step. NumPy's formulas are computed for parts of a batch, each in its own thread, as
+NumPy releases the GIL while it computes; BLAS uses one thread each meanwhile. The results of the
+parts are summed in order: the result is bit-identical for a fixed number of parts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.backend.blas import openblas
-from numpy_erniem.backend.cores import available_cores
-from numpy_erniem.backend.dispatch import get_num_threads, set_num_threads
+from numpy_erniem.backend.cores import MAX_THREADS, available_cores
+from numpy_erniem.backend.dispatch import backend_report, get_num_threads, set_num_threads
 
 
 @contextmanager
@@ -30,6 +32,23 @@ def one_thread_each() -> Iterator[None]:
     finally:
         for (_, put), n in zip(pools, before, strict=True):
             put(n)
+
+
+@contextmanager
+def parts_of_batch(threads: int) -> Iterator[int]:
+    """Into how many parts a batch is divided inside the block: `threads`, or 1 for native kernels.
+
+    The kernels use `threads` threads inside the block then.
+    """
+    if backend_report()["backend"] != "native":
+        yield threads
+        return
+    before = get_num_threads()
+    set_num_threads(min(max(1, threads), MAX_THREADS))
+    try:
+        yield 1
+    finally:
+        set_num_threads(before)
 
 
 def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:

@@ -37,8 +37,8 @@ class TrainingConfig:
     seed : int
         Of everything drawn at random: new weights, order of the examples, masks, dropout.
     threads : int
-        Parts of a batch that are computed at the same time; 0: one for each core that the process
-        may use. The result is bit-identical for a fixed number.
+        Threads that compute; 0: one for each core that the process may use. With native kernels the
+        result does not depend on their number; with NumPy it is bit-identical for a fixed number.
     gradient_checkpointing : bool
         Compute each layer twice instead of keeping its intermediate results: less memory, about a
         third more work.

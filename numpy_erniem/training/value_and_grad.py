@@ -17,6 +17,7 @@ from numpy_erniem.quantization.numbers import widen
 from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import HEADS, Head
+from numpy_erniem.training.threads import parts_of_batch
 
 NOT_FOR_TRAINING = (
     "past_key_values",
@@ -84,8 +85,9 @@ def value_and_grad(
         Keep only the input of each layer and compute the layer twice: less memory, about a third
         more work.
     threads : int
-        The batch is divided into so many parts, each computed by its own thread. The result is
-        bit-identical for a fixed number.
+        So many threads compute: inside the native kernels, where the result does not depend on
+        their number, or, with NumPy, each a part of the batch; then the result is bit-identical for
+        a fixed number.
 
     Returns
     -------
@@ -116,16 +118,17 @@ def value_and_grad(
     inputs, labels = _inputs_and_labels(model, batch)
     weights = _float_weights(model)
     encoder = encoder_weights(weights)
-    x, backward = encode(
-        inputs,
-        encoder,
-        model.config,
-        rng,
-        gradient_checkpointing=gradient_checkpointing,
-        threads=threads,
-    )  # (B, T) -> (B, T, D)
-    loss, dx, dhead = head(x, weights, model.config, labels, rng, threads)
-    dencoder = backward(dx)
+    with parts_of_batch(threads) as parts:
+        x, backward = encode(
+            inputs,
+            encoder,
+            model.config,
+            rng,
+            gradient_checkpointing=gradient_checkpointing,
+            threads=parts,
+        )  # (B, T) -> (B, T, D)
+        loss, dx, dhead = head(x, weights, model.config, labels, rng, parts)
+        dencoder = backward(dx)
     if ENCODER in model.weights:
         dencoder = {ENCODER: dencoder}
     return float(loss), add(dhead, dencoder) if dhead else dencoder

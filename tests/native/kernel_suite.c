@@ -428,6 +428,43 @@ static void check_linear_backward(int64_t m, int64_t n, int64_t k)
     free(dy), free(x), free(w);
 }
 
+static void check_training_rows(int64_t n, int64_t d)
+{
+    const int64_t sizes[3] = {n * d, d, d};
+    float *x = numbers(n * d), *add = numbers(n * d), *w = numbers(d), *dy = numbers(n * d);
+    float *results[2][3];
+    int64_t *labels = malloc((size_t)n * sizeof *labels);
+    double *losses = malloc((size_t)n * sizeof *losses);
+    for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 3; j++)
+            results[i][j] = unset(sizes[j]);
+        failures += (i ? erniem_norm_backward : erniem_norm_backward_reference)(
+                        n, d, x, add, w, 1e-3f, dy, results[i][0], results[i][1], results[i][2]) != 0;
+    }
+    for (int j = 0; j < 3; j++)
+        compare("norm_backward", n, d, j, sizes[j], results[1][j], results[0][j]);
+
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0.0;
+        labels[i] = i % d;
+        for (int64_t j = 0; j < d; j++)
+            sum += exp(x[i * d + j]);
+        for (int64_t j = 0; j < d; j++)
+            add[i * d + j] = (float)(0.5 * (exp(x[i * d + j]) / sum - (j == labels[i])));
+        results[0][0][i] = (float)(log(sum) - x[i * d + labels[i]]);
+    }
+    failures += erniem_cross_entropy(n, d, labels, 0.5f, x, losses) != 0;
+    compare("cross_entropy", n, d, 0, n * d, x, add);
+    for (int64_t i = 0; i < n; i++)
+        results[1][0][i] = (float)losses[i];
+    compare("losses", n, d, 0, n, results[1][0], results[0][0]);
+    labels[n / 2] = d;
+    failures += erniem_cross_entropy(n, d, labels, 0.5f, x, losses) != ERNIEM_BAD_SIZE;
+    for (int i = 0; i < 6; i++)
+        free(results[i / 3][i % 3]);
+    free(x), free(add), free(w), free(dy), free(labels), free(losses);
+}
+
 /* Activations, their gradients by differences of the reference, and a step of AdamW. */
 static void check_updates(int64_t n)
 {
@@ -597,6 +634,7 @@ static void check_everything(void)
             check_linear(sizes[i], sizes[j], sizes[(i + j) % COUNT], i);
             check_attention(sizes[i], sizes[j], sizes[(i + j) % COUNT], i % 2);
             check_rows(sizes[i], sizes[j]);
+            check_training_rows(sizes[i], sizes[j]);
             check_linear_backward(sizes[i], sizes[j], sizes[(i + j) % COUNT]);
             check_search(sizes[i], sizes[j], sizes[(i + j) % COUNT], 1 + sizes[i] / 2);
         }
@@ -612,6 +650,7 @@ static void check_everything(void)
     check_rows(70, 300);
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_updates(1), check_updates(77), check_updates(20000);
+    check_training_rows(150, 70);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);

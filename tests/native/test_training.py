@@ -121,6 +121,90 @@ def test_adamw_has_the_bits_of_its_formula(isa, threads, native, rng, size, deca
             np.testing.assert_array_equal(mine, right)
 
 
+@pytest.mark.parametrize("d", [1, 7, 16, 33, 97, 768])
+@pytest.mark.parametrize("with_residual", [False, True])
+def test_norm_backward_equals_the_formula_in_float64(isa, native, rng, d, with_residual):
+    dy, x, residual = rng.standard_normal((3, 3, 67, d), np.float32)
+    arguments = (dy, x, residual if with_residual else None, rng.standard_normal(d, np.float32))
+    wide = [None if a is None else a.astype(np.float64) for a in arguments]
+    want = primitives.norm_backward.body(*wide, 1e-3)
+    for mine, right in zip(native.norm_backward(*arguments, 1e-3), want, strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, right, rtol=1e-4, atol=1e-4)
+
+
+def test_norm_backward_has_the_same_bits_for_any_number_of_threads(native, threads, rng):
+    dy, x = rng.standard_normal((2, 1000, 37), np.float32)
+    gamma, results = rng.standard_normal(37, np.float32), []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append(native.norm_backward(dy, x, None, gamma, 1e-5))
+    for more in results[1:]:
+        for mine, right in zip(more, results[0], strict=True):
+            np.testing.assert_array_equal(mine, right)
+
+
+def test_norm_backward_keeps_nan_in_its_row(isa, native, rng):
+    dy, x = rng.standard_normal((2, 4, 40), np.float32)
+    x[2, 39] = np.nan
+    dv, _, dbeta = native.norm_backward(dy, x, None, np.ones(40, np.float32), 1e-5)
+    np.testing.assert_array_equal(np.isnan(dv).any(axis=1), [False, False, True, False])
+    assert np.isfinite(dbeta).all()
+
+
+def test_what_norm_backward_declines(native, rng):
+    dy, x = rng.standard_normal((2, 4, 6), np.float32)
+    gamma = np.ones(6, np.float32)
+    for wrong in (
+        (dy.astype(np.float64), x, None, gamma),
+        (dy[:3], x, None, gamma),
+        (dy, x, x[:1], gamma),
+        (dy, x, x.astype(np.float64), gamma),
+        (dy, x, None, gamma[:5]),
+        (dy[:0], x[:0], None, gamma),
+    ):
+        assert isinstance(native.norm_backward(*wrong, 1e-5), Unsupported)
+
+
+@pytest.mark.parametrize(("n", "V"), [(1, 1), (3, 7), (9, 16), (70, 1003)])
+def test_scores_to_gradient_equals_the_formula_in_float64(isa, native, rng, n, V):
+    scores, labels = 5 * rng.standard_normal((n, V), np.float32), rng.integers(0, V, n)
+    wide, narrow = scores.astype(np.float64), scores.copy()
+    want = primitives.scores_to_gradient.body(wide, labels, n + 2)
+    assert native.scores_to_gradient(scores, labels, n + 2) == pytest.approx(want, rel=1e-6)
+    np.testing.assert_allclose(scores, wide, rtol=0, atol=1e-6)
+    assert primitives.scores_to_gradient.body(narrow, labels, n + 2) == pytest.approx(
+        want, rel=1e-5
+    )
+
+
+def test_a_label_that_is_hardly_likely_has_its_loss(isa, native):
+    scores = np.float32([[0, -300, 2], [88, 1, 1]])
+    assert native.scores_to_gradient(scores, np.array([1, 0]), 1) == pytest.approx(302.12693)
+
+
+def test_scores_to_gradient_passes_nan_on(isa, native, rng):
+    scores = rng.standard_normal((3, 40), np.float32)
+    scores[1, 5] = np.nan
+    assert np.isnan(native.scores_to_gradient(scores, np.array([0, 1, 2]), 3))
+    assert np.isnan(scores).all(axis=1).tolist() == [False, True, False]
+
+
+def test_what_scores_to_gradient_declines(native, rng):
+    scores, labels = rng.standard_normal((3, 8), np.float32), np.array([0, 1, 2])
+    for wrong in (
+        (scores.astype(np.float64), labels, 3),
+        (scores[:0], labels[:0], 3),
+        (scores, labels[:2], 3),
+        (scores, labels.astype(np.float32), 3),
+        (scores[:, ::2], labels, 3),
+        (scores, np.array([0, 1, 8]), 3),
+        (scores, np.array([0, -1, 2]), 3),
+        (scores, labels, 0),
+    ):
+        assert isinstance(native.scores_to_gradient(*wrong), Unsupported)
+
+
 def test_what_adamw_declines(native, rng):
     arrays = [rng.standard_normal((4, 6), np.float32) for _ in range(4)]
     options = ((0.9, 0.999), 1e-8, 1e-3, 0.0, 3)

@@ -2,6 +2,7 @@
 
 import threading
 
+from numpy_erniem.backend.dispatch import get_num_threads
 from numpy_erniem.training import threads
 
 
@@ -17,3 +18,11 @@ def test_parts_run_in_no_more_threads_than_there_are_cores(monkeypatch):
     done = threads.in_threads(work, range(64))
     assert [part for part, _ in done] == list(range(64))
     assert len({thread for _, thread in done}) == 2
+
+
+def test_numpy_divides_the_batch_and_the_kernels_their_work(backend):
+    before = get_num_threads()
+    with threads.parts_of_batch(3) as parts:
+        inside = get_num_threads()
+    assert (parts, inside) == ((3, before) if backend == "numpy" else (1, 3))
+    assert get_num_threads() == before
