@@ -352,8 +352,7 @@ static int attend(const struct attention *p, const struct head *head, int64_t t,
     for (int64_t r = 0; r < rows; r++) {
         float *row = s->scores + r * width;
         if (mask)
-            for (int64_t j = first; j < end; j++)
-                row[j] = mask[r * p->mask_stride[2] + j] ? row[j] : -FLT_MAX;
+            erniem_hide(end - first, mask + r * p->mask_stride[2] + first, -FLT_MAX, row + first);
         const float highest = micro->rowwise.softmax(end - first, head->factor, row + first);
         if (highest <= -FLT_MAX && end - first < S)
             return 0;

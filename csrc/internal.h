@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels.cdef.h"
 #include "micro/micro.h"
@@ -24,6 +25,21 @@ static inline int erniem_fits(int64_t a, int64_t b, int64_t c)
     if (a == 0 || b == 0 || c == 0)
         return a <= ERNIEM_MOST && b <= ERNIEM_MOST && c <= ERNIEM_MOST;
     return a <= ERNIEM_MOST / b && a * b <= ERNIEM_MOST / c;
+}
+
+/* x[i] = `instead` where mask[i] is 0, for i < n; without a branch, which would often be guessed
+   wrong. */
+static inline void erniem_hide(int64_t n, const uint8_t *mask, float instead, float *x)
+{
+    uint32_t other;
+    memcpy(&other, &instead, sizeof other);
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t shown = 0u - (uint32_t)(mask[i] != 0);
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits = (bits & shown) | (other & ~shown);
+        memcpy(x + i, &bits, sizeof bits);
+    }
 }
 
 /* tasks.c: the work items 0, 1, ... of a job, each taken once. A thread takes neighbouring items of

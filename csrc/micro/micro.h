@@ -72,7 +72,7 @@ struct erniem_gemm_f32 {
                  float *to);
 
     /* Lay n <= nr columns of w as a panel: to[l][j] = w[rows[l]][j] for l < k and j < n, 0 for the
-       other j < nr. */
+       other j < nr; rows NULL means row l. */
     void (*pack_across)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
                         float *to);
 

@@ -45,14 +45,8 @@ static void pack_some(const void *job, struct erniem_tasks *tasks)
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t block = task / p->panel_count, panel = task % p->panel_count;
         const int64_t columns = erniem_min(nr, p->n - panel * nr), kc = depth_of(p, block);
-        const float *from = p->b + block * ERNIEM_KC * p->n + panel * nr;
-        float *to = panel_of(p, block, panel);
-        for (int64_t l = 0; l < kc; l++, from += p->n, to += nr) {
-            for (int64_t j = 0; j < nr && columns == nr; j += 4) /* nr is a multiple of 4 */
-                memcpy(to + j, from + j, 4 * sizeof(float));
-            for (int64_t j = 0; j < nr && columns < nr; j++)
-                to[j] = j < columns ? from[j] : 0.0f;
-        }
+        p->micro->gemm.pack_across(columns, kc, p->b + block * ERNIEM_KC * p->n + panel * nr, p->n,
+                                   NULL, panel_of(p, block, panel));
     }
 }
 

@@ -43,8 +43,8 @@ def attention(
     arguments = (
         _starts_arguments(starts),
         _key_bias_arguments(key_bias, (B, S)),
-        _mask_arguments(mask, (B, H, T, S)),
-        _head_mask_arguments(head_mask, (B, H, 1, 1)),
+        mask_arguments(mask, (B, H, T, S)),
+        head_mask_arguments(head_mask, (B, H, 1, 1)),
     )
     for given in arguments:
         if type(given) is Unsupported:
@@ -53,9 +53,9 @@ def attention(
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
         *(B, H, T, S, d),
-        *_rows(q),
-        *_rows(k),
-        *_rows(v),
+        *rows_arguments(q),
+        *rows_arguments(k),
+        *rows_arguments(v),
         *chain.from_iterable(arguments),
         floats(context),
         ffi.NULL if probabilities is None else floats(probabilities),
@@ -83,7 +83,7 @@ def _key_bias_arguments(key_bias, shape):
     return floats(key_bias), shape[1] if len(key_bias) > 1 else 0
 
 
-def _mask_arguments(mask, shape):
+def mask_arguments(mask, shape):
     """Pointer and strides of a mask that broadcasts to (B, H, T, S), or NULL twice."""
     if mask is None:
         return ffi.NULL, ffi.NULL
@@ -93,7 +93,7 @@ def _mask_arguments(mask, shape):
     return ffi.from_buffer("uint8_t[]", mask), _strides(mask)
 
 
-def _head_mask_arguments(head_mask, shape):
+def head_mask_arguments(head_mask, shape):
     """Pointer and strides of factors that broadcast to (B, H, 1, 1), or NULL twice."""
     if head_mask is None:
         return ffi.NULL, ffi.NULL
@@ -103,7 +103,7 @@ def _head_mask_arguments(head_mask, shape):
     return floats(head_mask), _strides(head_mask)
 
 
-def _rows(x: np.ndarray):
+def rows_arguments(x: np.ndarray):
     """Pointer to a (B, H, T, d) array, and elements from one entry to the next along B, H, T.
 
     Its memory is in this order, or in the order (B, T, H, d); anything else is copied first.

@@ -14,6 +14,11 @@ from numpy_erniem.backend.memory import (
     readable,
     result_or_reason,
 )
+from numpy_erniem.backend.native_attention import (
+    head_mask_arguments,
+    mask_arguments,
+    rows_arguments,
+)
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 
@@ -110,7 +115,48 @@ def scores_to_gradient(scores, labels, count):
     return result_or_reason(float(losses.sum()) / count, status)
 
 
+def attention_backward(
+    dc,
+    context,
+    q,
+    k,
+    v,
+    *,
+    mask=None,
+    head_mask=None,
+    query_distance=None,
+    key_distance=None,
+    dropped=None,
+):
+    """Native kernel of `training.attention_gradients.attention_backward`."""
+    if any(a.dtype != FLOAT for a in (dc, context, q, k, v)):
+        return NOT_FLOAT
+    if query_distance is not None or key_distance is not None:
+        return Unsupported("relative positions")
+    if dropped is not None:
+        return Unsupported("dropout of the probabilities")
+    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
+        return SIZES
+    (B, H, T, d), S = q.shape, k.shape[2]
+    if k.shape != (B, H, S, d) or v.shape != k.shape:
+        return SIZES
+    if dc.shape != (B, T, H, d) or context.shape != dc.shape:
+        return SIZES
+    masks = mask_arguments(mask, (B, H, T, S)), head_mask_arguments(head_mask, (B, H, 1, 1))
+    for given in masks:
+        if type(given) is Unsupported:
+            return given
+    dq, dk, dv = (new_array((B, n, H, d)) for n in (T, S, S))
+    status = lib.erniem_attention_backward(
+        *(B, H, T, S, d),
+        *(*rows_arguments(q), *rows_arguments(k), *rows_arguments(v), *masks[0], *masks[1]),
+        *map(floats, (context, dc, dq, dk, dv)),
+    )
+    return result_or_reason((*(a.swapaxes(1, 2) for a in (dq, dk, dv)), {}), status)
+
+
 KERNELS = {
+    "attention_backward": attention_backward,
     "norm_backward": norm_backward,
     "scores_to_gradient": scores_to_gradient,
     "linear_backward": linear_backward,

@@ -8,7 +8,6 @@ dy is the gradient of the loss by y and has y's shape; dw is a dict like w. The 
 Shapes: B batch, T tokens, S keys, D hidden, H heads, d = D/H, V vocabulary, P positions.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,11 @@ import numpy as np
 
 from numpy_erniem import ops
 from numpy_erniem.training.activation_gradients import activate, activation_backward
+from numpy_erniem.training.attention_gradients import (
+    Dropped,
+    attention_backward,
+    probabilities,
+)
 from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.primitives import linear_backward, norm_backward
 
@@ -199,10 +203,8 @@ def attention(
 ) -> tuple[np.ndarray, Backward]:
     """Scaled dot-product attention, c = (P · f) v, with P = softmax(s) and factors f.
 
-    The factors are the head mask and the dropout of P. The gradients are dv = (P · f)ᵀ dc,
-    dP = f · dc vᵀ, ds = P (dP - Σ P dP), dq = ds k / √d and dk = dsᵀ q / √d. The sum Σ P dP over
-    the keys equals Σ dc c over d, which has fewer terms. A score that the mask replaced has no
-    gradient.
+    The factors are the head mask and the dropout of P. The probabilities are not kept: the backward
+    pass computes them again. Its formulas are in `attention_gradients`.
 
     Parameters
     ----------
@@ -225,64 +227,21 @@ def attention(
     backward : from dc (B, T, H, d) to dq (B, H, T, d), dk, dv (B, H, S, d) and a dict of
         dquery_distance, dkey_distance, (T + S - 1, d) each, where they were given
     """
-    distances = {"query_distance": query_distance, "key_distance": key_distance}
-    context, P = ops.attention(q, k, v, mask=mask, keep_probabilities=True, **distances)
-    root = 1 / math.sqrt(q.shape[-1])
-    Pf, dropped = dropout(P, dropout_rate, rng)
-    if head_mask is not None:
-        Pf = Pf * head_mask
-    if Pf is not P:
-        context = np.empty_like(context)
-        np.matmul(Pf, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
+    options = {
+        "mask": mask,
+        "head_mask": head_mask,
+        "query_distance": query_distance,
+        "key_distance": key_distance,
+    }
+    if rng is None or dropout_rate == 0:
+        context, _ = ops.attention(q, k, v, **options)
+    else:
+        options["dropped"] = Dropped(dropout_rate, int(rng.integers(1 << 62)))
+        context = np.empty((*q.shape[:1], q.shape[2], q.shape[1], q.shape[3]), q.dtype)
+        _, factored = probabilities(q, k, **options)
+        np.matmul(factored, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
 
     def backward(dc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
-        by_head = dc.swapaxes(1, 2)  # (B, H, T, d), a view
-        dv = Pf.swapaxes(2, 3) @ by_head  # (B,H,S,T)·(B,H,T,d)
-        ds = by_head @ v.swapaxes(2, 3)  # (B,H,T,d)·(B,H,d,S): the gradient of P · f
-        if head_mask is not None:
-            ds *= head_mask
-        ds = dropped(ds)
-        ds -= np.einsum("bthd,bthd->bht", dc, context)[..., None]
-        ds *= P
-        if mask is not None and not mask.any(axis=-1).all():
-            ds *= mask  # a query that may see no key has uniform P, whatever the scores are
-        ds *= root
-        dq, dk = ds @ k, ds.swapaxes(2, 3) @ q
-        by_distance = {}
-        if query_distance is not None:
-            more, by_distance["query_distance"] = distance_backward(ds, q, query_distance)
-            dq += more
-        if key_distance is not None:
-            turned = distance_backward(ds.swapaxes(2, 3), k, key_distance[::-1])
-            dk += turned[0]
-            by_distance["key_distance"] = turned[1][::-1]
-        return dq, dk, dv, by_distance
+        return attention_backward(dc, context, q, k, v, **options)
 
     return context, backward
-
-
-def distance_backward(
-    ds: np.ndarray, x: np.ndarray, distance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of x and of the vectors e in `ops.distance_scores`, x_i · e_(i - j).
-
-    Parameters
-    ----------
-    ds : (B, H, n, m) array
-        The gradient of the scores.
-    x : (B, H, n, d) array
-    distance : (n + m - 1, d) array
-        The vectors e.
-
-    Returns
-    -------
-    dx : (B, H, n, d) array
-    ddistance : (n + m - 1, d) array
-    """
-    n, m = ds.shape[2:]
-    i, j = np.arange(n)[:, None], np.arange(m)[None, :]
-    every = np.zeros((*ds.shape[:3], n + m - 1), ds.dtype)
-    every[:, :, i, i - j + m - 1] = ds  # each pair (i, j) has its own element
-    dx = every @ distance  # (B,H,n,n+m-1)·(n+m-1,d)
-    flat = every.reshape(-1, n + m - 1), x.reshape(-1, x.shape[-1])  # rows B·H·n
-    return dx, flat[0].T @ flat[1]

@@ -465,6 +465,59 @@ static void check_training_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(dy), free(labels), free(losses);
 }
 
+/* dq, dk and dv along a random direction beside differences of the reference's context. */
+static void check_attention_backward(int64_t T, int64_t S, int64_t d)
+{
+    enum { H = 2 };
+    const float step = 1.0f / 64.0f;
+    const int64_t q_stride[3] = {0, d, H * d}, factor_stride[3] = {0, 1, 0}, mask_stride[3] = {0, 0, S};
+    const int64_t sizes[3] = {T * H * d, S * H * d, S * H * d};
+    float *arrays[3], *results[3], *context = unset(T * H * d), *dc = numbers(T * H * d);
+    float *factor = numbers(H);
+    uint8_t *mask = malloc((size_t)(T * S));
+    for (int64_t i = 0; i < T * S; i++)
+        mask[i] = uniform() < 0.3f;
+    for (int i = 0; i < 3; i++) {
+        arrays[i] = numbers(sizes[i]);
+        results[i] = unset(sizes[i]);
+    }
+    for (int i = 0; i < 4; i++) { /* 3: the gradients */
+        double sums[2] = {0.0, 0.0}, want = 0.0;
+        float *along = i < 3 ? numbers(sizes[i]) : NULL;
+        for (int side = 0; side < 2; side++) {
+            for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
+                arrays[i][j] += along[j] * (side ? -2.0f * step : step);
+            failures += erniem_attention_reference(1, H, T, S, d, arrays[0], q_stride, arrays[1],
+                                                   q_stride, arrays[2], q_stride, 0, NULL, NULL, 0,
+                                                   mask, mask_stride, factor, factor_stride, context,
+                                                   NULL) != 0;
+            for (int64_t j = 0; j < T * H * d; j++)
+                sums[side] += (double)context[j] * dc[j];
+        }
+        for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
+            arrays[i][j] += along[j] * step;
+        failures += erniem_attention_reference(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
+                                               arrays[2], q_stride, 0, NULL, NULL, 0, mask, mask_stride,
+                                               factor, factor_stride, context, NULL) != 0;
+        failures += erniem_attention_backward(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
+                                              arrays[2], q_stride, mask, mask_stride, factor,
+                                              factor_stride, context, dc, results[0], results[1],
+                                              results[2]) != 0;
+        for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
+            want += (double)results[i][j] * along[j];
+        const double got = (sums[0] - sums[1]) / (2.0 * step);
+        if (i < 3 && !(fabs(got - want) <= 0.02 + 0.01 * fabs(want))) {
+            fprintf(stderr, "%s, attention_backward (%d, %d, %d), %d: %g, not %g\n", erniem_isa(), (int)T,
+                    (int)S, (int)d, i, want, got);
+            failures++;
+        }
+        free(along);
+    }
+    for (int i = 0; i < 3; i++)
+        free(arrays[i]), free(results[i]);
+    free(context), free(dc), free(factor), free(mask);
+}
+
 /* Activations, their gradients by differences of the reference, and a step of AdamW. */
 static void check_updates(int64_t n)
 {
@@ -651,6 +704,8 @@ static void check_everything(void)
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_updates(1), check_updates(77), check_updates(20000);
     check_training_rows(150, 70);
+    check_attention_backward(1, 1, 1), check_attention_backward(7, 5, 3);
+    check_attention_backward(60, 34, 17), check_attention_backward(30, 70, 33);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);

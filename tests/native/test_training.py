@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.training import activation_gradients, primitives
+from numpy_erniem.training import activation_gradients, attention_gradients, primitives
 
 SIZES = [(1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)]
 
@@ -203,6 +204,78 @@ def test_what_scores_to_gradient_declines(native, rng):
         (scores, labels, 0),
     ):
         assert isinstance(native.scores_to_gradient(*wrong), Unsupported)
+
+
+def heads(rng, B, H, n, d):
+    """An array (B, H, n, d) over memory (B, n, H, d), as of the linear maps of a layer."""
+    return rng.standard_normal((B, n, H, d), np.float32).swapaxes(1, 2)
+
+
+def attention_arguments(rng, T, S, d, kind):
+    B, H = 2, 3
+    q, k, v = heads(rng, B, H, T, d), heads(rng, B, H, S, d), heads(rng, B, H, S, d)
+    dc = rng.standard_normal((B, T, H, d), np.float32)
+    options = {}
+    if kind == "keys":
+        options["mask"] = np.arange(S) < np.array([S, max(1, S // 2)])[:, None, None, None]
+    if kind == "queries":
+        options["mask"] = rng.random((B, 1, T, S)) < 0.6  # some queries may see nothing
+    if kind == "heads":
+        options["head_mask"] = rng.standard_normal((1, H, 1, 1), np.float32)
+    context = ops.attention.body(q, k, v, **options)[0]
+    return (dc, context, q, k, v), options
+
+
+KINDS = ["plain", "keys", "queries", "heads"]
+LENGTHS = [(1, 1, 1), (7, 5, 4), (33, 33, 16), (57, 70, 33), (130, 130, 64)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("T", "S", "d"), LENGTHS)
+def test_attention_backward_equals_the_formula_in_float64(isa, native, rng, T, S, d, kind):
+    arrays, options = attention_arguments(rng, T, S, d, kind)
+    wide = [a.astype(np.float64) for a in arrays]
+    *want, _ = attention_gradients.attention_backward.body(*wide, **options)
+    *got, distances = native.attention_backward(*arrays, **options)
+    assert distances == {}
+    for mine, right in zip(got, want, strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, right, rtol=1e-5, atol=1e-6 + 2e-5 * np.abs(right).max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_backward_has_the_same_bits_for_any_number_of_threads(native, threads, rng, kind):
+    arrays, options = attention_arguments(rng, 61, 61, 16, kind)
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append(native.attention_backward(*arrays, **options)[:3])
+    for more in results[1:]:
+        for mine, right in zip(more, results[0], strict=True):
+            np.testing.assert_array_equal(mine, right)
+
+
+def test_nan_in_a_head_stays_in_its_gradients(isa, native, rng):
+    arrays, _ = attention_arguments(rng, 9, 9, 4, "plain")
+    arrays[4][1, 2, 3, 0] = np.nan
+    for gradient in native.attention_backward(*arrays)[:2]:  # dv does not depend on v
+        assert np.isnan(gradient).any(axis=(2, 3)).tolist() == [[False] * 3, [False, False, True]]
+
+
+def test_what_attention_backward_declines(native, rng):
+    (dc, context, q, k, v), _ = attention_arguments(rng, 5, 5, 4, "plain")
+    table = rng.standard_normal((9, 4), np.float32)
+    for wrong, options in (
+        ((dc.astype(np.float64), context, q, k, v), {}),
+        ((dc[:, :4], context, q, k, v), {}),
+        ((dc, context, q, k[:, :, :4], v), {}),
+        ((dc[:0], context[:0], q[:0], k[:0], v[:0]), {}),
+        ((dc, context, q, k, v), {"query_distance": table}),
+        ((dc, context, q, k, v), {"dropped": attention_gradients.Dropped(0.1, 1)}),
+        ((dc, context, q, k, v), {"mask": np.ones((2, 3, 5, 1), bool)}),
+        ((dc, context, q, k, v), {"head_mask": np.ones((2, 3, 5, 5), np.float32)}),
+    ):
+        assert isinstance(native.attention_backward(*wrong, **options), Unsupported)
 
 
 def test_what_adamw_declines(native, rng):
