@@ -64,7 +64,7 @@ def bce_with_logits(scores: np.ndarray, targets: ArrayLike, name: str = "labels"
 
     Notes
     -----
-    Computed as max(s, 0) - s y + log(1 + e^-|s|), which neither overflows nor cancels.
+    Computed as `max(s, 0) - s y + log(1 + e^-|s|)`, which neither overflows nor cancels.
 
     Examples
     --------

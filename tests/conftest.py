@@ -1,6 +1,7 @@
 """Fixtures for all tests: backends, shared data, the one table of tolerances."""
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -95,3 +96,19 @@ def transformers(torch):
     if module.__version__ != "4.37.2":
         pytest.skip("the reference is transformers 4.37.2")
     return module
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, as a driver of selenium."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    paths = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in paths:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()

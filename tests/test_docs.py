@@ -43,6 +43,12 @@ def test_the_examples_of_every_head():
     assert result.failed == 0, printed.getvalue()
 
 
+def test_the_examples_of_the_start_page():
+    result = doctest.testfile(str(DOCS / "index.md"), module_relative=False, encoding="utf-8")
+    assert result.attempted >= 3
+    assert result.failed == 0
+
+
 def test_the_examples_of_search():
     result = doctest.testfile(str(DOCS / "search.md"), module_relative=False, encoding="utf-8")
     assert result.attempted >= 10
@@ -147,7 +153,7 @@ def anchors(path):
 
 PAGES = sorted(
     path.relative_to(REPOSITORY).as_posix()
-    for folder in (".", "docs", "tutorials", "numpy_erniem/tiny")
+    for folder in (".", "docs", "docs/site", "tutorials", "numpy_erniem/tiny")
     for path in (REPOSITORY / folder).glob("*.md")
 )
 

@@ -71,8 +71,8 @@ def check_parity(
         The inputs. Left out, four short texts in several scripts, or drawn ids for a checkpoint
         without a tokenizer.
     tolerance : float, optional
-        Largest |difference| of any number. Left out, it is 1e-4 where we compute in float32; the
-        layers of int8 and bfloat16 are judged by their cosine.
+        Largest absolute difference of any number. Left out, it is 1e-4 where we compute in
+        float32; the layers of int8 and bfloat16 are judged by their cosine.
     save : path, optional
         Write inputs and upstream's outputs there, an .npz.
     against : path, optional

@@ -1,6 +1,5 @@
 """The page in headless Chromium: clicking through it, by mouse and by keys."""
 
-import shutil
 from importlib import resources
 
 import numpy as np
@@ -11,28 +10,13 @@ from numpy_erniem.explorer import explain
 from numpy_erniem.training.pretraining import attention_masks
 from numpy_erniem.training.pretraining.masking import Sentences
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.select import Select  # noqa: E402
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
 TEXT, OTHER = "How do I open a file? 🙂 Now!", "كيف أفتح ملفًا؟ 打开文件"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    paths = shutil.which("chromium"), shutil.which("chromedriver")
-    if None in paths:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = paths[0]
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,1000"):
-        options.add_argument(argument)
-    service = webdriver.ChromeService(paths[1])
-    driver = webdriver.Chrome(options, service)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
