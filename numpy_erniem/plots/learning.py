@@ -98,10 +98,10 @@ def _label_points(axes: Any, points: np.ndarray, texts: Sequence[str]) -> list[s
     Points on the left have their text on the left, the others on the right, with a thin line from
     the text to its point.
     """
-    axes.margins(0.5, 0.1)
+    axes.margins(0.6, 0.1)
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     gap, reach = (high - low) / 24, 0.03 * (right - left)
-    shown, families = readable([shorten(text) for text in texts])
+    shown, families = readable([shorten(text, 24) for text in texts])
     for side, sign in (("right", -1), ("left", 1)):  # of the text that is beside the point
         inside = [n for n in range(len(shown)) if (2 * points[n, 0] > left + right) == (sign > 0)]
         inside.sort(key=lambda n: points[n, 1])
@@ -164,7 +164,7 @@ def embedding_plane(
     _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T  # (N, D)·(D, 2) -> (N, 2)
     shares = sizes[:2] ** 2 / max(float((sizes**2).sum()), np.finfo(float).tiny)
-    figure, axes = pyplot.subplots(figsize=(9.5, 6.5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(11, 6.5), layout="constrained")
     for n, group in enumerate(dict.fromkeys(of_group)):
         inside = np.array([name == group for name in of_group])
         axes.plot(
