@@ -47,9 +47,7 @@ def text_of(text, offsets):
 def count_cuts(text, pieces):
     ways = [1]
     for end in range(1, len(text) + 1):
-        ways.append(
-            sum(ways[s] for s in range(max(0, end - 2), end) if text[s:end] in pieces)
-        )
+        ways.append(sum(ways[s] for s in range(max(0, end - 2), end) if text[s:end] in pieces))
     return ways[-1]
 
 
@@ -67,7 +65,7 @@ def count_cuts(text, pieces):
 def frame(a, b):
     special = [1, *[0] * len(a), 1, 1, *[0] * len(b), 1]
     a.insert(0, 0)
-    return a + [2, 2] + b + [2], special
+    return [*a, 2, 2, *b, 2], special
 
 
 # %% exercise 3, wrong: special tokens count
