@@ -59,14 +59,14 @@ def test_a_window_outside_of_the_text_is_refused():
 def test_attention_grid_draws_every_head_of_every_layer_of_the_row():
     attentions = [np.random.default_rng(n).random((2, 3, 4, 4)) for n in range(2)]
     figure = plots.attention_grid(attentions, words(4), row=1)
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 6 + 1  # and the scale of colours
     assert figure.axes[5].get_title() == "layer 1, head 2"
     assert (figure.axes[5].images[0].get_array() == attentions[1][1, 2]).all()
 
 
 def test_attention_grid_takes_layers_with_pruned_heads():
     figure = plots.attention_grid([uniform(4)[None, None], np.ones((1, 2, 4, 4))], words(4))
-    assert [axes.axison for axes in figure.axes] == [True, False, True, True]
+    assert [axes.axison for axes in figure.axes[:4]] == [True, False, True, True]
 
 
 def test_similarity_is_the_cosine():
@@ -152,3 +152,123 @@ def test_colours_differ_in_lightness():
 
     light = sorted(np.dot(to_rgb(c), (0.3, 0.59, 0.11)) for c in (drawing.BLUE, drawing.ORANGE))
     assert light[1] - light[0] > 0.2
+
+
+def test_all_heads_of_a_grid_share_one_scale_of_colours():
+    weak, strong = np.full((1, 1, 2, 2), 0.2), np.full((1, 1, 2, 2), 0.7)
+    figure = plots.attention_grid([weak, strong], words(2))
+    limits = [axes.images[0].get_clim() for axes in figure.axes[:2]]
+    assert limits == [(0, 0.7), (0, 0.7)]
+    assert figure.axes[2].get_ylabel() == "share of attention"
+
+
+def test_training_curves_draw_means_over_single_losses_and_landmarks():
+    losses = [4.0, 2.0, 3.0, 1.0]
+    axes = plots.training_curves({"run": losses}, landmarks={"guessing": 3.5}, width=2).axes[0]
+    single, mean, landmark = axes.lines
+    assert single.get_ydata().tolist() == losses
+    assert mean.get_ydata().tolist() == [3, 2.5, 2]
+    assert mean.get_xdata().tolist() == [0.5, 1.5, 2.5]
+    assert set(landmark.get_ydata()) == {3.5}
+    assert [text.get_text() for text in axes.texts] == ["guessing"]
+
+
+def test_several_training_curves_have_a_legend():
+    axes = plots.training_curves({"a": [1.0], "b": [2.0]}, title="two").axes[0]
+    assert [text.get_text() for text in axes.get_legend().texts] == ["a", "b"]
+    assert axes.get_title() == "two"
+
+
+def test_embedding_plane_keeps_the_distances_of_points_in_a_plane():
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((5, 2))
+    turned = flat @ np.linalg.qr(rng.standard_normal((7, 7)))[0][:2] + 3  # in seven dimensions
+    axes = plots.embedding_plane(turned, words(5)).axes[0]
+    points = np.array(axes.lines[0].get_xydata())
+    distances = [np.linalg.norm(x[:, None] - x[None], axis=2) for x in (flat, points)]
+    assert np.allclose(*distances)
+    assert sorted(text.get_text() for text in axes.texts) == words(5)
+    assert "of the variance" in axes.get_xlabel()
+
+
+def test_embedding_plane_tells_groups_apart():
+    axes = plots.embedding_plane(np.eye(3), words(3), groups=["en", "de", "en"]).axes[0]
+    assert [len(line.get_xdata()) for line in axes.lines] == [2, 1]
+    assert axes.lines[0].get_marker() != axes.lines[1].get_marker()
+    assert [text.get_text() for text in axes.get_legend().texts] == ["en", "de"]
+
+
+def test_embedding_plane_says_which_points_have_labels():
+    n = drawing.WINDOW + 2
+    axes = plots.embedding_plane(np.eye(n), words(n), title="many").axes[0]
+    assert len(axes.lines[0].get_xdata()) == n
+    assert len(axes.texts) == drawing.WINDOW
+    assert axes.get_title() == f"many\n{drawing.WINDOW} of {n} points have labels"
+
+
+def test_quantization_error_is_relative_to_the_row():
+    weight = np.array([[3.0, 4.0], [0, 0], [0, 10]])
+    restored = {"coarse": [[3, 4.5], [0, 0], [0, 9]], "exact": weight}
+    axes = plots.quantization_error(weight, restored, title="rounding").axes[0]
+    coarse, exact = axes.lines
+    assert np.allclose(coarse.get_ydata(), [0.1, 0.1])
+    assert np.allclose(coarse.get_xdata(), [4 / np.sqrt(12.5), np.sqrt(2)])
+    assert (exact.get_ydata() == 1e-9).all()
+    assert [text.get_text() for text in axes.get_legend().texts] == [
+        "coarse: 0.1 in all",
+        "exact: 0 in all",
+    ]
+
+
+def test_gradient_flow_draws_each_kind_of_weight_over_the_layers():
+    layers = [
+        {"linear1": {"weight": np.full((2, 3), size), "bias": np.ones(2)}} for size in (4.0, 2.0)
+    ]
+    trees = {"encoder": {"layers": layers}}, {"ernie_m": {"encoder": {"layers": layers}}}
+    for tree in trees:
+        axes = plots.gradient_flow({**tree, "classifier": {"weight": np.ones(2)}}).axes[0]
+        (line,) = axes.lines
+        assert line.get_xydata().tolist() == [[0, 4], [1, 2]]
+        assert [text.get_text() for text in axes.get_legend().texts] == ["linear1"]
+
+
+def test_gradient_flow_takes_the_gradients_of_a_model():
+    from numpy_erniem import ErnieMConfig, ErnieMForSequenceClassification, training
+
+    config = ErnieMConfig(
+        vocab_size=9, hidden_size=4, num_attention_heads=2, num_hidden_layers=3, intermediate_size=5
+    )
+    model = training.trainable(ErnieMForSequenceClassification(config, seed=0))
+    _, gradients = training.value_and_grad(model, {"input_ids": [[0, 5, 2]], "labels": [1]})
+    axes = plots.gradient_flow(gradients).axes[0]
+    kinds = ["q_proj", "k_proj", "v_proj", "out_proj", "linear1", "linear2", "norm1", "norm2"]
+    assert {text.get_text() for text in axes.get_legend().texts} == set(kinds)
+    assert all(len(line.get_xdata()) == 3 for line in axes.lines)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.training_curves({}), "no losses"),
+        (lambda: plots.training_curves({"a": [1.0]}, width=0), "width 0"),
+        (lambda: plots.training_curves({"a": [1.0]}, width=2), "a has 1 steps"),
+        (lambda: plots.embedding_plane(np.ones((1, 4)), ["a"]), r"\(1, 4\)"),
+        (lambda: plots.embedding_plane(np.full((2, 4), np.nan), ["a", "b"]), "finite"),
+        (lambda: plots.embedding_plane(np.eye(2), ["a"]), "1 labels for 2 vectors"),
+        (lambda: plots.embedding_plane(np.eye(2), words(2), groups=["a"]), "in groups"),
+        (lambda: plots.quantization_error(np.eye(2), {}), "nothing restored"),
+        (lambda: plots.quantization_error(np.zeros((2, 2)), {"a": np.eye(2)}), "zero"),
+        (lambda: plots.quantization_error(np.eye(2), {"a": np.eye(3)}), r"a has shape \(3, 3\)"),
+        (lambda: plots.gradient_flow({"classifier": {"weight": np.eye(2)}}), "no gradients"),
+    ],
+)
+def test_pictures_of_learning_refuse_what_they_cannot_draw(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_texts_of_points_that_are_near_do_not_stand_above_each_other():
+    near = np.vstack([np.full((6, 2), 1.0) + np.arange(6)[:, None] * 1e-3, [[-5, 0]]])
+    axes = plots.embedding_plane(near, words(7)).axes[0]
+    heights = np.sort([text.xyann[1] for text in axes.texts if text.get_text() != "t6"])
+    assert np.diff(heights).min() > 0.03 * np.ptp(axes.get_ylim())

@@ -7,7 +7,8 @@
 A notebook is stored so that a diff can be read: no execution counts, no outputs of cells that are
 tagged "measured" (times differ from machine to machine) or belong to an exercise, small pictures.
 An exercise is a cell tagged "exercise-1" and a check tagged "check-1". The check has to fail as the
-notebook stands, to fail with every wrong answer in solutions/, and to pass with the right one.
+notebook stands, to say what is wrong with every wrong answer in solutions/ (an assertion with a
+message, not a crash), and to pass with the right one.
 """
 
 import argparse
@@ -27,6 +28,7 @@ NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 SECONDS_PER_CELL = 240
 PICTURE_BYTES = 60_000
 USES_KERNELS = {"07", "08", "15", "16"}
+DESCRIPTION = "*In the picture:*"
 UNSTORED = {"measured", "raises-exception"}  # tags of cells whose outputs are not kept
 
 
@@ -114,6 +116,12 @@ def failed(cell) -> bool:
     return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
+def message(cell) -> str:
+    """The error of a cell that failed, such as "AssertionError: padding must not count"."""
+    (error,) = (output for output in cell.outputs if output.output_type == "error")
+    return f"{error.ename}: {error.evalue}" if error.evalue else error.ename
+
+
 def check(path: Path) -> list[str]:
     """Run a notebook with its solutions; those on the formulas with the NumPy backend.
 
@@ -132,6 +140,8 @@ def check(path: Path) -> list[str]:
         if any(map(failed, cells)) == has_to_pass:
             done = "the check fails" if has_to_pass else "the check passes all the same"
             problems.append(f"{path.stem}, {label}: {done}")
+        elif ", wrong" in label and not (said := message(cells[0])).startswith("AssertionError: "):
+            problems.append(f"{path.stem}, {label}: the check does not say what is wrong: {said}")
     return problems
 
 
@@ -147,13 +157,27 @@ def small_picture(data: str) -> str:
     return base64.b64encode(packed.getvalue()).decode()
 
 
+def descriptions(cells: list) -> dict[int, str]:
+    """What stands in the first line of text after a cell, if it begins with "*In the picture:*".
+
+    Everyone can read it there, and `tidy` makes it the alternative text of the cell's picture.
+    """
+    found = {}
+    for n, cell in enumerate(cells[1:]):
+        first = cell.source.strip().partition("\n")[0]
+        if cell.cell_type == "markdown" and first.startswith(DESCRIPTION):
+            found[n] = first.removeprefix(DESCRIPTION).strip()
+    return found
+
+
 def tidy(notebook) -> None:
-    """Leave in a notebook only what is worth a line of a diff."""
+    """Leave in a notebook only what is worth a line of a diff, and describe its pictures."""
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": spec, "language_info": {"name": "python"}}
     )
-    for cell in notebook.cells:
+    described = descriptions(notebook.cells)
+    for n, cell in enumerate(notebook.cells):
         kept = tags(cell)
         cell.metadata = nbformat.from_dict({"tags": sorted(kept)} if kept else {})
         if cell.cell_type != "code":
@@ -166,11 +190,14 @@ def tidy(notebook) -> None:
                 output.execution_count = None
             if output.get("name") == "stderr":
                 raise ValueError(f"cell {cell.id} wrote to stderr: {output.text}")
-            if "image/png" in output.get("data", {}):
+            picture = "image/png" in output.get("data", {})
+            if picture:
+                if n not in described:
+                    raise ValueError(f"cell {cell.id} has a picture; after it, say {DESCRIPTION}")
                 output.data = {"image/png": small_picture(output.data["image/png"])}
             output.pop("metadata", None) if output.output_type == "stream" else None
             if "metadata" in output:
-                output.metadata = {}
+                output.metadata = {"image/png": {"alt": described[n]}} if picture else {}
 
 
 def write(path: Path) -> None:

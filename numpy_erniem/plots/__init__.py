@@ -1,4 +1,4 @@
-"""Pictures of what the model computes (extra `plot`)."""
+"""Pictures of what the model computes and learns (extra `plot`)."""
 
 from numpy_erniem.plots.figures import (
     attention_grid,
@@ -7,5 +7,21 @@ from numpy_erniem.plots.figures import (
     roofline,
     similarity,
 )
+from numpy_erniem.plots.learning import (
+    embedding_plane,
+    gradient_flow,
+    quantization_error,
+    training_curves,
+)
 
-__all__ = ["attention_grid", "attention_map", "masks", "roofline", "similarity"]
+__all__ = [
+    "attention_grid",
+    "attention_map",
+    "embedding_plane",
+    "gradient_flow",
+    "masks",
+    "quantization_error",
+    "roofline",
+    "similarity",
+    "training_curves",
+]

@@ -37,7 +37,8 @@ def figure_class() -> Any:
     return Figure
 
 
-def _shortened(text: str, width: int = 28) -> str:
+def shorten(text: str, width: int = 28) -> str:
+    """The text, or its beginning and an ellipsis: at most `width` characters."""
     return text if len(text) <= width else text[: width - 1] + ELLIPSIS
 
 
@@ -53,7 +54,7 @@ def label_axis(axis: Any, labels: Sequence[str], size: float = SMALL, **options:
     **options
         Of matplotlib's text, such as rotation.
     """
-    shown, families = readable([_shortened(label) for label in labels])
+    shown, families = readable([shorten(label) for label in labels])
     axis.set_ticks(range(len(shown)), shown, family=families, fontsize=size, **options)
     axis.set_tick_params(length=0)
 

@@ -76,6 +76,8 @@ def attention_grid(
 ) -> Any:
     """Draw every head of every layer: layers from top to bottom, heads from left to right.
 
+    All heads share one scale of colours, so two squares of the same colour have the same value.
+
     Parameters
     ----------
     attentions : L arrays (B, H, T, T)
@@ -96,9 +98,7 @@ def attention_grid(
         Shapes that do not fit together.
     """
     pyplot = pyplot_module()
-    layers = [
-        checked_array(layer, "attentions", 4)[row] for layer in attentions
-    ]  # L times (H, T, T)
+    layers = [checked_array(layer, "attentions", 4)[row] for layer in attentions]  # (H, T, T) each
     check_labels(tokens, layers[0].shape[1], "rows of probabilities")
     part, note = window(tokens, start, GRID_WINDOW)
     tokens = list(tokens)[part]
@@ -112,17 +112,19 @@ def attention_grid(
         layout="constrained",
     )
     size = max(4.0, min(SMALL, 62 * cell / max(1, len(tokens))))
+    highest = max([1e-9, *(float(layer[:, part, part].max(initial=0)) for layer in layers)])
     for n, layer in enumerate(layers):
         for h, axes in enumerate(grid[n]):
             if h >= len(layer):  # pruned
                 axes.set_axis_off()
                 continue
-            axes.imshow(layer[h, part, part], cmap="Blues", vmin=0)
+            image = axes.imshow(layer[h, part, part], cmap="Blues", vmin=0, vmax=highest)
             axes.set_title(f"layer {n}, head {h}", fontsize=SMALL)
             label_axis(
                 axes.xaxis, tokens if n == len(layers) - 1 else [], size, **label_rotation(tokens)
             )
             label_axis(axes.yaxis, tokens if h == 0 else [], size)
+    add_colour_scale(figure, image, grid, "share of attention")
     if note:
         figure.suptitle(note, fontsize=LARGE)
     pyplot.close(figure)

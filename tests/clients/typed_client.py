@@ -231,6 +231,13 @@ def pictures() -> None:
     """Needs matplotlib."""
     figure = erniem.plots.similarity(embeddings(), ["one", "two", "three"])
     figure.savefig("similarity.png")
+    plots, weight = erniem.plots, embeddings()
+    plots.embedding_plane(weight, ["one", "two", "three"], groups=["a", "a", "b"], title="plane")
+    plots.training_curves({"run": [3.0, 2.0]}, landmarks={"guessing": 2.5}, width=2)
+    plots.quantization_error(weight, {"float16": weight.astype(np.float16)})
+    model = erniem.training.trainable(ErnieMForSequenceClassification(CONFIG))
+    batch = {"input_ids": IDS, "labels": [1]}
+    plots.gradient_flow(erniem.training.value_and_grad(model, batch)[1], title="gradients")
 
 
 def explained(out: Path) -> int:

@@ -73,6 +73,27 @@ def test_notebook_has_claim_assertions_exercises_and_what_to_read_next(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_every_picture_is_described_for_those_who_do_not_see_it(path):
+    cells = cells_of(path)
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}):
+                text = "".join(after["source"]).partition("\n")[0]
+                assert text.startswith("*In the picture:* ")
+                alt = output["metadata"]["image/png"]["alt"]
+                assert alt == text.removeprefix("*In the picture:* ")
+                assert len(alt) > 40
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_every_exercise_has_several_wrong_answers(run, path):
+    for number, answers in run.solutions_of(path).items():
+        kinds = [kind for kind, _ in answers]
+        assert kinds.count("right") == 1
+        assert len(kinds) > 2, f"exercise {number} has {len(kinds) - 1} wrong answer"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_outputs_that_teach_are_stored(path):
     printing = [
         cell

@@ -49,3 +49,96 @@ def placeholder_mask(n, p):
     mask = np.tril(np.ones((n + p, n + p), bool))
     mask[:n, :n] = True
     return mask
+
+
+# %% exercise 1, wrong: negative scores lose
+def best_span(start, end, longest):
+    best, found = 0, (0, 0)
+    for s in range(len(start)):
+        for e in range(s, min(len(end), s + longest)):
+            if start[s] + end[e] > best:
+                best, found = start[s] + end[e], (s, e)
+    return found
+
+
+# %% exercise 1, wrong: the best start, then an end
+def best_span(start, end, longest):
+    s = int(start.argmax())
+    return s, s + int(end[s : s + longest].argmax())
+
+
+# %% exercise 2, wrong: exp overflows
+def cross_entropy_gradient(scores, right):
+    p = np.exp(scores)
+    return p / p.sum() - np.eye(len(scores))[right]
+
+
+# %% exercise 2, wrong: the right class alone
+def cross_entropy_gradient(scores, right):
+    p = np.exp(scores - scores.max())
+    return (p / p.sum() - 1) * np.eye(len(scores))[right]
+
+
+# %% exercise 3, wrong: each placeholder by itself
+def placeholder_mask(n, p):
+    mask = np.zeros((n + p, n + p), bool)
+    mask[:, :n] = True
+    return mask | np.eye(n + p, dtype=bool)
+
+
+# %% exercise 4
+def train_head(x, y, K, steps, rate):
+    w, b = np.zeros((K, x.shape[1])), np.zeros(K)
+    for _ in range(steps):
+        s = x @ w.T + b  # (N, D)·(D, K) -> (N, K)
+        p = np.exp(s - s.max(axis=1, keepdims=True))
+        ds = (p / p.sum(axis=1, keepdims=True) - np.eye(K)[y]) / len(x)
+        w -= rate * ds.T @ x  # (K, N)·(N, D) -> (K, D)
+        b -= rate * ds.sum(axis=0)
+    return w, b
+
+
+# %% exercise 4, wrong: with the gradient, not against it
+def train_head(x, y, K, steps, rate):
+    w, b = np.zeros((K, x.shape[1])), np.zeros(K)
+    for _ in range(steps):
+        s = x @ w.T + b
+        p = np.exp(s - s.max(axis=1, keepdims=True))
+        ds = (p / p.sum(axis=1, keepdims=True) - np.eye(K)[y]) / len(x)
+        w += rate * ds.T @ x
+        b += rate * ds.sum(axis=0)
+    return w, b
+
+
+# %% exercise 4, wrong: the sum, not the mean
+def train_head(x, y, K, steps, rate):
+    w, b = np.zeros((K, x.shape[1])), np.zeros(K)
+    for _ in range(steps):
+        s = x @ w.T + b
+        p = np.exp(s - s.max(axis=1, keepdims=True))
+        ds = p / p.sum(axis=1, keepdims=True) - np.eye(K)[y]
+        w -= rate * ds.T @ x
+        b -= rate * ds.sum(axis=0)
+    return w, b
+
+
+# %% exercise 4, wrong: softmax over the texts
+def train_head(x, y, K, steps, rate):
+    w, b = np.zeros((K, x.shape[1])), np.zeros(K)
+    for _ in range(steps):
+        s = x @ w.T + b
+        p = np.exp(s - s.max())
+        ds = (p / p.sum(axis=0) - np.eye(K)[y]) / len(x)
+        w -= rate * ds.T @ x
+        b -= rate * ds.sum(axis=0)
+    return w, b
+
+
+# %% exercise 4, wrong: no bias
+def train_head(x, y, K, steps, rate):
+    w, b = np.zeros((K, x.shape[1])), np.zeros(K)
+    for _ in range(steps):
+        s = x @ w.T + b
+        p = np.exp(s - s.max(axis=1, keepdims=True))
+        w -= rate * ((p / p.sum(axis=1, keepdims=True) - np.eye(K)[y]) / len(x)).T @ x
+    return w, b
