@@ -69,19 +69,16 @@ static int is_slow_at_bfloat16(void)
     return words[1] == 0x756e6547; /* "Genu", of "GenuineIntel" */
 }
 
+#if ERNIEM_HAS_AMX
 /* The tiles for bfloat16 (edx bit 22) or for int8 (25); XCR0 bits 17 and 18. Linux has to be asked
    for their registers. The answer holds for all threads and children. */
 static int has_amx(int number_bit)
 {
-#if ERNIEM_HAS_AMX
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return saved(0x600e6) && bit(7, 3, 24) && bit(7, 3, number_bit) &&
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-#else
-    (void)number_bit;
-    return 0;
-#endif
 }
+#endif
 #endif
 
 #if defined(__aarch64__) && defined(__linux__)
