@@ -53,7 +53,8 @@ def ours(engine: str, folder: Path, threads: int) -> Embed:
     backend, _, dtype = engine.partition("-")
     os.environ["NUMPY_ERNIEM_BACKEND"] = backend
     set_num_threads(threads)
-    model = ErnieMModel.from_pretrained(folder / dtype if dtype else folder).prepare()
+    source = folder / dtype if dtype else folder
+    model = ErnieMModel.from_pretrained(source, dtype=dtype or None).prepare()
     tokenizer = ErnieMTokenizer.from_pretrained(folder)
     embedder = Embedder(model, tokenizer, pooling="mean", normalize=True)
     return lambda texts, order, batch: embedder(texts, batch_tokens=batch)

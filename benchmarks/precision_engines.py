@@ -30,7 +30,7 @@ def native_in(dtype: str) -> Callable[[Path, int], Forward]:
 
         os.environ["NUMPY_ERNIEM_BACKEND"] = "native"
         set_num_threads(threads)
-        model = ErnieMModel.from_pretrained(folder / dtype)
+        model = ErnieMModel.from_pretrained(folder / dtype, dtype=dtype)
         return lambda ids: model(ids).last_hidden_state
 
     return engine

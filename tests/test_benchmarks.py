@@ -144,7 +144,7 @@ def test_parts_without_a_place_are_left_out(engines):
     assert tables.fill_in(document, {"engines": engines, "growth": grown}) == want
 
 
-@pytest.mark.parametrize("page", ["docs/performance.md", "README.md"])
+@pytest.mark.parametrize("page", ["docs/performance.md", "docs/quantization.md", "README.md"])
 def test_the_tables_in_the_documents_are_those_of_the_results(page):
     results = json.loads((REPOSITORY / "docs/performance.json").read_text(encoding="utf-8"))
     text = (REPOSITORY / page).read_text(encoding="utf-8")
