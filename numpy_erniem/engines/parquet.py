@@ -36,7 +36,10 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                 )
             for batch in file.iter_batches(1024, columns=list(columns) or None):
                 yield from batch.to_pylist()
-    except (arrow.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        # ValueError: bytes that are not UTF-8; OverflowError: a date that Python does not have
         raise DataError(f"{path} is not valid Parquet: {error}") from None
 
 

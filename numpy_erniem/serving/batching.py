@@ -1,5 +1,6 @@
 """One thread for each model, which runs the items of several requests as one batch."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -8,6 +9,7 @@ from typing import Any
 
 from numpy_erniem.serving.errors import RequestError, busy
 from numpy_erniem.serving.jobs import CancelledError, Job, Slice, run_slices
+from numpy_erniem.serving.logs import log
 
 CHARACTERS = 2  # at least so many are a token, on average; more only make a batch smaller
 Observe = Callable[[int, int, float], None]  # texts, tokens and seconds of a batch
@@ -198,9 +200,12 @@ class Runner:
             return
         texts = sum(len(part.items) for part in parts)
         tokens = sum(len(row) for part in parts for p in part.prepared for row in p.rows)
-        self.observe(texts, tokens, time.perf_counter() - start)
         for part, of_part in zip(parts, results, strict=True):
             part.job.add(of_part, part.prepared)
+        try:
+            self.observe(texts, tokens, time.perf_counter() - start)
+        except Exception as error:  # such as a full disk: counts are lost, and no answer
+            log("a batch was not counted", logging.ERROR, error)
 
 
 def stopping() -> RequestError:

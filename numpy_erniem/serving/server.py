@@ -228,9 +228,12 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
 
     def start() -> Any:
         worker = context.Process(target=_work, args=(models, settings, bound))
+        # A worker that is told to stop before it has handlers of its own gets the signal later.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with warnings.catch_warnings():  # the kernels and BLAS start new threads after a fork
             warnings.simplefilter("ignore", DeprecationWarning)
             worker.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         log("worker started", worker=worker.pid)
         return worker
 
@@ -243,7 +246,8 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
                 log("worker ended", logging.ERROR, worker=worker.pid, code=worker.exitcode)
                 forget_worker(worker.pid)
                 time.sleep(RESTART)
-                workers[n] = start()
+                if not told:
+                    workers[n] = start()
     bound.close()  # the socket is closed when the workers have closed it, too
     for worker in workers:
         if worker.is_alive():
@@ -257,4 +261,5 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
 def _work(models: list[ServedModel], settings: Settings, bound: socket.socket) -> None:
     """A worker, in its own process."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     run_worker(models, settings, bound)

@@ -465,3 +465,16 @@ def test_half_of_a_surrogate_pair_is_an_escape_in_parquet(tmp_path):
     run_job(job(), records(["a\ud800", "\\ud83d", "😀"]), tmp_path / "out.parquet")
     got = parquet.read_table(tmp_path / "out.parquet")["text"].to_pylist()
     assert got == ["a\\ud800", "\\ud83d", "😀"]
+
+
+def test_parquet_text_that_is_not_utf_8_is_a_damaged_file(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from numpy_erniem.engines.errors import DataError
+    from numpy_erniem.engines.parquet import read_parquet
+
+    wrong = arrow.array([b"good", b"\xff\xfe"]).cast(arrow.binary()).view(arrow.string())
+    path = tmp_path / "wrong.parquet"
+    parquet.write_table(arrow.table({"text": wrong}), path)
+    with pytest.raises(DataError, match=r"wrong\.parquet is not valid Parquet"):
+        list(read_parquet(str(path), ["text"]))

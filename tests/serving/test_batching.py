@@ -274,3 +274,15 @@ def test_batches_are_told(runner, task):
     ((texts, tokens, seconds),) = seen
     assert (texts, tokens) == (2, 5)
     assert seconds >= 0
+
+
+def test_a_batch_that_cannot_be_counted_is_answered_all_the_same(runner, task):
+    def full(*numbers):
+        raise OSError("no space left on device")
+
+    one = runner(observe=full)
+    one.start()
+    for _ in range(2):  # the thread goes on
+        job = Waiting(task, ["a text"])
+        one.submit(job)
+        assert job.wait() == ["A TEXT"]
