@@ -36,7 +36,7 @@ class InputFile:
         How many blocks it has, once it was read to its end.
     noted : dict
         What the log says: "size" and "mtime" of the file, then "blocks", how many it has, or
-        "error", why it is not complete.
+        "error", why it is not complete in this run; an error of an earlier run is in the log alone.
     """
 
     path: str
@@ -179,7 +179,7 @@ class RunFolder:
         status = Path(file.path).stat()
         now = {"size": status.st_size, "mtime": status.st_mtime_ns}
         if {name: noted.get(name) for name in now} == now:
-            return noted
+            return {name: value for name, value in noted.items() if name != "error"}
         if file.done and "error" not in noted:
             raise ValueError(
                 f"{file.path} has changed since its rows in {self.folder} were written; give "

@@ -143,6 +143,21 @@ def test_a_wrong_row_is_left_out_or_written_with_its_error(here, texts, tmp_path
         assert ("error" in rows[-1]) == (on_error == "row")
 
 
+def test_a_file_that_failed_once_is_not_read_by_every_later_run(here, texts, tmp_path, monkeypatch):
+    out, read = tmp_path / "out", ReadBlocks.read
+
+    def fails(reader, task):
+        yield from read(reader, task) if task.name != "0.jsonl" else [End("0.jsonl", 0, "I/O")]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadBlocks, "read", fails)
+        assert run(job_of(), texts, out).errors == ["I/O"]
+    assert run(job_of(), texts, out).written == 3  # the blocks of that file
+    here.clear()
+    assert run(job_of(), texts, out).written == 0
+    assert here == []  # nothing was started
+
+
 def command(texts, out, *more):
     return ["embed", "--engine", "ray", "--input", str(texts), "--output", str(out), *more]
 

@@ -104,6 +104,22 @@ def test_an_input_that_was_mended_is_read_anew(tmp_path, files):
     assert not run.block("a.txt", 0).exists()
 
 
+def test_a_file_that_failed_once_is_complete_after_a_run_without_error(tmp_path, files):
+    run = folder_of(tmp_path)
+    first = run.begin(files)[0]
+    run.note(first, error="a.txt cannot be read: input/output error")
+    again = folder_of(tmp_path)
+    first = again.begin(files)[0]  # the same size and time: it can be read now
+    assert "error" not in first.noted
+    again.block("a.txt", 0).write_text("{}\n", encoding="utf-8")
+    again.note(first, blocks=1)
+    assert folder_of(tmp_path).begin(files)[0].is_written
+    (tmp_path / "a.txt").write_text("changed\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.txt has changed since its rows"):
+        folder_of(tmp_path).begin(files)
+    assert again.block("a.txt", 0).exists()
+
+
 def test_a_line_of_the_log_that_is_not_complete_is_cut_off(tmp_path, files):
     run = folder_of(tmp_path)
     finish(run, files)
