@@ -54,11 +54,15 @@ static int bit(unsigned leaf, int word, int number) { return bit_of(leaf, 0, wor
 static int saved(uint64_t mask) { return bit(1, 2, 27) && (xcr0() & mask) == mask; }
 static int has_avx2(void) { return saved(0x06) && bit(7, 1, 5) && bit(1, 2, 12); } /* and FMA */
 static int has_avx512(void) { return has_avx2() && saved(0xe6) && bit(7, 1, 16); }
+#if ERNIEM_HAS_AVXVNNI
 static int has_avxvnni(void) { return has_avx2() && bit_of(7, 1, 0, 4); }
+#endif
 static int has_avx512bw(void) { return has_avx512() && bit(7, 1, 30); }
 static int has_avx512vnni(void) { return has_avx512bw() && bit(7, 2, 11); }
 static int has_f16c(void) { return bit(1, 2, 29); }
+#if ERNIEM_HAS_AVX512BF16
 static int has_avx512bf16(void) { return has_avx512bw() && bit_of(7, 1, 0, 5); }
+#endif
 
 /* Processors by Intel take twice as long for an instruction of AVX512-BF16 as for one of float32,
    so that widening is faster. */
