@@ -98,7 +98,7 @@ def main() -> None:
     want = vectors_of(options, texts, "float32", [])
     base = precision_at_1(want, len(pairs))
     print(f"{len(texts)} texts in {', '.join(pairs)} and English", flush=True)
-    print("| scheme | cosine mean | lowest | P@1 | worst language |\n|---|---|---|---|---|")
+    print("| scheme | cosine mean | lowest | P@1 | largest loss |\n|---|---|---|---|---|")
     print(f"| float32 | 1 | 1 | {base.mean():.4f} | |", flush=True)
     names = list(pairs)
     for scheme in options.schemes:
@@ -112,7 +112,7 @@ def main() -> None:
         cosine = (want * got).sum(axis=1)
         points = precision_at_1(got, len(pairs))
         change = points - base
-        worst = int(np.abs(change).argmax())
+        worst = int(change.argmin())
         print(
             f"| {scheme} | {cosine.mean():.5f} | {cosine.min():.5f} | {points.mean():.4f} | "
             f"{names[worst]} {change[worst]:+.3f} |",

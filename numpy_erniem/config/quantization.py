@@ -44,9 +44,16 @@ def layers_named(names: Iterable[str], L: int) -> list[str]:
     ------
     ValueError
         A name stands for no layer.
+    TypeError
+        A name is no string.
     """
     known, found = quantizable_layers(L), set()
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"keep_float has {name!r}, which is no name; give names such as 'linear2' or "
+                "'encoder.layers.3'"
+            )
         some = {
             layer
             for layer in known

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
-from numpy_erniem.config.quantization import MAPS, TOKEN_TABLE
-from numpy_erniem.encoder import encode
-from numpy_erniem.layers import embeddings, encoder_layer
-from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.models.packed_batch import pack_texts
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.weights import encoder_weights
 from numpy_erniem.pipelines.embed import Embedder
+from numpy_erniem.quantization.by_layer import first_rows, layer_errors
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 LEAST_COSINE = 0.999  # of a sentence vector with that of float32; below it, layers are named
@@ -86,6 +82,8 @@ class Agreement:
         The part of the predictions, the best of several logits, that differ.
     layers : dict of str to float
         The relative error of a layer's output where this map alone is narrow, largest first.
+    layer_texts : int
+        How many of the texts the layers were measured by.
     keep_float : list of str
         Layers that are floats.
     advised : list of str
@@ -102,6 +100,7 @@ class Agreement:
     logits: tuple[float, float] | None = None
     changed: float = 0.0
     layers: dict[str, float] = field(default_factory=dict)
+    layer_texts: int = 0
     keep_float: list[str] = field(default_factory=list)
     advised: list[str] = field(default_factory=list)
 
@@ -132,7 +131,10 @@ class Agreement:
         largest = list(self.layers.items())[:3]
         if largest:
             told = ", ".join(f"{name} {error:.2%}" for name, error in largest)
-            lines.append(f"largest errors of a layer: {told}")
+            few = (
+                f", on the first {self.layer_texts} texts" if self.layer_texts < self.texts else ""
+            )
+            lines.append(f"largest errors of a layer{few}: {told}")
         if self.keep_float:
             lines.append(f"floats are kept in {len(self.keep_float)} layers")
         if self.advised:
@@ -164,12 +166,25 @@ def measure(
     -------
     Agreement
         Without advice.
+
+    Raises
+    ------
+    ValueError
+        A vector of one of the models has NaN or infinity.
     """
-    cosines = (texts.vectors(wide) * texts.vectors(narrow)).sum(axis=1, dtype=np.float64)
+    with np.errstate(all="ignore"):  # it is told below
+        cosines = (texts.vectors(wide) * texts.vectors(narrow)).sum(axis=1, dtype=np.float64)
+    if not np.isfinite(cosines).all():
+        raise ValueError(
+            f"text {int(np.argmin(np.isfinite(cosines)))} has no finite vector in float32 or in "
+            f"{narrow.precision}, so they cannot be compared: the weights are too large, or the "
+            "checkpoint is damaged"
+        )
     by_language: dict[str, float] = {}
     for name, cosine in zip(texts.names, cosines, strict=True):
         if name:
             by_language[name] = min(by_language.get(name, 1.0), float(cosine))
+    first = first_rows(texts.rows)
     quantization = narrow.config.quantization
     found = Agreement(
         narrow.precision,
@@ -179,7 +194,8 @@ def measure(
         float(cosines.mean()),
         float(cosines.min()),
         by_language,
-        layers=layer_errors(wide, narrow, texts.rows),
+        layers=layer_errors(wide, narrow, first),
+        layer_texts=len(first),
         keep_float=quantization["keep_float"] if quantization else [],
     )
     _compare_logits(wide, narrow, texts.rows, found)
@@ -193,6 +209,8 @@ def _compare_logits(
     found: Agreement,
 ) -> None:
     """Put differences of the logits into `found`, if the models have a head."""
+    if wide.base_model is wide:
+        return
     apart = most = 0.0
     changed: list[np.ndarray] = []
     for pack in _packs(rows):
@@ -219,64 +237,3 @@ def _packs(rows: Sequence[list[int]]) -> list[list[list[int]]]:
             packs.append([])
         packs[-1].append(row)
     return packs
-
-
-def layer_errors(
-    wide: ErnieMPreTrainedModel[Any], narrow: ErnieMPreTrainedModel[Any], rows: Sequence[list[int]]
-) -> dict[str, float]:
-    """How far the output of a layer moves where one of its maps is narrow and all else is float.
-
-    Parameters
-    ----------
-    wide, narrow : models of one class
-    rows : sequence of list of int
-        Token ids.
-
-    Returns
-    -------
-    dict of str to float
-        ‖difference‖ / ‖output‖ by the names of the maps, largest first; the token table is
-        measured by the output of the embedding.
-    """
-    ids, starts = pack_texts(rows)
-    config = wide.config
-    inputs = prepare_inputs(
-        config, wide.dtype, input_ids=ids, starts=starts, output_hidden_states=True
-    )
-    weights = [encoder_weights(model.weights) for model in (wide, narrow)]
-    hidden = encode(inputs, weights[0], config).hidden_states
-    errors = {}
-    if not _same_kind(*weights, TOKEN_TABLE):
-        table = weights[1]["embeddings"]
-        embedded = embeddings(inputs.input_ids, inputs.position_ids, table, config)
-        errors[TOKEN_TABLE] = _relative(embedded, hidden[0])
-    layers = (w["encoder"]["layers"] for w in weights)
-    for n, (whole, other) in enumerate(zip(*layers, strict=True)):
-        for part in MAPS:
-            if _same_kind(whole, other, part):
-                continue  # kept in floats
-            mixed = _with_part(whole, part, _part(other, part))
-            y, _, _ = encoder_layer(hidden[n], mixed, config, inputs.attention[n])
-            errors[f"encoder.layers.{n}.{part}"] = _relative(y, hidden[n + 1])
-    return dict(sorted(errors.items(), key=lambda item: -item[1]))
-
-
-def _relative(y: np.ndarray, want: np.ndarray) -> float:
-    return float(np.linalg.norm(y - want) / max(np.linalg.norm(want), 1e-30))
-
-
-def _same_kind(a: Any, b: Any, path: str) -> bool:
-    return bool(_part(a, path)["weight"].dtype == _part(b, path)["weight"].dtype)
-
-
-def _part(w: Any, path: str) -> Any:
-    """The weights at a dotted path."""
-    for name in path.split("."):
-        w = w[name]
-    return w
-
-
-def _with_part(w: Any, path: str, value: Any) -> Any:
-    """A copy of nested weights with another value at a dotted path."""
-    name, _, rest = path.partition(".")
-    return {**w, name: _with_part(w[name], rest, value) if rest else value}

@@ -31,8 +31,9 @@ from numpy_erniem.cli.main import main
 from numpy_erniem.config.quantization import quantizable_layers
 from numpy_erniem.models.narrow_weights import quantized
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.quantization import agreement
-from numpy_erniem.quantization.agreement import drawn_texts, layer_errors, measure
+from numpy_erniem.quantization import agreement, by_layer
+from numpy_erniem.quantization.agreement import drawn_texts, measure
+from numpy_erniem.quantization.by_layer import layer_errors
 from numpy_erniem.quantization.choice import keep_layers, layers_to_keep
 from numpy_erniem.quantization.sentences import SENTENCES
 from tests.models.conftest import HEADS, SMALL, V, redrawn
@@ -411,3 +412,39 @@ def test_a_classifier_of_int8_predicts_as_before(tmp_path):
     model.save_pretrained(tmp_path / "source")
     report = convert(tmp_path / "source", tmp_path / "out", dtype="int8")
     assert report.agreement.changed <= 0.1
+
+
+def test_weights_whose_vectors_are_not_finite_are_refused(source, tmp_path):
+    tensors = {n: t.stored().copy() for n, t in read_folder(source).items()}
+    tensors["encoder.layers.0.linear1.weight"][:] = 3e38  # finite, and their sums are not
+    write_folder(source, tensors)
+    with pytest.raises(ValueError, match="has no finite vector in float32 or in int8"):
+        convert(source, tmp_path / "out", dtype="int8")
+    assert not (tmp_path / "out").exists()
+
+
+def test_layers_are_measured_by_the_first_texts_and_it_is_told(source, monkeypatch):
+    wide, narrow = load(source), load(source, dtype="int8")
+    texts = drawn_texts(V, 8)  # rows of 8 tokens
+    whole = measure(wide, narrow, texts)
+    assert whole.layer_texts == whole.texts == len(texts.rows)
+    assert "largest errors of a layer:" in str(whole)
+    monkeypatch.setattr(by_layer, "LAYER_TOKENS", 20)
+    few = measure(wide, narrow, texts)
+    assert few.layer_texts == 2
+    assert few.layers == layer_errors(wide, narrow, texts.rows[:2])
+    assert (few.texts, few.lowest) == (whole.texts, whole.lowest)
+    assert "largest errors of a layer, on the first 2 texts:" in str(few)
+    monkeypatch.setattr(by_layer, "LAYER_TOKENS", 1)
+    assert measure(wide, narrow, texts).layer_texts == 1  # never none
+
+
+def test_an_encoder_is_not_run_for_logits_that_it_has_not(source, monkeypatch):
+    wide, narrow = load(source), load(source, dtype="int8")
+    monkeypatch.setattr(agreement, "_packs", lambda rows: pytest.fail("the encoder was run again"))
+    assert measure(wide, narrow, drawn_texts(V, 8)).logits is None
+
+
+def test_a_layer_to_keep_that_is_no_name_is_refused(source, tmp_path):
+    with pytest.raises(TypeError, match="keep_float has 3, which is no name; give names such as"):
+        convert(source, tmp_path / "out", dtype="int8", keep_float=[3])
