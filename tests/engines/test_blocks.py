@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from numpy_erniem import Embedder, get_num_threads, set_num_threads
+from numpy_erniem import get_num_threads, set_num_threads
 from numpy_erniem.checks import warn
 from numpy_erniem.cli import blocks as command_line
 from numpy_erniem.cli.main import main
@@ -17,11 +17,9 @@ from numpy_erniem.engines import blocks
 from numpy_erniem.engines import ray as engine
 from numpy_erniem.engines.blocks import Block, End, FileTask, ReadBlocks, Reading, WriteBlocks
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.job import Job
-from numpy_erniem.engines.records import Record, find_files
+from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.run_folder import RunFolder
-
-TEXTS = ["Open the file", "Öffnen Sie die Datei", "", "打开文件", "Close it, and then the others"]
+from tests.engines.block_runs import job_of, joined, run
 
 
 class WriteHere(WriteBlocks):
@@ -57,43 +55,6 @@ def here(monkeypatch):
     monkeypatch.setattr(engine, "_messages", messages)
     monkeypatch.setattr(command_line, "require_ray", lambda: None)
     return started
-
-
-@pytest.fixture
-def texts(tmp_path):
-    """A folder with files of 7, 8, ... rows."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for n in range(8):
-        rows = [{"text": TEXTS[(n + i) % 5] + " now" * i, "id": i} for i in range(7 + n)]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{n}.jsonl").write_text(lines, encoding="utf-8")
-    return folder
-
-
-def job_of(on_error="stop"):
-    """Vectors of a column; of lambdas alone, which go to other processes with their code."""
-    return Job(
-        Embedder.from_pretrained(),
-        lambda value: value["text"],
-        lambda value: {"id": value["id"]},
-        lambda vector: {"vector": vector},
-        ("id", "vector"),
-        on_error,
-        {"on_error": on_error},
-        128,
-    )
-
-
-def run(job, texts, out, suffix=".jsonl", **options):
-    folder = RunFolder(out, job.options, suffix)
-    inputs = folder.begin(find_files([str(texts)], None))
-    return engine.run_blocks(job, folder, inputs, Reading(block_rows=3), quiet=True, **options)
-
-
-def joined(out, name):
-    """The bytes of a file's blocks, one after the other."""
-    return b"".join(path.read_bytes() for path in sorted(out.glob(f"{name}.*")))
 
 
 def test_a_second_run_does_nothing_and_needs_no_ray(here, texts, tmp_path, monkeypatch):

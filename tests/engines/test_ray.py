@@ -1,7 +1,6 @@
 """Pipelines on Ray: a real one on this machine, with two workers. Skipped where it is missing."""
 
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -18,16 +17,13 @@ from numpy_erniem import (
     Reranker,
 )
 from numpy_erniem.engines import ray as engine
-from numpy_erniem.engines.blocks import Reading
-from numpy_erniem.engines.job import Job
 from numpy_erniem.engines.local import run_job
-from numpy_erniem.engines.ray import map_pipeline, run_blocks
+from numpy_erniem.engines.ray import map_pipeline
 from numpy_erniem.engines.records import find_files, read_records
-from numpy_erniem.engines.run_folder import RunFolder
+from tests.engines.block_runs import TEXTS, job_of, joined, run
 
 pytest.importorskip("ray.data")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, of every kind
-TEXTS = ["Open the file", "Öffnen Sie die Datei", "", "打开文件", "Close it, and then the others"]
 
 
 @pytest.fixture(scope="module")
@@ -58,43 +54,6 @@ def wait_for_processes():
             except subprocess.TimeoutExpired:  # of a start that failed
                 thing.kill()
                 thing.wait()
-
-
-@pytest.fixture
-def texts(tmp_path):
-    """A folder with files of 7, 8, ... rows."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for n in range(8):
-        rows = [{"text": TEXTS[(n + i) % 5] + " now" * i, "id": i} for i in range(7 + n)]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{n}.jsonl").write_text(lines, encoding="utf-8")
-    return folder
-
-
-def job_of(on_error="stop"):
-    """Vectors of a column; of lambdas alone, which go to other processes with their code."""
-    return Job(
-        Embedder.from_pretrained(),
-        lambda value: value["text"],
-        lambda value: {"id": value["id"]},
-        lambda vector: {"vector": vector},
-        ("id", "vector"),
-        on_error,
-        {"on_error": on_error},
-        128,
-    )
-
-
-def run(job, texts, out, suffix=".jsonl", **options):
-    folder = RunFolder(out, job.options, suffix)
-    inputs = folder.begin(find_files([str(texts)], None))
-    return run_blocks(job, folder, inputs, Reading(block_rows=3), quiet=True, **options)
-
-
-def joined(out, name):
-    """The bytes of a file's blocks, one after the other."""
-    return b"".join(path.read_bytes() for path in sorted(out.glob(f"{name}.*")))
 
 
 def alone(job, path, out):
