@@ -154,6 +154,7 @@ def test_every_default_of_upstream_is_there(upstream):
     assert set(DEFAULTS) - names == {
         "attention_mask_convention",
         "position_convention",
+        "quantization",
         "_name_or_path",
     }
     assert not set(DEFAULTS) & ours.to_dict().keys()

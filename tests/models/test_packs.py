@@ -35,9 +35,9 @@ def packs(model):
 
     original, counts = packing.pack, []
 
-    def pack(weight):
+    def pack(*weight_and_scale):
         counts[-1] += 1
-        return original(weight)
+        return original(*weight_and_scale)
 
     packing.pack = pack
     try:
