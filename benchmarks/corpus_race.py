@@ -158,10 +158,11 @@ def corpus_rows(
     Yields
     ------
     dict
-        "engine", "order", "batch"; "texts", "tokens" (real ones) and their "flops", of which
-        "linear_flops" are those of the linear maps; "runs", "best" and "median" in seconds;
-        "difference", "cosine" (smallest) and "mean_cosine"; "peak" and "bandwidth". A row of ours
-        in C also has "parts": seconds by part of the work.
+        "engine", "order", "batch"; "texts", "tokens" (real ones), "lengths" (of the shortest, the
+        middle and the longest text), "flops", of which "linear_flops" are of the linear maps;
+        "runs", "best" and "median" in seconds; "difference", "cosine" (smallest) and
+        "mean_cosine"; "peak" and "bandwidth". A row of ours in C also has "parts": seconds by part
+        of the work.
 
     Raises
     ------
@@ -195,6 +196,7 @@ def corpus_rows(
         yield {
             **who._asdict(),
             **{"texts": len(texts), "tokens": sum(lengths), **work},
+            "lengths": [min(lengths), median(lengths), max(lengths)],
             **{"runs": len(seconds), "best": min(seconds), "median": median(seconds)},
             **{**race.compared[who], "peak": race.peak, "bandwidth": race.bandwidth},
             **({"parts": parts[who]} if who in parts else {}),

@@ -36,10 +36,20 @@ def corpus_table(part: Part) -> str:
     measured = limits({**part, **rows[0]}).rstrip()  # the limits in the minutes of the runs
     return "\n".join(
         [
-            f"{measured} {rows[0]['texts']} texts, {rows[0]['tokens']} tokens.\n",
+            f"{measured} {texts_line(rows[0])}\n",
             table(head, map(cells, rows)),
             parts_table(rows),
         ]
+    )
+
+
+def texts_line(row: dict[str, Any]) -> str:
+    """What the texts of a row are: where they come from, how many, and how long."""
+    shortest, middle, longest = row["lengths"]
+    source = "made texts" if row["source"] == "made" else f"texts of {row['source']}"
+    return (
+        f"{row['texts']} {source} of {shortest} to {longest} tokens, the middle one of "
+        f"{middle:.0f}; {row['tokens']} tokens together."
     )
 
 
@@ -54,6 +64,7 @@ def parts_table(rows: list[dict[str, Any]]) -> str:
             speed = work[name] / seconds / 1e9 if name in work else None
             lines.append(
                 [
+                    row["engine"],
                     f"{row['batch']} tokens, packed",
                     name,
                     f"{seconds / whole:.1%}",
@@ -61,5 +72,5 @@ def parts_table(rows: list[dict[str, Any]]) -> str:
                     f"{speed / row['peak']:.2f}" if speed else "–",
                 ]
             )
-    head = ["batches of native", "part", "of the time", "GFLOP/s", "of the peak"]
+    head = ["engine", "batches", "part", "of the time", "GFLOP/s", "of the peak"]
     return table(head, lines) if lines else ""

@@ -6,10 +6,12 @@ have its file. The benchmark then leaves it out.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.workers import progress
 
 Forward = Callable[[np.ndarray], np.ndarray]  # (B, T) int64 -> (B, T, D) float32
 
@@ -114,13 +116,16 @@ def make_model(folder: Path, **sizes: int) -> None:
     ErnieMModel(ErnieMConfig(**sizes), seed=1).save_pretrained(folder)
 
 
-def make_folder(folder: Path, **sizes: int) -> None:
-    """The model of `make_model`, and the same as ONNX."""
-    make_model(folder, **sizes)
+def export_if_needed(folder: Path, names: Iterable[str]) -> None:
+    """Export the model of a folder to ONNX where it is not there and an engine reads it."""
+    needed = any(name.startswith(("onnxruntime", "openvino")) for name in names)
+    if not needed or (folder / "model.onnx").exists():
+        return
+    progress("exporting the model to ONNX")
     try:
         export_onnx(folder)
     except ImportError as error:
-        print(f"(ONNX Runtime and OpenVINO are left out, because ONNX export failed: {error})")
+        progress(f"ONNX Runtime and OpenVINO are left out, no ONNX export: {error}")
 
 
 def add_tokenizer(folder: Path, tokenizer: Path) -> None:

@@ -1,7 +1,7 @@
 """What this machine can do at best, and how near a single product comes to it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy_erniem.backend.memory import floats
 from numpy_erniem.backend.native import lib
 
 Row = dict[str, Any]
+ROWS = (1, 8, 128, 512, 1024, 4096)  # of a product
 
 
 def fastest(run: Callable[[], object], times: int) -> float:
@@ -43,7 +44,7 @@ def linear_weights(rng: np.random.Generator, n: int, k: int) -> dict[str, np.nda
     return {"weight": freeze(weight), "bias": freeze(np.zeros(n, np.float32))}
 
 
-def linear_rows() -> Iterator[Row]:
+def linear_rows(sizes: Sequence[int] = ROWS) -> Iterator[Row]:
     """Time products of the base model's sizes; the limits are measured before and after each.
 
     The weights of twelve layers are used in turn, as in the model, so they are read from memory.
@@ -51,7 +52,7 @@ def linear_rows() -> Iterator[Row]:
     rng = np.random.default_rng(0)
     for n, k in ((768, 768), (3072, 768), (768, 3072)):
         weights = [linear_weights(rng, n, k) for _ in range(36 if n == k else 12)]
-        for m in (1, 8, 128, 512, 1024, 4096):
+        for m in sizes:
             x = rng.standard_normal((m, k), np.float32)
 
             def every_weight(x=x, weights=weights):

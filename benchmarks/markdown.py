@@ -31,9 +31,25 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def setup(part: Part) -> str:
+    """The line about the machine, its name in bold, with what a reader has to know of the run."""
+    name, mark, rest = part["machine"].partition(";")
+    line = f"**{name}**{mark}{rest}."
+    if "note" in part:
+        line += f" {part['note']}."
+    if part.get("left_out"):
+        line += f" Left out: {', '.join(part['left_out'])}."
+    return line
+
+
 def limits(part: Part) -> str:
-    """One line about the machine and what it could do at best in that run."""
+    """The line about the machine and what it could do at best in that run."""
     return (
-        f"{part['machine']}. Multiply-add peak {part['peak']:.0f} GFLOP/s, "
+        f"{setup(part)} Multiply-add peak {part['peak']:.0f} GFLOP/s, "
         f"reading memory {part['bandwidth']:.0f} GB/s.\n"
     )
+
+
+def megabytes(kilobytes: float) -> str:
+    """Memory in MB; a dash where the system does not tell it."""
+    return f"{kilobytes / 1024:.0f}" if kilobytes else "–"

@@ -1,8 +1,10 @@
 """Results → a picture: speed below the machine's peak, and growth with batch and length."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import Machine, parts_called
 from benchmarks.tables import gflops, sizes_and_engines
 from numpy_erniem.plots.drawing import COLOURS, GREY
 
@@ -10,19 +12,26 @@ FIGURE = (11, 8)  # inches
 REPRODUCIBLE = {"svg.hashsalt": "performance", "svg.fonttype": "none"}
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw the parts that were measured, in the format of the path's suffix."""
+def draw(machines: Sequence[Machine], path: Path) -> None:
+    """Draw engines and growth, each of the machine that measured it last, as .svg or .png."""
     from matplotlib import pyplot
 
     with pyplot.rc_context(REPRODUCIBLE):
         figure = pyplot.figure(figsize=FIGURE, layout="constrained")
         above, below = figure.subfigures(2, 1)
-        if "engines" in results:
-            draw_engines(above.subplots(), results["engines"])
-        if "growth" in results:
-            draw_growth(below.subplots(1, 2), results["growth"]["rows"])
+        for part in parts_called(machines, "engines")[:1]:
+            draw_engines(above.subplots(), part)
+            above.suptitle(title(part))
+        for part in parts_called(machines, "growth")[:1]:
+            draw_growth(below.subplots(1, 2), part["rows"])
+            below.suptitle(title(part))
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         pyplot.close(figure)
+
+
+def title(part: dict[str, Any]) -> str:
+    """The machine and the day."""
+    return f"{part['machine'].partition(';')[0]}, {part['date']}"
 
 
 def draw_engines(axes: Any, part: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Number types beside each other: python -m benchmarks --precision [--folder F] [--large].
+"""Number types beside each other: python -m benchmarks --parts precision,large.
 
 Ours and the peers' engines in float32, bfloat16 and int8 compute the same texts. A sentence vector
 is the mean of a text's token vectors; its cosine with that of our float32 kernels says how exact an
@@ -82,19 +82,28 @@ def speed_rows(folder: Path, workers: list[Worker], sizes, rounds: int) -> Itera
         yield {**row, "flops": tables.flops(row["B"], row["T"], *model)}
 
 
-def measure(folder: Path, options, results) -> None:
-    """Prepare the folder, compare all engines, then time them in turn."""
-    names = options.engines.split(",")
+def measure(folder: Path, names: list[str], options, results, suffix: str = "") -> None:
+    """Prepare the folder, compare all engines, then time them in turn.
+
+    Parameters
+    ----------
+    folder : Path
+        With a model, and its ONNX export where an engine reads it.
+    names : list of str
+        The engines; the first one's vectors are the reference.
+    options : argparse.Namespace
+    results : Results
+    suffix : str
+        Of the names of both parts, "agreement" and "precision".
+    """
     for message in precision_engines.prepare(folder, names):
         progress(f"left out: {message}")
     workers = measuring.start_workers(names, folder, options.threads)
-    suffix = "_large" if options.large else ""
     try:
-        results.measure(f"agreement{suffix}", agreement_rows(workers))
+        results.measure(f"agreement{suffix}", agreement_rows(workers), names)
         if options.sizes:
-            sizes = [tuple(map(int, size.split("x"))) for size in options.sizes.split(",")]
-            rows = speed_rows(folder, workers, sizes, options.rounds)
-            results.measure(f"precision{suffix}", rows)
+            rows = speed_rows(folder, workers, options.sizes, options.rounds)
+            results.measure(f"precision{suffix}", rows, names)
     finally:
         for worker in workers:
             worker.end()

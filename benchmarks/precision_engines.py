@@ -6,7 +6,7 @@ of its own.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,7 +107,7 @@ ENGINES = {
 }
 
 
-def prepare(folder: Path, engines: list[str]) -> Iterator[str]:
+def prepare(folder: Path, engines: Iterable[str]) -> Iterator[str]:
     """Make what the engines read of a folder's model, where it is not there yet.
 
     Yields
@@ -126,7 +126,7 @@ def prepare(folder: Path, engines: list[str]) -> Iterator[str]:
     for engine in engines:
         try:
             makers.get(engine, lambda: None)()
-        except ImportError as error:
+        except (ImportError, FileNotFoundError) as error:
             yield f"{engine}: {error}"
 
 
@@ -145,6 +145,13 @@ def token_ids(n: int) -> Iterator[np.ndarray]:
         yield rng.integers(3, 20_000, (1, T))
 
 
+def exported(folder: Path) -> Path:
+    """The ONNX export of a folder's model; FileNotFoundError if there is none."""
+    if not (folder / "model.onnx").exists():
+        raise FileNotFoundError(f"{folder / 'model.onnx'} is not there")
+    return folder / "model.onnx"
+
+
 def calibrate(folder: Path) -> None:
     """Quantize the ONNX export with NNCF, its preset for transformers."""
     import nncf
@@ -152,7 +159,7 @@ def calibrate(folder: Path) -> None:
 
     if (folder / OPENVINO_INT8).exists():
         return
-    model = openvino.Core().read_model(folder / "model.onnx")
+    model = openvino.Core().read_model(exported(folder))
     texts = nncf.Dataset(list(token_ids(CALIBRATION)), lambda ids: [ids])
     quantized = nncf.quantize(
         model, texts, model_type=nncf.ModelType.TRANSFORMER, subset_size=CALIBRATION
@@ -166,7 +173,7 @@ def quantize_onnx(folder: Path) -> None:
 
     if not (folder / ORT_INT8).exists():
         quantize_dynamic(
-            folder / "model.onnx", folder / ORT_INT8, per_channel=True, weight_type=QuantType.QInt8
+            exported(folder), folder / ORT_INT8, per_channel=True, weight_type=QuantType.QInt8
         )
 
 

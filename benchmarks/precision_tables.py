@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.markdown import TYPES, Part, is_ours, limits, table, type_of
+from benchmarks.markdown import TYPES, Part, is_ours, limits, megabytes, table, type_of
 
 
 def agreement_table(part: Part) -> str:
@@ -15,7 +15,7 @@ def agreement_table(part: Part) -> str:
             [
                 f"{row['engine']} {row['version']}".rstrip(),
                 f"{row['seconds']:.2f}",
-                f"{row['peak_kb'] / 1024:.0f}",
+                megabytes(row["peak_kb"]),
                 f"{row['lowest']:.5f}",
                 f"{row['mean']:.5f}",
             ]

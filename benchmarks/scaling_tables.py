@@ -27,7 +27,8 @@ def scaling_table(part: Part) -> str:
         speeds = [f"{speed_of(row, of):.0f} ({speed_of(row, of, 'median'):.0f})" for of in COUNTED]
         layout = f"{row['processes']} × {row['threads']}"
         lines.append([kind_of(row), layout, *speeds, f"{share:.2f}"])
-    told = f"{limits(part).rstrip()} {rows[0]['texts']} texts, {length:.0f} tokens each on average."
+    told = f"{limits(part).rstrip()} {rows[0]['texts']} texts ({rows[0]['source']}), "
+    told += f"{length:.0f} tokens each on average."
     return "\n".join([told + "\n", table(head, lines), many_table(rows)])
 
 

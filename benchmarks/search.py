@@ -43,11 +43,11 @@ def compare_with_full_sort(index: SearchIndex, queries: np.ndarray) -> tuple[np.
     return indices, scores
 
 
-def search_rows() -> Iterator[dict[str, Any]]:
+def search_rows(count: int = VECTORS) -> Iterator[dict[str, Any]]:
     """Time searches of 1 to 1000 queries; the limits are measured before and after each."""
     rng = np.random.default_rng(0)
     progress("making vectors")
-    vectors, queries = unit_rows(rng, VECTORS), unit_rows(rng, max(QUERIES))
+    vectors, queries = unit_rows(rng, count), unit_rows(rng, max(QUERIES))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vectors.npy")
         np.save(path, vectors)
@@ -65,6 +65,6 @@ def search_rows() -> Iterator[dict[str, Any]]:
                 seconds = fastest(lambda i=index, x=some: i.search(x, TOP_K), 3 if q > 100 else 6)
                 peak, bandwidth = max(peak, multiply_add_peak()), max(bandwidth, memory_bandwidth())
                 yield {
-                    **{"place": place, "n": VECTORS, "d": WIDTH, "q": q, "k": TOP_K},
+                    **{"place": place, "n": count, "d": WIDTH, "q": q, "k": TOP_K},
                     **{"seconds": seconds, "peak": peak, "bandwidth": bandwidth},
                 }

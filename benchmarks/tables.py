@@ -1,21 +1,20 @@
 """Results → Markdown: the tables of docs/performance.md, docs/kernels.md and the README.
 
-Results are a dict from a part ("start", "engines", "growth", "threading", "linear", "ladder",
-"search", "corpus", "agreement", "precision", the last two also with "_large") to
-{"machine": one line, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list of dicts}.
+A part ("start", "engines", "growth", "threading", "linear", "ladder", "search", "corpus",
+"scaling", "agreement", "precision", the last two also with "_large") is a dict: {"machine": one
+line, "date", "version": ours, "peak": GFLOP/s of multiply-adds, "bandwidth": GB/s, "rows": a list
+of dicts, "left_out": engines that are not installed}, and where there is one, a "note".
 """
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from benchmarks.corpus_tables import corpus_table
-from benchmarks.markdown import OURS, Part, limits, table
+from benchmarks.markdown import OURS, Part, limits, megabytes, setup, table
 from benchmarks.precision_tables import agreement_table, precision_table
 from benchmarks.scaling_tables import scaling_table
 
 LAYERS, D, F = 12, 768, 3072  # ERNIE-M base
-PEERS = {"torch": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def flops(B: int, T: int, layers: int = LAYERS, width: int = D, inner: int = F) -> int:
@@ -48,7 +47,7 @@ def start_table(part: Part) -> str:
             [
                 f"{row['engine']} {row['version']}".rstrip(),
                 f"{row['seconds']:.2f}",
-                f"{row['peak_kb'] / 1024:.0f}",
+                megabytes(row["peak_kb"]),
                 f"{row['difference']:.1e}",
             ]
             for row in part["rows"]
@@ -114,7 +113,7 @@ def growth_table(part: Part) -> str:
                 f"{row['best'] * 1e3:.1f} ({row['median'] * 1e3:.1f})",
                 f"{row['best'] * 1e6 / tokens:.0f}",
                 f"{gflops(row):.0f}",
-                f"{row['peak_kb'] / 1024:.0f}",
+                megabytes(row["peak_kb"]),
                 f"{(row['peak_kb'] - row['base_kb']) / tokens:.0f}",
             ]
         )
@@ -159,10 +158,9 @@ def linear_table(part: Part) -> str:
 
 def ladder_table(part: Part) -> str:
     """One product, from three loops to the fastest kernel, a row for each step."""
-    rows = [[row["rung"], f"{row['gflops']:.1f}"] for row in part["rows"]]
-    return f"{part['machine']}. One thread, except in the last row.\n\n" + table(
-        ["step", "GFLOP/s"], rows
-    )
+    rows = [[row["rung"], f"{row['gflops']:.{int(row['gflops'] < 10)}f}"] for row in part["rows"]]
+    told = f"{setup(part)} One thread, except where a row says another number."
+    return f"{told}\n\n" + table(["step", "GFLOP/s"], rows)
 
 
 def search_table(part: Part) -> str:
@@ -202,58 +200,3 @@ TABLES: dict[str, Callable[[Part], str]] = {
     "precision": precision_table,
     "precision_large": precision_table,
 }
-
-
-def summary(results: dict[str, Part]) -> str:
-    """A list for the README: how often as fast as each peer, by the median; memory; start."""
-    by_size, engines = sizes_and_engines(results["engines"])
-    start = {row["engine"]: row for row in results["start"]["rows"]}
-    lines = [f"{results['engines']['machine']}; base model, float32:", ""]
-    for engine in (e for e in engines if e in PEERS):
-        ratios = [
-            rows[engine]["median"] / rows["native"]["median"]
-            for rows in by_size.values()
-            if engine in rows and "native" in rows
-        ]
-        memory = start[engine]["peak_kb"] / start["native"]["peak_kb"]
-        lines.append(
-            f"- {min(ratios):.2f} to {max(ratios):.2f} times as fast as {PEERS[engine]}, "
-            f"which takes {memory:.1f} times the memory"
-        )
-    if text := start.get("native, from text"):
-        lines.append(f"- {text['seconds']:.2f} s from the start of Python to the vector of a text")
-    return "\n".join(lines) + "\n"
-
-
-def fill_in(document: str, results: dict[str, Part]) -> str:
-    """Put the tables of results between the marks <!-- PART --> and <!-- /PART --> of a document.
-
-    Parameters
-    ----------
-    document : str
-        Markdown. Parts without marks in it are left out; `summary` is a part, too, where start and
-        engines were measured.
-    results : dict
-
-    Returns
-    -------
-    str
-        The document, with new text between the marks.
-
-    Raises
-    ------
-    ValueError
-        The document has marks for none of the results.
-    """
-    texts = {name: TABLES[name](part) for name, part in results.items()}
-    if {"start", "engines"} <= set(results):
-        texts["summary"] = summary(results)
-    found = 0
-    for name, text in texts.items():
-        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        document, n = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", document)
-        found += n
-    if not found:
-        marks = ", ".join(f"<!-- {name} --> ... <!-- /{name} -->" for name in texts)
-        raise ValueError(f"the document has none of the marks {marks}")
-    return document

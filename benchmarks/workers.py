@@ -9,6 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+STARTS = 3  # of each engine; the shortest one counts
+PATIENCE = 3.0  # seconds
+
 
 class Worker:
     """The process of an engine; it answers one question at a time.
@@ -87,12 +90,17 @@ def environment(given: Mapping[str, str], threads: int) -> dict[str, str]:
 
 
 def start(
-    engine: str, folder: Path, threads: int, starts: int = 3, module: str = "benchmarks.worker"
+    engine: str,
+    folder: Path,
+    threads: int,
+    starts: int | None = None,
+    module: str = "benchmarks.worker",
 ) -> Worker | None:
-    """Start an engine a few times, so that its files are cached; None if it is missing.
+    """Start an engine a few times (`STARTS`), so its files are cached; None if it is missing.
 
     The worker is the last one started; its `startup` is the shortest of all starts.
     """
+    starts = starts or STARTS
     best = float("inf")
     for n in range(starts):
         progress(f"{engine}: start {n + 1} of {starts}")
@@ -118,9 +126,9 @@ def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def wait_until_quiet(patience: float = 3.0) -> None:
-    """Wait until the machine is idle, for at most `patience` seconds."""
-    end = time.perf_counter() + patience
+def wait_until_quiet() -> None:
+    """Wait until the machine is idle, for at most `PATIENCE` seconds."""
+    end = time.perf_counter() + PATIENCE
     time.sleep(0.1)  # until the threads of the engine that ran before sleep
     while time.perf_counter() < end and busy_share(0.2) > 0.1:
         pass

@@ -9,7 +9,6 @@ import pytest
 
 from numpy_erniem import Embedder, bundled_checkpoint, get_num_threads, set_num_threads
 from numpy_erniem.backend.dispatch import backend_choice
-from tests.conftest import REPOSITORY
 
 pytest.importorskip("numpy_erniem._kernels")
 pytest.importorskip("benchmarks.corpus")
@@ -133,51 +132,57 @@ def test_the_model_is_exported_for_the_engines_that_need_it(tmp_path, monkeypatc
     assert exported == [tmp_path]
 
 
-def test_options_reach_the_measurement(tmp_path, monkeypatch):
+def options(**changed):
+    given = {"corpus": None, "model": None, "texts": None, "threads": 3, "rounds": 7, "price": None}
+    return Namespace(**{**given, "batch_tokens": [64, 1024], "batch_sizes": [4, 8], **changed})
+
+
+@pytest.fixture
+def told_rows(monkeypatch):
+    """What the measurement was called with."""
+    told = []
+    monkeypatch.setattr(engines, "export_onnx", lambda folder: None)
+    monkeypatch.setattr(corpus, "corpus_rows", lambda *got: told.append(got) or iter([{"n": 1}]))
+    return told
+
+
+def test_options_reach_the_measurement(tmp_path, told_rows):
     path = tmp_path / "texts"
     path.write_text("a\nb\nc\nd\n")
-    command = f"benchmarks --corpus {path} --model {bundled_checkpoint()} --texts 2 --rounds 7"
-    command += " --engines native,openvino --batch-tokens 64,1024 --batch-sizes 4,8 --threads 3"
-    monkeypatch.setattr("sys.argv", command.split())
-    monkeypatch.setattr(corpus, "corpus_rows", lambda *arguments: arguments)
-    monkeypatch.setattr(engines, "export_onnx", lambda folder: None)
-    from benchmarks.__main__ import arguments
-
-    got = corpus.measured(arguments(), tmp_path / "work")
+    given = options(corpus=path, model=bundled_checkpoint(), texts=2)
+    rows = corpus.measured("corpus", given, ["native", "openvino"], tmp_path / "work")
+    assert list(rows) == [{"n": 1, "source": "texts"}]
     entrants = [Contestant("native", "packed", 64), PACKED, FOUR, EIGHT]
-    assert got == (tmp_path / "work", ["a", "c"], entrants, 3, 7)
+    assert told_rows == [(tmp_path / "work", ["a", "c"], entrants, 3, 7)]
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("--corpus {0}", "need each other"),
-        ("--model {1}", "need each other"),
-        ("--corpus {0} --model {1} --linear", "without --linear"),
-        ("--corpus none --model {1}", "none: no such file"),
-        ("--corpus {0} --model none", "no folder with a config.json"),
-        ("--corpus {0} --model {1} --texts 0", "--texts 0 is not at least 1"),
-        ("--corpus {0} --model {1} --batch-tokens 0", "has a number below 1"),
-        ("--corpus {0} --model {1} --batch-sizes 4,x", "--batch-sizes: invalid"),
-    ],
-)
-def test_wrong_options_are_refused(monkeypatch, capsys, tmp_path, command, message):
-    from benchmarks.__main__ import arguments
+def test_without_a_file_texts_of_mixed_lengths_are_made(folder, told_rows):
+    rows = corpus.measured("corpus", options(texts=300), ["native"], folder)
+    assert [row["source"] for row in rows] == ["made"]
+    lengths = [len(text.split()) for text in told_rows[0][1]]
+    assert len(lengths) == 300
+    assert min(lengths) < 8 < np.median(lengths) < 32 < 150 < max(lengths) <= 500
+    assert corpus.made_texts(300) == told_rows[0][1]
 
-    (tmp_path / "texts").write_text("a\n")
-    command = command.format(tmp_path / "texts", bundled_checkpoint())
-    monkeypatch.setattr("sys.argv", ["benchmarks", *command.split()])
-    with pytest.raises(SystemExit) as stopped:
-        arguments()
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err
+
+def test_a_random_model_gets_the_bundled_tokenizer_and_its_files_are_linked(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "int8").mkdir()
+    (tmp_path / "int8" / "config.json").write_text("int8")
+    work = corpus.work_folder(tmp_path, None, None)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text("another model")
+    assert corpus.work_folder(tmp_path, None, None) == work
+    assert (work / "config.json").read_text() == "another model"
+    assert (work / "int8" / "config.json").read_text() == "int8"
+    assert (work / "vocab.txt").read_bytes() == (bundled_checkpoint() / "vocab.txt").read_bytes()
+    assert not (work / "corpus").exists()
 
 
 def test_a_file_without_texts_ends_with_one_line(tmp_path):
     (tmp_path / "texts").touch()
-    options = Namespace(corpus=tmp_path / "texts", texts=None, engines="native")
     with pytest.raises(SystemExit, match="has no texts"):
-        corpus.measured(options, tmp_path)
+        corpus.measured("corpus", options(corpus=tmp_path / "texts"), ["native"], tmp_path)
 
 
 @pytest.mark.usefixtures("settings_of_a_worker")
@@ -325,7 +330,7 @@ def corpus_part():
     """A tenth of a second for our 1000 tokens; the peers take longer."""
     common = {"texts": 40, "tokens": 1000, "flops": 5 * 10**9, "linear_flops": 4 * 10**9}
     common |= {"runs": 2, "difference": 1e-6, "cosine": 0.9999999, "mean_cosine": 1.0}
-    common |= {"peak": 100.0, "bandwidth": 20.0}
+    common |= {"peak": 100.0, "bandwidth": 20.0, "source": "made", "lengths": [2, 24.5, 99]}
     parts = {"linear maps": 0.05, "attention": 0.04, "rest": 0.01}
     rows = [
         {**PACKED._asdict(), **common, "best": 0.1, "median": 0.125, "parts": parts},
@@ -339,7 +344,8 @@ def corpus_part():
 def test_the_table_has_speed_lead_and_share_of_the_peak():
     text = tables.corpus_table(corpus_part())
     assert text.startswith(
-        "a machine. Multiply-add peak 100 GFLOP/s, reading memory 20 GB/s. 40 texts, 1000 tokens.\n"
+        "**a machine**. Multiply-add peak 100 GFLOP/s, reading memory 20 GB/s. 40 made texts of 2 "
+        "to 99 tokens, the middle one of 24; 1000 tokens together.\n"
     )
     assert (
         "| native | 1024 tokens, packed | 10000 (8000) | 1.25 (1.60) | 0.50 (0.40) | 1.0e-06 | "
@@ -351,20 +357,15 @@ def test_the_table_has_speed_lead_and_share_of_the_peak():
 
 def test_the_second_table_tells_where_our_time_goes():
     text = tables.corpus_table(corpus_part())
-    assert "| 1024 tokens, packed | linear maps | 50.0% | 80 | 0.80 |\n" in text
-    assert "| 1024 tokens, packed | attention | 40.0% | 25 | 0.25 |\n" in text
-    assert text.endswith("| 1024 tokens, packed | rest | 10.0% | – | – |\n")
+    assert "| native | 1024 tokens, packed | linear maps | 50.0% | 80 | 0.80 |\n" in text
+    assert "| native | 1024 tokens, packed | attention | 40.0% | 25 | 0.25 |\n" in text
+    assert text.endswith("| native | 1024 tokens, packed | rest | 10.0% | – | – |\n")
 
 
 def test_without_a_peer_there_is_no_lead():
     part = corpus_part()
     part["rows"] = part["rows"][:1]
     assert "| 10000 (8000) | – | 0.50 (0.40) |" in tables.corpus_table(part)
-
-
-def test_the_page_on_performance_has_a_place_for_the_table():
-    page = (REPOSITORY / "docs/performance.md").read_text(encoding="utf-8")
-    assert "| openvino | 8, sorted |" in tables.fill_in(page, {"corpus": corpus_part()})
 
 
 def test_a_number_type_is_compared_with_peers_of_its_type_alone():

@@ -1,18 +1,16 @@
 """The benchmark of processes and threads: what it runs, compares and tells; without times."""
 
 import json
-from argparse import ArgumentParser
 
 import numpy as np
 import pytest
 
 from numpy_erniem import bundled_checkpoint
-from tests.conftest import REPOSITORY
 
 pytest.importorskip("numpy_erniem._kernels")
 pytest.importorskip("benchmarks.scaling")
 
-from benchmarks import corpus, measuring, scaling, tables
+from benchmarks import corpus, measuring, scaling
 from benchmarks.scaling_tables import scaling_table
 
 TEXTS = ["Open the file", "", "Datei öffnen"]
@@ -29,6 +27,7 @@ def row(engine, processes, threads, seconds):
         "median": seconds,
         "runs": 3,
         "price": 0.1,
+        "source": "made",
     }
 
 
@@ -47,7 +46,7 @@ def cells(text, start):
 
 def test_speeds_count_all_processes(part):
     text = scaling_table(part)
-    assert "100 texts, 20 tokens each on average" in text
+    assert "100 texts (made), 20 tokens each on average" in text
     assert cells(text, "float32 | 2 × 1")[1:] == ["320 (160)", "6400 (3200)", "0.80"]
     assert cells(text, "float32 | 1 × 2")[1:] == ["250 (125)", "5000 (2500)", "0.62"]
 
@@ -64,11 +63,6 @@ def test_many_texts_take_the_fastest_layout_and_all_cores_are_paid(part):
     ]
     assert cells(text, "int8")[-6] == f"{1e9 / 200 / 86400:,.1f}"
     assert cells(text, "bfloat16") == ["–"] * 6
-
-
-def test_the_page_has_marks_for_the_tables(part):
-    page = (REPOSITORY / "docs/scaling.md").read_text(encoding="utf-8")
-    assert "A machine" in tables.fill_in(page, {"scaling": part})
 
 
 def test_real_processes_embed_all_texts(tmp_path):
@@ -97,18 +91,3 @@ class FakeWorker:
 
     def end(self):
         """Nothing runs."""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--scaling"], "--scaling needs --corpus FILE and --model FOLDER"),
-        (["--price", "1"], "--price goes with --scaling"),
-    ],
-)
-def test_options_that_do_not_go_together_are_told(arguments, told, capsys):
-    parser = ArgumentParser()
-    corpus.add_options(parser)
-    with pytest.raises(SystemExit):
-        corpus.check_options(parser, parser.parse_args(arguments))
-    assert told in capsys.readouterr().err

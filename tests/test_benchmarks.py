@@ -4,7 +4,6 @@ import doctest
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,10 @@ from tests.conftest import REPOSITORY
 
 tables = pytest.importorskip("benchmarks.tables")
 measuring = pytest.importorskip("benchmarks.measuring")
+pages = pytest.importorskip("benchmarks.pages")
 workers = pytest.importorskip("benchmarks.workers")
 
-LIMITS = {"machine": "a machine", "peak": 200.0, "bandwidth": 30.0}
+LIMITS = {"machine": "a machine", "date": "2026-11-27", "peak": 200.0, "bandwidth": 30.0}
 
 
 def row(engine, B, T, best, median):
@@ -69,12 +69,6 @@ def test_kinds_of_threads_stand_beside_each_other():
     assert "| 8 × 128 | – | 1000.0 (1250.0) | – |" in text
 
 
-def test_the_page_on_kernels_has_a_place_for_that_table():
-    page = Path(__file__).resolve().parents[1] / "docs" / "kernels.md"
-    part = {**LIMITS, "rows": [row("native, pool", 1, 8, 0.010, 0.016)]}
-    assert "| 1 × 8 |" in tables.fill_in(page.read_text(encoding="utf-8"), {"threading": part})
-
-
 class Answering:
     """A worker that writes these vectors to a file."""
 
@@ -112,55 +106,11 @@ def test_an_engine_uses_its_kind_of_threads(monkeypatch):
     assert chosen == ["pool", "openmp"]
 
 
-def test_the_machine_record_tells_the_threads():
-    pytest.importorskip("numpy_erniem._kernels")
-    from benchmarks.__main__ import machine
-    from numpy_erniem.backend.dispatch import get_threading
-
-    assert f"; 3 threads ({get_threading()}); C kernels" in machine(3)
-
-
 def test_growth_counts_the_memory_above_the_start_per_token():
     grown = {"B": 2, "T": 64, "best": 0.128, "median": 0.2, "base_kb": 1024, "peak_kb": 2048}
     text = tables.growth_table({**LIMITS, "rows": [grown]})
     assert "| 2 × 64 | 128.0 (200.0) | 1000 |" in text
     assert text.rstrip().endswith("| 2 | 8 |")
-
-
-def test_tables_take_their_places_in_a_document(engines):
-    document = "before\n<!-- engines -->\nold\n<!-- /engines -->\nafter\n"
-    once = tables.fill_in(document, {"engines": engines})
-    assert once.startswith("before\n<!-- engines -->\n")
-    assert once.endswith("<!-- /engines -->\nafter\n")
-    assert "old" not in once
-    assert tables.engines_table(engines) in once
-    assert tables.fill_in(once, {"engines": engines}) == once
-
-
-def test_parts_without_a_place_are_left_out(engines):
-    document = "<!-- engines -->\n<!-- /engines -->\n"
-    grown = {**LIMITS, "rows": []}
-    want = tables.fill_in(document, {"engines": engines})
-    assert tables.fill_in(document, {"engines": engines, "growth": grown}) == want
-
-
-@pytest.mark.parametrize("page", ["docs/performance.md", "docs/quantization.md", "README.md"])
-def test_the_tables_in_the_documents_are_those_of_the_results(page):
-    results = json.loads((REPOSITORY / "docs/performance.json").read_text(encoding="utf-8"))
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    assert tables.fill_in(text, results) == text
-
-
-def test_the_summary_has_the_smallest_and_the_largest_ratio_of_medians(engines):
-    memory = {"native": 1000, "native, from text": 1100, "torch": 5000, "onnxruntime": 4000}
-    start = [
-        {"engine": name, "version": "", "seconds": 0.8, "peak_kb": kb, "difference": 0.0}
-        for name, kb in memory.items()
-    ]
-    text = tables.summary({"engines": engines, "start": {**LIMITS, "rows": start}})
-    assert "1.20 to 3.00 times as fast as ONNX Runtime, which takes 4.0 times the memory" in text
-    assert "4.00 to 4.00 times as fast as torch, which takes 5.0 times the memory" in text
-    assert "0.80 s from the start" in text
 
 
 def test_a_product_is_shown_beside_the_limits_of_its_own_minute():
@@ -196,11 +146,10 @@ def test_searches_are_timed_in_memory_and_in_a_file(monkeypatch):
     pytest.importorskip("numpy_erniem._kernels")
     from benchmarks import search
 
-    monkeypatch.setattr(search, "VECTORS", 500)
     monkeypatch.setattr(search, "QUERIES", (1, 3))
     monkeypatch.setattr(search, "multiply_add_peak", lambda: 400.0)
     monkeypatch.setattr(search, "memory_bandwidth", lambda: 20.0)
-    rows = list(search.search_rows())
+    rows = list(search.search_rows(500))
     assert [(r["place"], r["q"]) for r in rows] == [
         (place, q) for place in ("memory", "file") for q in (1, 3)
     ]
@@ -210,50 +159,8 @@ def test_searches_are_timed_in_memory_and_in_a_file(monkeypatch):
 def test_the_ladder_has_a_row_for_each_step():
     rows = [{"rung": "three loops", "gflops": 2.25}, {"rung": "packed", "gflops": 35.0}]
     text = tables.ladder_table({**LIMITS, "rows": rows})
-    assert text.startswith("a machine. One thread")
-    assert "| three loops | 2.2 |\n| packed | 35.0 |\n" in text
-
-
-def test_the_machine_is_named_with_instruction_set_and_threads(monkeypatch):
-    pytest.importorskip("numpy_erniem._kernels")
-    import numpy_erniem
-    from benchmarks.__main__ import machine
-    from numpy_erniem.backend import settings
-
-    report = {**numpy_erniem.backend_report(), "threading": "openmp"}
-    monkeypatch.setattr(numpy_erniem, "backend_report", lambda: report)
-    text = machine(3)
-    assert "3 threads (openmp)" in text
-    assert settings.description() in text
-
-
-def test_a_document_without_a_place_is_an_error(engines):
-    with pytest.raises(ValueError, match="none of the marks <!-- engines -->"):
-        tables.fill_in("text\n", {"engines": engines})
-
-
-def test_a_document_that_is_not_there_is_refused_at_once(monkeypatch, capsys, tmp_path):
-    pytest.importorskip("numpy_erniem._kernels")
-    from benchmarks.__main__ import arguments
-
-    there = tmp_path / "there.md"
-    there.touch()
-    command = ["benchmarks", "--document", str(there), "--document", str(tmp_path / "none.md")]
-    monkeypatch.setattr("sys.argv", command)
-    with pytest.raises(SystemExit) as stopped:
-        arguments()
-    assert stopped.value.code == 2
-    assert "none.md" in capsys.readouterr().err
-
-
-def test_a_redraw_without_results_is_refused(monkeypatch, capsys):
-    pytest.importorskip("numpy_erniem._kernels")
-    from benchmarks.__main__ import arguments
-
-    monkeypatch.setattr("sys.argv", ["benchmarks", "--redraw"])
-    with pytest.raises(SystemExit):
-        arguments()
-    assert "--redraw needs --json" in capsys.readouterr().err
+    assert text.startswith("**a machine**. One thread")
+    assert "| three loops | 2.2 |\n| packed | 35 |\n" in text
 
 
 def test_a_checkout_without_kernels_is_told_how_to_build_them():
@@ -321,9 +228,13 @@ def test_a_picture_is_drawn_of_the_parts_that_are_there(engines, tmp_path):
         {"B": B, "T": T, "best": 0.1 * B, "median": 0.1 * B, "base_kb": 1024, "peak_kb": 2048}
         for B, T in ((1, 128), (2, 128), (2, 64))
     ]
+    older = {**LIMITS, "machine": "an old machine; x", "date": "2026-11-22", "rows": grown}
     results = {"engines": engines, "growth": {**LIMITS, "rows": grown}}
     for name, parts in (("both", results), ("one", {"growth": results["growth"]})):
-        draw(json.loads(json.dumps(parts)), tmp_path / f"{name}.svg")
+        machines = [{"parts": {"growth": older}}, {"parts": parts}]
+        draw(json.loads(json.dumps(machines)), tmp_path / f"{name}.svg")
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "128 tokens per text" in text
+        assert "a machine, 2026-11-27" in text
+        assert "an old machine" not in text
         assert ("peak of the machine" in text) == (name == "both")
