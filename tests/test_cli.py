@@ -263,7 +263,47 @@ def test_standard_output_that_is_full(tmp_path):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("erniem: standard output: No space left on device\n")
+    assert done.stderr == "erniem: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+@pytest.mark.parametrize("arguments", [("embed", "a"), ("info",), ("info", "--json")])
+def test_standard_output_that_is_full_is_told_in_one_line(arguments):
+    command = [sys.executable, "-m", "numpy_erniem", *arguments]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode in (1, 2)  # as it is flushed by the rows, by a print or at the end
+    assert done.stderr.startswith("erniem: ")
+    assert done.stderr.endswith("No space left on device\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    command = [sys.executable, "-m", "numpy_erniem", "info"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no folders, from root neither")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "/proc/index", "--build", "{0}"),
+        ("convert", str(bundled_checkpoint()), "/proc/out"),
+        ("explain", "a b", "--out", "/proc/page.html"),
+    ],
+)
+def test_a_folder_that_takes_no_files_is_named(arguments, run, tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("a\n")
+    code, out, told = run(*(argument.format(source) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert told.splitlines()[-1] == "erniem: /proc: No such file or directory"
 
 
 def test_info_as_json_for_a_stream_that_is_not_utf8(monkeypatch, tmp_path):

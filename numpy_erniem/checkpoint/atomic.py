@@ -143,7 +143,10 @@ def _locked_folder(parent: Path) -> tuple[Path, IO[bytes]]:
     """A new hidden folder, and its lock file, locked where the file system can."""
     for attempt in range(1, ATTEMPTS + 1):
         folder = parent / f"{PREFIX}{os.urandom(6).hex()}"
-        folder.mkdir(mode=0o700)
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:  # told of the folder that the caller knows
+            raise type(error)(error.errno, error.strerror, str(parent)) from None
         try:
             lock = (folder / LOCK_FILE).open("wb")
         except FileNotFoundError:  # another save took it for a leftover

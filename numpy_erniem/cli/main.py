@@ -9,7 +9,12 @@ from numpy_erniem import __version__
 from numpy_erniem.cli.completion import SHELLS, PrintCompletion
 from numpy_erniem.cli.notes import notes_shown
 from numpy_erniem.cli.options import add_common_options, apply_common_options
-from numpy_erniem.cli.output import escape_other_characters, open_closed_streams
+from numpy_erniem.cli.output import (
+    drop_output,
+    escape_other_characters,
+    flush_output,
+    open_closed_streams,
+)
 from numpy_erniem.engines.errors import DataError
 
 # name → (module with add_arguments(parser) and run(options) -> exit code, line of help)
@@ -57,18 +62,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with notes_shown(options.quiet, options.verbose):
         try:
             apply_common_options(options)
-            return import_module(COMMANDS[options.command][0]).run(options)
+            code = import_module(COMMANDS[options.command][0]).run(options)
+            flush_output()
+            return code
         except BrokenPipeError:  # the reader has seen enough
-            sys.stderr.close()
+            drop_output()
             return 0
         except KeyboardInterrupt:
             return 130
         except DataError as error:
-            print(f"erniem: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
+            return told(error, 1)
         except (ValueError, TypeError, OSError, MemoryError) as error:
-            print(f"erniem: {' '.join(str(error).split()) or repr(error)}", file=sys.stderr)
-            return 2
+            return told(error, 2)
+
+
+def told(error: Exception, code: int) -> int:
+    """Print an error in one line; the exit code."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # of the system: without its number
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    drop_output()
+    print(f"erniem: {' '.join(text.split()) or repr(error)}", file=sys.stderr)
+    return code
 
 
 def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

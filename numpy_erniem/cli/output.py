@@ -4,8 +4,11 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from numpy_erniem.engines.errors import DataError
 
 
 def open_closed_streams() -> None:
@@ -13,6 +16,35 @@ def open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def flush_output() -> None:
+    """Write what standard output holds back.
+
+    Raises
+    ------
+    BrokenPipeError
+        The reader has gone.
+    DataError
+        Standard output does not take it, such as a file on a disk that is full.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"standard output: {error.strerror or error}") from None
+
+
+def drop_output() -> None:
+    """Forget what standard output does not take; else Python tells of it again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # a stream without a number
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def escape_other_characters(file: IO[str]) -> None:
