@@ -41,7 +41,10 @@ HEADERS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("
 Flags = tuple[list[str], list[str]]  # of the compiler, of the linker
 
 MSVC: Flags = (["/O2", "/std:c11", "/experimental:c11atomics"], [])
-OTHERS: Flags = (["-std=c11", "-O3", "-Wall", "-Wextra", "-pthread"], ["-lm", "-pthread"])
+OTHERS: Flags = (
+    ["-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-pthread"],
+    ["-lm", "-pthread"],
+)
 
 KERNELS_VARIABLE = "NUMPY_ERNIEM_KERNELS"
 

@@ -256,11 +256,11 @@ static void pack_keys_and_values(const struct attention *p, const struct text *x
                                    to->v_panels + l * count);
 }
 
-/* The keys first..end that any of the rows may see; all, where a row sees none. */
+/* The keys first..end that any of the rows may see; all, where a row sees none. `first` is a multiple
+   of the widest panel, so that the softmax adds in the same order on every instruction set. */
 static void find_range(const struct attention *p, const uint8_t *mask, int64_t S, int64_t rows,
                        int64_t *first, int64_t *end)
 {
-    const int64_t nr = p->micro->gemm.nr;
     int64_t low = S, high = 0;
     for (int64_t r = 0; r < rows; r++) {
         const uint8_t *row = mask + r * p->mask_stride[2];
@@ -272,7 +272,7 @@ static void find_range(const struct attention *p, const uint8_t *mask, int64_t S
         low = a == S ? 0 : erniem_min(low, a);
         high = a == S ? S : erniem_max(high, z);
     }
-    *first = low / nr * nr;
+    *first = low / ERNIEM_MAX_NR * ERNIEM_MAX_NR;
     *end = high;
 }
 

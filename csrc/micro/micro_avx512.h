@@ -64,7 +64,15 @@ static inline vf vf_round(vf a)
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); }
-static inline float vf_sum(vf a) { return _mm512_reduce_add_ps(a); }
+static inline float vf_sum(vf a)
+{
+    const __m256 low = _mm512_castps512_ps256(a);
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
+    const __m256 h = _mm256_add_ps(low, high);
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
 static inline float vf_highest(vf a) { return _mm512_reduce_max_ps(a); }
 /* For kernels that have AVX-512 BW as well. */
 #if defined(__AVX512BW__) || defined(MICRO_AVX512BW)

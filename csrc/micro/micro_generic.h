@@ -49,7 +49,14 @@ static inline vf vf_sub(vf a, vf b) { return a - b; }
 static inline vf vf_mul(vf a, vf b) { return a * b; }
 static inline vf vf_div(vf a, vf b) { return a / b; }
 static inline vf vf_sqrt(vf a) { EACH(sqrtf(LANE(a, i))); }
-static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* may round twice */
+#if defined(__FP_FAST_FMAF)
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    EACH(__builtin_fmaf(LANE(a, i), LANE(b, i), LANE(c, i)));
+}
+#else
+static inline vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* rounds twice */
+#endif
 /* Where one of the two is not a number, max and min give the second, as x86 does. */
 static inline vf vf_max(vf a, vf b) { EACH(LANE(a, i) > LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
 static inline vf vf_min(vf a, vf b) { EACH(LANE(a, i) < LANE(b, i) ? LANE(a, i) : LANE(b, i)); }
@@ -97,12 +104,13 @@ static inline vf vf_scale(vf a, vf n)
 {
     EACH(LANE(n, i) == LANE(n, i) ? ldexpf(LANE(a, i), (int)LANE(n, i)) : LANE(a, i));
 }
+/* The sum of the lanes, by halves: lane i plus lane i + VW / 2, and so on. */
 static inline float vf_sum(vf a)
 {
-    float sum = 0.0f;
-    for (int i = 0; i < VW; i++)
-        sum += LANE(a, i);
-    return sum;
+    for (int half = VW / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            LANE(a, i) += LANE(a, i + half);
+    return LANE(a, 0);
 }
 static inline float vf_highest(vf a)
 {

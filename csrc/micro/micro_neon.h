@@ -69,7 +69,11 @@ static inline vf vf_scale(vf a, vf n)
     a = vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
     return vmulq_f32(a, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
 }
-static inline float vf_sum(vf a) { return vaddvq_f32(a); }
+static inline float vf_sum(vf a)
+{
+    const float32x2_t s = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(vpadd_f32(s, s), 0);
+}
 static inline float vf_highest(vf a) { return vmaxvq_f32(a); }
 static inline int16x8_t vf_to_16_bits(vf a, vf b)
 {

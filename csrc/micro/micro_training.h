@@ -18,12 +18,6 @@ static void tile_across(const struct erniem_tile_f32 *t)
     }
 }
 
-/* The first n floats; all VW of them where n is larger, none where it is not positive. */
-INLINE vf load_up_to(const float *p, int64_t n)
-{
-    return n >= VW ? vf_load(p) : n > 0 ? vf_load_part(p, n) : vf_set1(0.0f);
-}
-
 static void lay_across(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
                        float *to)
 {
@@ -157,15 +151,6 @@ static void activation_backward(int activation, int64_t n, const float *dy, cons
         CASE(ERNIEM_TANH)
 #undef CASE
     }
-}
-
-/* The first n floats, or all VW where n is larger. */
-INLINE void store_up_to(float *p, vf x, int64_t n)
-{
-    if (n >= VW)
-        vf_store(p, x);
-    else
-        vf_store_part(p, x, n);
 }
 
 static void norm_backward(int64_t d, const float *x, const float *add, const float *weight, float eps,
