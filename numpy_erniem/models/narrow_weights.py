@@ -95,7 +95,7 @@ def quantized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, len(values), ROWS):
         rows = slice(start, start + ROWS)
         weight[rows], scale[rows] = quantize_weight(widen(values[rows]))
-    release_mapped_pages(values)
+        release_mapped_pages(values[rows])
     return weight, scale
 
 
@@ -107,7 +107,7 @@ def as_bfloat16(values: np.ndarray, kind: np.dtype) -> np.ndarray:
     for start in range(0, len(values), ROWS):
         rows = slice(start, start + ROWS)
         rounded[rows] = to_bfloat16(widen(values[rows]), kind)
-    release_mapped_pages(values)
+        release_mapped_pages(values[rows])
     return rounded
 
 

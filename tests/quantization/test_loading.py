@@ -328,6 +328,18 @@ def test_a_large_table_is_quantized_as_a_small_one(rng, monkeypatch):
         np.testing.assert_array_equal(got, each)
 
 
+@pytest.mark.parametrize("asked", ["int8", "bfloat16"])
+def test_a_large_file_is_released_while_it_is_narrowed(asked, float_folder, monkeypatch):
+    """So that a wide table is never in memory as a whole."""
+    module = "numpy_erniem.models.narrow_weights"
+    released = []
+    monkeypatch.setattr(f"{module}.ROWS", 7)
+    monkeypatch.setattr(f"{module}.release_mapped_pages", lambda rows: released.append(len(rows)))
+    ErnieMModel.from_pretrained(float_folder, dtype=asked)
+    assert max(released) == 7
+    assert sum(released) == V + L * (5 * D + SMALL["intermediate_size"])
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("scale", "message"),
