@@ -142,7 +142,7 @@ class SpecialTokens:
         """
         found = self.added_ids.get(token)
         if found is None:
-            found = self.vocabulary.ids.get(token)
+            found = self.vocabulary.id_of(token)
         return self._unknown_id() if found is None else found
 
     def ids_of(self, tokens: Iterable[str]) -> list[int]:
@@ -155,7 +155,7 @@ class SpecialTokens:
 
     def _unknown_id(self) -> int:
         unknown = self.unk_token
-        found = self.added_ids.get(unknown, self.vocabulary.ids.get(unknown))
+        found = self.added_ids.get(unknown, self.vocabulary.id_of(unknown))
         if found is None:
             raise ValueError(
                 f"a token is not in the vocabulary, and neither is unk_token {unknown!r}; "
@@ -181,7 +181,7 @@ class SpecialTokens:
         try:
             token = self.vocabulary.token_of(index)
         except IndexError:
-            largest = max([len(self.vocabulary.tokens) - 1, *self.added])
+            largest = max([self.vocabulary.lines - 1, *self.added])
             raise ValueError(
                 f"id {index} is not in the vocabulary (0 to {largest}); was it made by another "
                 "tokenizer, or is it a label such as -100 that has to be taken out first?"
@@ -281,7 +281,7 @@ class SpecialTokens:
                 continue
             if lower_case and token.normalized and not token.special:
                 token = replace(token, content=token.content.lower())
-            index = ids.get(token.content, self.vocabulary.ids.get(token.content))
+            index = ids.get(token.content, self.vocabulary.id_of(token.content))
             if index is None:
                 index = size + new
                 new += 1

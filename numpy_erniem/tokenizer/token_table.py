@@ -102,7 +102,7 @@ class TokenTable:
     @property
     def vocab_size(self) -> int:
         """Size of the vocabulary without added tokens."""
-        return len(self.vocab)
+        return len(self.vocabulary)
 
     def __len__(self) -> int:
         """Size of the vocabulary with the added tokens."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 from numpy_erniem.checks import warn
@@ -111,6 +116,12 @@ class Vocabulary:
         In the order of their ids. Of a token that is listed twice the last line counts, as
         upstream.
 
+    Notes
+    -----
+    All tokens are one str, and an id is found by a search in their sorted hashes. A list and a dict
+    of a quarter of a million tokens take four times the memory. They are made when they are asked
+    for; a tokenizer remembers the ids of each piece that it has seen, so it needs neither.
+
     Examples
     --------
     >>> vocabulary = Vocabulary(["[CLS]", "[PAD]", "▁a"])
@@ -119,18 +130,45 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        self.tokens = list(tokens)
-        self.ids = dict(zip(self.tokens, range(len(self.tokens)), strict=True))
+        lines = list(tokens)
+        self.lines = len(lines)
+        self._text = "".join(lines)
+        ends = np.cumsum([0, *map(len, lines)], dtype=np.int64)
+        hashes = np.fromiter(map(hash, lines), np.int64, len(lines))
+        order = np.argsort(hashes, kind="stable")  # of equal ones, the last line comes last
+        hashes = hashes[order]
+        self._ends, self._hashes, self._order = (
+            array("q", numbers.tobytes()) for numbers in (ends, hashes, order.astype(np.int64))
+        )
+        doubtful = order[:-1][hashes[1:] == hashes[:-1]].tolist()
+        self._replaced = {line for line in doubtful if self.id_of(self._line(line)) != line}
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.lines - len(self._replaced)
 
     def __contains__(self, token: object) -> bool:
-        return token in self.ids
+        return self.id_of(token) is not None
 
-    def id_of(self, token: str) -> int | None:
+    @property
+    def tokens(self) -> list[str]:
+        """Every line; a new list."""
+        return list(map(self._line, range(self.lines)))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token → id."""
+        return dict(zip(self.tokens, range(self.lines), strict=True))
+
+    def id_of(self, token: object) -> int | None:
         """Id of a token, None if the vocabulary does not have it."""
-        return self.ids.get(token)
+        key = hash(token)
+        at = bisect_right(self._hashes, key) - 1
+        while at >= 0 and self._hashes[at] == key:
+            line = self._order[at]
+            if self._line(line) == token:
+                return line
+            at -= 1
+        return None
 
     def token_of(self, index: int) -> str | None:
         """Token of an id, None for a line whose token is listed again further down.
@@ -140,16 +178,22 @@ class Vocabulary:
         IndexError
             An id below 0 or beyond the last line.
         """
-        if not 0 <= index < len(self.tokens):
-            raise IndexError(f"id {index} is not one of 0 to {len(self.tokens) - 1}")
-        token = self.tokens[index]
-        return token if self.ids[token] == index else None
+        if not 0 <= index < self.lines:
+            raise IndexError(f"id {index} is not one of 0 to {self.lines - 1}")
+        return None if index in self._replaced else self._line(index)
+
+    def _line(self, index: int) -> str:
+        return self._text[self._ends[index] : self._ends[index + 1]]
 
     def __copy__(self) -> Vocabulary:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Vocabulary:
         return self
+
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[list[str]]]:
+        """What pickle takes: the tokens, because hashes differ between processes."""
+        return type(self), (self.tokens,)
 
 
 def load_vocabulary(

@@ -1,7 +1,10 @@
 """Each part of the tokenizer works alone; only offsets need files of a tokenizer."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from numpy_erniem.tokenizer.special_tokens import NAMED_TOKENS, SpecialTokens
 from numpy_erniem.tokenizer.text_encoder import TextEncoder, TextOptions
 from numpy_erniem.tokenizer.token_table import TokenTable
 from numpy_erniem.tokenizer.vocabulary import Vocabulary
+from tests.conftest import REPOSITORY
 from tests.tokenizer.test_pieces import Divided
 
 TOKENS = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "▁", "▁a", "b", "1", "c", "[MASK]"]
@@ -47,6 +51,28 @@ class TestVocabulary:
     def test_of_a_token_that_is_listed_twice_the_last_line_counts(self):
         vocabulary = Vocabulary(["a", "b", "a"])
         assert (len(vocabulary), vocabulary.id_of("a"), vocabulary.token_of(0)) == (2, 2, None)
+
+    def test_a_token_that_shares_its_hash_with_another_is_found(self, monkeypatch):
+        monkeypatch.setattr("numpy_erniem.tokenizer.vocabulary.hash", len, raising=False)
+        vocabulary = Vocabulary(["a", "b", "cd", "a", "e"])
+        assert [vocabulary.id_of(token) for token in ("a", "b", "cd", "e")] == [3, 1, 2, 4]
+        assert vocabulary.id_of("f") is None
+        assert [vocabulary.token_of(i) for i in range(5)] == [None, "b", "cd", "a", "e"]
+
+    def test_a_pickle_is_read_by_a_process_with_other_hashes(self, tmp_path):
+        (tmp_path / "pickle").write_bytes(pickle.dumps(Vocabulary(TOKENS)))
+        code = "import pickle; v = pickle.load(open('pickle', 'rb')); print(v.id_of('b'), len(v))"
+        for seed in ("1", "2"):
+            variables = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY)}
+            output = subprocess.check_output(
+                [sys.executable, "-c", code], cwd=tmp_path, env=variables, text=True
+            )
+            assert output.split() == ["6", str(len(TOKENS))]
+
+    def test_a_tokenizer_needs_no_dict_of_all_tokens(self, tok):
+        tok(["This is a test", "[MASK] 123"])
+        tok.decode([4, 5, 6])
+        assert "ids" not in vars(tok.vocabulary)
 
     def test_a_token_it_does_not_have(self):
         assert Vocabulary(["a"]).id_of("b") is None
