@@ -19,38 +19,13 @@
      then gives the hidden keys what the others have, or more.
    A row of the softmax that has a NaN or an infinite score is NaN, for its hidden keys as well. */
 
+#include "runtime/platform.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "gemm/gemm.h"
-
-struct attention {
-    int64_t B, H, T, S, d;
-    const float *q;
-    const int64_t *q_stride;
-    const float *k;
-    const int64_t *k_stride;
-    const float *v;
-    const int64_t *v_stride;
-    int64_t texts;
-    const int64_t *starts; /* of the texts of a packed batch, and T; NULL if it is not packed */
-    const float *key_bias;
-    int64_t key_bias_stride;
-    const uint8_t *mask;
-    const int64_t *mask_stride;
-    const float *head_mask;
-    const int64_t *head_mask_stride;
-    float *context, *probabilities;
-    const struct erniem_micro *micro;
-    int64_t parts, part_rows; /* of the queries of a head */
-    int64_t most_keys;        /* of a text */
-};
-
-/* A text: T queries and S keys of row b, from `first` on; that is 0 unless texts are packed. */
-struct text {
-    int64_t b, first, T, S;
-};
+#include "attention.h"
 
 static struct text text_of(const struct attention *p, int64_t number)
 {
@@ -58,12 +33,6 @@ static struct text text_of(const struct attention *p, int64_t number)
         return (struct text){number, 0, p->T, p->S};
     const int64_t first = p->starts[number], length = p->starts[number + 1] - first;
     return (struct text){0, first, length, length};
-}
-
-/* Row t of a text in an array whose first three axes have these strides. */
-static int64_t offset(const int64_t *stride, const struct text *x, int64_t h, int64_t t)
-{
-    return x->b * stride[0] + h * stride[1] + (x->first + t) * stride[2];
 }
 
 static const float *bias_of(const struct attention *p, const struct text *x)
@@ -81,11 +50,6 @@ static float factor_of(const struct attention *p, const struct text *x, int64_t 
 {
     return p->head_mask ? p->head_mask[x->b * p->head_mask_stride[0] + h * p->head_mask_stride[1]]
                         : 1.0f;
-}
-
-static float *context_of(const struct attention *p, const struct text *x, int64_t h, int64_t t)
-{
-    return p->context + ((x->b * p->T + x->first + t) * p->H + h) * p->d;
 }
 
 /* Whether the texts are as the interface says; a packed batch has no probabilities and no mask of
@@ -107,10 +71,15 @@ static int texts_are_right(const struct attention *p)
 static int is_right(const struct attention *p)
 {
     const int64_t B = p->B, H = p->H, T = p->T, S = p->S, d = p->d;
-    return d >= 1 && d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
+    return (p->number == ERNIEM_FLOAT32 || p->number == ERNIEM_BFLOAT16) && d >= 1 && d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
            erniem_fits(B * H, T, d) && erniem_fits(B * H, S, d) &&
            erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_MAX_NR, 4) &&
            (!p->probabilities || erniem_fits(B * H, T, S)) && texts_are_right(p);
+}
+
+static double rounded(const struct attention *p, double x)
+{
+    return p->number == ERNIEM_BFLOAT16 ? erniem_to_bfloat16((float)x) : x;
 }
 
 /* One query as plain loops; `scores` holds S numbers. What NumPy's steps round to float is rounded
@@ -126,19 +95,19 @@ static void attend_reference(const struct attention *p, const struct text *x, in
         const float *k = p->k + offset(p->k_stride, x, h, s);
         double product = 0.0;
         for (int64_t l = 0; l < p->d; l++)
-            product += q[l] / sqrt((double)p->d) * k[l];
+            product += rounded(p, q[l] / sqrt((double)p->d)) * rounded(p, k[l]);
         const float score = (float)product + (bias ? bias[s] : 0.0f);
         scores[s] = mask && !mask[s] ? -FLT_MAX : score;
         highest = scores[s] > highest ? scores[s] : highest;
     }
     for (int64_t s = 0; s < x->S; s++)
-        sum += exp(scores[s] - highest);
+        sum += rounded(p, exp(scores[s] - highest));
     for (int64_t s = 0; s < x->S; s++)
-        scores[s] = (float)(exp(scores[s] - highest) / sum) * factor_of(p, x, h);
+        scores[s] = (float)(rounded(p, exp(scores[s] - highest)) / sum) * factor_of(p, x, h);
     for (int64_t l = 0; l < p->d; l++) {
         double total = 0.0;
         for (int64_t s = 0; s < x->S; s++)
-            total += (double)scores[s] * p->v[offset(p->v_stride, x, h, s) + l];
+            total += scores[s] * rounded(p, p->v[offset(p->v_stride, x, h, s) + l]);
         context[l] = (float)total;
     }
     if (p->probabilities)
@@ -146,7 +115,7 @@ static void attend_reference(const struct attention *p, const struct text *x, in
                (size_t)x->S * sizeof(float));
 }
 
-int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
+int erniem_attention_reference(int number, int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
                                int64_t texts, const int64_t *starts,
@@ -155,7 +124,7 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
                                const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities)
 {
-    const struct attention p = {.B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
+    const struct attention p = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
                                 .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
                                 .texts = starts ? texts : B, .starts = starts,
                                 .key_bias = key_bias, .key_bias_stride = key_bias_stride,
@@ -167,8 +136,8 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
     float *scores = erniem_acquire(S * (int64_t)sizeof(float));
     if (!scores)
         return ERNIEM_NO_MEMORY;
-    for (int64_t number = 0; number < p.texts; number++) {
-        const struct text x = text_of(&p, number);
+    for (int64_t i = 0; i < p.texts; i++) {
+        const struct text x = text_of(&p, i);
         for (int64_t h = 0; h < H; h++)
             for (int64_t t = 0; t < x.T; t++)
                 attend_reference(&p, &x, h, t, scores);
@@ -177,54 +146,45 @@ int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64
     return 0;
 }
 
-/* What one thread works with; every part begins at a cache line. */
-struct scratch {
-    int64_t width;   /* floats from one row of `scores` to the next */
-    int64_t *keys;   /* the keys that are not left out: (S,) */
-    float *bias;     /* of these keys, if there is one */
-    float *k_panels; /* [panel of keys][d][nr] */
-    float *v_panels; /* [panel of d][key][nr] */
-    float *queries;  /* (mr, d), divided by sqrt(d) */
-    float *scores;   /* (mr, S) */
-};
-
-static int64_t whole_lines(int64_t floats) { return erniem_ceil_div(floats, 16) * 16; }
-
-/* Point the parts into one block; its size in floats. */
-static int64_t place(const struct attention *p, float *memory, struct scratch *to)
+/* Point the parts of the scratch memory into one block; its size in bytes. */
+static int64_t place(const struct attention *p, unsigned char *memory, struct scratch *to)
 {
-    const int64_t mr = p->micro->gemm.mr, nr = p->micro->gemm.nr;
-    const int64_t S = whole_lines(p->most_keys), key_columns = erniem_ceil_div(p->most_keys, nr) * nr;
-    const int64_t value_columns = erniem_ceil_div(p->d, nr) * nr;
-    to->width = key_columns % 512 ? whole_lines(key_columns) : key_columns + 16;
-    const int64_t sizes[] = {2 * S, S, whole_lines(key_columns * p->d), value_columns * S,
-                             mr * ERNIEM_STRIDE, mr * to->width};
-    float *parts[6];
+    const int64_t S = p->most_keys, columns = erniem_ceil_div(S, p->columns) * p->columns;
+    const int64_t rows = erniem_ceil_div(p->block, ERNIEM_ROWS_TOGETHER) * ERNIEM_ROWS_TOGETHER;
+    struct scratch_sizes of;
+    p->kind->measure(p, &of);
+    to->width = columns % 512 ? erniem_ceil_div(columns, 16) * 16 : columns + 16;
+    const int64_t sizes[] = {8 * S, 4 * S, of.k_panels, of.v_panels, of.queries,
+                             4 * rows * to->width, of.weights, of.sums, of.shares};
+    unsigned char *parts[sizeof sizes / sizeof *sizes];
     int64_t at = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++) {
         parts[i] = memory ? memory + at : NULL;
-        at += sizes[i];
+        at += whole_lines(sizes[i]);
     }
     to->keys = (int64_t *)(void *)parts[0];
-    to->bias = parts[1];
+    to->bias = (float *)(void *)parts[1];
     to->k_panels = parts[2];
     to->v_panels = parts[3];
     to->queries = parts[4];
-    to->scores = parts[5];
+    to->scores = (float *)(void *)parts[5];
+    to->weights = parts[6];
+    to->sums = (float *)(void *)parts[7];
+    to->shares = (float *)(void *)parts[8];
     return at;
 }
 
-/* Whether all values of a head are finite: none has all bits of its exponent set. */
+/* Whether all values of a head are finite, also after they are rounded. */
 static int values_are_finite(const struct attention *p, const struct text *x, int64_t h)
 {
-    const uint32_t exponent = 0x7f800000;
+    const uint32_t least = p->number == ERNIEM_BFLOAT16 ? 0x7f7f8000 : 0x7f800000;
     uint32_t wrong = 0;
     for (int64_t s = 0; s < x->S; s++) {
         const float *v = p->v + offset(p->v_stride, x, h, s);
         for (int64_t l = 0; l < p->d; l++) {
             uint32_t bits;
             memcpy(&bits, v + l, sizeof bits);
-            wrong |= (bits & exponent) == exponent;
+            wrong |= (bits & 0x7fffffff) >= least;
         }
     }
     return !wrong;
@@ -238,22 +198,6 @@ static int64_t list_keys(const struct text *x, const uint8_t *row, int64_t *keys
         if (!row || row[s])
             keys[count++] = s;
     return count;
-}
-
-static void pack_keys_and_values(const struct attention *p, const struct text *x, int64_t h,
-                                 int64_t count, const struct scratch *to)
-{
-    const int nr = p->micro->gemm.nr;
-    const float *k = p->k + offset(p->k_stride, x, h, 0), *v = p->v + offset(p->v_stride, x, h, 0);
-    const float *bias = bias_of(p, x);
-    for (int64_t s = 0; s < count && bias; s++)
-        to->bias[s] = bias[to->keys[s]];
-    for (int64_t s = 0; s < count; s += nr)
-        p->micro->gemm.pack(erniem_min(nr, count - s), p->d, k, p->k_stride[2], to->keys + s,
-                            to->k_panels + s * p->d);
-    for (int64_t l = 0; l < p->d; l += nr)
-        p->micro->gemm.pack_across(erniem_min(nr, p->d - l), count, v + l, p->v_stride[2], to->keys,
-                                   to->v_panels + l * count);
 }
 
 /* The keys first..end that any of the rows may see; all, where a row sees none. `first` is a multiple
@@ -288,15 +232,6 @@ static void keep_row(const struct attention *p, const struct scratch *from, cons
         out[from->keys[j]] = row[j];
 }
 
-/* A head of one text, whose panels are laid. */
-struct head {
-    struct text text;
-    int64_t h, count;     /* count: keys that are listed */
-    const uint8_t *mask;  /* a row for each query; NULL where every listed key is visible */
-    int skip;             /* whether hidden keys may be left out */
-    float factor;
-};
-
 static struct head begin_head(const struct attention *p, const struct text *x, int64_t h, int skip,
                               const struct scratch *s)
 {
@@ -310,66 +245,53 @@ static struct head begin_head(const struct attention *p, const struct text *x, i
         head.mask = NULL;
     else
         head.count = list_keys(x, NULL, s->keys);
-    pack_keys_and_values(p, x, h, head.count, s);
+    const float *bias = bias_of(p, x);
+    for (int64_t j = 0; j < head.count && bias; j++)
+        s->bias[j] = bias[s->keys[j]];
+    p->kind->pack(p, &head, s);
     return head;
 }
 
-/* The queries from t on, divided by sqrt(d), as the left side of a product. */
-static void copy_queries(const struct attention *p, const struct head *head, int64_t t,
-                         int64_t rows, const struct scratch *s)
+/* Prefetch a share of what the next head reads: query t, and the keys and values beside it. They lie
+   too far apart for the processor to find them by itself. */
+static void prefetch_some(const struct attention *p, const struct head *head, int64_t t)
 {
-    const float scale = 1.0f / sqrtf((float)p->d);
-    for (int64_t r = 0; r < rows; r++) {
-        const float *q = p->q + offset(p->q_stride, &head->text, head->h, t + r);
-        float *to = s->queries + r * ERNIEM_STRIDE;
-        for (int64_t l = 0; l < p->d; l++)
-            to[l] = q[l] * scale;
+    const struct text *x = &head->text;
+    const int64_t h = head->h + 1, first = t * x->S / x->T, end = (t + 1) * x->S / x->T;
+    for (int64_t l = 0; l < p->d && h < p->H; l += 16) {
+        ERNIEM_PREFETCH(p->q + offset(p->q_stride, x, h, t) + l);
+        for (int64_t s = first; s < end; s++) {
+            ERNIEM_PREFETCH(p->k + offset(p->k_stride, x, h, s) + l);
+            ERNIEM_PREFETCH(p->v + offset(p->v_stride, x, h, s) + l);
+        }
     }
 }
 
-/* A row block, `rows` <= mr queries from t on: scores, softmax, context. Returns 0 where hidden keys
-   were left out that count; then the result is not complete. */
+/* A row block, `rows` queries from t on: scores, softmax, context. Returns 0 where hidden keys were
+   left out that count; then the result is not complete. */
 static int attend(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
                   const struct scratch *s)
 {
-    const struct erniem_micro *micro = p->micro;
-    const int64_t nr = micro->gemm.nr, d = p->d, width = s->width, S = head->text.S, h = head->h;
+    const int64_t S = head->text.S;
     const uint8_t *mask = head->mask ? head->mask + t * p->mask_stride[2] : NULL;
     int64_t first = 0, end = head->count;
     if (mask && head->skip)
         find_range(p, mask, S, rows, &first, &end);
 
-    copy_queries(p, head, t, rows, s);
-    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = d, .a = s->queries,
-                                   .lda = ERNIEM_STRIDE, .ldc = width};
-    for (int64_t j = first; j < end; j += nr) { /* (rows, d).(d, nr) -> (rows, nr) */
-        tile.columns = (int)erniem_min(nr, end - j);
-        tile.b = tile.next = s->k_panels + j * d;
-        tile.bias = p->key_bias ? s->bias + j : NULL;
-        tile.c = s->scores + j;
-        micro->gemm.tile(&tile);
-    }
+    p->kind->score(p, head, t, rows, first, end, s);
     for (int64_t r = 0; r < rows; r++) {
-        float *row = s->scores + r * width;
+        float *row = s->scores + r * s->width;
         if (mask)
             erniem_hide(end - first, mask + r * p->mask_stride[2] + first, -FLT_MAX, row + first);
-        const float highest = micro->rowwise.softmax(end - first, head->factor, row + first);
+        const float highest = p->kind->weigh(p, head, r, first, end, s);
         if (highest <= -FLT_MAX && end - first < S)
             return 0;
+        prefetch_some(p, head, t + r);
         if (p->probabilities)
-            keep_row(p, s, row, first, end,
-                     p->probabilities + ((head->text.b * p->H + h) * p->T + t + r) * S);
+            keep_row(p, s, row, first, end, p->probabilities +
+                     ((head->text.b * p->H + head->h) * p->T + t + r) * S);
     }
-
-    float *context = context_of(p, &head->text, h, t);
-    tile = (struct erniem_tile_f32){.rows = (int)rows, .kc = end - first, .a = s->scores + first,
-                                    .lda = width, .ldc = p->H * d};
-    for (int64_t l = 0; l < d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
-        tile.columns = (int)erniem_min(nr, d - l);
-        tile.b = tile.next = s->v_panels + l * head->count + first * nr;
-        tile.c = context + l;
-        micro->gemm.tile(&tile);
-    }
+    p->kind->average(p, head, t, rows, first, end, s);
     return 1;
 }
 
@@ -377,11 +299,12 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct attention *p = job;
     struct scratch s;
-    float *memory = erniem_acquire(place(p, NULL, &s) * (int64_t)sizeof(float));
+    unsigned char *memory = erniem_acquire(place(p, NULL, &s));
     if (!memory)
         return;
     place(p, memory, &s);
-
+    if (p->narrow && p->narrow->begin)
+        p->narrow->begin();
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
         const int64_t part = task % p->parts, h = task / p->parts % p->H;
         const struct text x = text_of(p, task / p->parts / p->H);
@@ -389,8 +312,8 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
         if (part * p->part_rows >= end)
             continue; /* the text has fewer parts than the longest one */
         struct head head = begin_head(p, &x, h, 1, &s);
-        for (int64_t t = part * p->part_rows; t < end; t += p->micro->gemm.mr) {
-            const int64_t rows = erniem_min(p->micro->gemm.mr, end - t);
+        for (int64_t t = part * p->part_rows; t < end; t += p->block) {
+            const int64_t rows = erniem_min(p->block, end - t);
             if (!attend(p, &head, t, rows, &s)) { /* again, with every key, and back */
                 head = begin_head(p, &x, h, 0, &s);
                 attend(p, &head, t, rows, &s);
@@ -398,10 +321,89 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
             }
         }
     }
+    if (p->narrow && p->narrow->end)
+        p->narrow->end();
     erniem_release(memory);
 }
 
-int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
+/* The kind of float32. */
+
+static void measure(const struct attention *p, struct scratch_sizes *sizes)
+{
+    const int64_t S = p->most_keys, nr = p->columns;
+    *sizes = (struct scratch_sizes){.k_panels = 4 * erniem_ceil_div(S, nr) * nr * p->d,
+                                    .v_panels = 4 * erniem_ceil_div(p->d, nr) * nr * S,
+                                    .queries = 4 * p->block * ERNIEM_STRIDE};
+}
+
+static void pack(const struct attention *p, const struct head *head, const struct scratch *s)
+{
+    const int64_t nr = p->columns, count = head->count;
+    const float *k = p->k + offset(p->k_stride, &head->text, head->h, 0);
+    const float *v = p->v + offset(p->v_stride, &head->text, head->h, 0);
+    for (int64_t j = 0; j < count; j += nr)
+        p->micro->gemm.pack(erniem_min(nr, count - j), p->d, k, p->k_stride[2], s->keys + j,
+                            (float *)s->k_panels + j * p->d);
+    for (int64_t l = 0; l < p->d; l += nr)
+        p->micro->gemm.pack_across(erniem_min(nr, p->d - l), count, v + l, p->v_stride[2], s->keys,
+                                   (float *)s->v_panels + l * count);
+}
+
+static void score(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
+                  int64_t first, int64_t end, const struct scratch *s)
+{
+    const float scale = 1.0f / sqrtf((float)p->d);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *q = p->q + offset(p->q_stride, &head->text, head->h, t + r);
+        float *to = (float *)s->queries + r * ERNIEM_STRIDE;
+        for (int64_t l = 0; l < p->d; l++)
+            to[l] = q[l] * scale;
+    }
+    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = p->d, .a = s->queries,
+                                   .lda = ERNIEM_STRIDE, .ldc = s->width};
+    for (int64_t j = first; j < end; j += p->columns) { /* (rows, d).(d, nr) -> (rows, nr) */
+        tile.columns = (int)erniem_min(p->columns, end - j);
+        tile.b = tile.next = (const float *)s->k_panels + j * p->d;
+        tile.bias = p->key_bias ? s->bias + j : NULL;
+        tile.c = s->scores + j;
+        p->micro->gemm.tile(&tile);
+    }
+}
+
+static float weigh(const struct attention *p, const struct head *head, int64_t r, int64_t first,
+                   int64_t end, const struct scratch *s)
+{
+    return p->micro->rowwise.softmax(end - first, head->factor, s->scores + r * s->width + first);
+}
+
+static void average(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
+                    int64_t first, int64_t end, const struct scratch *s)
+{
+    const int64_t nr = p->columns;
+    float *context = context_of(p, &head->text, head->h, t);
+    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = end - first, .a = s->scores + first,
+                                   .lda = s->width, .ldc = p->H * p->d};
+    for (int64_t l = 0; l < p->d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
+        tile.columns = (int)erniem_min(nr, p->d - l);
+        tile.b = tile.next = (const float *)s->v_panels + l * head->count + first * nr;
+        tile.c = context + l;
+        p->micro->gemm.tile(&tile);
+    }
+}
+
+static const struct erniem_attention_kind float32 = {measure, pack, score, weigh, average};
+
+/* Choose the kind, and the sizes of its row blocks and panels. */
+static void choose_kind(struct attention *p)
+{
+    p->micro = erniem_micro();
+    p->narrow = erniem_narrow(p->number);
+    p->kind = p->narrow ? &erniem_attention_bfloat16 : &float32;
+    p->block = p->narrow ? erniem_min(p->narrow->mr, 32) : p->micro->gemm.mr;
+    p->columns = p->narrow ? ERNIEM_COLUMNS : p->micro->gemm.nr;
+}
+
+int erniem_attention(int number, int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
                      int64_t texts, const int64_t *starts,
@@ -410,13 +412,13 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities)
 {
-    struct attention job = {.B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
+    struct attention job = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
                             .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
                             .texts = starts ? texts : B, .starts = starts, .key_bias = key_bias,
                             .key_bias_stride = key_bias_stride, .mask = mask,
                             .mask_stride = mask_stride, .head_mask = head_mask,
                             .head_mask_stride = head_mask_stride, .context = context,
-                            .probabilities = probabilities, .micro = erniem_micro()};
+                            .probabilities = probabilities};
     if (!is_right(&job))
         return ERNIEM_BAD_SIZE;
     if (B * H * T == 0)
@@ -428,13 +430,14 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
         job.most_keys = erniem_max(job.most_keys, x.S);
     }
 
+    choose_kind(&job);
+
     /* Parts of 64 queries or more, and only if the heads alone cannot keep the threads busy: each
        part packs the keys and values again. Whole row blocks, so that a row block has the same
        queries, and its sums the same order, for any number of threads and beside any texts. */
-    const int mr = job.micro->gemm.mr;
     const int64_t wanted = erniem_ceil_div(4 * erniem_get_threads(), job.texts * H);
     const int64_t parts = erniem_max(1, erniem_min(wanted, longest / 64));
-    job.part_rows = erniem_ceil_div(erniem_ceil_div(longest, parts), mr) * mr;
+    job.part_rows = erniem_ceil_div(erniem_ceil_div(longest, parts), job.block) * job.block;
     job.parts = erniem_ceil_div(longest, job.part_rows);
     return erniem_parallel(job.texts * H * job.parts, attend_some, &job);
 }

@@ -138,8 +138,12 @@ int erniem_get_strassen(void);
    starts NULL: `texts` is not read. Else a packed batch: text t has the queries and keys starts[t] to
    starts[t + 1] - 1 and sees no others, starts[0] = 0 and starts[texts] = T, rising, which is checked;
    B = 1, S = T, no probabilities, and the mask is the same for all queries: its third stride is 0.
-   A text gets the same bits as alone. */
-int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
+   A text gets the same bits as alone.
+   number is ERNIEM_FLOAT32 or ERNIEM_BFLOAT16. With the second, q / sqrt(d), k, v and the exponentials
+   of the softmax are rounded to bfloat16, to nearest even, and what is summed is float32; the
+   probabilities are the rounded exponentials divided by their sum. The kernel in use for weights of
+   that number type does it, so bits depend on the kernel; some take numbers below 2^-126 for 0. */
+int erniem_attention(int number, int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const float *q, const int64_t *q_stride, const float *k,
                      const int64_t *k_stride, const float *v, const int64_t *v_stride,
                      int64_t texts, const int64_t *starts,
@@ -147,7 +151,7 @@ int erniem_attention(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                      const uint8_t *mask, const int64_t *mask_stride,
                      const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities);
-int erniem_attention_reference(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
+int erniem_attention_reference(int number, int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,
                                const float *q, const int64_t *q_stride, const float *k,
                                const int64_t *k_stride, const float *v, const int64_t *v_stride,
                                int64_t texts, const int64_t *starts,

@@ -123,6 +123,7 @@ def self_attention(
         key_bias=options.key_bias,
         mask=options.mask,
         head_mask=options.head_mask,
+        dtype=inner["q_proj"]["weight"].dtype,
         keep_probabilities=options.keep_probabilities,
         **distance_vectors(T_most, S_most, inner, config),
     )

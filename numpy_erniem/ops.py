@@ -1,21 +1,22 @@
 """The primitives as NumPy formulas. One marked `@accelerated` may also have a native kernel, in C.
 
 The letters of shapes are explained in `config`; M, N and K are the sizes of a matrix product.
-float32 in, float32 out (float64 stays float64); an argument is never changed. A layer's weights
-come as the dict that the checkpoint has for it: {"weight": ..., "bias": ...}, and "scale" where the
-weight is int8. The dtype of a weight says what is computed with it: see `quantization.numbers`.
+float32 in, float32 out (float64 stays float64); no argument is changed. A layer's weights come as a
+dict, as in the checkpoint: {"weight": ..., "bias": ...}, and "scale" where the weight is int8. The
+dtype of a weight says what is computed: see `quantization.numbers`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.dispatch import accelerated
 from numpy_erniem.quantization.formula import narrow_linear
-from numpy_erniem.quantization.numbers import NARROW, take_rows
+from numpy_erniem.quantization.numbers import NARROW, rounded, take_rows
 
 Weights = Mapping[str, np.ndarray]
 
@@ -136,17 +137,19 @@ def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: floa
     return add_norm(tokens, w["position_embeddings"]["weight"][rows], w["layer_norm"], eps)
 
 
-def softmax(scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def softmax(scores: np.ndarray, out: np.ndarray | None = None, dtype: Any = None) -> np.ndarray:
     """exp(s) / Σ exp(s) over the last axis.
 
     The largest score is subtracted first, so exp cannot overflow. A row of equal numbers becomes
-    uniform; such is the row of a query whose keys are all masked.
+    uniform, as that of a query whose keys are all masked.
 
     Parameters
     ----------
     scores : array of floats
     out : array of the same shape and dtype, optional
         Where the result is written; it may be `scores` itself.
+    dtype : dtype, optional
+        With `BFLOAT16` the exponentials are rounded to it before they are added.
 
     Returns
     -------
@@ -154,6 +157,7 @@ def softmax(scores: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """
     out = np.subtract(scores, scores.max(axis=-1, keepdims=True), out=out)
     np.exp(out, out=out)
+    np.copyto(out, rounded(out, dtype))
     out /= out.sum(axis=-1, keepdims=True)
     return out
 
@@ -170,6 +174,7 @@ def attention(
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
     key_distance: np.ndarray | None = None,
+    dtype: np.dtype | None = None,
     keep_probabilities: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Scaled dot-product attention: softmax(q kᵀ / √d + key_bias + mask) · head_mask · v.
@@ -190,6 +195,9 @@ def attention(
     query_distance, key_distance : (T + S - 1, d) arrays, optional
         One vector per distance from query to key; see `distance_scores`. With `starts` T and S
         stand for the tokens of the longest text.
+    dtype : dtype, optional
+        Of the weights that made q, k and v. With `BFLOAT16` the numbers that are multiplied are
+        rounded to it: q / √d and k, the exponentials of the softmax and v. Sums are float32.
     keep_probabilities : bool
         Whether the probabilities are returned.
 
@@ -210,15 +218,17 @@ def attention(
     if starts is not None:
         if keep_probabilities:
             raise ValueError("with starts no probabilities are kept; leave keep_probabilities out")
-        distances = query_distance, key_distance
-        return _attention_by_text((q, k, v), starts, key_bias, mask, head_mask, distances), None
-    B, H, T, d = q.shape
-    S = k.shape[2]
+        options = {"key_bias": key_bias, "mask": mask, "head_mask": head_mask, "dtype": dtype}
+        distances = {"query_distance": query_distance, "key_distance": key_distance}
+        distances = {name: e for name, e in distances.items() if e is not None}
+        return _attention_by_text((q, k, v), starts, options, distances), None
+    (B, H, T, d), S = q.shape, k.shape[2]
     context = np.empty((B, T, H, d), q.dtype)
     probabilities = np.empty((B, H, T, S), q.dtype) if keep_probabilities else None
+    left, right, values = (rounded(x, dtype) for x in (q / math.sqrt(d), k, v))
     step = max(1, CACHE_BLOCK // max(1, H * T * S))
     for b in (slice(start, start + step) for start in range(0, B, step)):
-        scores = (q[b] / math.sqrt(d)) @ k[b].swapaxes(2, 3)  # (b,H,T,d)·(b,H,d,S) -> (b,H,T,S)
+        scores = left[b] @ right[b].swapaxes(2, 3)  # (b,H,T,d)·(b,H,d,S) -> (b,H,T,S)
         if query_distance is not None:
             scores += distance_scores(q[b], query_distance, S) / math.sqrt(d)
         if key_distance is not None:
@@ -228,41 +238,35 @@ def attention(
             scores += _rows(key_bias, b)[:, None, None, :]  # (b or 1, S) -> (b or 1, 1, 1, S)
         if mask is not None:
             np.copyto(scores, np.finfo(scores.dtype).min, where=~_rows(mask, b))
-        softmax(scores, out=scores)
+        softmax(scores, out=scores, dtype=dtype)
         if head_mask is not None:
             scores *= _rows(head_mask, b)
         if keep_probabilities:
             probabilities[b] = scores
-        np.matmul(scores, v[b], out=context[b].swapaxes(1, 2))  # (b,H,T,S)·(b,H,S,d)
+        np.matmul(scores, values[b], out=context[b].swapaxes(1, 2))  # (b,H,T,S)·(b,H,S,d)
     return context, probabilities
 
 
 def _attention_by_text(
     qkv: tuple[np.ndarray, ...],
     starts: np.ndarray,
-    key_bias: np.ndarray | None,
-    mask: np.ndarray | None,
-    head_mask: np.ndarray | None,
-    distances: tuple[np.ndarray | None, ...],
+    options: Mapping[str, Any],
+    distances: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """The context (1, N, H, d) of a packed batch: `attention` of one text after the other."""
     (B, H, N, d), S, bounds = qkv[0].shape, qkv[1].shape[2], np.asarray(starts).tolist()
     if B != 1 or S != N or bounds[:1] + bounds[-1:] != [0, N] or (np.diff(bounds) < 1).any():
         raise ValueError(f"starts must rise from 0 to {N}, the tokens of one row, not {starts}")
-    if (mask is not None and mask.shape[2] != 1) or np.shape(head_mask)[2:] not in ((), (1, 1)):
+    mask, shape = options["mask"], np.shape(options["head_mask"])[2:]
+    if (mask is not None and mask.shape[2] != 1) or shape not in ((), (1, 1)):
         raise ValueError("with starts, a mask must be the same for all queries")
     context = np.empty((1, N, H, d), qkv[0].dtype)
+    by_key = {name: options[name] for name in ("key_bias", "mask") if options[name] is not None}
     for first, end in pairwise(bounds):
-        text, n = slice(first, end), end - first
-        # Of the distances, -(n - 1) to n - 1; the middle row is 0.
-        near = (e if e is None else e[len(e) // 2 - n + 1 : len(e) // 2 + n] for e in distances)
-        context[:, text], _ = attention.body(
-            *(x[:, :, text] for x in qkv),
-            key_bias=None if key_bias is None else key_bias[:, text],
-            mask=None if mask is None else mask[..., text],
-            head_mask=head_mask,
-            **dict(zip(("query_distance", "key_distance"), near, strict=True)),
-        )
+        text, n = slice(first, end), end - first  # of distances, -(n - 1) to n - 1 are used:
+        near = {k: e[len(e) // 2 - n + 1 : len(e) // 2 + n] for k, e in distances.items()}
+        own = {name: array[..., text] for name, array in by_key.items()}
+        context[:, text], _ = attention.body(*(x[:, :, text] for x in qkv), **options | near | own)
     return context
 
 
@@ -283,8 +287,7 @@ def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndar
 
     References
     ----------
-    Shaw, Uszkoreit and Vaswani, "Self-Attention with Relative Position Representations",
-    arXiv:1803.02155, section 3.3; `position_embedding_type` in upstream.
+    Shaw, Uszkoreit and Vaswani, arXiv:1803.02155, section 3.3; `position_embedding_type` upstream.
     """
     n = x.shape[2]
     every = x @ distance.T  # (B,H,n,d)·(d, n+others-1) -> (B,H,n,n+others-1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
+from numpy_erniem.quantization.numbers import BFLOAT16, rounded
 
 B, H, T, S, D_HEAD = 2, 3, 5, 7, 4
 
@@ -142,6 +143,28 @@ def test_attention_adds_distance_scores(with_keys, backend, qkv, rng, close):
         bias[b, h, i, j] = (q[b, h, i] @ vector + with_keys * (k[b, h, j] @ vector)) / 2
     got, _ = ops.attention(*qkv, query_distance=table, key_distance=table if with_keys else None)
     close(got, naive_attention(*qkv, bias=bias)[0], "primitive")
+
+
+def test_attention_in_bfloat16_rounds_what_it_multiplies(qkv, rng, close):
+    q, k, v = qkv
+    mask = rng.random((B, 1, 1, S)) < 0.7
+    scores = rounded(q / 2, BFLOAT16) @ rounded(k, BFLOAT16).swapaxes(2, 3)  # sqrt(d) is 2
+    scores = np.where(mask, scores, np.finfo(np.float32).min)
+    e = rounded(np.exp(scores - scores.max(axis=-1, keepdims=True)), BFLOAT16)
+    want = (e / e.sum(axis=-1, keepdims=True)) @ rounded(v, BFLOAT16)
+    got, _ = ops.attention.body(*qkv, mask=mask, dtype=BFLOAT16)
+    close(got, np.ascontiguousarray(want.swapaxes(1, 2)), "primitive")
+    assert np.abs(got - ops.attention.body(*qkv, mask=mask)[0]).max() > 1e-4
+
+
+def test_packed_attention_in_bfloat16_is_that_of_each_text(rng):
+    q, k, v = (rng.standard_normal((1, H, 9, D_HEAD), np.float32) for _ in range(3))
+    got, _ = ops.attention.body(q, k, v, starts=np.array([0, 4, 9]), dtype=BFLOAT16)
+    alone = [
+        ops.attention.body(*(x[:, :, text] for x in (q, k, v)), dtype=BFLOAT16)[0]
+        for text in (slice(0, 4), slice(4, 9))
+    ]
+    np.testing.assert_array_equal(got, np.concatenate(alone, axis=1))
 
 
 def test_attention_works_in_batches_of_any_size(qkv, close, monkeypatch):

@@ -24,14 +24,6 @@ static float widen(int number, uint16_t w)
     return w >> 15 ? -size : size;
 }
 
-/* The nearest number of bfloat16; of two, the one whose last bit is 0. */
-static float round_to_bfloat16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return isnan(x) ? x : from_bits((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
-}
-
 int erniem_linear_16_reference(int number, int64_t m, int64_t n, int64_t k, const float *x,
                                const uint16_t *w, const float *bias, int activation, float *y)
 {
@@ -40,7 +32,7 @@ int erniem_linear_16_reference(int number, int64_t m, int64_t n, int64_t k, cons
             double sum = bias ? bias[j] : 0.0;
             for (int64_t l = 0; l < k; l++) {
                 const float v = x[i * k + l];
-                const float left = number == ERNIEM_BFLOAT16 ? round_to_bfloat16(v) : v;
+                const float left = number == ERNIEM_BFLOAT16 ? erniem_to_bfloat16(v) : v;
                 sum += (double)left * widen(number, w[j * k + l]);
             }
             y[i * n + j] = (float)sum;

@@ -1,6 +1,7 @@
 /* bfloat16 by AMX. TDPBF16PS adds up the even products of a step and the odd ones, then both; it
    takes denormal numbers for 0. */
 
+#include "micro.h"
 #include "narrow.h"
 
 #if ERNIEM_HAS_AMX
@@ -18,7 +19,6 @@
 #endif
 
 #define MULTIPLY(sums, rows, columns) _tile_dpbf16ps(sums, rows, columns)
-#define NUMBER_BYTES 2
 
 #include "micro_loops.h"
 #include "micro_avx512.h"
@@ -28,7 +28,8 @@
 
 const struct erniem_narrow erniem_bfloat16_amx = {
     .name = "amx", .mr = MOST_ROWS, .block_bytes = BLOCK_BYTES, .narrow = narrow,
-    .tile = tile, .finish = finish, .begin = begin, .end = end, .peak = tile_peak};
+    .tile = tile, .finish = finish, .begin = begin, .end = end, .peak = tile_peak,
+    .attention = &attention};
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,6 +3,7 @@
    VDPBF16PS adds two products to each sum: those of a unit. It takes denormal numbers for 0. It is
    written in assembly, because gcc keeps the sums in memory where it is an intrinsic. */
 
+#include "micro.h"
 #include "narrow.h"
 
 #if ERNIEM_HAS_AVX512BF16
@@ -82,7 +83,8 @@ static int64_t peak(int64_t rounds, float *kept)
 
 const struct erniem_narrow erniem_bfloat16_avx512bf16 = {
     .name = "avx512bf16", .mr = MR,
-    .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
+    .narrow = narrow, .tile = tile, .finish = finish, .peak = peak,
+    .attention = &attention};
 
 #if defined(__clang__)
 #pragma clang attribute pop

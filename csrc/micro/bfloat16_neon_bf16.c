@@ -4,12 +4,14 @@
    pairs, and two neighbouring units of a panel are interleaved to columns of 4 k. It is written in
    assembly, because not every compiler that knows it has the intrinsic. */
 
+#include "micro.h"
 #include "narrow.h"
 
 #if ERNIEM_HAS_I8MM /* the same compilers and systems know BFMMLA */
 
 #include <arm_neon.h>
 #include <stdint.h>
+#include <string.h>
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)
 #else
@@ -36,6 +38,19 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
         vst1_u16(out + j, vshrn_n_u32(vreinterpretq_u32_f32(vf_to_bfloat16(v)), 16));
     }
 }
+
+#define NUMBER_BYTES 2
+INLINE vf round_two(unsigned char *to, vf a, vf b, vf sums)
+{
+    const vf first = vf_to_bfloat16(a), second = vf_to_bfloat16(b);
+    uint16_t *out = (uint16_t *)(void *)to;
+    vst1_u16(out, vshrn_n_u32(vreinterpretq_u32_f32(first), 16));
+    vst1_u16(out + VW, vshrn_n_u32(vreinterpretq_u32_f32(second), 16));
+    return vf_add(vf_add(sums, first), second);
+}
+
+#include "micro_bits.h"
+#include "micro_attention.h"
 
 /* The columns from `column` on; `rows` is constant where this is inlined. */
 INLINE void part_of(const int rows, int column, const struct erniem_tile_narrow *t)
@@ -106,7 +121,8 @@ static int64_t peak(int64_t rounds, float *kept)
 
 const struct erniem_narrow erniem_bfloat16_neon_bf16 = {
     .name = "neon-bf16", .mr = 2 * ROW_PAIRS,
-    .narrow = narrow, .tile = tile, .finish = finish, .peak = peak};
+    .narrow = narrow, .tile = tile, .finish = finish, .peak = peak,
+    .attention = &attention};
 
 #if defined(__clang__)
 #pragma clang attribute pop

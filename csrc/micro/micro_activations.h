@@ -1,21 +1,6 @@
-/* exp and the activations that are made of it. Part of micro_body.h. */
+/* The activations that are made of exp. Part of micro_body.h. */
 
-/* e^x: x = n log 2 + r with |r| <= log(2) / 2, e^r as a polynomial of degree 6, times 2^n.
-   Largest error 1.1 ulp; below -104 it is 0, above 88.73 infinite; not-a-number stays. */
-INLINE vf vf_exp(vf x)
-{
-    x = vf_min(vf_set1(89.0f), vf_max(vf_set1(-104.0f), x));
-    const vf n = vf_round(vf_mul(x, vf_set1(1.44269504f)));
-    vf r = vf_fma(n, vf_set1(-0.693359375f), x); /* log 2 in two parts, the first exact times n */
-    r = vf_fma(n, vf_set1(2.12194440e-4f), r);
-    vf p = vf_set1(1.3981999507e-3f);
-    p = vf_fma(p, r, vf_set1(8.3334519073e-3f));
-    p = vf_fma(p, r, vf_set1(4.1665795894e-2f));
-    p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
-    p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
-    p = vf_fma(vf_mul(r, r), p, vf_add(r, vf_set1(1.0f)));
-    return vf_scale(p, n);
-}
+#include "micro_exp.h"
 
 /* P(X > a) of the standard normal distribution for a >= 0: `upper_tail` in activations.py, whose
    polynomial this is. */

@@ -124,20 +124,32 @@ static void keep_row(int64_t k, const float *x, unsigned char *to, struct erniem
     copy_row(0, k, x, to);
 }
 
+#define NUMBER_BYTES 4
+INLINE vf round_two(unsigned char *to, vf a, vf b, vf sums)
+{
+    const vf first = vf_to_bfloat16(a), second = vf_to_bfloat16(b);
+    vf_store((float *)(void *)to, first);
+    vf_store((float *)(void *)to + VW, second);
+    return vf_add(vf_add(sums, first), second);
+}
+
+#include "micro_bits.h"
+#include "micro_attention.h"
+
 static int64_t peak(int64_t rounds, float *kept)
 {
     *kept = multiply_add(rounds);
     return 2 * MR * COLUMNS;
 }
 
-#define WIDENING(narrow_, tile_)                                                            \
+#define WIDENING(narrow_, tile_, attention_)                                                \
     {                                                                                       \
-        .name = MICRO_NAME, .mr = MR, .widens = 1,                           \
-        .narrow = narrow_, .tile = tile_, .finish = finish, .peak = peak                    \
+        .name = MICRO_NAME, .mr = MR, .widens = 1, .narrow = narrow_, .tile = tile_,        \
+        .finish = finish, .peak = peak, .attention = attention_                             \
     }
 
-const struct erniem_narrow MICRO(erniem_bfloat16) = WIDENING(round_row, tile_bfloat16);
-const struct erniem_narrow MICRO(erniem_stored_bfloat16) = WIDENING(keep_row, tile_bfloat16);
+const struct erniem_narrow MICRO(erniem_bfloat16) = WIDENING(round_row, tile_bfloat16, &attention);
+const struct erniem_narrow MICRO(erniem_stored_bfloat16) = WIDENING(keep_row, tile_bfloat16, NULL);
 #if !defined(NO_HALF)
-const struct erniem_narrow MICRO(erniem_float16) = WIDENING(keep_row, tile_float16);
+const struct erniem_narrow MICRO(erniem_float16) = WIDENING(keep_row, tile_float16, NULL);
 #endif

@@ -10,6 +10,23 @@
 #define ERNIEM_NARROW_H
 
 #include <stdint.h>
+#include <string.h>
+
+/* The nearest number of bfloat16; of two, the one whose last bit is 0. NaN stays NaN. */
+static inline uint32_t erniem_bfloat16_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1), nan = bits | 0x400000;
+    return ((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded) & 0xffff0000;
+}
+
+static inline float erniem_to_bfloat16(float x)
+{
+    const uint32_t bits = erniem_bfloat16_bits(x);
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
 
 enum {
     ERNIEM_COLUMNS = 32,                                /* of a panel */
@@ -40,6 +57,23 @@ struct erniem_tile_narrow {
     void *sums; /* rows * 32 of int32 (int8) or float, at a cache line */
 };
 
+/* Attention with queries, keys, exponentials and values of this number type; float32 in and out. */
+struct erniem_narrow_attention {
+    /* A panel of n <= 32 rows of w, rounded: column j holds the k numbers of row rows[j]. The rows of w
+       are `stride` floats apart; `to` has room for whole steps, and zeros fill them. */
+    void (*pack)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                 unsigned char *to);
+    /* A panel of n <= 32 columns of w, rounded: number l of column j is w[rows[l]][j], for l < k. */
+    void (*pack_across)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                        unsigned char *to);
+    /* to = exp(x - max x), rounded, for n > 0 numbers, as `narrow` writes a row; *sum is their sum.
+       Returns max x; where x has a NaN, any number, and the sum becomes NaN. */
+    float (*exponentials)(int64_t n, const float *x, unsigned char *to, float *sum);
+    /* y[r][j] = sums[r][j] * factors[r] for columns <= 32 of a tile of sums. */
+    void (*scale)(int rows, int columns, const float *sums, const float *factors, float *y,
+                  int64_t ldy);
+};
+
 struct erniem_narrow {
     const char *name;
     int mr;              /* rows of a tile, at most */
@@ -60,6 +94,8 @@ struct erniem_narrow {
     void (*finish)(int rows, int columns, const void *sums, const struct erniem_row *row,
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
+
+    const struct erniem_narrow_attention *attention; /* bfloat16 alone, else NULL */
 
     /* Before a thread's first tile, and after its last; NULL: nothing to do. */
     void (*begin)(void);

@@ -14,6 +14,7 @@ from numpy_erniem.backend.memory import (
     result_or_reason,
 )
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
+from numpy_erniem.quantization.numbers import BFLOAT16
 
 
 def attention(
@@ -27,6 +28,7 @@ def attention(
     head_mask=None,
     query_distance=None,
     key_distance=None,
+    dtype=None,
     keep_probabilities=False,
 ):
     """Native kernel of `ops.attention`."""
@@ -52,6 +54,7 @@ def attention(
     context = new_array((B, T, H, d))
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
+        lib.ERNIEM_BFLOAT16 if dtype == BFLOAT16 else lib.ERNIEM_FLOAT32,
         *(B, H, T, S, d),
         *rows_arguments(q),
         *rows_arguments(k),

@@ -12,6 +12,8 @@ STORED_BFLOAT16    the same
 BFLOAT16           inputs are rounded to bfloat16 as well; products and sums in float32
 int8               inputs are rounded to eight bits; see `formula.int8_linear`
 ================== ===================================================================
+
+`ops.attention` rounds what it multiplies where q, k and v come from BFLOAT16 weights.
 """
 
 from collections.abc import Mapping
@@ -50,6 +52,11 @@ def to_bfloat16(array: np.ndarray, dtype: np.dtype = BFLOAT16) -> np.ndarray:
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
     rounded = np.where(np.isnan(np.atleast_1d(array)), bits >> 16 | 0x40, rounded)
     return rounded.astype("<u2").view(dtype).reshape(array.shape)
+
+
+def rounded(array: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
+    """The numbers of a float32 array rounded to bfloat16, where `dtype` is BFLOAT16; in float32."""
+    return widen(to_bfloat16(array)) if dtype == BFLOAT16 else array
 
 
 def widen(array: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:

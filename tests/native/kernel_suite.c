@@ -214,7 +214,7 @@ static void check_special_values(int rounds)
             results[i] = unset(i % 2 ? H * T * S : H * T * d);
         for (int i = 0; i < 4; i += 2)
             failures += (i ? erniem_attention_reference : erniem_attention)(
-                            1, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
+                            ERNIEM_FLOAT32, 1, H, T, S, d, arrays[0], q_stride, arrays[1], k_stride, arrays[2],
                             k_stride, 0, NULL, key_bias, 0, mask, mask_stride, factor,
                             factor_stride, results[i], results[i + 1]) != 0;
         for (int i = 0; i < 2; i++)
@@ -248,16 +248,16 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
     float *results[4];
     for (int i = 0; i < 4; i++)
         results[i] = unset(i % 2 ? B * H * T * S : B * H * T * d);
-    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias,
+    failures += erniem_attention(ERNIEM_FLOAT32, B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias,
                                  S, mask, mask_stride, factor, head_mask_stride, results[0],
                                  results[1]) != 0;
-    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias, S,
+    erniem_attention_reference(ERNIEM_FLOAT32, B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, bias, S,
                                mask, mask_stride, factor, head_mask_stride, results[2], results[3]);
     compare("attention", T, S, d, B * H * T * d, results[0], results[2]);
     compare("probabilities", T, S, d, B * H * T * S, results[1], results[3]);
-    failures += erniem_attention(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL,
+    failures += erniem_attention(ERNIEM_FLOAT32, B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL,
                                  0, NULL, NULL, NULL, NULL, results[0], NULL) != 0;
-    erniem_attention_reference(B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL, 0,
+    erniem_attention_reference(ERNIEM_FLOAT32, B, H, T, S, d, q, q_stride, k, k_stride, v, v_stride, 0, NULL, NULL, 0,
                                NULL, NULL, NULL, NULL, results[2], NULL);
     compare("attention without mask", T, S, d, B * H * T * d, results[0], results[2]);
     for (int i = 0; i < 4; i++)
@@ -283,12 +283,12 @@ static void check_packed(int64_t texts, int64_t step, int64_t d)
         mask[i] = uniform() < 0.5f;
     for (int i = 0; i < 2; i++)
         failures += (i ? erniem_attention_reference : erniem_attention)(
-                        1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, bias, 0, mask,
+                        ERNIEM_FLOAT32, 1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, bias, 0, mask,
                         mask_stride, factor, factor_stride, i ? want : got, NULL) != 0;
     compare("packed attention", texts, step, d, size, got, want);
     for (int64_t t = 0; t < texts; t++) {
         const int64_t first = starts[t], n = starts[t + 1] - first, at = first * H * d;
-        failures += erniem_attention(1, H, n, n, d, q + at, stride, k + at, stride, v + at, stride, 0,
+        failures += erniem_attention(ERNIEM_FLOAT32, 1, H, n, n, d, q + at, stride, k + at, stride, v + at, stride, 0,
                                      NULL, bias + first, 0, mask + first, mask_stride, factor,
                                      factor_stride, alone + at, NULL) != 0;
     }
@@ -306,7 +306,7 @@ static int packed_status(int64_t B, int64_t T, int64_t texts, const int64_t *sta
     static const uint8_t mask[2 * ZEROS];
     float y[2 * ZEROS], probabilities[ZEROS * ZEROS];
     const int64_t stride[3] = {ZEROS, 1, 1};
-    return erniem_attention(B, 1, T, ZEROS, 1, x, stride, x, stride, x, stride, texts, starts, NULL, 0,
+    return erniem_attention(ERNIEM_FLOAT32, B, 1, T, ZEROS, 1, x, stride, x, stride, x, stride, texts, starts, NULL, 0,
                             mask_stride ? mask : NULL, mask_stride, NULL, NULL, y,
                             keep ? probabilities : NULL);
 }
@@ -487,7 +487,7 @@ static void check_attention_backward(int64_t T, int64_t S, int64_t d)
         for (int side = 0; side < 2; side++) {
             for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
                 arrays[i][j] += along[j] * (side ? -2.0f * step : step);
-            failures += erniem_attention_reference(1, H, T, S, d, arrays[0], q_stride, arrays[1],
+            failures += erniem_attention_reference(ERNIEM_FLOAT32, 1, H, T, S, d, arrays[0], q_stride, arrays[1],
                                                    q_stride, arrays[2], q_stride, 0, NULL, NULL, 0,
                                                    mask, mask_stride, factor, factor_stride, context,
                                                    NULL) != 0;
@@ -496,7 +496,7 @@ static void check_attention_backward(int64_t T, int64_t S, int64_t d)
         }
         for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
             arrays[i][j] += along[j] * step;
-        failures += erniem_attention_reference(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
+        failures += erniem_attention_reference(ERNIEM_FLOAT32, 1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
                                                arrays[2], q_stride, 0, NULL, NULL, 0, mask, mask_stride,
                                                factor, factor_stride, context, NULL) != 0;
         failures += erniem_attention_backward(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,

@@ -158,6 +158,43 @@ static void check_special_inputs(int number)
     erniem_packed_free(packed);
 }
 
+/* Attention of some texts of these tokens beside the loops, and each text alone. A rounding that goes
+   the other way changes an exponential by 2^-8; few do. */
+static void check_attention(int64_t T, int64_t S, int64_t d)
+{
+    enum { H = 2, B = 2 };
+    const int64_t q_stride[3] = {T * H * d, d, H * d}, k_stride[3] = {S * H * d, d, H * d};
+    const int64_t mask_stride[3] = {T * S, 0, S}, size = B * T * H * d;
+    float *q = numbers(size), *k = numbers(B * S * H * d), *v = numbers(B * S * H * d);
+    float *bias = numbers(B * S), *got = numbers(size), *want = numbers(size), *alone = numbers(size);
+    float *probabilities[2] = {numbers(B * H * T * S), numbers(B * H * T * S)};
+    uint8_t *mask = malloc((size_t)(B * T * S));
+    double sum = 0.0;
+    for (int64_t i = 0; i < B * T * S; i++)
+        mask[i] = uniform() < 0.5f;
+    memset(got, 255, (size_t)size * sizeof *got);
+    for (int i = 0; i < 2; i++)
+        failures += (i ? erniem_attention_reference : erniem_attention)(
+                        ERNIEM_BFLOAT16, B, H, T, S, d, q, q_stride, k, k_stride, v, k_stride, 0, NULL,
+                        bias, S, mask, mask_stride, NULL, NULL, i ? want : got, probabilities[i]) != 0;
+    for (int64_t i = 0; i < B * H * T * S; i++)
+        if (!(fabsf(probabilities[0][i] - probabilities[1][i]) <= 4e-3f))
+            fail("a probability", ERNIEM_BFLOAT16, T, S, d);
+    for (int64_t i = 0; i < size; i++)
+        sum += fabs((double)got[i] - want[i]);
+    if (!(sum <= 1e-4 * (double)size))
+        fail("attention", ERNIEM_BFLOAT16, T, S, d);
+    for (int64_t b = 0; b < B; b++)
+        failures += erniem_attention(ERNIEM_BFLOAT16, 1, H, T, S, d, q + b * T * H * d, q_stride,
+                                     k + b * S * H * d, k_stride, v + b * S * H * d, k_stride, 0, NULL,
+                                     bias + b * S, S, mask + b * T * S, mask_stride, NULL, NULL,
+                                     alone + b * T * H * d, NULL) != 0;
+    if (memcmp(alone, got, (size_t)size * sizeof *got))
+        fail("a text alone", ERNIEM_BFLOAT16, T, S, d);
+    free(q), free(k), free(v), free(bias), free(got), free(want), free(alone), free(mask);
+    free(probabilities[0]), free(probabilities[1]);
+}
+
 static void check_refusals(void)
 {
     const uint16_t w[6] = {0};
@@ -172,6 +209,11 @@ static void check_refusals(void)
     failures += erniem_pack_16(ERNIEM_BFLOAT16, 2, 3, w, &other) != 0;
     const struct erniem_packed *mixed[2] = {packed, other};
     failures += erniem_linears(2, 1, x, mixed, biases, 0, 0, ys) != ERNIEM_BAD_SIZE;
+    const int64_t stride[3] = {1, 1, 1};
+    for (int number = -1; number <= ERNIEM_FLOAT16 + 1; number++)
+        failures += erniem_attention(number, 1, 1, 1, 1, 1, x, stride, x, stride, x, stride, 0, NULL,
+                                     NULL, 0, NULL, NULL, NULL, NULL, y, NULL) !=
+                    (number == ERNIEM_FLOAT32 || number == ERNIEM_BFLOAT16 ? 0 : ERNIEM_BAD_SIZE);
     erniem_packed_free(packed), erniem_packed_free(other);
 }
 
@@ -193,6 +235,9 @@ static void check_everything(int number)
     }
     check_every_number(number);
     check_special_inputs(number);
+    const int64_t widths[] = {1, 31, 32, 33, 64};
+    for (int i = 0; i < 14 && number == ERNIEM_BFLOAT16; i++)
+        check_attention(rows[i], rows[(3 * i + 5) % 14], widths[i % 5]);
 }
 
 int main(void)

@@ -53,7 +53,7 @@ def test_every_number_of_keys(isa, kernels, unset, rng, close, S):
     results = []
     for function in (lib.erniem_attention, lib.erniem_attention_reference):
         context, probabilities = unset(1, T, H, d), unset(1, H, T, S)
-        assert function(1, H, T, S, d, *common, of(context), of(probabilities)) == 0
+        assert function(0, 1, H, T, S, d, *common, of(context), of(probabilities)) == 0
         results.append((context, probabilities))
     for got, want in zip(*results, strict=True):
         close(got, want, "primitive")
@@ -247,7 +247,7 @@ def test_a_product_beyond_the_range_of_float_is_infinite_before_the_key_bias(
     pointers = [x for array in (q, k, v) for x in (of(array), strides)]
     got, none = unset(1, 3, 1, 4), [*4 * [kernels.null]]
     given = *pointers, 0, kernels.null, of(biases), 0, *none, of(got), kernels.null
-    assert lib.erniem_attention_reference(1, 1, 3, 3, 4, *given) == 0
+    assert lib.erniem_attention_reference(0, 1, 1, 3, 3, 4, *given) == 0
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
@@ -292,7 +292,7 @@ def test_a_product_beyond_the_range_of_float_is_divided_first(isa, kernels, unse
     pointers = [x for array in (q, k, v) for x in (of(array), strides)]
     got, none = unset(1, 2, 1, d), [0, kernels.null, kernels.null, 0, *4 * [kernels.null]]
     for function in (lib.erniem_attention, lib.erniem_attention_reference):
-        assert function(1, 1, 2, 2, d, *pointers, *none, of(got), kernels.null) == 0
+        assert function(0, 1, 1, 2, 2, d, *pointers, *none, of(got), kernels.null) == 0
         np.testing.assert_array_equal(got, context)
 
 

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, load
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, layers, load, ops
 from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.tensors import mapping_of
@@ -150,6 +150,21 @@ def test_bfloat16_rounds_the_inputs_too(float_folder, backend):
     got = model(IDS).last_hidden_state
     assert 1e-4 < np.abs(got - want).max() < 0.1
     assert np.abs(got - stored(IDS).last_hidden_state).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("float32", f32), ("bfloat16", BFLOAT16), ("int8", np.dtype(np.int8))]
+)
+def test_attention_is_told_the_kind_of_its_weights(float_folder, precision, kind, monkeypatch):
+    seen = []
+
+    def attention(*args, dtype, **options):
+        seen.append(dtype)
+        return ops.attention(*args, dtype=dtype, **options)
+
+    monkeypatch.setattr(layers, "attention", attention)
+    ErnieMModel.from_pretrained(float_folder, dtype=precision)(IDS)
+    assert set(seen) == {kind}
 
 
 def test_int8_quantizes_maps_and_table_at_loading(float_folder):
