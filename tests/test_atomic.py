@@ -50,6 +50,18 @@ def test_text_and_bytes_are_written_as_they_are(content, raw, tmp_path):
     assert names(tmp_path / "new") == ["file"]
 
 
+def test_a_place_that_takes_no_file_is_named_without_the_hidden_folder(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".saving-1"))
+
+    monkeypatch.setattr(atomic, "_locked_folder", refuse)
+    with pytest.raises(PermissionError) as refused:
+        atomic.check_writable(tmp_path / "page.html")
+    assert str(refused.value) == (
+        f"{tmp_path / 'page.html'} cannot be written: Permission denied; choose another place"
+    )
+
+
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     atomic_write(tmp_path / "file", "old")
     with pytest.raises(OSError, match="disk"), atomic_file(tmp_path / "file") as file:

@@ -105,11 +105,43 @@ def test_roofline_draws_the_roof_and_the_points():
         lambda: plots.masks({"m": np.ones((2, 2))}, words(3)),
         lambda: plots.roofline({}, peak=1, bandwidth=1),
         lambda: plots.roofline({"a": (0, 1)}, peak=1, bandwidth=1),
+        lambda: plots.roofline({"a": (1, np.inf)}, peak=1, bandwidth=1),
+        lambda: plots.roofline({"a": (1, 1)}, peak=-1, bandwidth=-1),
     ],
 )
 def test_what_does_not_fit_together_is_a_value_error(call):
     with pytest.raises(ValueError, match=r"labels for|axes|masks|positive"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.attention_map(np.ones((0, 0)), []), "nothing to draw"),
+        (lambda: plots.attention_map(np.ones((2, 3)), words(2)), "must be the same"),
+        (lambda: plots.attention_map(np.full((2, 2), np.nan), words(2)), "NaN"),
+        (lambda: plots.attention_grid(None, words(2)), "output_attentions=True"),
+        (lambda: plots.attention_grid([], words(2)), "output_attentions=True"),
+        (lambda: plots.attention_grid([np.ones((1, 2, 2, 2))], words(2), row=1), "row 1"),
+        (
+            lambda: plots.attention_grid([np.ones((1, 2, n, n)) for n in (2, 3)], words(2)),
+            "different numbers",
+        ),
+        (lambda: plots.similarity(np.ones((0, 3)), []), "nothing to draw"),
+        (lambda: plots.similarity(np.full((2, 3), np.inf), words(2)), "infinity"),
+        (lambda: plots.similarity([["a", "b"]], words(1)), "no number"),
+        (lambda: plots.masks({"m": np.ones((2, 2))}, words(2), marked=[2]), "marked holds 2"),
+    ],
+)
+def test_an_array_that_cannot_be_drawn_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_dollar_in_a_text_begins_no_formula():
+    figure = plots.similarity(np.eye(2), ["$5 or $6", "$\\wrong$"])
+    figure.canvas.draw()
+    assert figure.axes[0].get_xticklabels()[0].get_text() == r"\$5 or \$6"
 
 
 def test_nothing_is_left_open():
@@ -171,6 +203,11 @@ def test_training_curves_draw_means_over_single_losses_and_landmarks():
     assert mean.get_xdata().tolist() == [0.5, 1.5, 2.5]
     assert set(landmark.get_ydata()) == {3.5}
     assert [text.get_text() for text in axes.texts] == ["guessing"]
+
+
+def test_training_curves_say_how_many_losses_were_not_finite():
+    axes = plots.training_curves({"a": [2.0, np.nan, np.inf, 1.0]}).axes[0]
+    assert axes.get_title() == "2 losses are not finite and are not drawn"
 
 
 def test_several_training_curves_have_a_legend():
@@ -250,10 +287,14 @@ def test_gradient_flow_takes_the_gradients_of_a_model():
     ("call", "message"),
     [
         (lambda: plots.training_curves({}), "no losses"),
+        (lambda: plots.training_curves([1.0]), "give a dict"),
+        (lambda: plots.training_curves({"a": []}), "nothing to draw"),
         (lambda: plots.training_curves({"a": [1.0]}, width=0), "width 0"),
+        (lambda: plots.training_curves({"a": [1.0]}, width=1.5), "whole number"),
         (lambda: plots.training_curves({"a": [1.0]}, width=2), "a has 1 steps"),
         (lambda: plots.embedding_plane(np.ones((1, 4)), ["a"]), r"\(1, 4\)"),
-        (lambda: plots.embedding_plane(np.full((2, 4), np.nan), ["a", "b"]), "finite"),
+        (lambda: plots.embedding_plane(np.full((2, 4), np.nan), ["a", "b"]), "NaN"),
+        (lambda: plots.quantization_error(np.eye(2), {"a": np.full((2, 2), np.nan)}), "a holds"),
         (lambda: plots.embedding_plane(np.eye(2), ["a"]), "1 labels for 2 vectors"),
         (lambda: plots.embedding_plane(np.eye(2), words(2), groups=["a"]), "in groups"),
         (lambda: plots.quantization_error(np.eye(2), {}), "nothing restored"),

@@ -62,8 +62,12 @@ def check_writable(path: str | os.PathLike) -> None:
         raise IsADirectoryError(f"{path} is a folder, not a file")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path} is in a folder that does not exist")
-    with hidden_folder(path.parent) as hidden:
-        Path(hidden, path.name).touch()
+    try:
+        with hidden_folder(path.parent) as hidden:
+            Path(hidden, path.name).touch()
+    except OSError as error:  # its own message names the hidden folder
+        reason = error.strerror or error
+        raise type(error)(f"{path} cannot be written: {reason}; choose another place") from None
 
 
 @contextmanager

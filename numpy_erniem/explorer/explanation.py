@@ -4,10 +4,12 @@ import os
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import atomic_write, check_writable
+from numpy_erniem.checks import warn
 from numpy_erniem.explorer.page import make_page
 from numpy_erniem.explorer.record import SHOWN, make_record
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.texts import check_text
+from numpy_erniem.tokenizer.pieces import LONE_SURROGATE
 
 
 def explain(
@@ -51,12 +53,26 @@ def explain(
         There can be no such file.
     ValueError
         A text is empty; `first` or `tokens` is out of range; the model's positions are relative.
+
+    Warns
+    -----
+    UserWarning
+        A text holds half of a character (a lone surrogate), which no file can hold.
     """
-    for name, value in (("the text", text), ("the second text", other)):
-        if value is not None and not check_text(value, name).strip():
-            raise ValueError(f"{name} is empty; give at least one word")
+    text = _checked(text, "the text")
+    other = None if other is None else _checked(other, "the second text")
     check_writable(out)
     embedder = Embedder.from_pretrained() if embedder is None else embedder
     record = make_record(embedder, text, other, first, tokens)
     atomic_write(out, make_page(record))
     return {"tokens": record["total"], "shown": record["shown"], "cut": record["cut"]}
+
+
+def _checked(text: str, name: str) -> str:
+    """The text, with � for half a character, as the tokenizer reads it; ValueError if empty."""
+    if not check_text(text, name).strip():
+        raise ValueError(f"{name} is empty; give at least one word")
+    whole = LONE_SURROGATE.sub("\ufffd", text)
+    if whole != text:
+        warn(f"{name} has characters that are not valid Unicode; \ufffd stands in their place")
+    return whole

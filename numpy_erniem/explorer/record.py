@@ -52,7 +52,8 @@ def make_record(
     Raises
     ------
     ValueError
-        `first` or `tokens` is out of range; the model's positions are relative.
+        A text has no tokens; `first` or `tokens` is out of range; the model's positions are
+        relative.
     """
     model, tokenizer = embedder.model, embedder.tokenizer
     config = model.config
@@ -127,14 +128,16 @@ def choose_shown(side: np.ndarray, first: int, tokens: int) -> np.ndarray:
 
 def _read(tokenizer: Any, text: str, other: str | None, longest: int) -> dict[str, Any]:
     """Ids, characters and text of each token, cut to the longest row that the model takes."""
-    options = {"return_offsets_mapping": True, "return_attention_mask": False}
-    whole = tokenizer(text, other, **options)["input_ids"]
+    options = {"return_offsets_mapping": True, "return_attention_mask": False, "verbose": False}
+    whole = tokenizer(text, other, **options)
+    for n, name in enumerate(("the text", "the second text")[: 1 if other is None else 2]):
+        if n not in whole.sequence_ids():
+            raise ValueError(f"{name} has no tokens; give at least one character that is visible")
     row = tokenizer(text, other, truncation=True, max_length=longest, **options)
-    ids, spans = row["input_ids"], row["offset_mapping"]
-    firsts = [n for n, i in enumerate(ids) if i == tokenizer.sep_token_id]
-    second = len(ids) if other is None else firsts[-2] if len(firsts) > 1 else len(ids)
+    ids, cut = row["input_ids"], len(whole["input_ids"]) - len(row["input_ids"])
+    second = len(ids) if other is None else row.sequence_ids().count(0) + 2  # [CLS] text [SEP]
     side = [int(n >= second) for n in range(len(ids))]
-    return {"ids": ids, "spans": spans, "side": side, "cut": len(whole) - len(ids)}
+    return {"ids": ids, "spans": row["offset_mapping"], "side": side, "cut": cut}
 
 
 def _layer(x: np.ndarray, w: Mapping[str, Any], config: ErnieMConfig, shown: np.ndarray) -> Record:

@@ -64,16 +64,22 @@ def label_rotation(labels: Sequence[str]) -> dict[str, Any]:
     return {"rotation": 0 if all(len(label) <= 2 for label in labels) else 90}
 
 
-def checked_array(values: ArrayLike, name: str, axes: int = 2) -> np.ndarray:
+def checked_array(
+    values: ArrayLike, name: str, axes: int = 2, *, square: bool = False, finite: bool = True
+) -> np.ndarray:
     """The values as an array.
 
     Parameters
     ----------
-    values : array-like
+    values : array-like of numbers
     name : str
         What an error calls them.
     axes : int
-        How many axes they must have.
+        How many axes they must have, none of length 0.
+    square : bool
+        The last two axes must have the same length: rows and columns are the same tokens.
+    finite : bool
+        NaN and infinity are refused.
 
     Returns
     -------
@@ -82,12 +88,49 @@ def checked_array(values: ArrayLike, name: str, axes: int = 2) -> np.ndarray:
     Raises
     ------
     ValueError
-        Another number of axes.
+        Another shape, or what is no number.
     """
     array = np.asarray(values)
     if array.ndim != axes:
         raise ValueError(f"{name} has shape {array.shape}, not {axes} axes")
+    if not array.size:
+        raise ValueError(f"{name} has shape {array.shape}: there is nothing to draw")
+    if square and array.shape[-1] != array.shape[-2]:
+        raise ValueError(
+            f"{name} has shape {array.shape}; the last two numbers must be the same, the tokens"
+        )
+    if array.dtype.kind not in "biuf" or (finite and not np.isfinite(array).all()):
+        raise ValueError(f"{name} holds NaN, infinity or what is no number; it cannot be drawn")
     return array
+
+
+def heads_of_row(attentions: Sequence[ArrayLike], row: int) -> list[np.ndarray]:
+    """The attention of one text, layer by layer.
+
+    Parameters
+    ----------
+    attentions : L arrays (B, H, T, T)
+    row : int
+        Which text of the batch.
+
+    Returns
+    -------
+    list of (H, T, T) arrays
+
+    Raises
+    ------
+    ValueError
+        No layer, an array of another shape, or no such text.
+    """
+    if attentions is None or not len(attentions):
+        raise ValueError("no attentions; run the model with output_attentions=True")
+    layers = [checked_array(layer, "attentions", 4, square=True) for layer in attentions]
+    shapes = {(len(layer), layer.shape[-1]) for layer in layers}
+    if len(shapes) > 1:
+        raise ValueError("the layers of attentions have different numbers of texts or tokens")
+    if not 0 <= row < len(layers[0]):
+        raise ValueError(f"row {row} is not one of the {len(layers[0])} texts of attentions")
+    return [layer[row] for layer in layers]
 
 
 def check_labels(labels: Sequence[str], count: int, what: str) -> None:
@@ -106,6 +149,13 @@ def check_labels(labels: Sequence[str], count: int, what: str) -> None:
     """
     if len(labels) != count:
         raise ValueError(f"{len(labels)} labels for {count} {what}; give one for each")
+
+
+def check_marked(marked: Sequence[int], count: int) -> None:
+    """Check that each marked index is one of `count` tokens; ValueError names one that is not."""
+    for n in marked:
+        if not 0 <= n < count:
+            raise ValueError(f"marked holds {n}, which is not one of the {count} tokens")
 
 
 def window(tokens: Sequence[str], start: int, width: int = WINDOW) -> tuple[slice, str]:

@@ -22,7 +22,9 @@ from numpy_erniem.plots.drawing import (
     add_colour_scale,
     add_title,
     check_labels,
+    check_marked,
     checked_array,
+    heads_of_row,
     label_axis,
     label_rotation,
     pyplot_module,
@@ -54,7 +56,7 @@ def attention_map(
         Shapes that do not fit together.
     """
     pyplot = pyplot_module()
-    values = checked_array(probabilities, "probabilities")
+    values = checked_array(probabilities, "probabilities", square=True)
     check_labels(tokens, len(values), "rows of probabilities")
     part, note = window(tokens, start)
     values, tokens = values[part, part], list(tokens)[part]
@@ -98,7 +100,7 @@ def attention_grid(
         Shapes that do not fit together.
     """
     pyplot = pyplot_module()
-    layers = [checked_array(layer, "attentions", 4)[row] for layer in attentions]  # (H, T, T) each
+    layers = heads_of_row(attentions, row)  # (H, T, T) each
     check_labels(tokens, layers[0].shape[1], "rows of probabilities")
     part, note = window(tokens, start, GRID_WINDOW)
     tokens = list(tokens)[part]
@@ -194,7 +196,7 @@ def masks(
     Raises
     ------
     ValueError
-        No mask, or one of another size.
+        No mask, one of another size, or a marked token that is not there.
     """
     pyplot = pyplot_module()
     from matplotlib.colors import ListedColormap
@@ -202,7 +204,8 @@ def masks(
     if not by_title:
         raise ValueError("no masks; give at least one, by its title")
     for title, mask in by_title.items():
-        check_labels(tokens, len(checked_array(mask, title)), f"rows of {title}")
+        check_labels(tokens, len(checked_array(mask, title, square=True)), f"rows of {title}")
+    check_marked(marked, len(tokens))
     part, note = window(tokens, 0)
     shown = list(tokens)[part]
     across = min(3, len(by_title))
@@ -268,10 +271,9 @@ def roofline(
     Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
     """
     pyplot = pyplot_module()
-    if not points or min(min(point) for point in points.values()) <= 0 or peak * bandwidth <= 0:
-        raise ValueError(
-            "points, peak and bandwidth must be positive numbers; give a point or more"
-        )
+    numbers = (peak, bandwidth, *(n for point in points.values() for n in point))
+    if not points or not all(0 < n < np.inf for n in numbers):
+        raise ValueError("points, peak and bandwidth must be positive; give a point or more")
     x, y = (np.array(column, float) for column in zip(*points.values(), strict=True))
     ridge = peak / bandwidth
     low, high = min(x.min(), ridge) / 4, max(x.max(), ridge) * 4

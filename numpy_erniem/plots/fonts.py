@@ -60,7 +60,7 @@ def readable(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     Returns
     -------
     labels : list of str
-        With □ for every character that no font has.
+        With □ for every character that no font has. A $ is escaped: it begins no formula.
     families : list of str
         Fonts that have the others, for the argument `family` of matplotlib.
 
@@ -79,6 +79,11 @@ def readable(labels: Sequence[str]) -> tuple[list[str], list[str]]:
         if left & _characters(family):
             families.append(family)
             left -= _characters(family)
+
+    def drawn(char: str) -> str:
+        visible = char if char.isprintable() else " "
+        return MISSING if ord(char) in left else r"\$" if char == "$" else visible
+
     missing = sorted({_script(chr(code)) for code in left})
     if missing:
         names = ", ".join(name for name, _ in missing)
@@ -93,8 +98,5 @@ def readable(labels: Sequence[str]) -> tuple[list[str], list[str]]:
             f"this matplotlib draws {', '.join(sorted(found & set(SHAPED)))} letter by letter from "
             "left to right; 3.11 or newer joins and orders them"
         )
-    shown = [
-        "".join(MISSING if ord(c) in left else c if c.isprintable() else " " for c in label)
-        for label in labels
-    ]
+    shown = ["".join(map(drawn, label)) for label in labels]
     return shown, families

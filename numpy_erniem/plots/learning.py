@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numpy_erniem.models.weights import flatten
+from numpy_erniem.pipelines.scores import check_whole
 from numpy_erniem.plots.drawing import (
     COLOURS,
     GREY,
@@ -37,7 +38,7 @@ def training_curves(
     Parameters
     ----------
     losses : dict of str to (steps,) array
-        The loss of each step, by the name of the run.
+        The loss of each step, by the name of the run. Where it is not finite the curve has a gap.
     landmarks : dict of str to float, optional
         Losses that mean something, such as {"guessing": log K}: a dashed line each.
     width : int
@@ -55,13 +56,14 @@ def training_curves(
         No run, a run of fewer than `width` steps, or a width below 1.
     """
     pyplot = pyplot_module()
-    if not losses:
-        raise ValueError("no losses; give at least one run, by its name")
-    if width < 1:
-        raise ValueError(f"width {width} is below 1; it is a number of steps")
+    if not isinstance(losses, Mapping) or not losses:
+        raise ValueError("no losses; give a dict with at least one run, by its name")
+    check_whole("width", width, 1)
+    lost = 0
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     for n, (name, of_run) in enumerate(losses.items()):
-        values = checked_array(of_run, name, 1).astype(np.float64)
+        values = checked_array(of_run, name, 1, finite=False).astype(np.float64)
+        lost += np.count_nonzero(~np.isfinite(values))
         if len(values) < width:
             raise ValueError(f"{name} has {len(values)} steps; give {width} or more, or less width")
         colour = COLOURS[n % len(COLOURS)]
@@ -87,7 +89,7 @@ def training_curves(
     axes.tick_params(labelsize=SMALL)
     if len(losses) > 1:
         axes.legend(fontsize=SMALL)
-    add_title(axes, title, "")
+    add_title(axes, title, f"{lost} losses are not finite and are not drawn" if lost else "")
     pyplot.close(figure)
     return figure
 
@@ -155,11 +157,8 @@ def embedding_plane(
     check_labels(texts, len(rows), "vectors")
     of_group = list(groups) if groups is not None else [""] * len(rows)
     check_labels(of_group, len(rows), "vectors, in groups")
-    if min(rows.shape) < 2 or not np.isfinite(rows).all():
-        raise ValueError(
-            f"vectors has shape {rows.shape}; a plane needs two or more finite vectors of two or "
-            "more numbers"
-        )
+    if min(rows.shape) < 2:
+        raise ValueError(f"vectors has shape {rows.shape}; a plane needs two or more of each")
     centred = rows - rows.mean(axis=0)
     _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T  # (N, D)·(D, 2) -> (N, 2)

@@ -130,6 +130,27 @@ def test_texts_that_do_not_fit_are_cut_and_it_is_said(embedder, tmp_path):
     assert len(done["shown"]) == 32
 
 
+def test_the_second_text_may_begin_with_a_separator(embedder):
+    record = make_record(embedder, "[SEP] a", "[SEP] b", 0, 32)
+    assert [token["side"] for token in record["tokens"]] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_half_a_character_is_replaced_and_it_is_said(embedder, tmp_path):
+    with pytest.warns(UserWarning, match="the text has characters that are not valid Unicode"):
+        explain("a \udcff b", out=tmp_path / "page.html", embedder=embedder)
+    assert "a \ufffd b" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_model_without_a_pooler_has_a_page(embedder, tmp_path):
+    config = ErnieMConfig(
+        **{"vocab_size": 12012, "hidden_size": 8, "num_attention_heads": 2},
+        **{"num_hidden_layers": 1, "intermediate_size": 8},
+    )
+    model = ErnieMModel(config, add_pooling_layer=False, seed=0)
+    small = Embedder(model, embedder.tokenizer)
+    assert explain(TEXT, OTHER, out=tmp_path / "page.html", embedder=small)["tokens"] == 24
+
+
 def test_pruned_heads_are_not_on_the_page(embedder):
     model = ErnieMModel.from_pretrained(bundled_checkpoint())
     model.prune_heads({1: [0, 2]})
@@ -182,6 +203,8 @@ def test_only_arrays_and_plain_values_have_a_place():
         (["a", "", "--out", "page.html"], "empty"),
         (["a", "--out", "absent/page.html"], "absent"),
         (["a", "--out", "."], "erniem: "),
+        (["\u200b", "--out", "page.html"], "the text has no tokens"),
+        (["a", "\u200b", "--out", "page.html"], "the second text has no tokens"),
         (["a", "--out", "page.html", "--first", "99"], "must be 0 to"),
         (["a", "--out", "page.html", "--tokens", "1"], "must be 2 to 128"),
         (["a", "--out", "page.html", "--model", "absent-folder/x/y"], "absent-folder"),
@@ -205,7 +228,9 @@ def test_the_command_writes_the_page_and_says_what_it_shows(tmp_path, capsys):
 
 def test_the_command_warns_of_what_was_not_read(tmp_path, capsys):
     assert main(["explain", "open " * 700, "--out", str(tmp_path / "page.html")]) == 0
-    assert "tokens do not fit into the model" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "tokens do not fit into the model" in error
+    assert error.count("\n") == 1
 
 
 def test_the_page_needs_no_matplotlib(tmp_path):
