@@ -200,12 +200,12 @@ class Runner:
             return
         texts = sum(len(part.items) for part in parts)
         tokens = sum(len(row) for part in parts for p in part.prepared for row in p.rows)
-        for part, of_part in zip(parts, results, strict=True):
-            part.job.add(of_part, part.prepared)
         try:
             self.observe(texts, tokens, time.perf_counter() - start)
         except Exception as error:  # such as a full disk: counts are lost, and no answer
             log("a batch was not counted", logging.ERROR, error)
+        for part, of_part in zip(parts, results, strict=True):
+            part.job.add(of_part, part.prepared)
 
 
 def stopping() -> RequestError:

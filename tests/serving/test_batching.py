@@ -286,3 +286,13 @@ def test_a_batch_that_cannot_be_counted_is_answered_all_the_same(runner, task):
         job = Waiting(task, ["a text"])
         one.submit(job)
         assert job.wait() == ["A TEXT"]
+
+
+def test_a_batch_is_told_before_its_results(runner, task):
+    seen = []
+    one = runner(observe=lambda *numbers: seen.append(job.over))
+    job = Waiting(task, ["a text"])
+    one.submit(job)
+    one.start()
+    job.wait()
+    assert seen == [False]
