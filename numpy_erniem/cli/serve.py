@@ -38,6 +38,7 @@ LIMITS = (  # name of the setting, type, help
     ("batch_wait", float, "seconds that a batch waits at most for others"),
     ("timeout", float, "seconds within which a request is answered"),
     ("read_timeout", float, "seconds within which a client has to send a request"),
+    ("write_timeout", float, "seconds for which a client may take nothing of a response"),
     ("drain", float, "most seconds after SIGTERM in which new requests get a 503"),
 )
 

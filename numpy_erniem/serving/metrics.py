@@ -33,6 +33,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.closed = client.Counter(
+            "erniem_closed_connections",
+            "Connections that were closed because the client did nothing",
+            ["reason"],
+            registry=self.registry,
+        )
         self.texts = client.Histogram(
             "erniem_batch_texts",
             "Texts of a batch",

@@ -1,4 +1,4 @@
-"""The server as processes, on uvicorn: a socket, workers, signals, slow connections."""
+"""The server as processes, on uvicorn: a socket, workers, signals."""
 
 import asyncio
 import contextlib
@@ -18,6 +18,7 @@ from typing import Any
 from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import set_num_threads
 from numpy_erniem.serving.app import build_app
+from numpy_erniem.serving.connections import protocol_of
 from numpy_erniem.serving.logs import log, log_config
 from numpy_erniem.serving.metrics import FOLDER_VARIABLE, forget_worker
 from numpy_erniem.serving.models import ServedModel
@@ -113,9 +114,10 @@ def run_worker(
     threads = settings.threads or max(1, available_cores() // settings.workers)
     set_num_threads(threads)
     service = Service(models, settings)
+    limits = (settings.timeout, settings.read_timeout, settings.write_timeout)
     config = uvicorn.Config(
         build_app(service),
-        http=_protocol(settings.read_timeout),
+        http=protocol_of(service),
         ws="none",
         lifespan="on",
         loop="asyncio",
@@ -124,7 +126,7 @@ def run_worker(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(settings.timeout + settings.read_timeout) + 1,
+        timeout_graceful_shutdown=int(sum(limits)) + 1,
     )
     tell = None if on_start is None else partial(on_start, models, settings, bound)
     server = _draining(config, service, tell)
@@ -170,41 +172,6 @@ def _draining(config: Any, service: Service, on_start: Callable[[], None] | None
                     signal.signal(number, handler)
 
     return Server(config)
-
-
-def _protocol(limit: float) -> Any:
-    """HTTP by h11; a connection without a whole request for `limit` seconds is closed."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Protocol(H11Protocol):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.idle_since: float | None = time.monotonic()
-            self.watch = self.loop.call_later(limit, self.check_idle)
-
-        def check_idle(self) -> None:
-            if self.transport.is_closing():
-                return
-            busy = self.cycle is not None and not self.cycle.response_complete
-            now = time.monotonic()
-            if busy:
-                self.idle_since = None
-            elif self.idle_since is None:
-                self.idle_since = now
-            elif now - self.idle_since >= limit:
-                self.transport.close()
-                return
-            self.watch = self.loop.call_later(max(0.05, limit / 4), self.check_idle)
-
-        def on_response_complete(self) -> None:
-            self.idle_since = time.monotonic()
-            super().on_response_complete()
-
-        def connection_lost(self, error: Exception | None) -> None:
-            self.watch.cancel()
-            super().connection_lost(error)
-
-    return Protocol
 
 
 def supervise(models: list[ServedModel], settings: Settings, bound: socket.socket) -> int:

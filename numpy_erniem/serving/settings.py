@@ -45,6 +45,8 @@ class Settings:
         Seconds within which a request is answered, or refused.
     read_timeout : float
         Seconds within which a client has to send a request.
+    write_timeout : float
+        Seconds after which a connection is closed whose client takes nothing of a response.
     drain : float
         Most seconds after a SIGTERM in which new requests are refused with 503, before connections
         are closed.
@@ -64,6 +66,7 @@ class Settings:
     batch_wait: float = 0.002
     timeout: float = 300.0
     read_timeout: float = 30.0
+    write_timeout: float = 30.0
     drain: float = 1.0
     on_overflow: str | None = None
 
@@ -80,7 +83,7 @@ class Settings:
             raise ValueError(
                 f"on_overflow {self.on_overflow!r} is not one of {', '.join(OVERFLOWS)}"
             )
-        for name in ("timeout", "read_timeout"):
+        for name in ("timeout", "read_timeout", "write_timeout"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is 0: no request could be answered; give seconds")
 

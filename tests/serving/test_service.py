@@ -248,6 +248,7 @@ WRONG_SETTINGS = [
     ("batch_tokens", 1.5),
     ("timeout", 0.0),
     ("read_timeout", float("nan")),
+    ("write_timeout", 0.0),
     ("batch_wait", -1.0),
     ("on_overflow", "no"),
 ]

@@ -1,0 +1,109 @@
+"""Connections to clients, on uvicorn: one on which nothing moves for too long is closed."""
+
+import contextlib
+import socket
+import struct
+import time
+from typing import Any
+
+from numpy_erniem.serving.logs import log
+from numpy_erniem.serving.service import Service
+
+NO_REQUEST, NOT_READ = "no request", "response not read"
+CHECKS = 4  # in the shorter of the two limits
+SHORTEST = 0.05  # seconds between two checks
+
+
+def protocol_of(service: Service) -> Any:
+    """HTTP by h11, for uvicorn, with a `Watch` for each connection.
+
+    Parameters
+    ----------
+    service : Service
+
+    Returns
+    -------
+    class
+        A protocol of asyncio.
+    """
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.watch = Watch(self, service)
+
+        def on_response_complete(self) -> None:
+            self.watch.idle_since = time.monotonic()
+            super().on_response_complete()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.watch.timer.cancel()
+            super().connection_lost(error)
+
+    return Protocol
+
+
+class Watch:
+    """Closes a connection whose client does nothing.
+
+    That is one that sends no whole request for `read_timeout` seconds, or takes nothing of a
+    response for `write_timeout` seconds.
+
+    Parameters
+    ----------
+    protocol : H11Protocol
+        Of the connection.
+    service : Service
+        Whose settings are read; its metrics count the connections that are closed.
+    """
+
+    def __init__(self, protocol: Any, service: Service) -> None:
+        self.protocol = protocol
+        self.closed = service.metrics.closed
+        self.read_timeout = service.settings.read_timeout
+        self.write_timeout = service.settings.write_timeout
+        self.pause = max(SHORTEST, min(self.read_timeout, self.write_timeout) / CHECKS)
+        self.unsent = 0  # bytes of responses that waited for the client at the last check
+        self.unread_since = time.monotonic()
+        self.idle_since: float | None = time.monotonic()
+        self.timer = protocol.loop.call_later(self.pause, self.check)
+
+    def check(self) -> None:
+        """Close the connection if one of the times is over; else check again later."""
+        now, transport = time.monotonic(), self.protocol.transport
+        if self._is_unread(now):
+            _disconnect(transport)
+            self._tell(NOT_READ)
+            return
+        self.timer = self.protocol.loop.call_later(self.pause, self.check)
+        if self._is_idle(now) and not transport.is_closing():
+            transport.close()
+            self._tell(NO_REQUEST)
+
+    def _is_unread(self, now: float) -> bool:
+        before, self.unsent = self.unsent, self.protocol.transport.get_write_buffer_size()
+        if not before or self.unsent < before:
+            self.unread_since = now
+        return now - self.unread_since >= self.write_timeout
+
+    def _is_idle(self, now: float) -> bool:
+        cycle = self.protocol.cycle  # of a request and its response
+        if cycle is not None and not cycle.response_complete:
+            self.idle_since = None
+        elif self.idle_since is None:
+            self.idle_since = now
+        return self.idle_since is not None and now - self.idle_since >= self.read_timeout
+
+    def _tell(self, reason: str) -> None:
+        self.closed.labels(reason).inc()
+        log("connection closed", reason=reason)
+
+
+def _disconnect(transport: Any) -> None:
+    """Close at once and drop what was not sent; `close()` would wait for the client."""
+    with contextlib.suppress(OSError):  # the client is gone
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+    transport.abort()
