@@ -83,7 +83,7 @@ def serve(load: Load, settings: Settings, host: str, port: int, level: str = "in
         logging.config.dictConfig(log_config(level))
         if settings.workers > 1:
             return supervise(models, settings, bound)
-        run_worker(models, settings, bound, _tell_address)
+        run_worker(models, settings, bound, partial(_tell_address, models, settings, bound))
         return 0
 
 
@@ -97,7 +97,7 @@ def run_worker(
     models: list[ServedModel],
     settings: Settings,
     bound: socket.socket,
-    on_start: Callable[[list[ServedModel], Settings, socket.socket], None] | None = None,
+    on_start: Callable[[], None],
 ) -> None:
     """Answer requests in this process until it is told to stop.
 
@@ -106,8 +106,8 @@ def run_worker(
     models : list of ServedModel
     settings : Settings
     bound : socket
-    on_start : function, optional
-        Called with the others when requests are answered.
+    on_start : function
+        Called in the event loop when requests are answered.
     """
     import uvicorn
 
@@ -128,14 +128,13 @@ def run_worker(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(sum(limits)) + 1,
     )
-    tell = None if on_start is None else partial(on_start, models, settings, bound)
-    server = _draining(config, service, tell)
+    server = _draining(config, service, on_start)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[bound])
     log("stopped")
 
 
-def _draining(config: Any, service: Service, on_start: Callable[[], None] | None) -> Any:
+def _draining(config: Any, service: Service, on_start: Callable[[], None]) -> Any:
     """A server that refuses requests for a while before it closes connections and its socket.
 
     Without that, a client that sends a request at the wrong moment would get no response.
@@ -145,8 +144,7 @@ def _draining(config: Any, service: Service, on_start: Callable[[], None] | None
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
-            if on_start is not None:
-                on_start()
+            on_start()
 
         async def shutdown(self, sockets: Any = None) -> None:
             service.stopping = True
@@ -177,6 +175,8 @@ def _draining(config: Any, service: Service, on_start: Callable[[], None] | None
 def supervise(models: list[ServedModel], settings: Settings, bound: socket.socket) -> int:
     """Answer requests in several processes that share the weights; replace one that ends.
 
+    The workers stop, too, when this process is killed.
+
     Parameters
     ----------
     models : list of ServedModel
@@ -190,11 +190,12 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
     """
     context: Any = multiprocessing.get_context("fork")
     told: list[int] = []
+    pipe = os.pipe()  # nothing is written: its end tells the workers that this process is gone
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda sent, frame: told.append(sent))
 
     def start() -> Any:
-        worker = context.Process(target=_work, args=(models, settings, bound))
+        worker = context.Process(target=_work, args=(models, settings, bound, pipe))
         # A worker that is told to stop before it has handlers of its own gets the signal later.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with warnings.catch_warnings():  # the kernels and BLAS start new threads after a fork
@@ -221,12 +222,30 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
             worker.terminate()  # SIGTERM, on which it finishes what it has accepted
     for worker in workers:
         worker.join()
+    for end in pipe:
+        os.close(end)
     log("all workers stopped")
     return 0
 
 
-def _work(models: list[ServedModel], settings: Settings, bound: socket.socket) -> None:
+def _work(
+    models: list[ServedModel], settings: Settings, bound: socket.socket, pipe: tuple[int, int]
+) -> None:
     """A worker, in its own process."""
+    reading, writing = pipe
+    os.close(writing)  # the supervisor alone holds it open
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    run_worker(models, settings, bound)
+    run_worker(models, settings, bound, partial(_stop_at_end_of, reading))
+
+
+def _stop_at_end_of(pipe: int) -> None:
+    """Stop this process as by SIGTERM when the other end of a pipe is closed."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(pipe)
+        log("the supervisor is gone", logging.ERROR)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(pipe, stop)

@@ -109,13 +109,18 @@ class Asking(threading.Thread):
                         self.other.append(response.status_code)
 
 
+def wait_until(condition):
+    end = time.monotonic() + SECONDS
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_told_to_stop_answers_what_it_has_accepted(process, httpx, workers):
     server = process("--workers", workers)
     clients = [Asking(httpx, server.url) for _ in range(8)]
-    end = time.monotonic() + SECONDS
-    while not all(client.answered > 2 for client in clients) and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(lambda: all(client.answered > 2 for client in clients))
     code, lines = server.stop()
     for client in clients:
         client.join(SECONDS)
@@ -146,6 +151,32 @@ def test_a_worker_that_is_killed_is_replaced(process, httpx):
         with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
             assert client.post(PATH, json={"input": "a"}).status_code == 200
     assert server.stop()[0] == 0
+
+
+def test_workers_stop_when_their_supervisor_is_killed(process, httpx):
+    server = process("--workers", 2)
+    workers = [line["worker"] for line in server.lines if line["event"] == "worker started"]
+    clients = [Asking(httpx, server.url) for _ in range(4)]
+    wait_until(lambda: all(client.answered for client in clients))
+    server.process.kill()
+    _, rest = server.process.communicate(timeout=SECONDS)  # until no worker has the pipe open
+    for client in clients:
+        client.join(SECONDS)
+        assert set(client.other) <= {503, "refused"}, client.other
+    lines = [json.loads(line) for line in rest.splitlines()]
+    for event in ("the supervisor is gone", "stopped"):
+        told = [line["process"] for line in lines if line["event"] == event]
+        assert sorted(told) == sorted(workers)
+
+
+def test_a_replaced_worker_stops_when_its_supervisor_is_killed(process):
+    server = process("--workers", 2)
+    workers = [line["worker"] for line in server.lines if line["event"] == "worker started"]
+    os.kill(workers[0], signal.SIGKILL)
+    server.wait_for("worker started")
+    server.process.kill()
+    _, rest = server.process.communicate(timeout=SECONDS)
+    assert rest.count('"stopped"') == 2
 
 
 def test_the_counts_are_those_of_all_workers(process, httpx):
