@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.texts import check_text
-from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, notes_of
+from numpy_erniem.serving.endpoint import NOTES, Body, Endpoint, as_json, notes_of
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.schemas import COUNT, STRING, Schema, any_of, list_of, one_of, record
 
@@ -87,7 +87,7 @@ class Embeddings(Endpoint):
         },
         model=STRING,
         usage=USAGE,
-        cut=CUT,
+        **NOTES,
     )
 
     def items(self, body: Body) -> list[Any]:

@@ -27,6 +27,10 @@ CUT: Schema = {
     "items": {"type": "integer"},
     "description": "the items whose end was left out; absent if there is none",
 }
+NOTES: dict[str, Schema] = {  # as `notes_of` gives them
+    "cut": CUT,
+    "warnings": {"type": "array", "items": STRING, "description": "of the pipeline; or absent"},
+}
 
 
 class Endpoint:
@@ -180,5 +184,4 @@ def data_schema(**properties: Schema) -> Schema:
     """Of a reply with an object for each item."""
     row = record(("index", *properties), index={"type": "integer"}, **properties)
     data: Schema = {"type": "array", "items": row}
-    warnings: Schema = {"type": "array", "items": STRING}
-    return record(("model", "data"), model=STRING, data=data, cut=CUT, warnings=warnings)
+    return record(("model", "data"), model=STRING, data=data, **NOTES)

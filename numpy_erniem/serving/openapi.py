@@ -29,6 +29,7 @@ STATUSES = {
     413: "The body is too large",
     415: "The body is not JSON by its content type",
     429: "Too many requests wait; come again after `Retry-After` seconds",
+    500: "The model failed; the log of the server tells where",
     503: "The server stops, or had no time for the request",
     504: "The request takes too long",
 }
@@ -45,12 +46,9 @@ HEALTH = record(
     ("status", "live", "ready"), status=STRING, live={"type": "boolean"}, ready={"type": "boolean"}
 )
 ERROR_REFERENCE = {"$ref": "#/components/schemas/Error"}
-PAGES: dict[str, tuple[str, Schema]] = {
-    "/v1/models": ("The models of this server", MODELS),
-    "/health": ("Whether the server takes requests: 200, or 503", HEALTH),
-    "/health/live": ("Whether the process lives", record(("live",), live={"type": "boolean"})),
-    "/health/ready": ("The same as /health", HEALTH),
-}
+LIVE = record(("live",), live={"type": "boolean"})
+JSON, TEXT = "application/json", "text/plain"
+NAME = {"name": "name", "in": "path", "required": True, "schema": STRING | {"minLength": 1}}
 
 
 def describe_api(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, Any]:
@@ -71,12 +69,10 @@ def describe_api(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str,
     for endpoint in endpoints:
         for path in (endpoint.path, *endpoint.aliases):
             paths[path] = {"post": _operation(endpoint, path)}
-    for path, (summary, schema) in PAGES.items():
-        paths[path] = {"get": {"summary": summary, "responses": _responses(schema, (401, 503))}}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "numpy_erniem", "version": __version__},
-        "paths": paths,
+        "paths": paths | {path: {"get": page} for path, page in _pages().items()},
         "components": {
             "schemas": {"Error": ERROR},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -87,13 +83,44 @@ def describe_api(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str,
     return document
 
 
+def _pages() -> dict[str, dict[str, Any]]:
+    """The operations without a model, by path."""
+    health = _responses(HEALTH) | {"503": _response("It takes none", HEALTH)}
+    return {
+        "/v1/models": {
+            "summary": "The models of this server",
+            "responses": _responses(MODELS, (401,)),
+        },
+        "/v1/models/{name}": {
+            "summary": "A model of this server",
+            "parameters": [NAME],
+            "responses": _responses(MODEL, (401, 404)),
+        },
+        "/health": {
+            "summary": "Whether the server takes requests: 200, or 503",
+            "responses": health,
+            "security": [],
+        },
+        "/health/ready": {"summary": "The same as /health", "responses": health, "security": []},
+        "/health/live": {
+            "summary": "Whether the process lives",
+            "responses": _responses(LIVE),
+            "security": [],
+        },
+        "/metrics": {
+            "summary": "Counts for Prometheus",
+            "responses": _responses(STRING, (401,), TEXT),
+        },
+    }
+
+
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     schema = endpoint.request_schema
     properties = {
         name: part if name in endpoint.required else any_of(part, NULL)
         for name, part in schema["properties"].items()
     }
-    body = {"application/json": {"schema": schema | {"properties": properties}}}
+    body = {JSON: {"schema": schema | {"properties": properties}}}
     return {
         "summary": endpoint.summary,
         "operationId": path.strip("/").replace("/", "_"),
@@ -102,14 +129,16 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     }
 
 
-def _responses(schema: Schema, statuses: Iterable[int]) -> dict[str, Any]:
+def _responses(
+    schema: Schema, statuses: Iterable[int] = (), media: str = JSON
+) -> dict[str, dict[str, Any]]:
     """Of an operation: its result, and the errors."""
-    content = {"application/json": {"schema": schema}}
-    found: dict[str, Any] = {"200": {"description": "The result", "content": content}}
-    for status in statuses:
-        error = {"application/json": {"schema": ERROR_REFERENCE}}
-        found[str(status)] = {"description": STATUSES[status], "content": error}
-    return found
+    errors = {str(n): _response(STATUSES[n], ERROR_REFERENCE) for n in statuses}
+    return {"200": _response("The result", schema, media), **errors}
+
+
+def _response(meaning: str, schema: Schema, media: str = JSON) -> dict[str, Any]:
+    return {"description": meaning, "content": {media: {"schema": schema}}}
 
 
 def render_page(document: dict[str, Any]) -> str:
@@ -126,12 +155,12 @@ def render_page(document: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>numpy_erniem</title>'
         "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
         "pre{background:#f4f4f4;padding:1em;overflow:auto}</style><h1>numpy_erniem</h1>"
-        '<p>Each request and response is JSON. The same for programs: <a href="/openapi.json">'
+        '<p>Requests and responses are JSON. The same for programs: <a href="/openapi.json">'
         "/openapi.json</a>.</p>" + "".join(parts) + "</html>"
     )
 
 
 def _block(title: str, part: dict[str, Any]) -> str:
-    schema = part["content"]["application/json"]["schema"]
-    text = html.escape(json.dumps(schema, indent=2, ensure_ascii=False))
+    (media,) = part["content"].values()
+    text = html.escape(json.dumps(media["schema"], indent=2, ensure_ascii=False))
     return f"<details><summary>{title}</summary><pre>{text}</pre></details>"

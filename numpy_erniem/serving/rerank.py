@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from numpy_erniem.pipelines.rerank import Reranker
 from numpy_erniem.pipelines.scores import best_first
-from numpy_erniem.serving.endpoint import CUT, Body, Endpoint, as_json, notes_of
+from numpy_erniem.serving.endpoint import NOTES, Body, Endpoint, as_json, notes_of
 from numpy_erniem.serving.errors import RequestError
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.schemas import BOOLEAN, COUNT, STRING, Schema, any_of, list_of, record
@@ -44,7 +44,7 @@ class Rerank(Endpoint):
             ),
         },
         usage=record(("total_tokens",), total_tokens=INTEGER),
-        cut=CUT,
+        **NOTES,
     )
 
     def documents(self, body: Body) -> list[str]:
@@ -107,7 +107,13 @@ class TextsRerank(Rerank):
     param = "texts"
     reply_schema: ClassVar[Schema] = {
         "type": "array",
-        "items": record(("index", "score"), index=INTEGER, score=NUMBER, text=STRING),
+        "items": record(
+            ("index", "score"),
+            index=INTEGER,
+            score=NUMBER,
+            text=STRING,
+            cut=BOOLEAN | {"description": "the end was left out; absent if it was not"},
+        ),
     }
 
     def parse(self, body: Any) -> Body:
@@ -139,9 +145,10 @@ class TextsRerank(Rerank):
         -------
         bytes
         """
-        return as_json(
-            [
-                {"index": n, "score": score} | ({"text": text} if body.get("return_text") else {})
-                for n, score, text in self.ranked(body, job)
-            ]
-        )
+        cut = set(job.cut)
+        rows: list[dict[str, Any]] = []
+        for n, score, text in self.ranked(body, job):
+            row: dict[str, Any] = {"index": n, "score": score}
+            row |= {"text": text} if body.get("return_text") else {}
+            rows.append(row | ({"cut": True} if n in cut else {}))
+        return as_json(rows)

@@ -210,6 +210,44 @@ def test_every_endpoint_is_described():
     assert describe_api(ENDPOINTS, Settings(keys=(b"k",)))["security"] == [{"key": []}]
 
 
+def test_every_page_is_described(serve):
+    client = serve(keys=(b"k",))
+    paths = describe_api(ENDPOINTS, Settings())["paths"]
+    found = {}
+    for route in client.app.app.routes:
+        if "POST" not in route.methods and route.path not in ("/", "/openapi.json"):
+            path = route.path.replace("{name:path}", "{name}")
+            found[path] = client.get(path.replace("{name}", "bundled"), headers=bearer("k"))
+    assert set(found) == {path for path, methods in paths.items() if "get" in methods}
+    for path, reply in found.items():
+        operation = paths[path]["get"]
+        ((media, content),) = operation["responses"]["200"]["content"].items()
+        assert reply.headers["content-type"].partition(";")[0] == media
+        value = reply.json() if media == "application/json" else reply.text
+        check_schema(value, content["schema"], path)
+        needs_a_key = client.get(path.replace("{name}", "bundled")).status_code == 401
+        assert needs_a_key == ("401" in operation["responses"]) == ("security" not in operation)
+
+
+def test_health_is_described_where_no_requests_are_taken(serve):
+    client = serve()
+    client.service.stopping = True
+    for path in ("/health", "/health/ready"):
+        described = describe_api(ENDPOINTS, Settings())["paths"][path]["get"]["responses"]["503"]
+        reply = client.get(path)
+        assert reply.status_code == 503
+        check_schema(reply.json(), described["content"]["application/json"]["schema"], path)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda e: e.path)
+def test_cut_and_warnings_are_described(endpoint):
+    schema = endpoint.reply_schema
+    if schema["type"] == "array":
+        assert "cut" in schema["items"]["properties"]
+    else:
+        assert {"cut", "warnings"} <= set(schema["properties"])
+
+
 def test_replies_are_as_they_are_described(serve):
     client = serve("rank", "labels", "entities", "answers", "spans")
     requests = {
