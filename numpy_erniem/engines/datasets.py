@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.backend.dispatch import set_num_threads
+from numpy_erniem.checks import warn
 from numpy_erniem.engines.job import ERROR, ON_ERROR
 from numpy_erniem.pipelines.base import Pipeline
 
@@ -34,8 +35,8 @@ class MapPipeline:
 
     Raises
     ------
-    ValueError
-        An option has a wrong value.
+    TypeError, ValueError
+        An option has a wrong value, or `column` names no column.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class MapPipeline:
             raise ValueError(f"on_error {on_error!r} is not one of {', '.join(ON_ERROR)}")
         if threads is not None:
             set_num_threads(threads)
-        self.pipeline, self.column = pipeline, column
+        self.pipeline, self.column, self.names = pipeline, column, _names_of(column)
         self.result, self.on_error = result, on_error
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
@@ -83,11 +84,16 @@ class MapPipeline:
         items = list(self._items(batch))
         results: list[Any] = []
         errors: list[str] = []
+        cut = 0
         for outcome in self.pipeline.outcomes(items) if items else ():
             if outcome.error is not None and self.on_error == "stop":
                 raise outcome.error
             results.append(outcome.result)
             errors.append("" if outcome.error is None else str(outcome.error))
+            cut += outcome.cut > 0
+        if cut:  # one text for all batches, so that it is shown once
+            longest = self.pipeline.longest
+            warn(f"{self.pipeline.items} with more than {longest} tokens were cut (on_overflow)")
         good = np.array([not error for error in errors], bool)
         if self.on_error == "skip":
             results = [value for value, is_good in zip(results, good, strict=True) if is_good]
@@ -97,16 +103,12 @@ class MapPipeline:
 
     def _items(self, batch: Batch) -> Iterator[Any]:
         """The items of a batch."""
-        if isinstance(self.column, str):
-            names: list[str] = [self.column]
-        elif isinstance(self.column, Mapping):
-            names = list(self.column.values())
-        else:
-            names = list(self.column)
-        for name in names:
+        if not batch:  # a block without rows may have no columns
+            return
+        for name in self.names:
             if name not in batch:
                 raise ValueError(f"there is no column {name!r}; there are {', '.join(batch)}")
-        for values in zip(*(batch[name] for name in names), strict=True):
+        for values in zip(*(batch[name] for name in self.names), strict=True):
             if isinstance(self.column, str):
                 yield values[0]
             elif isinstance(self.column, Mapping):
@@ -125,3 +127,15 @@ class MapPipeline:
         for n, value in enumerate(results):
             column[n] = value
         return column
+
+
+def _names_of(column: Any) -> list[str]:
+    """The columns that the items are made of."""
+    if isinstance(column, str):
+        return [column]
+    names = list(column.values()) if isinstance(column, Mapping) else column
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"column {column!r} is no name; give one, a list of names, or a dict")
+    if not names:
+        raise ValueError(f"column {column!r} names no column; give the name of at least one")
+    return list(names)

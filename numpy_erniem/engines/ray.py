@@ -75,8 +75,8 @@ def cluster(address: str | None = None) -> Iterator[Any]:
     Parameters
     ----------
     address : str, optional
-        Left out, the environment variable RAY_ADDRESS; where there is none, Ray is started with as
-        many cores as this process has threads. A program that uses Ray already goes on with that.
+        Left out, RAY_ADDRESS of the environment; without it, Ray starts with as many cores as this
+        process has threads. A program that uses Ray already goes on with that.
 
     Yields
     ------
@@ -120,7 +120,7 @@ def cluster(address: str | None = None) -> Iterator[Any]:
 def _check_answer(address: str) -> None:
     """Raise a ConnectionError where nothing answers; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # "auto"
+    if not (port.isascii() and port.isdigit()):  # "auto", or what Ray refuses
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
@@ -153,8 +153,7 @@ def map_pipeline(
     column, result, on_error
         As of `MapPipeline`.
     workers : int, optional
-        Left out, one for every four cores of a machine. Each has a model, and as many threads as
-        make all cores busy.
+        Left out, one for every four cores. All threads together make all cores busy.
     **options
         Of `Dataset.map_batches`, such as batch_size.
 
@@ -164,12 +163,13 @@ def map_pipeline(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         Ray is not installed, or an option has a wrong value.
     """
     ray = require_ray()
     if not ray.is_initialized():
         raise ValueError("Ray is not in use; call ray.init() before a dataset is made")
+    MapPipeline(pipeline, column, on_error=on_error)  # a wrong option is told here, not by a worker
     workers, threads = workers_of(ray, workers)
     return dataset.map_batches(
         MapPipeline,

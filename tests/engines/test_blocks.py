@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from numpy_erniem import get_num_threads, set_num_threads
+from numpy_erniem import Embedder, get_num_threads, set_num_threads
 from numpy_erniem.checks import warn
 from numpy_erniem.cli import blocks as command_line
 from numpy_erniem.cli.main import main
@@ -235,6 +235,25 @@ def test_an_address_where_nothing_answers_is_told_at_once(texts, tmp_path, capsy
     pytest.importorskip("ray")
     assert main(command(texts, tmp_path / "out", "--address", "127.0.0.1:1")) == 2
     assert "no Ray cluster answers at 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_a_port_that_int_does_not_take_is_left_to_ray(monkeypatch):
+    def refuse(address, **options):
+        raise ValueError(f"cannot parse {address}")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=refuse, shutdown=lambda: None)
+    monkeypatch.setattr(engine, "require_ray", lambda: ray)
+    with pytest.raises(ConnectionError, match="cannot parse host:²"), engine.cluster("host:²"):
+        pass
+
+
+def test_a_dataset_is_not_made_with_a_wrong_option(monkeypatch):
+    ray = SimpleNamespace(is_initialized=lambda: True)
+    monkeypatch.setattr(engine, "require_ray", lambda: ray)
+    with pytest.raises(ValueError, match="names no column"):
+        engine.map_pipeline(None, Embedder.from_pretrained(), ())
+    with pytest.raises(ValueError, match="on_error 'no' is not one of"):
+        engine.map_pipeline(None, Embedder.from_pretrained(), on_error="no")
 
 
 def test_a_full_disk_ends_the_run_with_one_line(here, texts, tmp_path, monkeypatch):

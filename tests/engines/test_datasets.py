@@ -108,9 +108,25 @@ def test_a_wrong_row_stops_is_left_out_or_told():
     assert told["vector"].dtype == np.float32
 
 
-def test_a_batch_without_rows_has_no_results():
-    got = MapPipeline(Embedder.from_pretrained())({"text": np.array([], object)})
+@pytest.mark.parametrize("columns", [{"text": np.array([], object)}, {}])
+@pytest.mark.parametrize("on_error", ["stop", "skip", "row"])
+def test_a_batch_without_rows_has_no_results(columns, on_error):
+    got = MapPipeline(Embedder.from_pretrained(), on_error=on_error)(columns)
+    assert list(got) == [*columns, "result", *(["error"] if on_error == "row" else [])]
     assert got["result"].shape == (0, 128)
+    assert {len(values) for values in got.values()} == {0}
+
+
+def test_texts_that_are_cut_are_told():
+    embed = MapPipeline(Embedder.from_pretrained(), on_error="row")
+    long = np.array(["file " * 3000, None, "Open"], object)
+    with pytest.warns(UserWarning, match=r"texts with more than \d+ tokens were cut"):
+        embed({"text": long})
+
+
+def test_texts_that_are_not_cut_have_no_warning(recwarn):
+    MapPipeline(Embedder.from_pretrained())(batch())
+    assert not recwarn.list
 
 
 def test_threads_are_set_in_the_process():
@@ -126,6 +142,12 @@ def test_wrong_options_and_columns_are_told():
     embedder = Embedder.from_pretrained()
     with pytest.raises(ValueError, match="on_error 'row_' is not one of stop, skip, row"):
         MapPipeline(embedder, on_error="row_")
+    for column in ((), [], {}):
+        with pytest.raises(ValueError, match="names no column"):
+            MapPipeline(embedder, column)
+    for column in (3, None, ("text", 3), {"query": None}, {"text"}):
+        with pytest.raises(TypeError, match="is no name; give one, a list of names, or a dict"):
+            MapPipeline(embedder, column)
     with pytest.raises(ValueError, match="there is no column 'body'; there are text"):
         MapPipeline(embedder, "body")(batch())
     with pytest.raises(ValueError, match="has a column 'more' already; name another result"):
