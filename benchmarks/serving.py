@@ -36,6 +36,7 @@ WORDS = ("open", "the", "file", "and", "read", "every", "line", "before", "you",
 COMMAND = (sys.executable, "-m", "numpy_erniem", "serve")
 TEXTS = 256  # different ones
 WARM = 2000  # requests before memory is read the first time
+PARTS = 4  # of the requests after them; memory is read after each
 BASE = {
     "hidden_size": 768,
     "num_hidden_layers": 12,
@@ -94,6 +95,11 @@ class Server:
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         found = re.search(r"VmRSS:\s+(\d+) kB", text)
         return int(found[1]) / 1024 if found else float("nan")
+
+    @property
+    def files(self) -> int:
+        """Files and sockets that the process has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def stop(self) -> int:
         """End by SIGTERM; the exit code."""
@@ -203,12 +209,14 @@ def latency(server: Server, embedder: Embedder) -> Iterator[Row]:
 
 
 def memory(server: Server, clients: int, requests: int) -> Iterator[Row]:
-    """Memory of the server after some requests, and after many."""
-    in_process(server, clients, min(WARM, requests))
-    before = server.resident
-    in_process(server, clients, requests)
-    yield {"what": f"memory after {min(WARM, requests)} requests: MB", "median": before}
-    yield {"what": f"memory after {requests} more: MB", "median": server.resident}
+    """Memory and open files of the server after some requests, and after many."""
+    done = 0
+    for more in (min(WARM, requests), *[requests // PARTS] * PARTS):
+        in_process(server, clients, more)
+        done += more
+        progress(f"{done} requests: {server.resident:.1f} MB")
+        yield {"what": f"memory after {done} requests: MB", "median": server.resident}
+    yield {"what": "open files after them", "median": server.files}
 
 
 def stop_under_load(server: Server, clients: int) -> Iterator[Row]:

@@ -36,5 +36,9 @@ def test_clients_get_the_vectors_and_a_stop_loses_none(server, monkeypatch):
     assert rows["stop: 200 in the log"] == rows["stop: 200 at the clients"] > 0
 
 
-def test_memory_is_that_of_the_server(server):
-    assert 20 < server.resident < 2000
+def test_memory_is_that_of_the_server_after_each_part(server):
+    *parts, files = serving.memory(server, 4, 40)
+    assert [row["what"].split()[2] for row in parts] == ["40", "50", "60", "70", "80"]
+    assert all(20 < row["median"] < 2000 for row in parts)
+    assert files["what"] == "open files after them"
+    assert 3 < files["median"] < 100
