@@ -3,19 +3,25 @@
 import contextlib
 import socket
 import struct
+import sys
 import time
 from typing import Any
 
 from numpy_erniem.serving.logs import log
 from numpy_erniem.serving.service import Service
 
-NO_REQUEST, NOT_READ = "no request", "response not read"
+NO_REQUEST, NOT_READ, TOO_MANY = "no request", "response not read", "too many connections"
+OTHER_FILES = 192  # beside the connections: ports, models, counts, connections that are closing
+FEWEST = 16  # connections, however few files may be open
 CHECKS = 4  # in the shorter of the two limits
 SHORTEST = 0.05  # seconds between two checks
 
 
 def protocol_of(service: Service) -> Any:
     """HTTP by h11, for uvicorn, with a `Watch` for each connection.
+
+    Where there are as many as the process may have files open, the one that has no request for the
+    longest time is closed for the next one.
 
     Parameters
     ----------
@@ -28,10 +34,15 @@ def protocol_of(service: Service) -> Any:
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
+    most = most_connections()
+
     class Protocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self.watch = Watch(self, service)
+            if len(self.connections) > most:
+                waiting = [other.watch for other in self.connections if other.watch.waits]
+                min(waiting, key=lambda watch: watch.idle_since or 0).close(TOO_MANY)
 
         def on_response_complete(self) -> None:
             self.watch.idle_since = time.monotonic()
@@ -42,6 +53,16 @@ def protocol_of(service: Service) -> Any:
             super().connection_lost(error)
 
     return Protocol
+
+
+def most_connections() -> int:
+    """How many connections the process may have, by the files that it may open."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return FEWEST * OTHER_FILES
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if files == resource.RLIM_INFINITY else max(FEWEST, files - OTHER_FILES)
 
 
 class Watch:
@@ -71,15 +92,26 @@ class Watch:
 
     def check(self) -> None:
         """Close the connection if one of the times is over; else check again later."""
-        now, transport = time.monotonic(), self.protocol.transport
+        now = time.monotonic()
         if self._is_unread(now):
-            _disconnect(transport)
+            _disconnect(self.protocol.transport)
             self._tell(NOT_READ)
             return
         self.timer = self.protocol.loop.call_later(self.pause, self.check)
-        if self._is_idle(now) and not transport.is_closing():
-            transport.close()
-            self._tell(NO_REQUEST)
+        if self._is_idle(now):
+            self.close(NO_REQUEST)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the connection is open and has no request."""
+        cycle = self.protocol.cycle  # of a request and its response
+        busy = cycle is not None and not cycle.response_complete
+        return not busy and not self.protocol.transport.is_closing()
+
+    def close(self, reason: str) -> None:
+        """Close the connection when its last response is sent."""
+        self.protocol.transport.close()
+        self._tell(reason)
 
     def _is_unread(self, now: float) -> bool:
         before, self.unsent = self.unsent, self.protocol.transport.get_write_buffer_size()
@@ -88,8 +120,7 @@ class Watch:
         return now - self.unread_since >= self.write_timeout
 
     def _is_idle(self, now: float) -> bool:
-        cycle = self.protocol.cycle  # of a request and its response
-        if cycle is not None and not cycle.response_complete:
+        if not self.waits:
             self.idle_since = None
         elif self.idle_since is None:
             self.idle_since = now

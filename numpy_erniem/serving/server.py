@@ -32,6 +32,7 @@ NEEDED = (
 )
 KEEP_ALIVE = 5  # seconds that a connection may wait for its next request
 BACKLOG = 1024
+ACCEPTED = 64  # connections at once, before those that are there can be seen to
 QUIET = 0.5  # seconds without a connection after which a server that is told to stop does so
 RESTART = 1.0  # seconds before a worker that has ended is replaced
 Load = Callable[[], list[ServedModel]]
@@ -125,6 +126,7 @@ def run_worker(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=ACCEPTED,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(sum(limits)) + 1,
     )
@@ -144,6 +146,8 @@ def _draining(config: Any, service: Service, on_start: Callable[[], None]) -> An
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
+            for bound in sockets or ():
+                bound.listen(BACKLOG)  # uvicorn has set it to ACCEPTED
             on_start()
 
         async def shutdown(self, sockets: Any = None) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+import sys
 import time
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,7 +75,7 @@ class Clock:
 
 @pytest.fixture
 def connect(started, monkeypatch):
-    """A connection with limits of 10 s for reading and 4 s for writing; its transport and clock."""
+    """Make connections with limits of 10 s and 4 s; each with its transport and the clock."""
     from uvicorn import Config
     from uvicorn.server import ServerState
 
@@ -83,14 +85,12 @@ def connect(started, monkeypatch):
     async def app(scope, receive, send):
         raise AssertionError("no test runs it")
 
+    state = ServerState()
+
     def make():
-        protocol = connections.protocol_of(service)(
-            Config(app, lifespan="off", log_config=None),
-            ServerState(),
-            {},
-            asyncio.new_event_loop(),
-        )
-        protocol.loop.close()
+        config, loop = Config(app, lifespan="off", log_config=None), asyncio.new_event_loop()
+        protocol = connections.protocol_of(service)(config, state, {}, loop)
+        loop.close()
         protocol.loop = clock
         protocol.connection_made(Transport())
         return protocol, protocol.transport, clock
@@ -153,6 +153,27 @@ def test_a_client_that_read_everything_may_wait(connect):
         transport.waiting = 0
         clock.wait(3)
         assert transport.ended != "aborted"
+
+
+def test_too_many_connections_close_the_one_that_has_waited_longest(connect, monkeypatch):
+    monkeypatch.setattr(connections, "most_connections", lambda: 3)
+    first = connect()
+    busy, second, third = first[0], None, None
+    busy.cycle = SimpleNamespace(response_complete=False, disconnected=False)
+    for _ in range(2):
+        first[2].wait(1)
+        second, third = third, connect()
+    assert [c[1].ended for c in (first, second, third)] == ["", "", ""]
+    fourth = connect()
+    assert [c[1].ended for c in (first, second, third, fourth)] == ["", "closed", "", ""]
+    assert connect.closed(connections.TOO_MANY) == 1
+
+
+def test_connections_leave_files_for_other_uses(monkeypatch):
+    resource = pytest.importorskip("resource")
+    for files, most in ((1024, 832), (64, 16), (resource.RLIM_INFINITY, sys.maxsize)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, files=files: (files, files))
+        assert connections.most_connections() == most
 
 
 def test_a_lost_connection_is_watched_no_longer(connect):
