@@ -89,8 +89,8 @@ def check_schema(value: Any, schema: Schema, place: str, path: tuple[int, ...] =
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         rule = _range(low, high)
     rule = rule or _wrong_size(value, schema)
-    if rule is not None:
-        raise SchemaError(place, rule, path)
+    if rule is not None:  # nearer than a wrong type
+        raise SchemaError(place, rule, (*path, 0))
     if kind == "object":
         _check_keys(value, schema, place, path)
     elif kind == "array" and "items" in schema and not _all_right(value, schema["items"]):

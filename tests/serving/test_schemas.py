@@ -41,6 +41,8 @@ WRONG = [
     ({"a": 0}, PAIR, "v.a is below 1"),
     ({"a": 1, "b": 2}, PAIR, "v.b is an integer, not a string"),
     (1, any_of(STRING, list_of(STRING)), "v is an integer, not a string or an array"),
+    ([[]], any_of(list_of(STRING), list_of(list_of(COUNT))), "v[0] is empty"),
+    ([0], any_of(list_of(STRING), list_of(COUNT)), "v[0] is below 1"),
     (["a", 1], any_of(list_of(COUNT), list_of(STRING)), "v[1] is an integer, not a string"),
 ]
 
