@@ -1,6 +1,7 @@
 """python -m benchmarks.serving: a server on this machine, asked by clients over 127.0.0.1.
 
     python -m benchmarks.serving [--model FOLDER] [--clients 32] [--requests 20000] [--json FILE]
+        [--document docs/serving.md]
 
 Without --model a model of the size of ERNIE-M base is drawn at random, over the bundled vocabulary.
 The vectors of every part are compared with `Embedder`'s before anything is reported. Clients run in
@@ -8,6 +9,7 @@ a process of their own, on the cores that the server uses too.
 """
 
 import argparse
+import base64
 import json
 import multiprocessing
 import os
@@ -27,9 +29,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.measuring import DifferentError
+from benchmarks.serving_tables import fill_in, serving_table
 from benchmarks.workers import progress
 from numpy_erniem import Embedder, ErnieMConfig, ErnieMModel, ErnieMTokenizer, bundled_checkpoint
+from numpy_erniem.backend.dispatch import get_num_threads
 
 Row = dict[str, Any]
 WORDS = ("open", "the", "file", "and", "read", "every", "line", "before", "you", "close", "it")
@@ -119,8 +124,6 @@ def ask(connection: HTTPConnection, texts: str | list[str]) -> tuple[int, bytes]
 
 def vectors_of(body: bytes) -> np.ndarray:
     """The vectors of a response."""
-    import base64
-
     rows = [base64.b64decode(row["embedding"]) for row in json.loads(body)["data"]]
     return np.array([np.frombuffer(row, "<f4") for row in rows])
 
@@ -263,6 +266,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32, metavar="N")
     parser.add_argument("--requests", type=int, default=20_000, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="fill <!-- serving --> in it")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -283,10 +287,11 @@ def main() -> None:
         finally:
             if server.process.poll() is None:
                 os.kill(server.process.pid, signal.SIGKILL)
-    print("| what | best | median |\n|---|---|---|")
-    for row in rows:
-        best = f"{row['best']:.2f}" if "best" in row else ""
-        print(f"| {row['what']} | {best} | {row['median']:.2f} |")
+    part = {"machine": machine.setup(machine.record()["name"], get_num_threads()), "rows": rows}
+    print(serving_table(part))
+    if options.document:
+        text = options.document.read_text(encoding="utf-8")
+        options.document.write_text(fill_in(text, part), encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

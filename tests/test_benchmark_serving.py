@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import Embedder, bundled_checkpoint
+from tests.conftest import REPOSITORY
 
 for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package)
@@ -42,3 +43,14 @@ def test_memory_is_that_of_the_server_after_each_part(server):
     assert all(20 < row["median"] < 2000 for row in parts)
     assert files["what"] == "open files after them"
     assert 3 < files["median"] < 100
+
+
+def test_the_page_has_marks_for_the_table():
+    rows = [{"what": "added by HTTP: ms", "best": 1.25, "median": 2.5}, {"what": "x", "median": 3}]
+    page = (REPOSITORY / "docs/serving.md").read_text(encoding="utf-8")
+    filled = serving.fill_in(page, {"machine": "A machine; 2 cores", "rows": rows})
+    assert "**A machine**; 2 cores." in filled
+    assert "| added by HTTP: ms | 1.25 | 2.50 |\n| x |  | 3.00 |" in filled
+    assert serving.fill_in(filled, {"machine": "A machine; 2 cores", "rows": rows}) == filled
+    with pytest.raises(ValueError, match="has no marks"):
+        serving.fill_in("a page", {"machine": "A machine", "rows": rows})
