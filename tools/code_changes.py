@@ -2,9 +2,9 @@
 
 A change is one of: a statement is deleted; a condition is negated; + and -, * and /, & and |, < and
 >=, == and != change places; a factor, a divisor, a minus or a ~ is left out. Left out by rule is
-what checks or converts arguments (raise, warn, `check_...`, `as_array`, `x = np.asarray(x)`, and
-conditions for them), statements that choose how many rows are computed at a time (block sizes), and
-annotations, decorators and defaults.
+what checks or converts arguments (raise, warn, `check_...`, `as_array`, `x = np.asarray(x)`, the
+conditions for them, and names that they alone read), statements that choose how many rows are
+computed at a time (block sizes), `del`, docstrings, annotations, decorators and defaults.
 """
 
 import ast

@@ -1,19 +1,14 @@
 """Change one line of what the notebooks teach at a time, and see whether a notebook fails.
 
-    python tools/mutate_tutorials.py                    # all functions: hours
     python tools/mutate_tutorials.py --only losses      # the functions whose name begins so
     python tools/mutate_tutorials.py --most 10          # at most 10 changes of each function, drawn
 
-`tutorials/taught.toml` says which functions a notebook teaches. A change is one of: a statement is
-deleted; a condition is negated; + and -, * and /, & and |, < and >=, == and != change places; a
-factor, a divisor, a minus or a ~ is left out. The notebooks that teach the function and run the
-changed line are then run with the right answers to their exercises, the fastest first, until one
-fails. What no notebook refuses is a *survivor*: a claim that a notebook makes and does not check.
-
-Not changed, by rule: what checks or converts arguments (raise, warn, `check_...`, `as_array`,
-`x = np.asarray(x)`, and conditions for them); statements that choose how many rows are computed at
-a time (block sizes); annotations, decorators, defaults, and lines that no notebook runs, which the
-report lists. Changes in taught.toml under "equivalent" give the same result; each has a reason.
+`tutorials/taught.toml` says which functions a notebook teaches, `code_changes` which changes there
+are and which are left out by rule. The notebooks that teach the function and run the changed line
+are run with the right answers to their exercises, the fastest first, until one fails. What none
+refuses is a *survivor*: a claim that a notebook makes and does not check. The report also lists the
+lines of a function that no notebook runs; they are not changed. Changes in taught.toml under
+"equivalent" are left out, too; each has a reason.
 """
 
 import argparse
@@ -81,9 +76,8 @@ class OneModule(importlib.machinery.SourceFileLoader):
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """The place of this one module; None for all others."""
-        if name != self.name:
-            return None
-        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+        own = name == self.name
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if own else None
 
     def get_code(self, name: str) -> Any:
         """The code of the changed tree."""
@@ -159,12 +153,9 @@ def whole_run(path: Path) -> dict[str, Any]:
 
 
 class Trial:
-    """Notebooks, what they teach, and the results so far, kept in a file.
+    """What the notebooks teach, and the results so far, kept in `cache`, a JSON file.
 
-    Parameters
-    ----------
-    cache : Path
-        JSON. A result holds as long as the changed file and the notebook stay as they are.
+    A result holds as long as the changed file and the notebook stay as they are.
     """
 
     def __init__(self, cache: Path) -> None:
