@@ -51,7 +51,9 @@ def is_check(node: ast.AST) -> bool:
     name = ast.unparse(node.value.func).rpartition(".")[2].lstrip("_")
     given = [ast.unparse(argument) for argument in node.value.args]
     kept = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in given
-    return name.startswith(("check", "warn", "as_array")) or (name == "asarray" and kept)
+    return name.startswith(("check_", "checked_", "warn", "as_array")) or (
+        name == "asarray" and kept
+    )
 
 
 def replacements(node: ast.AST, tested: bool) -> Iterator[ast.AST]:
