@@ -71,7 +71,8 @@ static int texts_are_right(const struct attention *p)
 static int is_right(const struct attention *p)
 {
     const int64_t B = p->B, H = p->H, T = p->T, S = p->S, d = p->d;
-    return (p->number == ERNIEM_FLOAT32 || p->number == ERNIEM_BFLOAT16) && d >= 1 && d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
+    return (p->number == ERNIEM_FLOAT32 || p->number == ERNIEM_BFLOAT16) && d >= 1 &&
+           d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
            erniem_fits(B * H, T, d) && erniem_fits(B * H, S, d) &&
            erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_MAX_NR, 4) &&
            (!p->probabilities || erniem_fits(B * H, T, S)) && texts_are_right(p);
@@ -124,8 +125,8 @@ int erniem_attention_reference(int number, int64_t B, int64_t H, int64_t T, int6
                                const float *head_mask, const int64_t *head_mask_stride,
                                float *context, float *probabilities)
 {
-    const struct attention p = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
-                                .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+    const struct attention p = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d,
+                                .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
                                 .texts = starts ? texts : B, .starts = starts,
                                 .key_bias = key_bias, .key_bias_stride = key_bias_stride,
                                 .mask = mask, .mask_stride = mask_stride, .head_mask = head_mask,
@@ -412,8 +413,8 @@ int erniem_attention(int number, int64_t B, int64_t H, int64_t T, int64_t S, int
                      const float *head_mask, const int64_t *head_mask_stride,
                      float *context, float *probabilities)
 {
-    struct attention job = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride,
-                            .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+    struct attention job = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d,
+                            .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
                             .texts = starts ? texts : B, .starts = starts, .key_bias = key_bias,
                             .key_bias_stride = key_bias_stride, .mask = mask,
                             .mask_stride = mask_stride, .head_mask = head_mask,

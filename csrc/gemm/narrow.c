@@ -20,7 +20,8 @@
 #endif
 
 enum {
-    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
+    BLOCK_ROWS = 280,         /* of a task, at most, or four tiles; 20 tiles of 14 rows */
+    SHARE_ROWS = 128,         /* of a task, at least, where each thread narrows rows of its own */
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
@@ -76,6 +77,13 @@ static const unsigned char *what_follows(const struct narrow *job, const struct 
     return panel_of(p->packed[weight], job->steps, weight ? t->first : t->end % p->panels);
 }
 
+/* Rows, rounded up to groups that the kernel computes together. */
+static int64_t whole_groups(const struct erniem_narrow *kernel, int64_t rows)
+{
+    const int64_t group = kernel->group ? kernel->group : 1;
+    return erniem_ceil_div(rows, group) * group;
+}
+
 /* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next; a
    single tile prefetches what it will soon read itself. */
 static void multiply(const struct narrow *job, const struct work_item *t, struct scratch *s)
@@ -85,7 +93,8 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
     const int64_t row0 = t->block * job->block_rows;
     const int64_t rows = erniem_min(job->block_rows, p->m - row0);
     const int64_t tiles = erniem_ceil_div(rows, job->kernel->mr);
-    const int64_t height = erniem_ceil_div(rows, tiles), size = job->steps * ERNIEM_PANEL_STEP;
+    const int64_t height = whole_groups(job->kernel, erniem_ceil_div(rows, tiles));
+    const int64_t size = job->steps * ERNIEM_PANEL_STEP;
     struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride, .sums = s->sums,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
 
@@ -146,9 +155,14 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
     const int64_t stride = (steps << kernel->widens | 1) * ERNIEM_STEP;
-    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
-    const int64_t blocks = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
-    const int64_t block_rows = erniem_ceil_div(p->m, blocks);
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(erniem_max(BLOCK_ROWS, 4 * kernel->mr),
+                                                         bytes / stride));
+    const int64_t threads = erniem_get_threads();
+    int64_t blocks = erniem_ceil_div(p->m, most);
+    const int64_t even = erniem_ceil_div(blocks, threads) * threads;
+    if (p->m >= even * SHARE_ROWS)
+        blocks = even;
+    const int64_t block_rows = whole_groups(kernel, erniem_ceil_div(p->m, blocks));
     /* Threads that can share the blocks evenly narrow each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
     const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)

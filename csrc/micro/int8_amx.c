@@ -25,7 +25,7 @@
 #include "micro_amx.h"
 
 const struct erniem_narrow erniem_int8_amx = {
-    .name = "amx", .mr = MOST_ROWS, .block_bytes = BLOCK_BYTES, .narrow = narrow,
+    .name = "amx", .mr = MOST_ROWS, .group = 2 * HALF, .block_bytes = BLOCK_BYTES, .narrow = narrow,
     .tile = tile, .finish = finish, .begin = begin, .end = end, .peak = tile_peak};
 
 #if defined(__clang__)

@@ -21,8 +21,9 @@ enum {
     MOST_ROWS = 128,                  /* of a tile of the driver */
     HALF = 16,                        /* rows, or columns, of a tile register */
     SUMS_ROW = 4 * ERNIEM_COLUMNS,    /* bytes from one row of sums to the next */
-    STEPS = 12,                       /* of a block: 24 KB of a panel */
-    BLOCK_BYTES = 1 << 20,            /* processors with AMX have second-level caches of 2 MB */
+    STEPS = 8,                        /* of a block: 16 KB of a panel, and as much of 32 rows */
+    UNCUT = 12,                       /* steps that are one block: writing sums costs more */
+    BLOCK_BYTES = 5 << 18,            /* processors with AMX have second-level caches of 2 MB */
     UNIT_ROW = 4 * ERNIEM_COLUMNS     /* bytes from one unit of a panel to the next */
 };
 
@@ -119,9 +120,10 @@ static void tile(const struct erniem_tile_narrow *t)
 {
     const int64_t pairs = (t->rows + 2 * HALF - 1) / (2 * HALF); /* of halves */
     struct block b = {.stride = t->stride, .pace = (t->pace + pairs - 1) / pairs, .next = t->next};
-    for (int64_t step = 0; step < t->steps; step += STEPS) {
+    const int64_t most = t->steps <= UNCUT ? UNCUT : STEPS;
+    for (int64_t step = 0; step < t->steps; step += most) {
         b.first = step == 0;
-        b.steps = t->steps - step < STEPS ? t->steps - step : STEPS;
+        b.steps = t->steps - step < most ? t->steps - step : most;
         b.panel = t->panel + step * ERNIEM_PANEL_STEP;
         for (int r = 0; r < t->rows; r += 2 * HALF) {
             b.x = t->x + r * t->stride + step * ERNIEM_STEP;
