@@ -2,7 +2,8 @@
 
    A released block goes to a short list. The next caller takes it from there, with its pages already
    mapped. The list holds at most KEPT_BYTES in KEPT_BLOCKS blocks; beyond that the oldest block is
-   given back to the system. */
+   given back to the system, and so is a block that nobody took while KEPT_RELEASES others were
+   released: batches have other sizes by now. */
 
 #include "platform.h"
 
@@ -24,12 +25,13 @@ static void *allocate(size_t bytes, size_t alignment)
 static void deallocate(void *block) { free(block); }
 #endif
 
-enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 16 };
+enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 48, KEPT_RELEASES = 1024 };
 #define KEPT_BYTES ((int64_t)128 << 20)
 
 struct header { /* in the cache line before the block */
     int64_t bytes;
     const char *owner; /* the thread that released it: the address of its `me` */
+    int64_t number;    /* of the release, counted from 1 */
 };
 
 static ERNIEM_THREAD_LOCAL char me;
@@ -37,7 +39,7 @@ static ERNIEM_THREAD_LOCAL char me;
 static erniem_lock lock = ERNIEM_LOCK_INIT; /* guards the list */
 static struct header *kept[KEPT_BLOCKS + 1]; /* oldest first */
 static int kept_count;
-static int64_t kept_bytes;
+static int64_t kept_bytes, releases;
 
 static struct header *unlist(int i)
 {
@@ -107,9 +109,11 @@ void erniem_release(void *memory)
     int count = 0;
     block->owner = &me;
     erniem_lock_take(&lock);
+    block->number = ++releases;
     kept[kept_count++] = block;
     kept_bytes += block->bytes;
-    while (kept_count > KEPT_BLOCKS || kept_bytes > KEPT_BYTES)
+    while (kept_count > KEPT_BLOCKS || kept_bytes > KEPT_BYTES ||
+           kept[0]->number + KEPT_RELEASES <= releases)
         old[count++] = unlist(0);
     erniem_lock_free(&lock);
     while (count > 0)

@@ -19,7 +19,7 @@ from tests.conftest import native_is_built
 
 if native_is_built():
     from numpy_erniem.backend import memory, native, packing, settings
-    from numpy_erniem.backend.native import lib
+    from numpy_erniem.backend.native import ffi, lib
 
 
 def read_only(array):
@@ -433,6 +433,28 @@ def test_a_thread_gets_its_own_block_back():
     again = lib.erniem_acquire(size)
     lib.erniem_release(again)
     assert again == mine
+
+
+def test_a_block_that_nobody_takes_is_given_back():
+    """When batches have other sizes by now: after 1,024 other blocks were released."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip(f"this system has no {statm}")
+
+    def resident():
+        return int(statm.read_text().split()[1]) * mmap.PAGESIZE >> 20
+
+    size = 64 << 20
+    block = lib.erniem_acquire(size)
+    np.frombuffer(ffi.buffer(block, size), np.uint8)[:] = 1
+    lib.erniem_release(block)
+    before = resident()
+    for _ in range(1000):
+        lib.erniem_release(lib.erniem_acquire(100))
+    assert before - resident() < 20
+    for _ in range(100):
+        lib.erniem_release(lib.erniem_acquire(100))
+    assert before - resident() > 40
 
 
 def test_ten_thousand_calls_leak_nothing(rng):
