@@ -1,4 +1,4 @@
-"""OpenMP, the pool and serial beside each other: `python -m benchmarks --threading`.
+"""OpenMP, the pool and serial beside each other: `python -m benchmarks --parts threading`.
 
 Each kind of threads runs the base model in a process of its own. They take turns, round by round,
 after their outputs were compared.

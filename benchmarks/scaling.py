@@ -1,4 +1,4 @@
-"""Our kernels over processes and threads: python -m benchmarks --scaling --corpus F --model M.
+"""Our kernels over processes and threads: python -m benchmarks --parts scaling.
 
 Every process embeds all texts, at the same time as the others; the vectors of all are compared.
 The table for a thousand million texts multiplies these speeds: processes share nothing.

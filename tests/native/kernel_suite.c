@@ -5,6 +5,8 @@
    used. A second argument is the seed of the random numbers. The exit status is 0 if everything is
    right. */
 
+#include "runtime/threads.h" /* before all: it asks the system headers for more than C11 */
+
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
@@ -12,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "runtime/threads.h"
 
 static int failures;
 static uint32_t seed = 1;
