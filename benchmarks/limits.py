@@ -1,5 +1,6 @@
 """What this machine can do at best, and how near a single product comes to it."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,6 +31,17 @@ def multiply_add_peak() -> float:
     rounds = 400_000
     operations = lib.erniem_multiply_add(rounds) * rounds
     return operations / fastest(lambda: lib.erniem_multiply_add(rounds), 8) / 1e9
+
+
+def narrow_peaks() -> dict[str, float]:
+    """GOP/s of the int8 and bfloat16 kernels in use, without reading memory, on all threads."""
+    rounds, peaks = 100_000, {}
+    for name in ("int8", "bfloat16"):
+        number = settings.NUMBERS[name]
+        operations = lib.erniem_multiply_add_narrow(number, rounds) * rounds
+        run = functools.partial(lib.erniem_multiply_add_narrow, number, rounds)
+        peaks[name] = operations / fastest(run, 8) / 1e9
+    return peaks
 
 
 def memory_bandwidth() -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import measuring, precision_engines, tables
+from benchmarks import limits, measuring, precision_engines, tables
 from benchmarks.corpus_race import vectors_of
 from benchmarks.workers import Worker, progress
 from numpy_erniem import ErnieMConfig
@@ -75,11 +75,15 @@ def agreement_rows(workers: list[Worker]) -> Iterator[Row]:
 
 
 def speed_rows(folder: Path, workers: list[Worker], sizes, rounds: int) -> Iterator[Row]:
-    """Times of `measuring.time_by_size`, with the operations of this folder's model as "flops"."""
+    """Times of `measuring.time_by_size`, with the operations of this folder's model as "flops".
+
+    "peaks" has the GOP/s that the kernels of int8 and bfloat16 reach without reading memory.
+    """
     config = ErnieMConfig.from_pretrained(folder)
     model = config.num_hidden_layers, config.hidden_size, config.intermediate_size
+    peaks = limits.narrow_peaks()
     for row in measuring.time_by_size(workers, sizes, rounds):
-        yield {**row, "flops": tables.flops(row["B"], row["T"], *model)}
+        yield {**row, "flops": tables.flops(row["B"], row["T"], *model), "peaks": peaks}
 
 
 def measure(folder: Path, names: list[str], options, results, suffix: str = "") -> None:

@@ -32,6 +32,16 @@ def lead(rows: dict[str, dict[str, Any]], name: str, of: str) -> float | None:
     return peers / ours if ours and peers else None
 
 
+def speed(rows: dict[str, dict[str, Any]], name: str, float32_peak: float) -> list[str]:
+    """Our GOP/s in a number type, and its part of the peak of these kernels."""
+    ours = rows.get("native" if name == "float32" else f"native-{name}")
+    if not ours:
+        return ["–", "–"]
+    gops = ours["flops"] / ours["best"] / 1e9
+    peak = {"float32": float32_peak, **ours.get("peaks", {})}.get(name)
+    return [f"{gops:.0f}", f"{gops / peak:.2f}" if peak else "–"]
+
+
 def precision_table(part: Part) -> str:
     """Milliseconds, best (median), a row for each size; then our lead in each number type."""
     by_size: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
@@ -47,9 +57,11 @@ def precision_table(part: Part) -> str:
         for name in TYPES:
             both = [lead(rows, name, of) for of in ("best", "median")]
             line.append(f"{both[0]:.2f} ({both[1]:.2f})" if None not in both else "–")
-            ours = rows.get("native" if name == "float32" else f"native-{name}")
-            line.append(f"{ours['flops'] / ours['best'] / 1e9:.0f}" if ours else "–")
+            line += speed(rows, name, part["peak"])
         leads.append(line)
-    head = ["lead"] + [text for name in TYPES for text in (name, f"{name}, GOP/s")]
+    head = ["lead"] + [text for name in TYPES for text in (name, f"{name}, GOP/s", "of the peak")]
     first = table(["milliseconds", *engines], times)
-    return f"{limits(part)}\n{first}\n{table(head, leads)}"
+    peaks = part["rows"][0].get("peaks", {})
+    narrow = ", ".join(f"of {name} {peak:.0f} GOP/s" for name, peak in peaks.items())
+    told = limits(part).rstrip("\n") + (f" Peak {narrow}." if narrow else "") + "\n"
+    return f"{told}\n{first}\n{table(head, leads)}"

@@ -145,6 +145,7 @@ def test_a_trial_runs_writes_and_says_that_it_is_one(tmp_path, monkeypatch, caps
         monkeypatch.setattr(workers, name, value)  # set back afterwards
     for name in ("multiply_add_peak", "memory_bandwidth"):
         monkeypatch.setattr(parts.limits, name, lambda: 10.0)
+    monkeypatch.setattr(parts.limits, "narrow_peaks", lambda: {"int8": 10.0, "bfloat16": 10.0})
     from numpy_erniem.backend import settings
 
     threads = settings.get_num_threads()

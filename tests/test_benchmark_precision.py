@@ -5,6 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
+from numpy_erniem import ErnieMConfig
+
 markdown = pytest.importorskip("benchmarks.markdown")
 measuring = pytest.importorskip("benchmarks.measuring")
 precision = pytest.importorskip("benchmarks.precision")
@@ -44,7 +46,28 @@ def test_a_lead_is_over_the_fastest_peer_of_the_same_type():
     ]
     text = tables.TABLES["precision"]({**LIMITS, "rows": rows})
     assert "| 8 × 128 | 10.0 (12.0) | 2.0 (4.0) | 20.0 (20.0) |" in text
-    assert text.rstrip().endswith("| 8 × 128 | 1.50 (0.75) | 500 | – | – | 2.00 (1.67) | 100 |")
+    end = "| 8 × 128 | 1.50 (0.75) | 500 | – | – | – | – | 2.00 (1.67) | 100 | 0.50 |"
+    assert text.rstrip().endswith(end)
+
+
+def test_speed_stands_beside_the_peak_of_its_number_type():
+    peaks = {"peaks": {"int8": 1000.0, "bfloat16": 400.0}}
+    rows = [
+        {**row("native-int8", 0.002, 0.004), **peaks},
+        {**row("native-bfloat16", 0.010, 0.012), **peaks},
+    ]
+    text = tables.TABLES["precision"]({**LIMITS, "rows": rows})
+    assert "30 GB/s. Peak of int8 1000 GOP/s, of bfloat16 400 GOP/s.\n" in text
+    assert text.rstrip().endswith("| 8 × 128 | – | 500 | 0.50 | – | 100 | 0.25 | – | – | – |")
+
+
+def test_peaks_are_measured_once_and_kept_with_each_row(tmp_path, monkeypatch):
+    ErnieMConfig(vocab_size=99).save_pretrained(tmp_path)
+    times = [{"B": 1, "T": 8, "engine": "native"}, {"B": 1, "T": 16, "engine": "native"}]
+    monkeypatch.setattr(measuring, "time_by_size", lambda *arguments: iter(times))
+    monkeypatch.setattr(precision.limits, "narrow_peaks", iter([{"int8": 7.0}]).__next__)
+    rows = list(precision.speed_rows(tmp_path, [], [], 1))
+    assert [row["peaks"] for row in rows] == [{"int8": 7.0}] * 2
 
 
 def test_agreement_is_the_cosine_of_sentence_vectors(tmp_path):
