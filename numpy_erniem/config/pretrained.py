@@ -11,7 +11,7 @@ from numpy_erniem.checkpoint.json_files import read_json, to_json
 from numpy_erniem.checkpoint.keywords import NEVER_STORED, take_path, take_saving
 from numpy_erniem.checks import table
 from numpy_erniem.config.defaults import DEFAULTS, in_a_line
-from numpy_erniem.config.reading import errors_name, make_config, parsed_updates, read_values
+from numpy_erniem.config.reading import checked_values, make_config, parsed_updates, read_values
 
 T = TypeVar("T", bound="PretrainedConfig")
 Folder = str | os.PathLike[str]
@@ -205,10 +205,9 @@ class PretrainedConfig:
         Raises
         ------
         ValueError
-            A value that is not allowed, or of the wrong type.
+            A value that is not allowed, or of the wrong type; it tells whose it is.
         """
-        with errors_name(source):
-            return cls.from_dict(values, **overrides)
+        return checked_values(lambda given: cls.from_dict(values, **given), source, overrides)
 
     @classmethod
     def get_config_dict(
@@ -294,7 +293,8 @@ class PretrainedConfig:
         overrides.update(revision=revision, cache_dir=cache_dir, subfolder=subfolder, token=token)
         overrides["local_files_only"] = local_files_only
         values, source = read_values(name, overrides, keep=return_unused_kwargs)
-        with errors_name(source):
-            config, unused = make_config(cls, values, overrides, return_unused_kwargs)
+        config, unused = checked_values(
+            lambda given: make_config(cls, values, given, return_unused_kwargs), source, overrides
+        )
         config.name_or_path = name
         return (config, unused) if return_unused_kwargs else config

@@ -1,10 +1,10 @@
 """From keys of a config.json to a config: which are known, which a keyword replaces."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE, read_config
 from numpy_erniem.checkpoint.keywords import (
@@ -18,6 +18,8 @@ from numpy_erniem.config.checks import parsed_value
 from numpy_erniem.config.defaults import DEFAULTS
 from numpy_erniem.config.labels import overridden_labels
 
+T = TypeVar("T")
+
 
 @contextmanager
 def errors_name(source: str | os.PathLike[str]) -> Iterator[None]:
@@ -26,6 +28,44 @@ def errors_name(source: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: {error}") from None
+
+
+def checked_values(
+    make: Callable[[dict[str, Any]], T],
+    source: str | os.PathLike[str],
+    overrides: dict[str, Any],
+) -> T:
+    """`make(overrides)`; an error names the source, or the overrides if they are wrong.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a config of the source's keys and others that win over them.
+    source : path or str
+        Where the keys come from.
+    overrides : dict
+        The others.
+
+    Returns
+    -------
+    object
+        What `make` returns.
+
+    Raises
+    ------
+    ValueError
+        A wrong value, which may be one of the wrong type.
+    """
+    try:
+        with errors_name(source):
+            return make({**overrides})
+    except ValueError:
+        if overrides:
+            with errors_name(source):
+                make({})
+            with errors_name(f"{source}, with {', '.join(overrides)} as given"):
+                return make({**overrides})
+        raise
 
 
 def read_values(

@@ -87,6 +87,8 @@ class Precision:
         Its `quantization` says what the checkpoint holds, and gets what the model holds.
     source : path or str
         What errors call the checkpoint.
+    is_argument : bool
+        Whether `quantization` is an argument of loading in place of what config.json says.
 
     Attributes
     ----------
@@ -97,8 +99,14 @@ class Precision:
         Layers that stay floats in int8.
     """
 
-    def __init__(self, asked: str | None, config: ErnieMConfig, source: Any = "checkpoint") -> None:
-        quantization, self.source = config.quantization, source
+    def __init__(
+        self,
+        asked: str | None,
+        config: ErnieMConfig,
+        source: Any = "checkpoint",
+        is_argument: bool = False,
+    ) -> None:
+        quantization, self.source, self.is_argument = config.quantization, source, is_argument
         self.is_stored = quantization is not None
         self.layers = set(quantizable_layers(config.num_hidden_layers))
         self.kept = set(quantization["keep_float"] if quantization else ())
@@ -181,9 +189,14 @@ class Precision:
         check_floats(self.source, name, tensor)
         layer = layer_of(name)
         if self.is_stored and not self.is_asked and layer in self.layers - self.kept:
+            where, remedy = (
+                ("the argument quantization", 'give dtype="int8", too, to quantize the weights now')
+                if self.is_argument
+                else ("quantization in config.json", "convert the checkpoint again")
+            )
             raise ValueError(
-                f"{self.source}: quantization in config.json says int8, and tensor {name} holds "
-                f"{tensor.dtype}; name {layer} in its keep_float, or convert the checkpoint again"
+                f"{self.source}: {where} says int8, and tensor {name} holds {tensor.dtype}; "
+                f"name {layer} in its keep_float, or {remedy}"
             )
         values = tensor.stored()
         if values.ndim < 2:  # in place it would keep up to 2 MB of neighbouring pages in memory
@@ -197,6 +210,11 @@ class Precision:
                 f"{source}: tensor {name} holds I8, which only the token table and the linear maps "
                 "of the encoder's layers can; take the layer in float32, float16 or bfloat16"
             )
+        if not self.is_stored and self.is_argument:
+            raise ValueError(
+                f"{source}: tensor {name} holds I8, and the argument quantization=None says that "
+                'none does; leave it out, or give dtype="float32" in its place to widen the weights'
+            )
         if not self.is_stored:
             raise ValueError(
                 f"{source}: tensor {name} holds I8, and config.json has no quantization "
@@ -204,9 +222,14 @@ class Precision:
                 "checkpoint from float32, float16 or bfloat16"
             )
         if layer in self.kept:
+            where, remedy = (
+                ("the argument quantization", "leave it out")
+                if self.is_argument
+                else ("config.json", "correct config.json")
+            )
             raise ValueError(
-                f"{source}: keep_float in config.json names {layer}, and tensor {name} holds I8; "
-                "correct config.json, or convert the checkpoint again"
+                f"{source}: keep_float in {where} names {layer}, and tensor {name} holds I8; "
+                f"{remedy}, or convert the checkpoint again"
             )
         if self.name == "bfloat16":
             raise ValueError(

@@ -156,7 +156,9 @@ class ErnieMPreTrainedModel(Network[Output]):
             model.expected_shapes(model.config),
             model.config,
             source=checkpoint.folder,
-            precision=model._take_precision(Precision(asked, model.config, checkpoint.folder)),
+            precision=model._take_precision(
+                Precision(asked, model.config, checkpoint.folder, "quantization" in overrides)
+            ),
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             seed=seed,
         )

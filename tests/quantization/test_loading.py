@@ -396,6 +396,30 @@ class TestBadInput:
         with pytest.raises(ValueError, match=f"keep_float in config.json names {QKV}"):
             ErnieMModel.from_pretrained(int8_folder)
 
+    def test_an_argument_is_named_where_it_is_at_fault(self, float_folder, int8_folder):
+        """And config.json is not."""
+
+        def message(folder, **options):
+            with pytest.raises(ValueError, match="quantization") as error:
+                ErnieMModel.from_pretrained(folder, **options)
+            assert "config.json" not in str(error.value)
+            return str(error.value)
+
+        kept = {"dtype": "int8", "keep_float": [QKV]}
+        assert "the argument quantization says int8" in message(float_folder, quantization=kept)
+        assert 'give dtype="int8", too' in message(float_folder, quantization=kept)
+        assert f"in the argument quantization names {QKV}" in message(
+            int8_folder, quantization=kept
+        )
+        assert "quantization=None says that none does; leave it out" in message(
+            int8_folder, quantization=None
+        )
+        assert "with quantization as given: quantization has dtype 'int4'" in message(
+            float_folder, quantization={"dtype": "int4"}
+        )
+        with pytest.raises(ValueError, match="with quantization as given: .* 'int4'"):
+            ErnieMConfig.from_pretrained(float_folder, quantization={"dtype": "int4"})
+
     @pytest.mark.parametrize("name", ["pooler.dense.weight", "embeddings.layer_norm.weight"])
     def test_int8_where_no_int8_can_be(self, int8_folder, name):
         def spoil(arrays):
