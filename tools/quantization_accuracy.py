@@ -113,9 +113,10 @@ def main() -> None:
         points = precision_at_1(got, len(pairs))
         change = points - base
         worst = int(change.argmin())
+        loss = f"{names[worst]} {change[worst]:+.3f}" if change[worst] < 0 else "none"
         print(
             f"| {scheme} | {cosine.mean():.5f} | {cosine.min():.5f} | {points.mean():.4f} | "
-            f"{names[worst]} {change[worst]:+.3f} |",
+            f"{loss} |",
             flush=True,
         )
 

@@ -12,6 +12,7 @@ from numpy_erniem.quantization.numbers import INT8, LARGEST, is_bfloat16, to_bfl
 
 SCALE = ".scale"  # after the name of an int8 weight: the name of its scales
 ROWS = 4096  # of a weight, that are read at a time
+LARGEST_SCALE = np.finfo(np.float32).max / np.float32(LARGEST)
 
 
 def checked_scale(source: Any, name: str, weight: np.ndarray, tensor: Tensor | None) -> np.ndarray:
@@ -33,8 +34,8 @@ def checked_scale(source: Any, name: str, weight: np.ndarray, tensor: Tensor | N
     Raises
     ------
     ValueError
-        They are missing, of another dtype or shape, not positive or not finite; or the weight has
-        longer rows than int8 takes.
+        They are missing, of another dtype or shape, not positive, or so large that a weight would
+        not be finite; or the weight has longer rows than int8 takes.
     """
     if tensor is None:
         raise ValueError(f"{source}: tensor {name} holds I8, and {name}{SCALE} is missing")
@@ -45,9 +46,13 @@ def checked_scale(source: Any, name: str, weight: np.ndarray, tensor: Tensor | N
             f"be F32 of {weight.shape[:1]}"
         )
     scale = tensor.numpy().copy()
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
-        row = int(np.argmin(np.isfinite(scale) & (scale > 0)))
-        raise ValueError(f"{where} has {scale[row]} for row {row}; a scale is above 0 and finite")
+    right = (scale > 0) & (scale <= LARGEST_SCALE)
+    if not right.all():
+        row = int(np.argmin(right))
+        raise ValueError(
+            f"{where} has {scale[row]!s} for row {row}; a scale is above 0 and at most "
+            f"{LARGEST_SCALE!s}, so that weights are finite"
+        )
     if weight.shape[1] > MOST_INPUTS:
         raise ValueError(f"{source}: {name} has rows of more than {MOST_INPUTS} int8 numbers")
     return scale
