@@ -51,13 +51,13 @@ def setting(size):
     return trainable(ErnieMForMaskedLM(config, seed=1)), batch
 
 
-def ours(size, threads):
+def ours(size, threads, precision="float32"):
     """A function that makes a step and returns its loss, and the weights."""
     model, batch = setting(size)
     weights, optimizer = flatten(model.weights), AdamW(LEARNING_RATE)
 
     def step():
-        loss, gradients = value_and_grad(model, batch, threads=threads)
+        loss, gradients = value_and_grad(model, batch, threads=threads, precision=precision)
         flat, _ = clip(flatten(gradients), 1.0)
         optimizer.step(weights, flat, threads=threads)
         return loss

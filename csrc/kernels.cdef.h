@@ -214,6 +214,13 @@ int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, con
 int erniem_linear_backward_reference(int64_t m, int64_t n, int64_t k, const float *dy,
                                      const float *x, const float *w, float *dx, float *dw,
                                      float *db);
+/* training/bfloat16.c: y (m, n) = x wT + bias (n), which may be NULL, and the gradients as above, all
+   sizes >= 1. x, w and dy are rounded to bfloat16 for the products, as by erniem_linears with
+   ERNIEM_BFLOAT16; the sums are float32, and db has no rounded number. Bits depend on the kernel. */
+int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+                           const float *bias, float *y);
+int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
+                                    const float *w, float *dx, float *dw, float *db);
 /* training/elementwise.c: y = act(z) for n numbers. */
 int erniem_activated(int activation, int64_t n, const float *z, float *y);
 /* dz = dy act'(z) for n numbers; dz may be dy. */

@@ -24,6 +24,15 @@ from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 def linear_backward(dy, x, weight):
     """Native kernel of `training.primitives.linear_backward`."""
+    return _linear_backward(lib.erniem_linear_backward, dy, x, weight)
+
+
+def bfloat16_linear_backward(dy, x, weight):
+    """Native kernel of `training.products.bfloat16_linear_backward`."""
+    return _linear_backward(lib.erniem_bfloat16_linear_backward, dy, x, weight)
+
+
+def _linear_backward(kernel, dy, x, weight):
     if any(a.dtype != FLOAT for a in (dy, x, weight)):
         return NOT_FLOAT
     if dy.ndim != 2 or x.ndim != 2 or not dy.size or not x.size:
@@ -32,11 +41,28 @@ def linear_backward(dy, x, weight):
     if len(x) != m or weight.shape != (n, k):
         return SIZES
     dx, dweight, dbias = new_array((m, k)), new_array((n, k)), new_array((n,))
-    status = lib.erniem_linear_backward(
+    status = kernel(
         *(m, n, k, floats(dy), floats(x), floats(weight)),
         *(floats(dx), floats(dweight), floats(dbias)),
     )
     return result_or_reason((dx, dweight, dbias), status)
+
+
+def bfloat16_linear(x, w):
+    """Native kernel of `training.products.bfloat16_linear`."""
+    weight, bias = w["weight"], w["bias"]
+    if any(a.dtype != FLOAT for a in (x, weight, bias)):
+        return NOT_FLOAT
+    if weight.ndim != 2 or not x.ndim or not x.size or not weight.size:
+        return SIZES
+    n, k = weight.shape
+    if x.shape[-1] != k or bias.shape != (n,):
+        return SIZES
+    y = new_array((*x.shape[:-1], n))
+    status = lib.erniem_bfloat16_linear(
+        *(x.size // k, n, k, floats(x), floats(weight), floats(bias), floats(y))
+    )
+    return result_or_reason(y, status)
 
 
 def activate(z, activation):
@@ -160,6 +186,8 @@ KERNELS = {
     "norm_backward": norm_backward,
     "scores_to_gradient": scores_to_gradient,
     "linear_backward": linear_backward,
+    "bfloat16_linear": bfloat16_linear,
+    "bfloat16_linear_backward": bfloat16_linear_backward,
     "activate": activate,
     "activation_backward": activation_backward,
     "adamw": adamw,

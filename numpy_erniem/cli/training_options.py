@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy_erniem.cli.notes import note, progress_file
 from numpy_erniem.training.learning_rate import DECAYS
+from numpy_erniem.training.products import PRECISIONS
 from numpy_erniem.training.training_config import TrainingConfig
 
 OPTIONS = {  # name -> default, help
@@ -45,6 +46,13 @@ def add_training_options(parser: argparse.ArgumentParser, **defaults: Any) -> No
         action="store_true",
         help="compute each layer twice: less memory, about a third more work",
     )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the products of linear maps; bfloat16: mixed precision, all else stays float32"
+        " (float32)",
+    )
 
 
 def training_config(options: argparse.Namespace, steps: int, **more: Any) -> TrainingConfig:
@@ -56,6 +64,7 @@ def training_config(options: argparse.Namespace, steps: int, **more: Any) -> Tra
         steps=steps,
         decay=options.decay,
         gradient_checkpointing=options.gradient_checkpointing,
+        precision=options.precision,
         **chosen,
         **more,
     )

@@ -1,6 +1,7 @@
 """Training in NumPy: gradients, optimizer, fine-tuning, and the pre-training of ERNIE-M.
 
 gradients            the primitives with their gradients; activation_gradients, loss_gradients
+products             linear maps in float32, or with inputs rounded to bfloat16
 layers, encoder      the forward pass with its gradient
 heads                losses of the models with their gradients; masked_lm: of the largest
 value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in

@@ -21,7 +21,8 @@ from numpy_erniem.training.attention_gradients import (
     probabilities,
 )
 from numpy_erniem.training.gradient_tree import SparseRows
-from numpy_erniem.training.primitives import linear_backward, norm_backward
+from numpy_erniem.training.primitives import norm_backward
+from numpy_erniem.training.products import products
 
 Weights = Mapping[str, Any]
 Backward = Callable[..., Any]
@@ -42,7 +43,8 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     y : (..., N) array
     backward : from dy (..., N) to dx (..., K) and the gradients of w
     """
-    z = ops.linear(x, w)  # (..., K) -> (..., N)
+    forward, linear_backward = products()
+    z = forward(x, w)  # (..., K) -> (..., N)
     y = z if activation is None else activate(z, activation)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:

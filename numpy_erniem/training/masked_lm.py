@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from numpy_erniem import ops
 from numpy_erniem.checks import as_array
 from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import add_norm, linear
-from numpy_erniem.training.primitives import linear_backward, scores_to_gradient
+from numpy_erniem.training.primitives import scores_to_gradient
+from numpy_erniem.training.products import products
 from numpy_erniem.training.threads import cut, in_threads
 
 Weights = Mapping[str, Any]
@@ -94,10 +94,11 @@ def _cross_entropy(
     """What n of the `count` tokens add: to the loss, dh (n, D), dE (V, D) and db' (V,)."""
     loss, dh = 0.0, np.empty_like(h)
     dtable, dbias = None, None
+    forward, linear_backward = products()
     step = max(1, LARGEST_SCORES // len(table))
     for at in range(0, len(h), step):
         rows = slice(at, at + step)
-        s = ops.linear(h[rows], {"weight": table, "bias": bias})  # (n, D) -> (n, V)
+        s = forward(h[rows], {"weight": table, "bias": bias})  # (n, D) -> (n, V)
         loss += scores_to_gradient(s, y[rows], count)
         dh[rows], more, most = linear_backward(s, h[rows], table)  # (n, D), (V, D), (V,)
         dtable, dbias = (more, most) if at == 0 else (dtable + more, dbias + most)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.training.learning_rate import DECAYS
+from numpy_erniem.training.products import check_precision
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class TrainingConfig:
     gradient_checkpointing : bool
         Compute each layer twice instead of keeping its intermediate results: less memory, about a
         third more work.
+    precision : {"float32", "bfloat16"}
+        Of the products of linear maps. "bfloat16", mixed precision: their inputs are rounded to
+        bfloat16 and summed in float32, forward and backward; weights, gradients and all else stay
+        float32. Evaluations are computed in float32.
     save_every : int
         Steps between two saved states, at least 1.
     evaluate_every : int
@@ -68,6 +73,7 @@ class TrainingConfig:
     seed: int = 0
     threads: int = 0
     gradient_checkpointing: bool = False
+    precision: str = "float32"
     save_every: int = 500
     evaluate_every: int = 0
     patience: int = 0
@@ -91,6 +97,7 @@ class TrainingConfig:
             raise ValueError(
                 f"max_grad_norm {self.max_grad_norm} is not above 0; None turns clipping off"
             )
+        check_precision(self.precision)
         if not self.threads:
             object.__setattr__(self, "threads", available_cores())
 

@@ -17,6 +17,7 @@ from numpy_erniem.quantization.numbers import widen
 from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import HEADS, Head
+from numpy_erniem.training.products import products_in
 from numpy_erniem.training.threads import parts_of_batch
 
 NOT_FOR_TRAINING = (
@@ -68,6 +69,7 @@ def value_and_grad(
     rng: np.random.Generator | None = None,
     gradient_checkpointing: bool = False,
     threads: int = 1,
+    precision: str = "float32",
 ) -> tuple[float, Gradients]:
     """The loss of a batch and its gradient by every weight.
 
@@ -88,6 +90,9 @@ def value_and_grad(
         So many threads compute: inside the native kernels, where the result does not depend on
         their number, or, with NumPy, each a part of the batch; then the result is bit-identical for
         a fixed number.
+    precision : {"float32", "bfloat16"}
+        Of the products of linear maps, forward and backward. "bfloat16": their inputs are rounded
+        to bfloat16, and the sums are float32, as is all else.
 
     Returns
     -------
@@ -100,7 +105,8 @@ def value_and_grad(
     ------
     ValueError
         An argument that training does not take, a missing label, a model without a loss or with
-        weights of int8 or bfloat16, or anything that the forward pass refuses.
+        weights of int8 or bfloat16, an unknown precision, or bfloat16 for a float64 model, or
+        anything that the forward pass refuses.
 
     Examples
     --------
@@ -115,10 +121,14 @@ def value_and_grad(
     head = head or HEADS.get(type(model))
     if head is None:
         raise ValueError(f"{type(model).__name__} has no loss; pass head=, or use another model")
+    if precision == "bfloat16" and model.dtype != np.float32:
+        raise ValueError(
+            f"precision 'bfloat16' needs a float32 model, and this one is {model.dtype}"
+        )
     inputs, labels = _inputs_and_labels(model, batch)
     weights = _float_weights(model)
     encoder = encoder_weights(weights)
-    with parts_of_batch(threads) as parts:
+    with products_in(precision), parts_of_batch(threads) as parts:
         x, backward = encode(
             inputs,
             encoder,

@@ -428,6 +428,59 @@ static void check_linear_backward(int64_t m, int64_t n, int64_t k)
     free(dy), free(x), free(w);
 }
 
+/* x, rounded to bfloat16. */
+static float *rounded(int64_t n, const float *x)
+{
+    float *y = malloc((size_t)n * sizeof *y);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+        memcpy(y + i, &bits, sizeof bits);
+    }
+    return y;
+}
+
+/* A linear map and its gradients with products of bfloat16: what the loops give for rounded numbers, and
+   the same bits with any number of threads. */
+static void check_bfloat16_linear(int64_t m, int64_t n, int64_t k)
+{
+    const int64_t sizes[4] = {m * k, n * k, n, m * n};
+    float *dy = numbers(m * n), *x = numbers(m * k), *w = numbers(n * k), *b = numbers(n);
+    float *results[3][4];
+    for (int i = 0; i < m * n; i++)
+        dy[i] /= sqrtf((float)(m + n));
+    float *low_dy = rounded(m * n, dy), *low_x = rounded(m * k, x), *low_w = rounded(n * k, w);
+    const int threads = erniem_wanted_threads();
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 4; j++)
+            results[i][j] = unset(sizes[j]);
+        float **to = results[i];
+        failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
+        if (i) {
+            failures += erniem_bfloat16_linear(m, n, k, x, w, b, to[3]) != 0;
+            failures += erniem_bfloat16_linear_backward(m, n, k, dy, x, w, to[0], to[1], to[2]) != 0;
+        } else {
+            erniem_linear_reference(m, n, k, low_x, low_w, b, 0, to[3]);
+            erniem_linear_backward_reference(m, n, k, low_dy, low_x, low_w, to[0], to[1], to[2]);
+            for (int64_t j = 0; j < n; j++) { /* the sum of numbers that are not rounded */
+                double sum = 0.0;
+                for (int64_t r = 0; r < m; r++)
+                    sum += dy[r * n + j];
+                to[2][j] = (float)sum;
+            }
+        }
+    }
+    failures += erniem_set_threads(threads) != 0;
+    for (int j = 0; j < 4; j++) {
+        compare("bfloat16_linear", m, n, k, sizes[j], results[1][j], results[0][j]);
+        failures += memcmp(results[1][j], results[2][j], (size_t)sizes[j] * sizeof(float)) != 0;
+    }
+    for (int i = 0; i < 12; i++)
+        free(results[i / 4][i % 4]);
+    free(dy), free(x), free(w), free(b), free(low_dy), free(low_x), free(low_w);
+}
+
 static void check_training_rows(int64_t n, int64_t d)
 {
     const int64_t sizes[3] = {n * d, d, d};
@@ -689,6 +742,7 @@ static void check_everything(void)
             check_rows(sizes[i], sizes[j]);
             check_training_rows(sizes[i], sizes[j]);
             check_linear_backward(sizes[i], sizes[j], sizes[(i + j) % COUNT]);
+            check_bfloat16_linear(sizes[i], sizes[j], sizes[(i + j) % COUNT]);
             check_search(sizes[i], sizes[j], sizes[(i + j) % COUNT], 1 + sizes[i] / 2);
         }
     for (int i = 0; i < COUNT; i++)
@@ -702,6 +756,7 @@ static void check_everything(void)
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
+    check_bfloat16_linear(300, 70, 40), check_bfloat16_linear(3, 5, 4100);
     check_updates(1), check_updates(77), check_updates(20000);
     check_training_rows(150, 70);
     check_attention_backward(1, 1, 1), check_attention_backward(7, 5, 3);

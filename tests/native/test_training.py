@@ -6,7 +6,9 @@ import pytest
 from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.training import activation_gradients, attention_gradients, primitives
+from numpy_erniem.quantization.numbers import to_bfloat16
+from numpy_erniem.training import activation_gradients, attention_gradients, primitives, products
+from tests.conftest import native_is_built
 
 SIZES = [(1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)]
 
@@ -66,6 +68,110 @@ def test_what_linear_backward_declines(native, rng):
         (dy[0], x, w),
     ):
         assert isinstance(native.linear_backward(*wrong), Unsupported)
+
+
+def bfloat16_kernels():
+    """The kernels of bfloat16 products that this processor has."""
+    if not native_is_built():
+        return ["none"]
+    from numpy_erniem.backend import settings
+
+    return settings.available_kernels("bfloat16")
+
+
+@pytest.fixture(params=bfloat16_kernels())
+def bfloat16_kernel(request):
+    from numpy_erniem.backend import settings
+
+    settings.choose_kernel("bfloat16", request.param)
+    yield request.param
+    settings.choose_isa(settings.available_isas()[0])
+
+
+LOW_SIZES = [*SIZES, (70, 65, 4097), (8200, 3, 33), (40, 9000, 5)]
+
+
+def rounded_product(dy, x, weight, bias):
+    """The three gradients and the output in float64, of inputs rounded to bfloat16."""
+    low = [products.rounded(a).astype(np.float64) for a in (dy, x, weight)]
+    return (low[0] @ low[2], low[0].T @ low[1], dy.sum(axis=0, dtype=np.float64)), (
+        low[1] @ low[2].T + bias
+    )
+
+
+@pytest.mark.parametrize(("m", "n", "k"), LOW_SIZES)
+def test_bfloat16_products_equal_the_formula(bfloat16_kernel, native, rng, m, n, k):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    bias = rng.standard_normal(n, np.float32)
+    wanted, want = rounded_product(dy, x, w, bias)
+    y = native.bfloat16_linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5 * k**0.5)
+    got = native.bfloat16_linear_backward(dy, x, w)
+    for mine, right, terms in zip(got, wanted, (n, m, m), strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, right, rtol=0, atol=1e-5 * terms**0.5)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(7, 3, 5), (70, 65, 100), (40, 30, 33)])
+def test_bfloat16_products_on_every_instruction_set(isa, native, rng, m, n, k):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    bias = rng.standard_normal(n, np.float32)
+    wanted, want = rounded_product(dy, x, w, bias)
+    y = native.bfloat16_linear(x, {"weight": w, "bias": bias})
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-4)
+    for mine, right in zip(native.bfloat16_linear_backward(dy, x, w), wanted, strict=True):
+        np.testing.assert_allclose(mine, right, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(13, 33, 17), (290, 100, 70), (70, 65, 4097)])
+def test_bfloat16_products_have_the_same_bits_for_any_number_of_threads(
+    native, threads, rng, m, n, k
+):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    layer, results = {"weight": w, "bias": np.zeros(n, np.float32)}, []
+    for count in (1, 2, 3):
+        threads(count)
+        y = native.bfloat16_linear(x, layer)
+        results.append((y, *native.bfloat16_linear_backward(dy, x, w)))
+    for more in results[1:]:
+        for mine, right in zip(more, results[0], strict=True):
+            np.testing.assert_array_equal(mine, right)
+
+
+def test_bfloat16_linear_has_the_bits_of_a_bfloat16_weight(bfloat16_kernel, native, rng):
+    from numpy_erniem.backend.native import linear
+
+    x, w = rng.standard_normal((45, 130), np.float32), rng.standard_normal((67, 130), np.float32)
+    bias = rng.standard_normal(67, np.float32)
+    want = linear(x, {"weight": to_bfloat16(w), "bias": bias})
+    np.testing.assert_array_equal(native.bfloat16_linear(x, {"weight": w, "bias": bias}), want)
+
+
+def test_bfloat16_products_round_ties_and_keep_nan_and_infinity(bfloat16_kernel, native):
+    x = np.float32([[1.00390625, 1.01171875, 3.4e38, np.nan, np.inf]]).T  # (5, 1)
+    one = np.ones((1, 1), np.float32)
+    y = native.bfloat16_linear(x, {"weight": one, "bias": np.zeros(1, np.float32)})
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(y, products.rounded(x))
+    weight = native.bfloat16_linear(one, {"weight": x, "bias": np.zeros(5, np.float32)})
+    np.testing.assert_array_equal(weight[0], products.rounded(x)[:, 0])
+
+
+def test_what_bfloat16_products_decline(native, rng):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((9, 4), (9, 6), (4, 6)))
+    bias = np.zeros(4, np.float32)
+    for wrong in (
+        (x.astype(np.float64), w, bias),
+        (x, w.astype(np.float64), bias),
+        (x[:0], w, bias),
+        (x[:, :5], w, bias),
+        (x, w[0], bias),
+        (x, w, bias[:3]),
+    ):
+        given = {"weight": wrong[1], "bias": wrong[2]}
+        assert isinstance(native.bfloat16_linear(wrong[0], given), Unsupported)
+    assert isinstance(native.bfloat16_linear_backward(dy, x, w[:3]), Unsupported)
+    assert isinstance(native.bfloat16_linear_backward(dy.astype(float), x, w), Unsupported)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

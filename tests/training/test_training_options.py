@@ -29,6 +29,7 @@ def parse(*arguments, **defaults):
         ("--seed", "9", 9),
         ("--threads", "3", 3),
         ("--gradient-checkpointing", None, True),
+        ("--precision", "bfloat16", "bfloat16"),
         ("--save-every", "11", 11),
     ],
 )

@@ -255,6 +255,7 @@ def prepare_setup(
             rng=rng,
             threads=config.threads,
             gradient_checkpointing=config.gradient_checkpointing,
+            precision=config.precision,
         )
 
     return TrainingSetup(

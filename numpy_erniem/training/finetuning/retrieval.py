@@ -95,6 +95,7 @@ def retrieval_setup(
             rng=rng,
             threads=config.threads,
             gradient_checkpointing=config.gradient_checkpointing,
+            precision=config.precision,
         )
 
     def evaluate(model: ErnieMModel) -> dict[str, float]:

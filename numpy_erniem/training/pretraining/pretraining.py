@@ -212,6 +212,7 @@ class Pretraining:
             rng=rng,
             threads=self.config.threads,
             gradient_checkpointing=self.config.gradient_checkpointing,
+            precision=self.config.precision,
         )
 
 
