@@ -46,14 +46,53 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     forward, linear_backward = products()
     z = forward(x, w)  # (..., K) -> (..., N)
     y = z if activation is None else activate(z, activation)
+    kept = None if activation is None else (z, y, activation)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
-        dz = dy if activation is None else activation_backward(dy, z, y, activation)
-        rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, z.shape[-1])  # (M, K), (M, N)
+        dz = dy if kept is None else activation_backward(dy, *kept)
+        rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, dz.shape[-1])  # (M, K), (M, N)
         dx, dweight, dbias = linear_backward(dz, rows, w["weight"])  # (M, K), (N, K), (N,)
         return dx.reshape(x.shape), {"weight": dweight, "bias": dbias}
 
     return y, backward
+
+
+def activated_linear(
+    z: np.ndarray, w: Weights, activation: str, rate: float, rng: np.random.Generator | None
+) -> tuple[Any, Backward]:
+    """y Wᵀ + b with y = dropout(act(z)): only z is kept, and the backward pass computes y again.
+
+    y is the widest array of a layer, and cheap to compute from z.
+
+    Parameters
+    ----------
+    z : (..., K) array
+    w : dict with "weight" (N, K) and "bias" (N,)
+    activation : str
+        A name in `DERIVATIVES`.
+    rate : float
+        Of the dropout.
+    rng : Generator or None
+        For the dropout; None: no dropout.
+
+    Returns
+    -------
+    result : (..., N) array
+    backward : from its gradient (..., N) to dz (..., K) and the gradients of w
+    """
+    forward, linear_backward = products()
+    rows, again = dropout(activate(z, activation), rate, rng)
+    result = forward(rows, w)  # (..., K) -> (..., N)
+
+    def backward(dresult: np.ndarray) -> tuple[np.ndarray, Weights]:
+        y = activate(z, activation)
+        rows = again(y).reshape(-1, z.shape[-1])  # (M, K)
+        dresult = dresult.reshape(-1, dresult.shape[-1])  # (M, N)
+        drows, dweight, dbias = linear_backward(dresult, rows, w["weight"])
+        dz = activation_backward(again(drows.reshape(z.shape)), z, y, activation)
+        return dz, {"weight": dweight, "bias": dbias}
+
+    return result, backward
 
 
 def add_norm(x: np.ndarray, residual: Any, w: Weights, eps: float) -> tuple[Any, Backward]:

@@ -18,6 +18,7 @@ from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vecto
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import (
     Backward,
+    activated_linear,
     add_norm,
     attention,
     dropout,
@@ -137,13 +138,14 @@ def feed_forward(
     y : (B, T, D) array
     backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
     """
-    wide, wide_back = linear(x, w["linear1"], config.hidden_act)  # (B, T, D) -> (B, T, F)
-    wide, act_back = dropout(wide, config.act_dropout, rng)
-    y, narrow_back = linear(wide, w["linear2"])  # (B, T, F) -> (B, T, D)
+    z, wide_back = linear(x, w["linear1"])  # (B, T, D) -> (B, T, F)
+    y, narrow_back = activated_linear(
+        z, w["linear2"], config.hidden_act, config.act_dropout, rng
+    )  # (B, T, F) -> (B, T, D)
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
-        dwide, dlinear2 = narrow_back(dy)
-        dx, dlinear1 = wide_back(act_back(dwide))
+        dz, dlinear2 = narrow_back(dy)
+        dx, dlinear1 = wide_back(dz)
         return dx, {"linear1": dlinear1, "linear2": dlinear2}
 
     return y, backward
