@@ -242,12 +242,27 @@ int erniem_norm_backward_reference(int64_t n, int64_t d, const float *x, const f
    the label. Labels outside 0 .. n - 1 are ERNIEM_BAD_SIZE; m and n >= 1. */
 int erniem_cross_entropy(int64_t m, int64_t n, const int64_t *labels, float share, float *scores,
                          double *losses);
-/* training/attention.c: the gradients of erniem_attention without texts, bias of keys and kept
-   probabilities; the arguments are as there, all sizes >= 1. context and its gradient dcontext are
-   (B, T, H, d); so is dq; dk and dv are (B, S, H, d). A hidden key has no gradient from its score. */
+/* training/dropout.c: y (rows, n) = x * scale, or 0 where the random number of a place, in 0 .. 2^32 - 1,
+   is below `least`. It is number j of row i: a function of the seed, i and j, `random_numbers` of
+   training/dropout.py. rows >= 1, 1 <= n <= ERNIEM_MOST_DROPPED; y may be x. */
+#define ERNIEM_MOST_DROPPED 17179869184 /* 2^34 */
+int erniem_drop(int64_t rows, int64_t n, uint64_t seed, uint32_t least, float scale, const float *x,
+                float *y);
+/* training/attention.c: erniem_attention without texts, bias of keys and kept probabilities, and with
+   erniem_drop of its probabilities, rows (B, H, T) of S; the arguments are as there, all sizes >= 1. */
+int erniem_attention_dropped(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
+                             const int64_t *q_stride, const float *k, const int64_t *k_stride,
+                             const float *v, const int64_t *v_stride, const uint8_t *mask,
+                             const int64_t *mask_stride, const float *head_mask,
+                             const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
+                             float scale, float *context);
+/* Its gradients; with least = 0 and scale = 1, those of erniem_attention. context and its gradient
+   dcontext are (B, T, H, d); so is dq; dk and dv are (B, S, H, d). A hidden key has no gradient from
+   its score. */
 int erniem_attention_backward(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
                               const int64_t *q_stride, const float *k, const int64_t *k_stride,
                               const float *v, const int64_t *v_stride, const uint8_t *mask,
                               const int64_t *mask_stride, const float *head_mask,
-                              const int64_t *head_mask_stride, const float *context,
-                              const float *dcontext, float *dq, float *dk, float *dv);
+                              const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
+                              float scale, const float *context, const float *dcontext, float *dq,
+                              float *dk, float *dv);

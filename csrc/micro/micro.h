@@ -146,6 +146,11 @@ struct erniem_training_f32 {
        line. */
     void (*round_pairs)(int64_t n, int64_t k, const float *w, int64_t stride, unsigned char *to);
 
+    /* y = x * scale, or 0 where the random number of a place is below `least`: numbers 0 .. n - 1 of a
+       row, as random_numbers of training/dropout.py. y may be x. */
+    void (*drop)(int64_t n, uint64_t seed, uint64_t row, uint32_t least, float scale, const float *x,
+                 float *y);
+
     /* dz = dy * act'(z) for n numbers; dz may be dy. */
     void (*activation_backward)(int activation, int64_t n, const float *dy, const float *z,
                                 float *dz);

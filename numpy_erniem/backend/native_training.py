@@ -141,48 +141,82 @@ def scores_to_gradient(scores, labels, count):
     return result_or_reason(float(losses.sum()) / count, status)
 
 
-def attention_backward(
-    dc,
-    context,
-    q,
-    k,
-    v,
-    *,
-    mask=None,
-    head_mask=None,
-    query_distance=None,
-    key_distance=None,
-    dropped=None,
-):
-    """Native kernel of `training.attention_gradients.attention_backward`."""
-    if any(a.dtype != FLOAT for a in (dc, context, q, k, v)):
+def drop(x, dropped):
+    """Native kernel of `training.dropout.drop`."""
+    if x.dtype != FLOAT:
         return NOT_FLOAT
-    if query_distance is not None or key_distance is not None:
-        return Unsupported("relative positions")
-    if dropped is not None:
-        return Unsupported("dropout of the probabilities")
-    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
+    if not x.ndim or not x.size:
         return SIZES
-    (B, H, T, d), S = q.shape, k.shape[2]
-    if k.shape != (B, H, S, d) or v.shape != k.shape:
-        return SIZES
+    n, y = x.shape[-1], new_array(x.shape)
+    status = lib.erniem_drop(x.size // n, n, *_dropped_arguments(dropped), floats(x), floats(y))
+    return result_or_reason(y, status)
+
+
+def _dropped_arguments(dropped):
+    """The seed, the least number that keeps an element, and the factor of those that are kept."""
+    return (0, 0, 1.0) if dropped is None else (dropped.seed, dropped.least, dropped.scale)
+
+
+def attention_dropped(q, k, v, *, dropped, **options):
+    """Native kernel of `training.attention_gradients.attention_dropped`."""
+    given = _attention_arguments(q, k, v, **options)
+    if type(given) is Unsupported:
+        return given
+    sizes, arguments = given
+    B, H, T, _, d = sizes
+    context = new_array((B, T, H, d))
+    status = lib.erniem_attention_dropped(
+        *sizes, *arguments, *_dropped_arguments(dropped), floats(context)
+    )
+    return result_or_reason(context, status)
+
+
+def attention_backward(dc, context, q, k, v, *, dropped=None, **options):
+    """Native kernel of `training.attention_gradients.attention_backward`."""
+    if dc.dtype != FLOAT or context.dtype != FLOAT:
+        return NOT_FLOAT
+    given = _attention_arguments(q, k, v, **options)
+    if type(given) is Unsupported:
+        return given
+    sizes, arguments = given
+    B, H, T, S, d = sizes
     if dc.shape != (B, T, H, d) or context.shape != dc.shape:
         return SIZES
-    masks = mask_arguments(mask, (B, H, T, S)), head_mask_arguments(head_mask, (B, H, 1, 1))
-    for given in masks:
-        if type(given) is Unsupported:
-            return given
     dq, dk, dv = (new_array((B, n, H, d)) for n in (T, S, S))
     status = lib.erniem_attention_backward(
-        *(B, H, T, S, d),
-        *(*rows_arguments(q), *rows_arguments(k), *rows_arguments(v), *masks[0], *masks[1]),
+        *sizes,
+        *arguments,
+        *_dropped_arguments(dropped),
         *map(floats, (context, dc, dq, dk, dv)),
     )
     return result_or_reason((*(a.swapaxes(1, 2) for a in (dq, dk, dv)), {}), status)
 
 
+def _attention_arguments(
+    q, k, v, *, mask=None, head_mask=None, query_distance=None, key_distance=None
+):
+    """B, H, T, S, d, and what C takes of q, k, v and the masks; or why it does not."""
+    if any(a.dtype != FLOAT for a in (q, k, v)):
+        return NOT_FLOAT
+    if query_distance is not None or key_distance is not None:
+        return Unsupported("relative positions")
+    if q.ndim != 4 or k.ndim != 4 or not q.size or not k.size:
+        return SIZES
+    (B, H, T, d), S = q.shape, k.shape[2]
+    if k.shape != (B, H, S, d) or v.shape != k.shape:
+        return SIZES
+    masks = mask_arguments(mask, (B, H, T, S)), head_mask_arguments(head_mask, (B, H, 1, 1))
+    for given in masks:
+        if type(given) is Unsupported:
+            return given
+    rows = [*rows_arguments(q), *rows_arguments(k), *rows_arguments(v)]
+    return (B, H, T, S, d), [*rows, *masks[0], *masks[1]]
+
+
 KERNELS = {
     "attention_backward": attention_backward,
+    "attention_dropped": attention_dropped,
+    "drop": drop,
     "norm_backward": norm_backward,
     "scores_to_gradient": scores_to_gradient,
     "linear_backward": linear_backward,

@@ -2,6 +2,7 @@
 
 gradients            the primitives with their gradients; activation_gradients, loss_gradients
 products             linear maps in float32, or with inputs rounded to bfloat16
+dropout              which elements become 0, as a function of a seed and their places
 layers, encoder      the forward pass with its gradient
 heads                losses of the models with their gradients; masked_lm: of the largest
 value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in

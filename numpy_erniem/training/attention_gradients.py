@@ -1,35 +1,15 @@
-"""The gradients of attention, a primitive of training.
+"""Attention with dropout, and the gradients of attention: primitives of training.
 
 Shapes: B batch, T queries, S keys, H heads, d size of a head.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from numpy_erniem import ops
 from numpy_erniem.backend.dispatch import accelerated
-
-
-class Dropped(NamedTuple):
-    """Dropout whose choice is made again from its seed instead of being kept.
-
-    Attributes
-    ----------
-    rate : float
-        The probability of each element to become 0, in (0, 1).
-    seed : int
-    """
-
-    rate: float
-    seed: int
-
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """x with elements set to 0 and the others scaled by 1 / (1 - rate)."""
-        y = x * (np.random.default_rng(self.seed).random(x.shape, np.float32) >= self.rate)
-        y *= 1 / (1 - self.rate)
-        return y
+from numpy_erniem.training.dropout import Dropped
 
 
 def probabilities(
@@ -59,6 +39,31 @@ def probabilities(
     _, P = ops.attention(q, k, k, mask=mask, keep_probabilities=True, **distances)
     Pf = P if dropped is None else dropped.of(P)
     return P, Pf if head_mask is None else Pf * head_mask
+
+
+@accelerated
+def attention_dropped(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, *, dropped: Dropped, **options: np.ndarray | None
+) -> np.ndarray:
+    """Attention with dropout of its probabilities, c = (P · f) v.
+
+    Parameters
+    ----------
+    q : (B, H, T, d) array
+    k, v : (B, H, S, d) arrays
+    dropped : Dropped
+        The dropout of P.
+    **options
+        mask, head_mask, query_distance and key_distance, as of `attention_backward`.
+
+    Returns
+    -------
+    (B, T, H, d) array
+    """
+    context = np.empty((*q.shape[:1], q.shape[2], q.shape[1], q.shape[3]), q.dtype)
+    _, factored = probabilities(q, k, dropped=dropped, **options)
+    np.matmul(factored, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
+    return context
 
 
 @accelerated

@@ -15,11 +15,8 @@ import numpy as np
 
 from numpy_erniem import ops
 from numpy_erniem.training.activation_gradients import activate, activation_backward
-from numpy_erniem.training.attention_gradients import (
-    Dropped,
-    attention_backward,
-    probabilities,
-)
+from numpy_erniem.training.attention_gradients import attention_backward, attention_dropped
+from numpy_erniem.training.dropout import Dropped, drop
 from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.primitives import norm_backward
 from numpy_erniem.training.products import products
@@ -200,6 +197,8 @@ def dropout(
 ) -> tuple[np.ndarray, Backward]:
     """Set elements of x to 0 at random, and scale the others by 1 / (1 - rate).
 
+    A seed is drawn, and which elements are 0 is computed from it twice: no mask is kept.
+
     Parameters
     ----------
     x : array of any shape
@@ -219,15 +218,8 @@ def dropout(
     """
     if rng is None or rate == 0:
         return x, lambda dy: dy
-    kept = rng.random(x.shape, np.float32) >= rate
-    scale = 1 / (1 - rate)
-
-    def scaled(values: np.ndarray) -> np.ndarray:
-        values = values * kept
-        values *= scale
-        return values
-
-    return scaled(x), scaled
+    dropped = Dropped(rate, int(rng.integers(1 << 62)))
+    return drop(x, dropped), lambda dy: drop(dy, dropped)
 
 
 def attention(
@@ -278,9 +270,7 @@ def attention(
         context, _ = ops.attention(q, k, v, **options)
     else:
         options["dropped"] = Dropped(dropout_rate, int(rng.integers(1 << 62)))
-        context = np.empty((*q.shape[:1], q.shape[2], q.shape[1], q.shape[3]), q.dtype)
-        _, factored = probabilities(q, k, **options)
-        np.matmul(factored, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
+        context = attention_dropped(q, k, v, **options)
 
     def backward(dc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
         return attention_backward(dc, context, q, k, v, **options)

@@ -554,8 +554,8 @@ static void check_attention_backward(int64_t T, int64_t S, int64_t d)
                                                factor, factor_stride, context, NULL) != 0;
         failures += erniem_attention_backward(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
                                               arrays[2], q_stride, mask, mask_stride, factor,
-                                              factor_stride, context, dc, results[0], results[1],
-                                              results[2]) != 0;
+                                              factor_stride, 0, 0, 1.0f, context, dc, results[0],
+                                              results[1], results[2]) != 0;
         for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
             want += (double)results[i][j] * along[j];
         const double got = (sums[0] - sums[1]) / (2.0 * step);
@@ -569,6 +569,37 @@ static void check_attention_backward(int64_t T, int64_t S, int64_t d)
     for (int i = 0; i < 3; i++)
         free(arrays[i]), free(results[i]);
     free(context), free(dc), free(factor), free(mask);
+}
+
+/* Attention whose values are a unit matrix gives its probabilities; with dropout they are those that
+   erniem_drop makes of them. */
+static void check_dropout(int64_t H, int64_t T, int64_t S)
+{
+    const int64_t stride[3] = {H * T * S, T * S, S}, k_stride[3] = {H * S * S, S * S, S};
+    const uint64_t seed = 0x123456789abcdefull;
+    const uint32_t least = 0x60000000u;
+    const float scale = 1.6f;
+    float *q = numbers(H * T * S), *k = numbers(H * S * S), *v = calloc((size_t)(H * S * S), sizeof *v);
+    float *P = unset(H * T * S), *dropped = unset(H * T * S), *got[2] = {unset(T * H * S), unset(T * H * S)};
+    for (int64_t i = 0; i < H * S; i++)
+        v[i * S + i % S] = 1.0f;
+    failures += erniem_attention_reference(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, 0, NULL,
+                                           NULL, 0, NULL, NULL, NULL, NULL, got[0], P) != 0;
+    failures += erniem_drop(H * T, S, seed, least, scale, P, dropped) != 0;
+    const int threads = erniem_wanted_threads();
+    for (int i = 0; i < 2; i++) {
+        failures += erniem_set_threads(i ? 3 : threads) != 0;
+        failures += erniem_attention_dropped(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, NULL,
+                                             NULL, NULL, NULL, seed, least, scale, got[i]) != 0;
+    }
+    failures += erniem_set_threads(threads) != 0;
+    failures += memcmp(got[0], got[1], (size_t)(T * H * S) * sizeof(float)) != 0;
+    for (int64_t h = 0; h < H; h++)
+        for (int64_t t = 0; t < T; t++)
+            compare("attention_dropped", H, T, S, S, got[0] + (t * H + h) * S, dropped + (h * T + t) * S);
+    failures += erniem_drop(0, 3, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
+    failures += erniem_drop(3, 0, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
+    free(q), free(k), free(v), free(P), free(dropped), free(got[0]), free(got[1]);
 }
 
 /* Activations, their gradients by differences of the reference, and a step of AdamW. */
@@ -761,6 +792,7 @@ static void check_everything(void)
     check_training_rows(150, 70);
     check_attention_backward(1, 1, 1), check_attention_backward(7, 5, 3);
     check_attention_backward(60, 34, 17), check_attention_backward(30, 70, 33);
+    check_dropout(1, 1, 1), check_dropout(2, 5, 33), check_dropout(3, 60, 70), check_dropout(1, 2, 129);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);

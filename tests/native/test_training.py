@@ -8,6 +8,7 @@ from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
 from numpy_erniem.quantization.numbers import to_bfloat16
 from numpy_erniem.training import activation_gradients, attention_gradients, primitives, products
+from numpy_erniem.training.dropout import Dropped, drop
 from tests.conftest import native_is_built
 
 SIZES = [(1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)]
@@ -368,6 +369,51 @@ def test_nan_in_a_head_stays_in_its_gradients(isa, native, rng):
         assert np.isnan(gradient).any(axis=(2, 3)).tolist() == [[False] * 3, [False, False, True]]
 
 
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 3, 64), (7, 130), (20_001, 1), (2, 9000)])
+@pytest.mark.parametrize("rate", [1e-3, 0.1, 0.5, 0.999])
+def test_dropout_has_the_bits_of_its_formula(isa, threads, native, rng, shape, rate):
+    x, dropped = rng.standard_normal(shape, np.float32), Dropped(rate, int(rng.integers(1 << 62)))
+    want = drop.body(x, dropped)
+    for count in (1, 3):
+        threads(count)
+        np.testing.assert_array_equal(native.drop(x, dropped), want)
+
+
+def test_what_dropout_declines(native, rng):
+    x, dropped = rng.standard_normal((4, 6), np.float32), Dropped(0.1, 3)
+    assert isinstance(native.drop(x.astype(np.float64), dropped), Unsupported)
+    assert isinstance(native.drop(x[:0], dropped), Unsupported)
+    assert isinstance(native.drop(x[:, :0], dropped), Unsupported)
+    assert isinstance(native.drop(np.float32(3), dropped), Unsupported)
+    q = rng.standard_normal((1, 2, 3, 4), np.float32)
+    assert isinstance(native.attention_dropped(q, q, q[..., :3], dropped=dropped), Unsupported)
+    assert isinstance(native.attention_dropped(q, q.astype("d"), q, dropped=dropped), Unsupported)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("T", "S", "d"), [(1, 1, 1), (9, 13, 5), (70, 65, 33)])
+def test_attention_with_dropout_equals_the_formula_in_float64(
+    isa, threads, native, rng, kind, T, S, d
+):
+    (dc, _, *qkv), options = attention_arguments(rng, T, S, d, kind)
+    options = {**options, "dropped": Dropped(0.3, int(rng.integers(1 << 62)))}
+    wide = [a.astype(np.float64) for a in qkv]
+    want = attention_gradients.attention_dropped.body(*wide, **options)
+    wanted = attention_gradients.attention_backward.body(
+        dc.astype(np.float64), want, *wide, **options
+    )
+    results = []
+    for count in (1, 3):
+        threads(count)
+        got = native.attention_dropped(*qkv, **options)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+        results.append((got, *native.attention_backward(dc, got, *qkv, **options)[:3]))
+    for mine, right in zip(results[0][1:], wanted, strict=False):
+        np.testing.assert_allclose(mine, right, rtol=0, atol=2e-5 * max(T, S) ** 0.5)
+    for mine, right in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, right)
+
+
 def test_what_attention_backward_declines(native, rng):
     (dc, context, q, k, v), _ = attention_arguments(rng, 5, 5, 4, "plain")
     table = rng.standard_normal((9, 4), np.float32)
@@ -377,7 +423,6 @@ def test_what_attention_backward_declines(native, rng):
         ((dc, context, q, k[:, :, :4], v), {}),
         ((dc[:0], context[:0], q[:0], k[:0], v[:0]), {}),
         ((dc, context, q, k, v), {"query_distance": table}),
-        ((dc, context, q, k, v), {"dropped": attention_gradients.Dropped(0.1, 1)}),
         ((dc, context, q, k, v), {"mask": np.ones((2, 3, 5, 1), bool)}),
         ((dc, context, q, k, v), {"head_mask": np.ones((2, 3, 5, 5), np.float32)}),
     ):

@@ -28,13 +28,18 @@ def kept_bytes(make_backward):
     return kept
 
 
-@pytest.mark.parametrize("rate", [0.0])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_map_after_an_activation_keeps_nothing_but_its_input(rate, precision, rng):
     z, w, generator = rng.standard_normal((M, K), np.float32), layer(rng), np.random.default_rng(1)
     with products_in(precision):
         kept = kept_bytes(lambda: activated_linear(z, w, "gelu", rate, generator))
     assert kept < 0.1 * z.nbytes
+
+
+def test_dropout_keeps_no_mask(rng):
+    x, generator = rng.standard_normal((M, K), np.float32), np.random.default_rng(1)
+    assert kept_bytes(lambda: dropout(x, 0.5, generator)) < 0.1 * x.nbytes
 
 
 def test_a_linear_map_does_not_keep_its_result(rng):
