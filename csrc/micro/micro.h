@@ -141,11 +141,6 @@ struct erniem_training_f32 {
     /* sums[r] += the sum over l of tile[l * height + r] for r < n. */
     void (*sum_across)(int64_t k, int64_t n, const float *tile, float *sums);
 
-    /* Lay k <= 32 rows of n <= 32 columns of w as a step of a panel of bfloat16 (narrow.h): pair u of
-       column j is w[2u][j] and w[2u + 1][j], rounded to nearest even; else 0. `to` is at a cache
-       line. */
-    void (*round_pairs)(int64_t n, int64_t k, const float *w, int64_t stride, unsigned char *to);
-
     /* y = x * scale, or 0 where the random number of a place is below `least`: numbers 0 .. n - 1 of a
        row, as random_numbers of training/dropout.py. y may be x. */
     void (*drop)(int64_t n, uint64_t seed, uint64_t row, uint32_t least, float scale, const float *x,

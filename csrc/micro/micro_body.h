@@ -14,7 +14,6 @@
 #include "micro_rows.h"
 #include "micro_strassen.h"
 #include "micro_training.h"
-#include "micro_round.h"
 #include "micro_dropout.h"
 
 static float peak(int64_t rounds)
@@ -40,6 +39,6 @@ const struct erniem_micro MICRO(erniem_micro) = {
     {MR, NV * VW, pack, pack_across, tile, peak},
     {activate, softmax, norm},
     {tile_of_sums, split, combine},
-    {HEIGHT, tile_across, lay_across, sum_across, round_pairs, drop, activation_backward,
-     norm_backward, cross_entropy, adamw},
+    {HEIGHT, tile_across, lay_across, sum_across, drop, activation_backward, norm_backward,
+     cross_entropy, adamw},
 };

@@ -47,24 +47,10 @@ static unsigned char *panel_of(const struct product *p, int64_t panel)
     return p->panels + panel * p->steps * ERNIEM_PANEL_STEP;
 }
 
-/* turned[l][j] = from[j][l] for j < 32 and l < columns, of rows `stride` floats apart; 0 where j is not
-   below `rows`. A panel of float32 holds nr of them. */
-static void turn(const struct product *p, int64_t rows, int64_t columns, const float *from,
-                 int64_t stride, float *turned)
-{
-    const int64_t nr = p->micro->gemm.nr;
-    float part[TURNED * ERNIEM_MAX_NR];
-    if (nr == STEP_NUMBERS) {
-        p->micro->gemm.pack(rows, columns, from, stride, NULL, turned);
-        return;
-    }
-    for (int64_t j = 0; j < STEP_NUMBERS; j += nr) {
-        const int64_t some = erniem_max(0, erniem_min(nr, rows - j));
-        p->micro->gemm.pack(some, columns, some ? from + j * stride : from, stride, NULL, part);
-        for (int64_t l = 0; l < columns; l++)
-            memcpy(turned + l * STEP_NUMBERS + j, part + l * nr, (size_t)nr * sizeof(float));
-    }
-}
+/* The rows or columns of a panel, in their order. */
+static const int64_t in_order[ERNIEM_COLUMNS] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                                 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 
 /* Rows of a: a task is ROWS of them. */
 static void lay_rows(const void *job, struct erniem_tasks *tasks)
@@ -90,6 +76,21 @@ static void copy_and_sum(const struct product *p, int64_t rows, int64_t columns,
     }
 }
 
+/* to[l][j] = from[j][l] for j < 32 and l < columns, of rows BETWEEN floats apart; 0 where j is not below
+   `rows`. A panel of float32 holds nr of them. */
+static void turn(const struct product *p, int64_t rows, int64_t columns, const float *from, float *to)
+{
+    const int64_t nr = p->micro->gemm.nr;
+    float part[TURNED * ERNIEM_MAX_NR];
+    for (int64_t j = 0; j < STEP_NUMBERS; j += nr) {
+        const int64_t some = erniem_max(0, erniem_min(nr, rows - j));
+        float *const panel = nr == STEP_NUMBERS ? to : part;
+        p->micro->gemm.pack(some, columns, from + j * BETWEEN, BETWEEN, NULL, panel);
+        for (int64_t l = 0; l < columns && panel == part; l++)
+            memcpy(to + l * STEP_NUMBERS + j, part + l * nr, (size_t)nr * sizeof(float));
+    }
+}
+
 /* Columns of a, as rows, and their sums: a task is TURNED of them. */
 static void lay_rows_turned(const void *job, struct erniem_tasks *tasks)
 {
@@ -103,7 +104,7 @@ static void lay_rows_turned(const void *job, struct erniem_tasks *tasks)
             const int64_t l0 = step * STEP_NUMBERS, depth = erniem_min(STEP_NUMBERS, p->k - l0);
             unsigned char *to = p->rows + first * p->stride + step * p->step_bytes;
             copy_and_sum(p, depth, columns, p->a + l0 * p->m + first, sums, copy);
-            turn(p, depth, columns, copy, BETWEEN, turned);
+            turn(p, depth, columns, copy, turned);
             for (int64_t j = 0; j < columns; j++, to += p->stride) {
                 ERNIEM_PREFETCH_TO_WRITE(to + p->step_bytes);
                 p->kernel->narrow(STEP_NUMBERS, turned + j * STEP_NUMBERS, to, &unused);
@@ -122,9 +123,9 @@ static void lay_panels(const void *job, struct erniem_tasks *tasks)
         const int64_t l0 = step * STEP_NUMBERS, depth = erniem_min(STEP_NUMBERS, p->k - l0);
         for (int64_t panel = 0; panel < p->panel_count; panel++) {
             const int64_t column = panel * ERNIEM_COLUMNS;
-            p->micro->training.round_pairs(erniem_min(ERNIEM_COLUMNS, p->n - column), depth,
-                                           p->b + l0 * p->n + column, p->n,
-                                           panel_of(p, panel) + step * ERNIEM_PANEL_STEP);
+            p->kernel->attention->pack_across(erniem_min(ERNIEM_COLUMNS, p->n - column), depth,
+                                              p->b + l0 * p->n + column, p->n, in_order,
+                                              panel_of(p, panel) + step * ERNIEM_PANEL_STEP);
         }
     }
 }
@@ -133,17 +134,10 @@ static void lay_panels(const void *job, struct erniem_tasks *tasks)
 static void lay_panels_turned(const void *job, struct erniem_tasks *tasks)
 {
     const struct product *p = job;
-    float turned[TURNED * STEP_NUMBERS];
     for (int64_t panel; (panel = erniem_take(tasks)) >= 0;) {
-        const int64_t first = panel * ERNIEM_COLUMNS, rows = erniem_min(ERNIEM_COLUMNS, p->n - first);
-        unsigned char *to = panel_of(p, panel);
-        for (int64_t l = 0; l < p->k; l += TURNED) {
-            const int64_t depth = erniem_min(TURNED, p->k - l);
-            turn(p, rows, depth, p->b + first * p->k + l, p->k, turned);
-            for (int64_t at = 0; at < depth; at += STEP_NUMBERS, to += ERNIEM_PANEL_STEP)
-                p->micro->training.round_pairs(ERNIEM_COLUMNS, erniem_min(STEP_NUMBERS, depth - at),
-                                               turned + at * STEP_NUMBERS, STEP_NUMBERS, to);
-        }
+        const int64_t first = panel * ERNIEM_COLUMNS;
+        p->kernel->attention->pack(erniem_min(ERNIEM_COLUMNS, p->n - first), p->k,
+                                   p->b + first * p->k, p->k, in_order, panel_of(p, panel));
     }
 }
 
