@@ -63,8 +63,8 @@ static uint64_t attentions(void)
         for (int64_t i = 0; i < T * T; i++) /* earlier keys, at most 40 */
             mask[i] = i % T <= i / T && i % T + 40 > i / T;
         for (int masked = 0; masked < 2; masked++) {
-            erniem_attention(1, H, T, T, D, q, strides, k, strides, v, strides, 1, NULL, NULL, 0,
-                             masked ? mask : NULL, mask_strides, NULL, NULL, context, NULL);
+            erniem_attention(ERNIEM_FLOAT32, 1, H, T, T, D, q, strides, k, strides, v, strides, 1, NULL,
+                             NULL, 0, masked ? mask : NULL, mask_strides, NULL, NULL, context, NULL);
             sum = hash(sum, T * H * D, context);
         }
         free(q), free(mask), free(context);
