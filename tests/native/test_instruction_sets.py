@@ -96,6 +96,6 @@ def test_another_processor_has_the_same_bits(tmp_path):
         pytest.skip("this processor has no fused multiply-add")
     if shutil.which("qemu-aarch64") is None:
         pytest.skip("qemu-aarch64 is not installed")
-    program = build(tmp_path, "aarch64-linux-gnu-gcc", "-O2", "-static", suite=SUITE)
     here = bits_of(run([build(tmp_path, "gcc", "-O2", suite=SUITE)]))[FUSED[0]]
+    program = build(tmp_path, "aarch64-linux-gnu-gcc", "-O2", "-static", suite=SUITE)
     assert bits_of(run(["qemu-aarch64", program])) == {"neon": here, "generic": here}
