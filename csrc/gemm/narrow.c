@@ -20,7 +20,7 @@
 #endif
 
 enum {
-    BLOCK_ROWS = 280,         /* of a task, at most, or four tiles; 20 tiles of 14 rows */
+    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
     SHARE_ROWS = 128,         /* of a task, at least, where each thread narrows rows of its own */
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
@@ -155,8 +155,7 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
     const int64_t stride = (steps << kernel->widens | 1) * ERNIEM_STEP;
-    const int64_t most = erniem_max(FEW_ROWS, erniem_min(erniem_max(BLOCK_ROWS, 4 * kernel->mr),
-                                                         bytes / stride));
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
     const int64_t threads = erniem_get_threads();
     int64_t blocks = erniem_ceil_div(p->m, most);
     const int64_t even = erniem_ceil_div(blocks, threads) * threads;
