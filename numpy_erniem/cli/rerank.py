@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem rerank`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_row_options(parser, Reranker.overflows)
+    add_row_options(parser, Reranker.overflows, which=f"such as {Reranker.checkpoints}")
     parser.add_argument("--query", metavar="TEXT", help="what all texts of the input are for")
     parser.add_argument(
         "--texts-field",

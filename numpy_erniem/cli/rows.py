@@ -40,6 +40,7 @@ def add_row_options(
     text: str = TEXT,
     metavar: str = "TEXT",
     told: str = "texts",
+    which: str = "(the bundled one)",
 ) -> None:
     """Declare what is read, what is written, and what is done with rows that are wrong.
 
@@ -52,6 +53,9 @@ def add_row_options(
         The key of the text, where --field names no other.
     metavar, told : str
         What the help calls the arguments, and says of them.
+    which : str
+        What the help says of the model: the one that is used without --model, or one with the head
+        that the command needs.
     """
     reading = parser.add_argument_group("rows in")
     reading.add_argument("text", nargs="*", metavar=metavar, help=told)
@@ -84,7 +88,7 @@ def add_row_options(
         "--resume", action="store_true", help="go on where an interrupted run to FILE ended"
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--model", metavar="MODEL", help="folder, or name on the hub")
+    model.add_argument("--model", metavar="MODEL", help=f"folder, or name on the hub {which}")
     add_model_options(parser, model)
     model.add_argument("--on-overflow", choices=overflows, help="with a text that is too long")
     model.add_argument(

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem tag`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_row_options(parser, TokenTagger.overflows)
+    add_row_options(parser, TokenTagger.overflows, which=f"such as {TokenTagger.checkpoints}")
     parser.add_argument(
         "--aggregation",
         choices=AGGREGATIONS,

@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `erniem zero-shot`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    add_row_options(parser, ZeroShotClassifier.overflows)
+    add_row_options(
+        parser, ZeroShotClassifier.overflows, which=f"such as {ZeroShotClassifier.checkpoints}"
+    )
     parser.add_argument(
         "--labels",
         nargs="+",

@@ -17,7 +17,9 @@ from numpy_erniem.checkpoint.folder import (
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.keywords import take_hub_keywords, take_path
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.schema import Schema, of_other_classes, schemas_of
 
+OF_LABELS = ("id2label", "label2id", "num_labels", "problem_type")  # keys of config.json
 LOG = logging.getLogger(__name__)
 
 
@@ -40,9 +42,22 @@ class Checkpoint(NamedTuple):
     values: dict[str, Any]
     tensors: dict[str, Tensor]
 
-    def make_config(self, overrides: Mapping[str, Any]) -> ErnieMConfig:
-        """The config, checked; `overrides` win. ValueError with the folder for a wrong value."""
-        config = ErnieMConfig.from_values(self.values, self.folder, **overrides)
+    def tensors_for(self, schema: Schema) -> dict[str, Tensor]:
+        """The tensors that a class may take: all but those of other classes that are named."""
+        others = {*of_other_classes(self.tensors, schema, self.values.get("architectures"))}
+        return {name: tensor for name, tensor in self.tensors.items() if name not in others}
+
+    def make_config(
+        self, overrides: Mapping[str, Any], schema: Schema | None = None
+    ) -> ErnieMConfig:
+        """The config, checked; `overrides` win. ValueError with the folder for a wrong value.
+
+        The labels are left out for the class of a schema that is not one of several named ones.
+        """
+        values, named = self.values, schemas_of(self.values.get("architectures"))
+        if schema is not None and len(named) > 1 and schema not in named:
+            values = {name: value for name, value in values.items() if name not in OF_LABELS}
+        config = ErnieMConfig.from_values(values, self.folder, **overrides)
         config.name_or_path = self.name
         return config
 

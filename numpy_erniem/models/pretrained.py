@@ -149,10 +149,11 @@ class ErnieMPreTrainedModel(Network[Output]):
         model = cls.__new__(cls)
         asked = checked_precision(dtype, torch_dtype)
         overrides = model._take_options(options)
-        model.config = checkpoint.make_config(overrides)
-        trust_intermediate_size(model.config, checkpoint.tensors)
+        model.config = checkpoint.make_config(overrides, model.schema)
+        tensors = checkpoint.tensors_for(model.schema)
+        trust_intermediate_size(model.config, tensors)
         flat, report = load_tensors(
-            checkpoint.tensors,
+            tensors,
             model.expected_shapes(model.config),
             model.config,
             source=checkpoint.folder,

@@ -4,7 +4,7 @@ Everything that depends on a model's class is in one table, `SCHEMAS`. Needs a c
 weights, no model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from numpy_erniem.config import ErnieMConfig
@@ -161,6 +161,9 @@ SCHEMAS = {
         Schema("ErnieMForMaskedLM", False, _masked_lm, _ROBERTA_LM, _BERT_LM),
     )
 }
+HEAD_TENSORS = {
+    name: frozenset(schema.head(ErnieMConfig(num_labels=2))) for name, schema in SCHEMAS.items()
+}
 PADDLE_CLASSES = {"UIEM": "ErnieMForInformationExtraction"}  # PaddleNLP's names of classes
 # The first parts of the names of all heads' tensors.
 HEAD_PARTS = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_head.")
@@ -169,6 +172,46 @@ HEAD_PARTS = ("classifier.", "qa_outputs.", "linear_start.", "linear_end.", "lm_
 def schema_of(architecture: str) -> Schema | None:
     """The schema of a class by our name or PaddleNLP's; None for another class."""
     return SCHEMAS.get(PADDLE_CLASSES.get(architecture, architecture))
+
+
+def schemas_of(architectures: Any) -> list[Schema]:
+    """The schemas of the classes that a config.json names; those of other classes are left out."""
+    names = architectures if isinstance(architectures, list) else []
+    found = [schema_of(name) for name in names if isinstance(name, str)]
+    return [schema for schema in found if schema is not None]
+
+
+def of_other_classes(names: Iterable[str], own: Schema, architectures: Any) -> list[str]:
+    """The tensors of a checkpoint of several classes that are not for this one.
+
+    Where config.json names several classes, the checkpoint has the heads of these and of no other.
+    So a class that it does not name has none there, whatever the names of its tensors are.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the checkpoint's tensors.
+    own : Schema
+        Of the class that is loaded.
+    architectures : list of str, or None
+        Of config.json.
+
+    Returns
+    -------
+    list of str
+        Empty, where config.json names one class at most.
+    """
+    named = schemas_of(architectures)
+    if len(named) < 2:
+        return []
+    mine = HEAD_TENSORS[own.name] if own in named else frozenset()
+    theirs = frozenset().union(*(HEAD_TENSORS[schema.name] for schema in named)) - mine
+    has_pooler = own.pooler or not any(schema.pooler for schema in named)
+    return [
+        name
+        for name in names
+        if name in theirs or (not has_pooler and name.removeprefix(PREFIX).startswith("pooler."))
+    ]
 
 
 def intermediate_size_of(tensors: Mapping[str, Any]) -> int | None:

@@ -13,14 +13,14 @@ from typing import Any, ClassVar, TypeVar
 from numpy.typing import DTypeLike
 
 from numpy_erniem.checkpoint.config_files import architecture_of, read_config
-from numpy_erniem.checkpoint.hub import resolve_folder
+from numpy_erniem.checkpoint.hub import bundled_checkpoint, resolve_folder
 from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS, take_hub_keywords
 from numpy_erniem.checks import nearest, table
 from numpy_erniem.models import MODELS
 from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.precision import checked_precision
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.schema import schema_of
+from numpy_erniem.models.schema import schemas_of
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 P = TypeVar("P", bound="Loadable")
@@ -100,14 +100,17 @@ class Loadable:
     def _load_model(cls, folder: Path, dtype: str | None) -> Any:
         """The model of a folder; ValueError where it has not the head that the task needs."""
         values = read_config(folder)
-        name = architecture_of(values) or "ErnieMModel"
-        schema = schema_of(name)  # PaddleNLP has other names for some classes
-        name = name if schema is None else schema.name
+        names = [schema.name for schema in schemas_of(values.get("architectures"))]
         is_ernie_m = values.get("model_type", "ernie_m") == "ernie_m"  # else from_pretrained raises
-        if is_ernie_m and cls.model_class not in ("ErnieMModel", name):
+        if is_ernie_m and cls.model_class not in ("ErnieMModel", *names):
+            name = (names or [architecture_of(values) or "ErnieMModel"])[0]
+            there = (
+                "the bundled checkpoint has no head for it"
+                if folder == bundled_checkpoint()
+                else f"{folder} holds an {name}"
+            )
             raise ValueError(
-                f"{folder} holds an {name}; {cls.__name__} needs an {cls.model_class}, such as "
-                f"{cls.checkpoints}"
+                f"{there}; {cls.__name__} needs an {cls.model_class}, such as {cls.checkpoints}"
             )
         return MODELS[cls.model_class].from_pretrained(folder, dtype=dtype).prepare()
 

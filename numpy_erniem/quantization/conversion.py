@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from numpy_erniem import conversion
 from numpy_erniem.checkpoint.atomic import atomic_folder, hidden_folder
 from numpy_erniem.checkpoint.config_files import CONFIG_FILE
@@ -23,6 +25,7 @@ from numpy_erniem.conversion.report import Report
 from numpy_erniem.models import load
 from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.schema import of_other_classes
 from numpy_erniem.models.weights import flatten, match_prefix
 from numpy_erniem.pipelines.texts import take_texts
 from numpy_erniem.quantization.agreement import Agreement, Texts, drawn_texts, measure
@@ -175,8 +178,11 @@ class Job(NamedTuple):
     def _write(self, narrow: ErnieMPreTrainedModel[Any]) -> None:
         """config.json and the tensors that the source has, and all of its other files."""
         flat = flatten(narrow.weights)
-        there = set(match_prefix(read_folder(self.source), dict.fromkeys(flat, ())).values())
+        source = read_folder(self.source)
+        there = set(match_prefix(source, dict.fromkeys(flat, ())).values())
         kept = {name: x for name, x in flat.items() if name.removesuffix(SCALE) in there}
+        heads = of_other_classes(source, narrow.schema, narrow.config.architectures)
+        kept |= {name: source[name].numpy(np.float32) for name in heads}
         write_folder(self.out, kept, self.max_shard_size)
         narrow.config.torch_dtype = "float32"  # of the other tensors
         (self.out / CONFIG_FILE).write_text(narrow.config.to_json_string(), encoding="utf-8")

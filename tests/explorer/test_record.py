@@ -143,12 +143,12 @@ def test_half_a_character_is_replaced_and_it_is_said(embedder, tmp_path):
 
 def test_a_model_without_a_pooler_has_a_page(embedder, tmp_path):
     config = ErnieMConfig(
-        **{"vocab_size": 12012, "hidden_size": 8, "num_attention_heads": 2},
+        **{"vocab_size": len(embedder.tokenizer), "hidden_size": 8, "num_attention_heads": 2},
         **{"num_hidden_layers": 1, "intermediate_size": 8},
     )
     model = ErnieMModel(config, add_pooling_layer=False, seed=0)
     small = Embedder(model, embedder.tokenizer)
-    assert explain(TEXT, OTHER, out=tmp_path / "page.html", embedder=small)["tokens"] == 24
+    assert explain(TEXT, OTHER, out=tmp_path / "page.html", embedder=small)["tokens"] == 23
 
 
 def test_pruned_heads_are_not_on_the_page(embedder):
@@ -161,7 +161,7 @@ def test_pruned_heads_are_not_on_the_page(embedder):
 def test_relative_positions_are_refused(embedder):
     config = ErnieMConfig(
         position_embedding_type="relative_key",
-        **{"vocab_size": 12012, "hidden_size": 8, "num_attention_heads": 2},
+        **{"vocab_size": len(embedder.tokenizer), "hidden_size": 8, "num_attention_heads": 2},
         **{"num_hidden_layers": 1, "intermediate_size": 8},
     )
     with pytest.raises(ValueError, match="position_embedding_type is 'relative_key'"):
@@ -222,7 +222,7 @@ def test_what_cannot_be_shown_ends_with_one_line(arguments, message, tmp_path, m
 def test_the_command_writes_the_page_and_says_what_it_shows(tmp_path, capsys):
     out = tmp_path / "page.html"
     assert main(["explain", TEXT, OTHER, "--out", str(out), "--first", "1", "--tokens", "10"]) == 0
-    assert capsys.readouterr().out == f"{out} shows 10 of 24 tokens; open it in a browser\n"
+    assert capsys.readouterr().out == f"{out} shows 10 of 23 tokens; open it in a browser\n"
     assert "Datei" in out.read_text(encoding="utf-8")
 
 

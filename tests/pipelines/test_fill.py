@@ -269,10 +269,11 @@ def test_a_filler_is_loaded_and_pickled(model, tokenizer, tmp_path):
     assert pickle.loads(pickle.dumps(filler))(ONE) == want
 
 
-def test_a_checkpoint_without_the_head_is_named(tokenizer):
-    with pytest.raises(ValueError, match="ErnieMModel; MaskFiller needs an ErnieMForMaskedLM"):
-        MaskFiller.from_pretrained()
+def test_a_checkpoint_without_the_head_is_named(tokenizer, tmp_path):
     encoder = ErnieMModel.from_pretrained(bundled_checkpoint())
+    encoder.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="ErnieMModel; MaskFiller needs an ErnieMForMaskedLM"):
+        MaskFiller.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="an ErnieMModel; MaskFiller needs an ErnieM"):
         MaskFiller(encoder, tokenizer)(ONE)
 
@@ -344,5 +345,5 @@ def test_two_masks_are_filled_as_by_upstream(oracle, backend):
 def test_the_examples_of_the_page():
     page = REPOSITORY / "docs/fill.md"
     result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
-    assert result.attempted > 5
+    assert result.attempted >= 5
     assert result.failed == 0

@@ -94,4 +94,3 @@ def test_wrong_options_are_one_line(run, folder):
         assert (code, out) == (2, "")
         assert message in err
         assert err.count("\n") == 1
-    assert "MaskFiller needs an ErnieMForMaskedLM" in run(TEXTS[0])[2]

@@ -91,3 +91,56 @@ def best_loss(place):
 def best_loss(place):
     fish = 5 / 6 * math.log(3) + 1 / 6 * math.log(6)
     return (0.0, math.log(4), math.log(11), fish, 0.0, math.log(6))[place]
+
+
+# %% exercise 4
+def candidates(text, k):
+    inputs = tokenizer(text, return_tensors="np")
+    at = int(np.flatnonzero(inputs["input_ids"][0] == tokenizer.mask_token_id)[0])
+    scores = trained(**inputs).logits[0, at].astype(np.float64)  # (V,)
+    p = np.exp(scores - scores.max())
+    p /= p.sum()
+    best = np.argsort(-p)[:k]
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), p[best].tolist(), strict=True))
+
+
+# %% exercise 4, wrong: the scores of [CLS]
+def candidates(text, k):
+    scores = trained(**tokenizer(text, return_tensors="np")).logits[0, 0]
+    p = np.exp(scores - scores.max())
+    p /= p.sum()
+    best = np.argsort(-p)[:k]
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), p[best].tolist(), strict=True))
+
+
+# %% exercise 4, wrong: one place too far
+def candidates(text, k):
+    inputs = tokenizer(text, return_tensors="np")
+    at = int(np.flatnonzero(inputs["input_ids"][0] == tokenizer.mask_token_id)[0]) + 1
+    scores = trained(**inputs).logits[0, at]
+    p = np.exp(scores - scores.max())
+    p /= p.sum()
+    best = np.argsort(-p)[:k]
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), p[best].tolist(), strict=True))
+
+
+# %% exercise 4, wrong: probabilities among the k alone
+def candidates(text, k):
+    inputs = tokenizer(text, return_tensors="np")
+    at = int(np.flatnonzero(inputs["input_ids"][0] == tokenizer.mask_token_id)[0])
+    scores = trained(**inputs).logits[0, at]
+    best = np.argsort(-scores)[:k]
+    p = np.exp(scores[best] - scores.max())
+    p /= p.sum()
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), p.tolist(), strict=True))
+
+
+# %% exercise 4, wrong: the least likely ones
+def candidates(text, k):
+    inputs = tokenizer(text, return_tensors="np")
+    at = int(np.flatnonzero(inputs["input_ids"][0] == tokenizer.mask_token_id)[0])
+    scores = trained(**inputs).logits[0, at]
+    p = np.exp(scores - scores.max())
+    p /= p.sum()
+    best = np.argsort(p)[:k]
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), p[best].tolist(), strict=True))

@@ -27,7 +27,10 @@ def load(folder):
         "config": json.loads((folder / "config.json").read_text(encoding="utf-8")),
         "vocab": {token: i for i, token in enumerate(tokens)},
         "pieces": SentencePieceProcessor(model_file=str(folder / "sentencepiece.bpe.model")),
-        "weights": {name: values.astype(np.float32) for name, values in weights.items()},
+        "weights": {  # with heads in the file, the encoder's names begin with "ernie_m."
+            name.removeprefix("ernie_m."): values.astype(np.float32)
+            for name, values in weights.items()
+        },
     }
 
 

@@ -1,0 +1,155 @@
+"""The texts that the bundled checkpoint is trained on, and its vocabulary."""
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import sentencepiece
+
+from numpy_erniem import ErnieMTokenizer
+from numpy_erniem.tokenizer.pieces import cut_piece
+
+LANGUAGES = (
+    *("ar", "bg", "cs", "de", "el", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja"),
+    *("ko", "nl", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh"),
+)
+LABELS = tuple(sorted(("en", *LANGUAGES)))  # the classes of the language head
+LICENCES = {  # of the rows taken, by the beginning of their source; none is under the GPL alone
+    "libreoffice-": "MPL-2.0",
+    "Django": "BSD-3-Clause",
+    "CLDR": "Unicode licence",
+    "audacity": "CC-BY-3.0",
+    "debian-handbook": "CC-BY-SA-3.0",
+    "gnome-user-docs": "CC-BY-SA-3.0",
+    "evolution": "LGPL, its help CC-BY-SA-3.0",
+    "libgtk": "LGPL-2.1",
+    "libc-l10n": "LGPL-2.1",
+    "marble": "LGPL-2.1",
+}
+KINDS = {  # texts of other programs: read to measure, never to train
+    "help pages": ("mate-user-guide", "debian-faq"),
+    "manuals": ("debian-reference", "installation-guide", "util-linux"),
+    "games": ("wesnoth", "freeciv"),
+}
+PAIRS_OF_A_KIND = 300  # for each language, at most
+PIECES = 20000
+SPECIALS = ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
+CUT = "\x02"  # where the tokenizer will cut, so no piece should go across
+
+
+def rows_of(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Source, language, English and translation of all rows in the languages of the model."""
+    with (
+        gzip.open(corpus / "parallel.tsv.gz", "rt", encoding="utf-8") as rows,
+        gzip.open(corpus / "parallel.source.txt.gz", "rt", encoding="utf-8") as sources,
+    ):
+        for row, source in zip(rows, sources, strict=True):
+            language, english, translation = row.rstrip("\n").split("\t")
+            if language in LANGUAGES:
+                yield source.strip(), language, english, translation
+
+
+def write_corpus(corpus: Path, work: Path) -> dict[str, int]:
+    """Write the texts of a run into `work`; returns rows by licence.
+
+    parallel.tsv and mono.tsv have both sides of the same rows. dev.tsv and the files of KINDS are
+    read to measure.
+    """
+    counts = dict.fromkeys(LICENCES, 0)
+    sentences: dict[tuple[str, str], None] = {}
+    others: dict[str, list[tuple[str, str, str]]] = {kind: [] for kind in KINDS}
+    with (work / "parallel.tsv").open("w", encoding="utf-8", newline="\n") as parallel:
+        for source, language, english, translation in rows_of(corpus):
+            for kind, sources in KINDS.items():
+                if source.startswith(sources):
+                    others[kind].append((language, english, translation))
+            if source.startswith(tuple(LICENCES)):
+                counts[next(name for name in LICENCES if source.startswith(name))] += 1
+                parallel.write(f"{language}\t{english}\t{translation}\n")
+                sentences |= {("en", english): None, (language, translation): None}
+    with (work / "mono.tsv").open("w", encoding="utf-8", newline="\n") as mono:
+        mono.writelines(f"{language}\t{text}\n" for language, text in sentences)
+    with gzip.open(corpus / "dev.tsv.gz", "rt", encoding="utf-8") as rows:
+        kept = [tuple(row.rstrip("\n").split("\t")) for row in rows]
+    _write_rows(work / "dev.tsv", [row for row in kept if row[0] in LANGUAGES])
+    for kind, rows in others.items():
+        _write_rows(work / f"{kind}.tsv", _sample(rows, sentences))
+    return counts
+
+
+def _sample(
+    rows: list[tuple[str, str, str]], trained: dict[tuple[str, str], None]
+) -> list[tuple[str, str, str]]:
+    """Pairs of 6 to 35 English words that are not trained on, at most so many for each language."""
+    chosen = []
+    for language in LANGUAGES:
+        fit = [
+            row
+            for row in rows
+            if row[0] == language
+            and 6 <= len(row[1].split()) <= 35
+            and ("en", row[1]) not in trained
+            and (language, row[2]) not in trained
+        ]
+        step = max(1, len(fit) // PAIRS_OF_A_KIND)
+        chosen += fit[::step][:PAIRS_OF_A_KIND]
+    return chosen
+
+
+def _write_rows(path: Path, rows: list[tuple[str, ...]]) -> None:
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_rows(path: Path) -> list[tuple[str, str, str]]:
+    """Language, English and translation of the rows of a file."""
+    return [tuple(line.split("\t")) for line in path.read_text("utf-8").splitlines()]
+
+
+def vocabulary_texts(work: Path) -> Iterator[str]:
+    """Sentences, cut where the tokenizer cuts: at ideographs, punctuation and digits."""
+    for line in (work / "mono.tsv").open(encoding="utf-8"):
+        words = line.rstrip("\n").split("\t")[1].split()
+        yield " ".join(CUT.join(word[a:b] for a, b in cut_piece(word)) for word in words)
+
+
+def train_vocabulary(work: Path) -> None:
+    """Write the tokenizer's files: SentencePiece (unigram), special tokens, placeholders."""
+    out, model = work / "tokenizer", io.BytesIO()
+    out.mkdir(exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=vocabulary_texts(work),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=PIECES,
+        character_coverage=0.9996,
+        pretokenization_delimiter=CUT,
+        num_threads=1,
+        minloglevel=1,
+    )
+    (out / "sentencepiece.bpe.model").write_bytes(model.getvalue())
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    ordinary = [pieces.id_to_piece(i) for i in range(3, pieces.get_piece_size())]  # 0-2: <unk> ...
+    masks = [f"[MASK:{language}]" for language in ("en", *LANGUAGES)]
+    lines = "\n".join([*SPECIALS, *ordinary, *masks, "[MASK]"]) + "\n"
+    (out / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+    names = {f"{t.strip('[]').lower()}_token": t for t in (*SPECIALS, "[MASK]")}
+    inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+    settings = {"tokenizer_class": "ErnieMTokenizer", **inputs, "model_max_length": 512}
+    write_json(out / "special_tokens_map.json", names)
+    write_json(out / "tokenizer_config.json", {**settings, "do_lower_case": False, **names})
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Write a JSON file as the other files of a checkpoint are written."""
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def prepare(corpus: Path, work: Path) -> ErnieMTokenizer:
+    """The tokenizer of a run; texts and vocabulary are written if they are not there."""
+    if not (work / "tokenizer" / "tokenizer_config.json").is_file():
+        write_json(work / "rows.json", write_corpus(corpus, work))
+        train_vocabulary(work)
+    return ErnieMTokenizer.from_pretrained(work / "tokenizer")
