@@ -78,7 +78,7 @@ def test_secrets_are_not_among_the_unused_keywords(folder):
 
 def test_a_wrong_value_names_the_file_whether_or_not_unused_keywords_are_returned(folder):
     for unused in (True, False):
-        with pytest.raises(ValueError, match=r"config\.json: hidden_size 0"):
+        with pytest.raises(ValueError, match=r"with hidden_size as given: hidden_size 0"):
             ErnieMConfig.from_pretrained(folder, return_unused_kwargs=unused, hidden_size=0)
 
 

@@ -583,8 +583,8 @@ static void check_dropout(int64_t H, int64_t T, int64_t S)
     float *P = unset(H * T * S), *dropped = unset(H * T * S), *got[2] = {unset(T * H * S), unset(T * H * S)};
     for (int64_t i = 0; i < H * S; i++)
         v[i * S + i % S] = 1.0f;
-    failures += erniem_attention_reference(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, 0, NULL,
-                                           NULL, 0, NULL, NULL, NULL, NULL, got[0], P) != 0;
+    failures += erniem_attention_reference(ERNIEM_FLOAT32, 1, H, T, S, S, q, stride, k, k_stride, v, k_stride,
+                                           0, NULL, NULL, 0, NULL, NULL, NULL, NULL, got[0], P) != 0;
     failures += erniem_drop(H * T, S, seed, least, scale, P, dropped) != 0;
     const int threads = erniem_wanted_threads();
     for (int i = 0; i < 2; i++) {
