@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import mmap
 import os
 import subprocess
 import sys
@@ -437,6 +438,7 @@ def test_a_thread_gets_its_own_block_back():
 
 
 GIVEN_BACK = """
+import mmap
 
 from pathlib import Path
 
