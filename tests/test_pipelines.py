@@ -250,11 +250,11 @@ def test_copies_share_the_model():
 
 def test_a_checkpoint_without_the_head_is_refused_by_name():
     class Classifier(Lengths):
-        model_class = "ErnieMForSequenceClassification"
+        model_class = "ErnieMForTokenClassification"
         checkpoints = "some/checkpoint"
 
     with pytest.raises(
-        ValueError, match=r"holds an ErnieMModel; Classifier needs an .*Seq.*, such as some/check"
+        ValueError, match=r"no head for it; Classifier needs an .*Token.*, such as some/check"
     ):
         Classifier.from_pretrained()
 

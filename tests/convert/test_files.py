@@ -177,7 +177,8 @@ def test_what_torch_saves_of_other_tensors_is_refused(tmp_path):
 def test_int8_weights_are_refused_as_such(safe, folder, capsys):
     tensors = {n: t.numpy() for n, t in read_folder(folder).items()}
     name = "encoder.layers.0.linear1.weight"
-    tensors[name] = tensors[name].astype(np.int8)
+    stored = next(n for n in tensors if n.endswith(name))
+    tensors[stored] = tensors[stored].astype(np.int8)
     if safe:
         write_folder(folder, tensors)
     else:
@@ -188,7 +189,7 @@ def test_int8_weights_are_refused_as_such(safe, folder, capsys):
     with pytest.raises(ValueError, match=f"{name} holds I8, and config.json has no quantization"):
         numpy_erniem.load(folder)
     assert main(["convert", str(folder), str(folder.parent / "out")]) == 2
-    assert f"{folder}: tensor {name} holds I8, not floats" in capsys.readouterr().err
+    assert f"{folder}: tensor {stored} holds I8, not floats" in capsys.readouterr().err
 
 
 def test_8_bit_floats_in_safetensors_are_refused_as_such(folder):

@@ -163,7 +163,7 @@ def test_a_question_without_an_answer_is_trained_on_cls(small):
 
 
 def test_a_long_context_is_trained_in_windows(small):
-    context = "one two three four five six " * 6 + "Ada came."
+    context = "one two three open new file " * 7 + "Ada came."
     asked = [AskedQuestion("Who?", context, (("Ada", context.index("Ada")),))]
     setup = answering_setup(asked, asked, ONE, model=small, max_length=24, doc_stride=4)
     rows = rows_of(setup)
