@@ -158,6 +158,7 @@ def backend_report() -> dict:
         `reset_backend_report` (calls under the NumPy backend are not counted).
     """
     kernels, description = _native()
+    settings = _settings()
     counts = {(name, "native"): count for name, count in _native_calls.totals().items()}
     counts |= _unsupported_calls.totals()
     calls: dict[str, dict[str, int]] = {}
@@ -167,7 +168,7 @@ def backend_report() -> dict:
     return {
         "backend": backend,
         "native": description,
-        "kernels": _settings().kernels() if kernels else {},
+        "kernels": settings.kernels() if settings else {},
         "threading": get_threading(),
         "strassen": get_strassen(),
         "calls": calls,
