@@ -126,7 +126,8 @@ int erniem_attention_reference(int number, int64_t B, int64_t H, int64_t T, int6
                                float *context, float *probabilities)
 {
     const struct attention p = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d,
-                                .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+                                .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride,
+                                .v = v, .v_stride = v_stride,
                                 .texts = starts ? texts : B, .starts = starts,
                                 .key_bias = key_bias, .key_bias_stride = key_bias_stride,
                                 .mask = mask, .mask_stride = mask_stride, .head_mask = head_mask,
@@ -327,79 +328,12 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
     erniem_release(memory);
 }
 
-/* The kind of float32. */
-
-static void measure(const struct attention *p, struct scratch_sizes *sizes)
-{
-    const int64_t S = p->most_keys, nr = p->columns;
-    *sizes = (struct scratch_sizes){.k_panels = 4 * erniem_ceil_div(S, nr) * nr * p->d,
-                                    .v_panels = 4 * erniem_ceil_div(p->d, nr) * nr * S,
-                                    .queries = 4 * p->block * ERNIEM_STRIDE};
-}
-
-static void pack(const struct attention *p, const struct head *head, const struct scratch *s)
-{
-    const int64_t nr = p->columns, count = head->count;
-    const float *k = p->k + offset(p->k_stride, &head->text, head->h, 0);
-    const float *v = p->v + offset(p->v_stride, &head->text, head->h, 0);
-    for (int64_t j = 0; j < count; j += nr)
-        p->micro->gemm.pack(erniem_min(nr, count - j), p->d, k, p->k_stride[2], s->keys + j,
-                            (float *)s->k_panels + j * p->d);
-    for (int64_t l = 0; l < p->d; l += nr)
-        p->micro->gemm.pack_across(erniem_min(nr, p->d - l), count, v + l, p->v_stride[2], s->keys,
-                                   (float *)s->v_panels + l * count);
-}
-
-static void score(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
-                  int64_t first, int64_t end, const struct scratch *s)
-{
-    const float scale = 1.0f / sqrtf((float)p->d);
-    for (int64_t r = 0; r < rows; r++) {
-        const float *q = p->q + offset(p->q_stride, &head->text, head->h, t + r);
-        float *to = (float *)s->queries + r * ERNIEM_STRIDE;
-        for (int64_t l = 0; l < p->d; l++)
-            to[l] = q[l] * scale;
-    }
-    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = p->d, .a = s->queries,
-                                   .lda = ERNIEM_STRIDE, .ldc = s->width};
-    for (int64_t j = first; j < end; j += p->columns) { /* (rows, d).(d, nr) -> (rows, nr) */
-        tile.columns = (int)erniem_min(p->columns, end - j);
-        tile.b = tile.next = (const float *)s->k_panels + j * p->d;
-        tile.bias = p->key_bias ? s->bias + j : NULL;
-        tile.c = s->scores + j;
-        p->micro->gemm.tile(&tile);
-    }
-}
-
-static float weigh(const struct attention *p, const struct head *head, int64_t r, int64_t first,
-                   int64_t end, const struct scratch *s)
-{
-    return p->micro->rowwise.softmax(end - first, head->factor, s->scores + r * s->width + first);
-}
-
-static void average(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
-                    int64_t first, int64_t end, const struct scratch *s)
-{
-    const int64_t nr = p->columns;
-    float *context = context_of(p, &head->text, head->h, t);
-    struct erniem_tile_f32 tile = {.rows = (int)rows, .kc = end - first, .a = s->scores + first,
-                                   .lda = s->width, .ldc = p->H * p->d};
-    for (int64_t l = 0; l < p->d; l += nr) { /* (rows, keys).(keys, nr) -> (rows, nr) */
-        tile.columns = (int)erniem_min(nr, p->d - l);
-        tile.b = tile.next = (const float *)s->v_panels + l * head->count + first * nr;
-        tile.c = context + l;
-        p->micro->gemm.tile(&tile);
-    }
-}
-
-static const struct erniem_attention_kind float32 = {measure, pack, score, weigh, average};
-
 /* Choose the kind, and the sizes of its row blocks and panels. */
 static void choose_kind(struct attention *p)
 {
     p->micro = erniem_micro();
     p->narrow = erniem_narrow(p->number);
-    p->kind = p->narrow ? &erniem_attention_bfloat16 : &float32;
+    p->kind = p->narrow ? &erniem_attention_bfloat16 : &erniem_attention_float32;
     p->block = p->narrow ? erniem_min(p->narrow->mr, 32) : p->micro->gemm.mr;
     p->columns = p->narrow ? ERNIEM_COLUMNS : p->micro->gemm.nr;
 }
@@ -414,7 +348,8 @@ int erniem_attention(int number, int64_t B, int64_t H, int64_t T, int64_t S, int
                      float *context, float *probabilities)
 {
     struct attention job = {.number = number, .B = B, .H = H, .T = T, .S = S, .d = d,
-                            .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride, .v = v, .v_stride = v_stride,
+                            .q = q, .q_stride = q_stride, .k = k, .k_stride = k_stride,
+                            .v = v, .v_stride = v_stride,
                             .texts = starts ? texts : B, .starts = starts, .key_bias = key_bias,
                             .key_bias_stride = key_bias_stride, .mask = mask,
                             .mask_stride = mask_stride, .head_mask = head_mask,

@@ -1,4 +1,4 @@
-/* What attention.c and the kinds of its products share: the float32 one there, and
+/* What attention.c and the two kinds of its products share: attention_float32.c and
    attention_bfloat16.c. */
 
 #ifndef ERNIEM_ATTENTION_H
@@ -82,7 +82,7 @@ struct erniem_attention_kind {
                     int64_t first, int64_t end, const struct scratch *s);
 };
 
-extern const struct erniem_attention_kind erniem_attention_bfloat16;
+extern const struct erniem_attention_kind erniem_attention_float32, erniem_attention_bfloat16;
 
 /* Row t of a text in an array whose first three axes have these strides. */
 static inline int64_t offset(const int64_t *stride, const struct text *x, int64_t h, int64_t t)
