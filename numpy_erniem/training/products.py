@@ -14,15 +14,10 @@ import numpy as np
 
 from numpy_erniem import ops
 from numpy_erniem.backend.dispatch import accelerated
-from numpy_erniem.quantization.numbers import to_bfloat16, widen
+from numpy_erniem.quantization.numbers import BFLOAT16, rounded
 from numpy_erniem.training.primitives import column_sums, linear_backward
 
 Weights = Mapping[str, np.ndarray]
-
-
-def rounded(x: np.ndarray) -> np.ndarray:
-    """The nearest numbers of bfloat16, in float32: to nearest, ties to even."""
-    return widen(to_bfloat16(x))
 
 
 @accelerated
@@ -38,7 +33,8 @@ def bfloat16_linear(x: np.ndarray, w: Weights) -> np.ndarray:
     -------
     (..., N) float32 array
     """
-    return ops.linear.body(rounded(x), {"weight": rounded(w["weight"]), "bias": w["bias"]})
+    weight = rounded(w["weight"], BFLOAT16)
+    return ops.linear.body(rounded(x, BFLOAT16), {"weight": weight, "bias": w["bias"]})
 
 
 @accelerated
@@ -61,8 +57,8 @@ def bfloat16_linear_backward(
     dbias : (N,) array
         The sum of dy, which is not rounded.
     """
-    low = rounded(dy)
-    return low @ rounded(weight), low.T @ rounded(x), column_sums(dy)
+    low = rounded(dy, BFLOAT16)
+    return low @ rounded(weight, BFLOAT16), low.T @ rounded(x, BFLOAT16), column_sums(dy)
 
 
 class Products(NamedTuple):

@@ -6,8 +6,8 @@ import pytest
 from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.quantization.numbers import to_bfloat16
-from numpy_erniem.training import activation_gradients, attention_gradients, primitives, products
+from numpy_erniem.quantization.numbers import BFLOAT16, rounded, to_bfloat16
+from numpy_erniem.training import activation_gradients, attention_gradients, primitives
 from numpy_erniem.training.dropout import Dropped, drop
 from tests.conftest import native_is_built
 
@@ -94,7 +94,7 @@ LOW_SIZES = [*SIZES, (70, 65, 4097), (8200, 3, 33), (40, 9000, 5)]
 
 def rounded_product(dy, x, weight, bias):
     """The three gradients and the output in float64, of inputs rounded to bfloat16."""
-    low = [products.rounded(a).astype(np.float64) for a in (dy, x, weight)]
+    low = [rounded(a, BFLOAT16).astype(np.float64) for a in (dy, x, weight)]
     return (low[0] @ low[2], low[0].T @ low[1], dy.sum(axis=0, dtype=np.float64)), (
         low[1] @ low[2].T + bias
     )
@@ -153,9 +153,9 @@ def test_bfloat16_products_round_ties_and_keep_nan_and_infinity(bfloat16_kernel,
     one = np.ones((1, 1), np.float32)
     y = native.bfloat16_linear(x, {"weight": one, "bias": np.zeros(1, np.float32)})
     with np.errstate(over="ignore"):
-        np.testing.assert_array_equal(y, products.rounded(x))
+        np.testing.assert_array_equal(y, rounded(x, BFLOAT16))
     weight = native.bfloat16_linear(one, {"weight": x, "bias": np.zeros(5, np.float32)})
-    np.testing.assert_array_equal(weight[0], products.rounded(x)[:, 0])
+    np.testing.assert_array_equal(weight[0], rounded(x, BFLOAT16)[:, 0])
 
 
 def test_what_bfloat16_products_decline(native, rng):

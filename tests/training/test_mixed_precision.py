@@ -7,11 +7,11 @@ from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, ops
 from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.quantization.numbers import to_bfloat16
+from numpy_erniem.quantization.numbers import BFLOAT16, rounded, to_bfloat16
 from numpy_erniem.training import AdamW, Trainer, TrainingConfig, trainable, value_and_grad
 from numpy_erniem.training.finetuning import classification_setup
 from numpy_erniem.training.gradients import linear
-from numpy_erniem.training.products import products_in, rounded
+from numpy_erniem.training.products import products_in
 from tests.conftest import native_is_built
 from tests.models.conftest import B, T, V
 from tests.training.conftest import dense, make
@@ -42,7 +42,10 @@ def test_a_linear_map_and_its_gradients_round_every_input_and_no_sum(on, rng):
     with products_in("bfloat16"):
         y, backward = linear(x, w)
         dx, dw = backward(dy)
-    low = {n: rounded(a).astype(np.float64) for n, a in (("x", x), ("dy", dy), ("w", w["weight"]))}
+    low = {
+        n: rounded(a, BFLOAT16).astype(np.float64)
+        for n, a in (("x", x), ("dy", dy), ("w", w["weight"]))
+    }
     np.testing.assert_allclose(y, low["x"] @ low["w"].T + w["bias"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(dx, low["dy"] @ low["w"], rtol=0, atol=1e-5)
     want = low["dy"].reshape(-1, 9).T @ low["x"].reshape(-1, 17)
