@@ -70,12 +70,18 @@ def paddles(model, ids):
 
 
 def test_one_pair_without_padding(model, tokenizer):
-    inputs = tokenizer("Person", TEXTS[0], return_tensors="np")
-    want = paddles(model, inputs["input_ids"])
-    np.testing.assert_array_equal(model(**inputs).start_logits, want.start_logits)
-    np.testing.assert_array_equal(model(**inputs).end_logits, want.end_logits)
+    for text in TEXTS:
+        inputs = tokenizer("Person", text, return_tensors="np")
+        want = paddles(model, inputs["input_ids"])
+        np.testing.assert_array_equal(model(**inputs).start_logits, want.start_logits)
+        np.testing.assert_array_equal(model(**inputs).end_logits, want.end_logits)
+
+
+def test_the_hidden_token_counts(model, tokenizer):
+    """In a short text, where it is one of few."""
+    inputs = tokenizer("Person", TEXTS[1], return_tensors="np")
     shown = model(inputs["input_ids"], attention_mask=np.ones_like(inputs["input_ids"]))
-    assert abs(model(**inputs).start_logits - shown.start_logits).max() > 1e-4
+    assert abs(model(**inputs).start_logits - shown.start_logits).max() > 1e-3
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -345,5 +345,5 @@ def test_two_masks_are_filled_as_by_upstream(oracle, backend):
 def test_the_examples_of_the_page():
     page = REPOSITORY / "docs/fill.md"
     result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
-    assert result.attempted >= 5
+    assert result.attempted > 5
     assert result.failed == 0
