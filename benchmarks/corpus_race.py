@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import limits, measuring, tables
 from benchmarks.corpus_worker import make_rows
-from benchmarks.markdown import type_of
+from benchmarks.markdown import is_ours, type_of
 from benchmarks.workers import Worker, progress, start, wait_until_quiet
 from numpy_erniem import ErnieMConfig
 
@@ -88,7 +88,8 @@ class Race:
     ----------
     workers : dict of str to Worker
     contestants : list of Contestant
-        Those without a worker are left out. The vectors of the first are the reference.
+        Those without a worker are left out. The vectors of the first are the reference; a peer
+        whose vectors are missing or differ is not timed, and `refused` says why.
     """
 
     def __init__(self, workers: dict[str, Worker], contestants: list[Contestant]) -> None:
@@ -96,37 +97,57 @@ class Race:
         self.contestants = [who for who in contestants if who.engine in workers]
         self.seconds: dict[Contestant, list[float]] = {who: [] for who in self.contestants}
         self.compared: dict[Contestant, Row] = {}
+        self.refused: dict[Contestant, str] = {}
+        self.first: dict[int, np.ndarray] = {}  # the first contestant's vectors of every n-th text
         self.peak = self.bandwidth = 0.0
 
     def compare(self, n: int) -> None:
         """Compare the vectors of a sample of n texts, before anything is timed."""
-        first = None
         for who in self.contestants:
             progress(f"comparing {who.engine}, {who.order}, {who.batch}")
-            step = max(1, n // COMPARED)
-            vectors, _ = vectors_of(self.workers[who.engine], who.order, who.batch, step)
-            first = vectors if first is None else first
-            compare_vectors(who, vectors, first)
+            self.one_run(who, max(1, n // COMPARED))
+
+    def one_run(self, who: Contestant, step: int) -> float | None:
+        """The seconds of a run over every step-th text; None for a peer that is refused.
+
+        Raises
+        ------
+        DifferentError
+            Our vectors, or those of the first contestant, are missing or differ.
+        """
+        try:
+            vectors, got = vectors_of(self.workers[who.engine], who.order, who.batch, step)
+            first = self.first.setdefault(step, vectors)
+            self.compared[who] = compare_vectors(who, vectors, first)
+        except measuring.DifferentError as error:
+            if who == self.contestants[0] or is_ours(who.engine):
+                raise
+            progress(f"not timed: {error}")
+            self.refused[who] = str(error)
+            return None
+        return got["seconds"]
 
     def run(self, rounds: int) -> None:
         """Time all contestants in turn, and compare the vectors of every timed run, too."""
-        first, running = None, self.contestants
+        running = [who for who in self.contestants if who not in self.refused]
         for n in range(rounds):
             self.measure_limits()
             for who in running:
                 progress(f"round {n + 1} of {rounds}: {who.engine}, {who.order}, {who.batch}")
                 wait_until_quiet()
-                vectors, got = vectors_of(self.workers[who.engine], who.order, who.batch, 1)
-                first = vectors if first is None else first
-                self.compared[who] = compare_vectors(who, vectors, first)
-                self.seconds[who].append(got["seconds"])
+                seconds = self.one_run(who, 1)
+                if seconds is not None:
+                    self.seconds[who].append(seconds)
             self.measure_limits()
             running = self.not_slow()
 
     def not_slow(self) -> list[Contestant]:
         """Who is timed in the next round: the best of each engine, and all that are not slow."""
-        best = {who: min(seconds) for who, seconds in self.seconds.items()}
-        of_engine = {e: min(best[w] for w in best if w.engine == e) for e in self.workers}
+        timed = [who for who in self.contestants if who not in self.refused]
+        best = {who: min(self.seconds[who]) for who in timed}
+        of_engine = {
+            who.engine: min(best[w] for w in timed if w.engine == who.engine) for who in timed
+        }
         most = SLOW * min(best.values())
         return [who for who in best if best[who] <= max(most, of_engine[who.engine])]
 
@@ -162,12 +183,13 @@ def corpus_rows(
         middle and the longest text), "flops", of which "linear_flops" are of the linear maps;
         "runs", "best" and "median" in seconds; "difference", "cosine" (smallest) and
         "mean_cosine"; "peak" and "bandwidth". A row of ours in C also has "parts": seconds by part
-        of the work.
+        of the work. A peer that was refused has "engine", "order", "batch", and "refused", which
+        says why.
 
     Raises
     ------
     DifferentError
-        Vectors are missing or differ.
+        Our vectors, or those of the first contestant, are missing or differ.
     """
     config = ErnieMConfig.from_pretrained(folder)
     lengths = [len(row) for row in make_rows(folder)(texts)]
@@ -193,6 +215,9 @@ def corpus_rows(
         for worker in workers.values():
             worker.end()
     for who, seconds in race.seconds.items():
+        if who in race.refused:
+            yield {**who._asdict(), "refused": race.refused[who]}
+            continue
         yield {
             **who._asdict(),
             **{"texts": len(texts), "tokens": sum(lengths), **work},

@@ -10,7 +10,8 @@ BATCHES = {"packed": "{} tokens, packed", "sorted": "{}, sorted", "come": "{}, a
 
 def corpus_table(part: Part) -> str:
     """Texts to vectors, a row for each engine and kind of batch; then where our time goes."""
-    rows = part["rows"]
+    rows = [row for row in part["rows"] if "refused" not in row]
+    refused = [row["refused"] for row in part["rows"] if "refused" in row]
 
     def both(value: Callable[[str], float], digits: int) -> str:
         return f"{value('best'):.{digits}f} ({value('median'):.{digits}f})"
@@ -38,6 +39,7 @@ def corpus_table(part: Part) -> str:
         [
             f"{measured} {texts_line(rows[0])}\n",
             table(head, map(cells, rows)),
+            *(f"Not timed: {why}.\n" for why in refused),
             parts_table(rows),
         ]
     )

@@ -295,6 +295,39 @@ def test_an_engine_without_vectors_is_an_error(tmp_path):
         Race({"openvino": worker}, [FOUR]).compare(5)
 
 
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.usefixtures("still")
+def test_a_peer_that_differs_or_ends_is_refused_and_the_others_are_timed(tmp_path, ours):
+    class Differing(Answering):
+        def ask(self, order, batch, step):
+            got = super().ask(order, batch, step)
+            if batch == 8:
+                np.save(self.path, np.eye(2, dtype=np.float32)[::-1])
+            return got
+
+    seconds = {("packed", 1024): [1.0, 1.0], ("sorted", 4): [2.0, 2.0], ("sorted", 8): [3.0, 3.0]}
+    engine = "native" if ours else "openvino"
+    wrong = Contestant(engine, "sorted", 8)
+    found = {
+        "native": Answering("native", tmp_path / "a.npy", seconds),
+        "torch": Answering("torch", tmp_path / "b.npy", {}),
+        engine: Differing(engine, tmp_path / "c.npy", seconds),
+    }
+    race = Race(found, [PACKED, SORTED, Contestant(engine, "sorted", 4), wrong])
+    if ours:
+        with pytest.raises(measuring.DifferentError, match="differ by 1"):
+            race.compare(5)
+        return
+    race.compare(5)
+    race.run(1)
+    assert race.refused == {
+        SORTED: "torch gave no vectors: the process ended",
+        wrong: "openvino (sorted, 8): vectors differ by 1.0e+00 from those of the first engine "
+        "(at most 0.0001), cosine 0.000000 (at least 0.99999)",
+    }
+    assert race.seconds == {PACKED: [1.0], FOUR: [2.0], SORTED: [], wrong: []}
+
+
 @pytest.mark.usefixtures("still")
 def test_a_corpus_is_measured_in_processes_of_their_own(folder, monkeypatch):
     monkeypatch.setattr(workers, "wait_until_quiet", lambda: None)
@@ -353,6 +386,14 @@ def test_the_table_has_speed_lead_and_share_of_the_peak():
     ) in text
     assert "| torch | 32, as they come | 1000 (1000) | 0.12 (0.20) | 0.05 (0.05) |" in text
     assert "| openvino | 8, sorted | 8000 (4000) | 1.00 (0.80) | 0.40 (0.20) |" in text
+
+
+def test_a_peer_that_was_refused_stands_below_the_table():
+    part = corpus_part()
+    part["rows"].append({**SORTED._asdict(), "refused": "torch (sorted, 32): vectors differ"})
+    text = tables.corpus_table(part)
+    assert "\n\nNot timed: torch (sorted, 32): vectors differ.\n\n| engine | batches | part |" in text
+    assert text.count("torch") == 2
 
 
 def test_the_second_table_tells_where_our_time_goes():
