@@ -54,6 +54,19 @@ def test_wheels_must_have_kernels_and_are_audited():
     assert "twine check --strict" in wheels
 
 
+def test_what_is_published_is_the_sdist_and_the_wheels_of_cibuildwheel():
+    """pip takes a wheel without kernels where it would build some from the sdist."""
+    yaml = pytest.importorskip("yaml")
+    jobs = yaml.safe_load(text("wheels.yml"))["jobs"]
+    kept = {
+        step["with"]["path"]
+        for job in jobs.values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    }
+    assert kept == {"wheelhouse/*.whl", "dist/*.tar.gz"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_that_a_workflow_names_is_there(name):
     for path in re.findall(r"(?:\.ci|tools)/[\w./]+", text(name)):

@@ -44,7 +44,7 @@ def audit_wheel(path: Path, release: bool = False) -> Iterator[str]:
     ----------
     path : Path
     release : bool
-        Whether a wheel for this machine alone, or a placeholder of an address, is a fault.
+        Whether a wheel that must not be published, or a placeholder of an address, is a fault.
 
     Yields
     ------
@@ -72,6 +72,8 @@ def audit_wheel(path: Path, release: bool = False) -> Iterator[str]:
     yield from _metadata_faults(message_from_bytes(files[f"{info}/METADATA"]), version, release)
     if release and platform.startswith("linux"):
         yield f"the platform {platform} is for this machine alone; run auditwheel repair"
+    if release and platform == "any":
+        yield "pip would take it where it can build kernels from the sdist; do not publish it"
 
 
 def _tag_faults(wheel: Message, python: str, abi: str, platform: str) -> Iterator[str]:

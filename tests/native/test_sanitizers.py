@@ -116,6 +116,14 @@ def cross_compile(folder, target):
     return compile_suite(folder, *compiler, "-target", target, "-O2")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a program for Linux")
+def test_kernels_run_with_musl(tmp_path):
+    """The libc of musllinux wheels, whose threads have small stacks."""
+    output = run([cross_compile(tmp_path, f"{platform.machine()}-linux-musl")])
+    assert "pool, generic: right" in output
+    assert "serial, generic: right" in output
+
+
 @pytest.mark.parametrize("target", ["x86_64-macos", "aarch64-macos"])
 def test_kernels_compile_for_macos(tmp_path, target):
     program = cross_compile(tmp_path, target)
