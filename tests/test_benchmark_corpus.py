@@ -392,7 +392,9 @@ def test_a_peer_that_was_refused_stands_below_the_table():
     part = corpus_part()
     part["rows"].append({**SORTED._asdict(), "refused": "torch (sorted, 32): vectors differ"})
     text = tables.corpus_table(part)
-    assert "\n\nNot timed: torch (sorted, 32): vectors differ.\n\n| engine | batches | part |" in text
+    assert (
+        "\n\nNot timed: torch (sorted, 32): vectors differ.\n\n| engine | batches | part |" in text
+    )
     assert text.count("torch") == 2
 
 
