@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 
 import pytest
 
@@ -15,6 +16,7 @@ from numpy_erniem import (
     TextClassifier,
 )
 from numpy_erniem.backend import versions
+from tests.conftest import REPOSITORY
 
 SIZES = {"vocab_size": 99, "hidden_size": 12, "num_attention_heads": 3}
 SIZES |= {"num_hidden_layers": 2, "intermediate_size": 37}
@@ -106,10 +108,19 @@ def test_the_versions_name_what_runs_here(shown):
     assert lines["numpy"] == __import__("numpy").__version__
 
 
+@pytest.mark.skipif(not (REPOSITORY / "pyproject.toml").is_file(), reason="not in a checkout")
+def test_the_versions_name_every_package_that_users_install():
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = ("hub", "parquet", "ray", "progress", "plot", "completion", "serve")
+    lines = [line for e in extras for line in project["optional-dependencies"][e]]
+    packages = {re.match(r"[\w-]+", line)[0] for line in (*lines, *project["dependencies"])}
+    assert packages <= {*versions.NEEDED, *versions.OPTIONAL}
+
+
 def test_the_versions_tell_no_secret(shown):
-    lines = shown(HF_TOKEN="hf_secret")
-    text = str(lines)
-    assert "hf_secret" not in text
+    text = str(shown(HF_TOKEN="hf_secret", ERNIEM_API_KEYS="sk_secret"))
+    assert "_secret" not in text
     assert os.path.expanduser("~") + os.sep not in text
 
 

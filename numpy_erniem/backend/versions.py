@@ -11,7 +11,10 @@ from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import backend_report, threads_in_use
 
 NEEDED = ("numpy", "sentencepiece", "safetensors", "cffi")
-OPTIONAL = ("huggingface_hub", "pyarrow", "tqdm", "matplotlib", "torch", "transformers")
+OPTIONAL = (  # those of the extras for users, and the libraries that a user may come from
+    *("huggingface_hub", "pyarrow", "ray", "tqdm", "matplotlib", "shtab"),
+    *("starlette", "uvicorn", "prometheus_client", "torch", "transformers"),
+)
 VARIABLES = ("NUMPY_ERNIEM_", "OMP_", "OPENBLAS_", "MKL_")  # how the names begin
 
 

@@ -1,6 +1,7 @@
 """convert() to int8 and bfloat16: what is written, what is told, and what is refused."""
 
 import json
+import math
 import re
 import shutil
 
@@ -85,6 +86,12 @@ class TestInt8:
             else:
                 assert tensors[name].dtype == "F32"
                 np.testing.assert_array_equal(tensors[name].numpy(), values)
+
+    def test_it_is_a_quarter_of_the_size_in_float32(self, int8):
+        """A little more, for scales and biases, which are larger beside narrow rows."""
+        folder, _ = int8
+        values = sum(math.prod(t.shape) for t in read_folder(bundled_checkpoint()).values())
+        assert 0.25 < (folder / "model.safetensors").stat().st_size / (4 * values) < 0.3
 
     def test_the_config_says_so(self, int8):
         config = config_of(int8[0])
