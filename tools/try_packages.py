@@ -32,7 +32,10 @@ def say(text: str) -> None:
 
 def run(*command: object, folder: Path | None = None, **variables: str) -> str:
     """Run a program; its output. AssertionError where it fails."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "HOME")}
+    left_out = {"PYTHONPATH", "HOME"}
+    if "PATH" in variables:
+        left_out.add("CC")  # which may name a compiler that is not in this PATH
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
@@ -147,7 +150,7 @@ def try_sdist(work: Path, sdist: Path) -> None:
     shutil.copy(sdist, index)
     options = ("-q", "--no-index", "--no-deps", "--no-build-isolation", "--find-links", index)
     say("install from the sdist without a compiler")
-    environment.pip("install", *options, "numpy-erniem", **NO_COMPILER)
+    environment.pip("install", *options, "numpy-erniem", PATH=str(environment.bin))
     environment.use(native=False)
     environment.warns_at_import()
     say("install again with a compiler: the remedy that the warning names")

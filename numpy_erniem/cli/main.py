@@ -74,6 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return told(error, 1)
         except (ValueError, TypeError, OSError, MemoryError) as error:
             return told(error, 2)
+        except ImportError as error:
+            return told_of_package(error)
+
+
+def told_of_package(error: ImportError) -> int:
+    """Name a package that is not installed, or not for this Python or libc; the exit code.
+
+    Raises
+    ------
+    ImportError
+        The module that is missing is one of ours.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package == "numpy_erniem":
+        raise error
+    if not package:
+        return told(error, 2)  # it names the remedy itself
+    text = f"{package} cannot be imported ({error}); install it, or all that is needed: "
+    return told(ImportError(f"{text}pip install --force-reinstall numpy-erniem"), 2)
 
 
 def told(error: Exception, code: int) -> int:
