@@ -169,9 +169,17 @@ def test_the_version_of_transformers_is_the_one_that_is_installed_for_tests():
     assert f"`transformers` {wanted[1]} (which needs Python below {wanted[2]})" in README
 
 
+def test_as_many_changes_of_a_script_are_told_as_on_the_page_about_migration():
+    page = (REPOSITORY / "docs" / "migrating.md").read_text(encoding="utf-8")
+    told = [
+        re.search(r"runs\s+(?:here\s+)?after\s+(\w+)\s+changes", text) for text in (README, page)
+    ]
+    assert told[0][1] == told[1][1] == "three"
+
+
 def test_there_are_five_heads_and_a_masked_language_model():
     heads = {name for name in numpy_erniem.__all__ if name.startswith("ErnieMFor")}
-    assert "the five task heads and the\nmasked language model" in README
+    assert "the five task heads and the masked language model" in README.replace("\n", " ")
     assert len(heads - {"ErnieMForMaskedLM"}) == 5
 
 
