@@ -129,6 +129,21 @@ def test_the_versions_say_what_is_not_installed(shown, monkeypatch):
     assert shown()["no-such-package-of-anyone"] == "not installed"
 
 
+@pytest.mark.parametrize(
+    ("known", "soabi", "told"),
+    [
+        (("glibc", "2.36"), "cpython-311-x86_64-linux-gnu", "glibc 2.36"),
+        (("libc", ""), "cpython-311-x86_64-linux-musl", "musl"),
+        (("musl", "1.2.5"), "cpython-313-x86_64-linux-musl", "musl 1.2.5"),
+        (("", ""), None, "unknown libc"),
+    ],
+)
+def test_the_versions_name_the_libc(known, soabi, told, shown, monkeypatch):
+    monkeypatch.setattr(versions.platform, "libc_ver", lambda: known)
+    monkeypatch.setattr(versions.sysconfig, "get_config_var", lambda name: soabi)
+    assert shown()["platform"].endswith(f", {told}")
+
+
 def test_the_versions_name_the_tag_of_the_wheel(shown, monkeypatch):
     class Installed:
         def read_text(self, name):

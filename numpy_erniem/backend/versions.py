@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import sysconfig
 from importlib.metadata import PackageNotFoundError, distribution, version
 from typing import TextIO
 
@@ -49,12 +50,20 @@ def facts() -> dict[str, str]:
         "backend": f"{report['backend']} ({report['native']})",
         "threads": f"{threads_in_use()} ({report['threading']}), {available_cores()} cores",
         "python": python,
-        "platform": f"{platform.platform()}, {' '.join(platform.libc_ver()) or 'unknown libc'}",
+        "platform": f"{platform.platform()}, {libc()}",
         "encoding": f"{sys.stdout.encoding or 'none'}, files {sys.getfilesystemencoding()}",
     }
     found |= {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
     found |= {n: value for n, value in sorted(os.environ.items()) if n.startswith(VARIABLES)}
     return found
+
+
+def libc() -> str:
+    """The C library; before 3.13 Python knows its name only where it is glibc."""
+    name, number = platform.libc_ver()
+    if "musl" in str(sysconfig.get_config_var("SOABI")):
+        name = "musl"
+    return f"{name} {number}".strip() or "unknown libc"
 
 
 def installed() -> str:

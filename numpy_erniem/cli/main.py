@@ -58,24 +58,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     open_closed_streams()
     escape_other_characters(sys.stdout)  # before a help text is shown
-    options = make_parser(arguments).parse_args(arguments)
-    with notes_shown(options.quiet, options.verbose):
-        try:
-            apply_common_options(options)
-            code = import_module(COMMANDS[options.command][0]).run(options)
-            flush_output()
-            return code
-        except BrokenPipeError:  # the reader has seen enough
-            drop_output()
-            return 0
-        except KeyboardInterrupt:
-            return 130
-        except DataError as error:
-            return told(error, 1)
-        except (ValueError, TypeError, OSError, MemoryError) as error:
-            return told(error, 2)
-        except ImportError as error:
-            return told_of_package(error)
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+        with notes_shown(options.quiet, options.verbose):
+            return run(options)
+    except ImportError as error:
+        return told_of_package(error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was asked for; returns the exit code."""
+    try:
+        apply_common_options(options)
+        code = import_module(COMMANDS[options.command][0]).run(options)
+        flush_output()
+        return code
+    except BrokenPipeError:  # the reader has seen enough
+        drop_output()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except DataError as error:
+        return told(error, 1)
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        return told(error, 2)
 
 
 def told_of_package(error: ImportError) -> int:
