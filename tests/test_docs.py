@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import io
 import re
+import shlex
 import tempfile
 import warnings
 
@@ -12,6 +13,8 @@ import pytest
 from numpy_erniem import get_num_threads, set_num_threads
 from numpy_erniem.checkpoint.paddle_names import our_name
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
+from numpy_erniem.cli.completion import SHELLS
+from numpy_erniem.cli.main import make_parser
 from tests.conftest import REPOSITORY
 from tests.test_imports import MAY_IMPORT
 
@@ -167,6 +170,29 @@ def test_every_link_leads_somewhere(page):
         path = (page.parent / name) if name else page
         assert path.exists(), target
         assert not anchor or anchor in anchors(path), target
+
+
+def shell_commands(page):
+    """The words after `erniem` of each line for a shell, up to a pipe or a redirection."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while "erniem" in words and words[0] != "docker":  # where it is an image
+                words = words[words.index("erniem") + 1 :]
+                ends = [n for n, word in enumerate(words) if re.fullmatch(r"[|&;<>]+", word)]
+                yield words[: min(ends, default=len(words))]
+
+
+COMMAND_LINES = [(page, words) for page in PAGES for words in shell_commands(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), COMMAND_LINES, ids=lambda value: str(value)[:40])
+def test_every_command_line_of_a_page_has_options_that_there_are(page, words):
+    if words[:1] == ["--print-completion"]:
+        assert words[1] in SHELLS
+        return
+    assert make_parser(words).parse_args(words).command == words[0]
 
 
 HISTORY = ("CHANGELOG.md", "docs/log.md")  # may name what is gone
