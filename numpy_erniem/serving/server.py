@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import set_num_threads
 from numpy_erniem.serving.app import build_app
 from numpy_erniem.serving.connections import protocol_of
+from numpy_erniem.serving.counts_folder import CountsFolder
 from numpy_erniem.serving.logs import log, log_config
 from numpy_erniem.serving.metrics import FOLDER_VARIABLE, forget_worker
 from numpy_erniem.serving.models import ServedModel
@@ -74,8 +74,9 @@ def serve(load: Load, settings: Settings, host: str, port: int, level: str = "in
         if settings.workers > 1:
             if "fork" not in multiprocessing.get_all_start_methods():
                 raise ValueError("several workers need a system with fork; leave --workers out")
-            folder = tempfile.TemporaryDirectory(prefix="erniem-metrics-")
-            os.environ[FOLDER_VARIABLE] = stack.enter_context(folder)  # before the first import
+            folder = CountsFolder()
+            stack.callback(folder.leave)
+            os.environ[FOLDER_VARIABLE] = folder.path  # before the first import
         check_installed()
         bound = stack.enter_context(open_socket(host, port))
         models = load()
@@ -83,7 +84,7 @@ def serve(load: Load, settings: Settings, host: str, port: int, level: str = "in
         keep_warnings()
         logging.config.dictConfig(log_config(level))
         if settings.workers > 1:
-            return supervise(models, settings, bound)
+            return supervise(models, settings, bound, folder)
         run_worker(models, settings, bound, partial(_tell_address, models, settings, bound))
         return 0
 
@@ -176,7 +177,9 @@ def _draining(config: Any, service: Service, on_start: Callable[[], None]) -> An
     return Server(config)
 
 
-def supervise(models: list[ServedModel], settings: Settings, bound: socket.socket) -> int:
+def supervise(
+    models: list[ServedModel], settings: Settings, bound: socket.socket, folder: CountsFolder
+) -> int:
     """Answer requests in several processes that share the weights; replace one that ends.
 
     The workers stop, too, when this process is killed.
@@ -186,6 +189,8 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
     models : list of ServedModel
     settings : Settings
     bound : socket
+    folder : CountsFolder
+        Each worker leaves it when it ends.
 
     Returns
     -------
@@ -199,7 +204,7 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
         signal.signal(number, lambda sent, frame: told.append(sent))
 
     def start() -> Any:
-        worker = context.Process(target=_work, args=(models, settings, bound, pipe))
+        worker = context.Process(target=_work, args=(models, settings, bound, folder, pipe))
         # A worker that is told to stop before it has handlers of its own gets the signal later.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with warnings.catch_warnings():  # the kernels and BLAS start new threads after a fork
@@ -233,14 +238,21 @@ def supervise(models: list[ServedModel], settings: Settings, bound: socket.socke
 
 
 def _work(
-    models: list[ServedModel], settings: Settings, bound: socket.socket, pipe: tuple[int, int]
+    models: list[ServedModel],
+    settings: Settings,
+    bound: socket.socket,
+    folder: CountsFolder,
+    pipe: tuple[int, int],
 ) -> None:
     """A worker, in its own process."""
     reading, writing = pipe
     os.close(writing)  # the supervisor alone holds it open
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    run_worker(models, settings, bound, partial(_stop_at_end_of, reading))
+    try:
+        run_worker(models, settings, bound, partial(_stop_at_end_of, reading))
+    finally:
+        folder.leave()
 
 
 def _stop_at_end_of(pipe: int) -> None:

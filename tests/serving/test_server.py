@@ -169,14 +169,22 @@ def test_workers_stop_when_their_supervisor_is_killed(process, httpx):
         assert sorted(told) == sorted(workers)
 
 
-def test_a_replaced_worker_stops_when_its_supervisor_is_killed(process):
-    server = process("--workers", 2)
+def test_a_replaced_worker_stops_when_its_supervisor_is_killed(process, tmp_path):
+    server = process("--workers", 2, environment={"TMPDIR": str(tmp_path)})
     workers = [line["worker"] for line in server.lines if line["event"] == "worker started"]
     os.kill(workers[0], signal.SIGKILL)
     server.wait_for("worker started")
     server.process.kill()
     _, rest = server.process.communicate(timeout=SECONDS)
     assert rest.count('"stopped"') == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_that_stops_leaves_no_folder_behind(process, tmp_path):
+    server = process("--workers", 2, environment={"TMPDIR": str(tmp_path)})
+    assert len(list(tmp_path.iterdir())) == 1
+    assert server.stop()[0] == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_counts_are_those_of_all_workers(process, httpx):
