@@ -12,6 +12,7 @@ from numpy_erniem.pipelines.scores import check_whole, one_per_token
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text
 from numpy_erniem.pipelines.tokens import (
+    TextTooLongError,
     encode_texts,
     encode_with_spans,
     longest_row,
@@ -216,7 +217,7 @@ class QuestionAnswerer(Pipeline[Answer | list[Answer]]):
     ) -> Prepared:
         room = self.longest - SPECIALS - len(question)
         if room < 1:
-            raise ValueError(
+            raise TextTooLongError(
                 f"the question has {len(question)} tokens and leaves no room for a context in "
                 f"{self.longest}; shorten it"
             )

@@ -23,6 +23,7 @@ from numpy_erniem.pipelines.scores import check_whole, one_per_token
 from numpy_erniem.pipelines.streaming import Done, Prepared
 from numpy_erniem.pipelines.tokens import (
     Encoded,
+    TextTooLongError,
     encode_texts,
     encode_with_spans,
     row_of,
@@ -144,8 +145,8 @@ class InformationExtractor(Pipeline[Result]):
         prompts = [root_prompt(item.name) for item in parse_schema(self.schema)]
         tokens = max(map(len, encode_texts(self.tokenizer, prompts)))
         if self._room(tokens) < 1:
-            raise ValueError(
-                f"a name of the schema has {tokens} tokens, which leaves no room for a text in "
+            raise TextTooLongError(
+                f"schema: a name has {tokens} tokens, which leaves no room for a text in "
                 f"{self.row_length} tokens; shorten it"
             )
         return self._room(tokens)

@@ -10,7 +10,7 @@ from numpy_erniem.pipelines.packing import BATCH_TOKENS
 from numpy_erniem.pipelines.scores import best_first, check_top_k, labels_of, one_number, sigmoid
 from numpy_erniem.pipelines.streaming import Prepared
 from numpy_erniem.pipelines.texts import check_text, take_texts
-from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
+from numpy_erniem.pipelines.tokens import TextTooLongError, encode_texts, row_of, take_ranges
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 SCORES = ("logit", "sigmoid")
@@ -133,7 +133,7 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         query, *texts = encode_texts(self.tokenizer, [item.query, *item.texts])
         room = self.longest - SPECIALS - len(query)
         if room < 1:
-            raise ValueError(
+            raise TextTooLongError(
                 f"the query has {len(query)} tokens and leaves no room for a text in "
                 f"{self.longest}; shorten it"
             )

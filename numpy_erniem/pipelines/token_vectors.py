@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.pipelines.pooling import pool
-from numpy_erniem.pipelines.tokens import encode_with_spans, row_of
+from numpy_erniem.pipelines.tokens import TextTooLongError, encode_with_spans, row_of
 from numpy_erniem.pipelines.windows import best_window, cut_windows
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
@@ -76,7 +76,9 @@ def read_in_windows(
     fixed = sum(end <= len(prompt) for _, end in spans) if prompt else 0
     room = longest - fixed - 2  # [CLS] and [SEP]
     if room < 1:
-        raise ValueError(f"the prompt has {fixed} tokens and leaves no room for a text; shorten it")
+        raise TextTooLongError(
+            f"the prompt has {fixed} tokens and leaves no room for a text; shorten it"
+        )
     windows = cut_windows(len(ids) - fixed, room, room // 4)
     rows = [row_of(tokenizer, ids[:fixed] + ids[fixed + w.start : fixed + w.stop]) for w in windows]
     places = np.array(spans[fixed:], np.int64).reshape(-1, 2) - len(prompt)

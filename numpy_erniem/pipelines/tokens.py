@@ -21,6 +21,10 @@ class Encoded(NamedTuple):
     spans: list[tuple[int, int]]
 
 
+class TextTooLongError(ValueError):
+    """A text, or what stands beside it, has more tokens than the model takes."""
+
+
 MODEL_TAKES = 512  # tokens of ERNIE-M, where a config does not tell
 
 
@@ -90,15 +94,17 @@ def take_ranges(
 
     Raises
     ------
-    ValueError
+    TextTooLongError
         With "error", for a text that is too long; or no room.
     """
     if room < 1:
-        raise ValueError("a prompt or question leaves no room for a token of the text; shorten it")
+        raise TextTooLongError(
+            "a prompt or question leaves no room for a token of the text; shorten it"
+        )
     if count <= room:
         return [range(count)], 0
     if on_overflow == "error":
-        raise ValueError(
+        raise TextTooLongError(
             f"{count} tokens are more than the {room} that the model has room for; shorten the "
             'text, or choose on_overflow="window" or "cut"'
         )
@@ -175,12 +181,12 @@ def pieces_of(
 
     Raises
     ------
-    ValueError
+    TextTooLongError
         With "error", for a text that is too long; or the second text leaves no room.
     """
     room = longest - len(row_of(tokenizer, [], second))
     if room < 1 and second is not None:
-        raise ValueError(
+        raise TextTooLongError(
             f"{name} has {len(second)} tokens, which leaves no room for the first text: the model "
             f"takes {longest} tokens in all; shorten it"
         )

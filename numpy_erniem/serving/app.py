@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from numpy_erniem.serving.endpoint import Endpoint, as_json
-from numpy_erniem.serving.errors import RequestError
+from numpy_erniem.serving.errors import RequestError, gone
 from numpy_erniem.serving.logs import log
 from numpy_erniem.serving.models import ENDPOINTS
 from numpy_erniem.serving.openapi import describe_api, render_page
 from numpy_erniem.serving.service import Service, error_body
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
-GONE = 499  # what the log calls a request whose client is gone
 CLOSE = {"Connection": "close"}
 
 
@@ -94,7 +93,7 @@ class Api:
         except BaseException as error:
             service.held -= size
             if isinstance(error, ClientDisconnect):
-                raise RequestError(GONE, "the client is gone") from None
+                raise gone() from None
             if isinstance(error, asyncio.TimeoutError):
                 message = f"the body did not arrive within {settings.read_timeout:g} seconds"
                 raise RequestError(408, message, code="read_timeout", headers=CLOSE) from None
@@ -161,14 +160,17 @@ def build_app(service: Service) -> Any:
         return respond(error_body(error), error.status, error.headers)
 
     async def not_found(request: Any, error: Any) -> Any:
-        what = {404: "there is no such path here; see /", 405: "the path has another method; see /"}
-        message = what.get(error.status_code, str(error.detail))
-        return respond(
-            error_body(RequestError(error.status_code, message)), error.status_code, error.headers
-        )
+        what = {
+            404: ("there is no such path here; see /", "unknown_url"),
+            405: ("the path has another method; see /", "method_not_allowed"),
+        }
+        message, code = what.get(error.status_code, (str(error.detail), "http_error"))
+        told = RequestError(error.status_code, message, code=code, headers=error.headers)
+        return await refuse(request, told)
 
     async def fail(request: Any, error: Any) -> Any:
-        return await refuse(request, RequestError(500, "the server failed; its log tells where"))
+        message = "the server failed; its log tells where"
+        return await refuse(request, RequestError(500, message, code="server_error"))
 
     app = Starlette(
         routes=api.routes(),
@@ -271,13 +273,11 @@ def _check_headers(request: Any, most: int) -> None:
     """Refuse a body by what its headers say, before it is read."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise RequestError(
-            415, f"the content type is {kind[:100] or 'missing'}; send {JSON}", code="not_json"
-        )
+        message = f"the content type is {kind[:100] or 'missing'}; send {JSON}"
+        raise RequestError(415, message, code="unsupported_content_type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(
-            415, "a compressed body is not taken; send it as it is", code="compressed"
-        )
+        message = "a compressed body is not taken; send it as it is"
+        raise RequestError(415, message, code="unsupported_content_encoding")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > most):
         raise too_large(most)

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from numpy_erniem.serving.errors import RequestError, busy
+from numpy_erniem.pipelines.tokens import TextTooLongError
+from numpy_erniem.serving.errors import TOO_LONG, WRONG_VALUE, RequestError, busy
 from numpy_erniem.serving.jobs import CancelledError, Job, Slice, run_slices
 from numpy_erniem.serving.logs import log
 
@@ -177,7 +178,8 @@ class Runner:
             try:
                 job.task.prepare([item])
             except ValueError as error:
-                return RequestError(400, f"{job.places[n]}: {error}", job.places[n])
+                code = TOO_LONG if isinstance(error, TextTooLongError) else WRONG_VALUE
+                return RequestError(400, f"{job.places[n]}: {error}", job.places[n], code)
         return None
 
     def _fail(self, job: Job, error: Exception) -> None:
@@ -216,5 +218,5 @@ def stopping() -> RequestError:
 
 def _in_item(job: Job, n: int, what: str, most: int) -> RequestError:
     return RequestError(
-        400, f"{job.places[n]} {what}; at most {most} are taken", job.places[n], "text_too_long"
+        400, f"{job.places[n]} {what}; at most {most} are taken", job.places[n], TOO_LONG
     )

@@ -7,10 +7,12 @@ import sys
 import time
 from typing import Any
 
+from numpy_erniem.serving.errors import RequestError
 from numpy_erniem.serving.logs import log
-from numpy_erniem.serving.service import Service
+from numpy_erniem.serving.service import Service, error_body
 
 NO_REQUEST, NOT_READ, TOO_MANY = "no request", "response not read", "too many connections"
+NOT_HTTP = "this is not a request of HTTP/1.1"
 OTHER_FILES = 192  # beside the connections: ports, models, counts, connections that are closing
 FEWEST = 16  # connections, however few files may be open
 CHECKS = 4  # in the shorter of the two limits
@@ -32,6 +34,7 @@ def protocol_of(service: Service) -> Any:
     class
         A protocol of asyncio.
     """
+    import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     most = most_connections()
@@ -47,6 +50,20 @@ def protocol_of(service: Service) -> Any:
         def on_response_complete(self) -> None:
             self.watch.idle_since = time.monotonic()
             super().on_response_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            """Answer what is not HTTP in the form of every error, unless a response is begun."""
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                body = error_body(RequestError(400, NOT_HTTP, code="invalid_http"))
+                names = {
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(body)),
+                    "Connection": "close",
+                }
+                head = h11.Response(status_code=400, reason="Bad Request", headers=[*names.items()])
+                for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def connection_lost(self, error: Exception | None) -> None:
             self.watch.timer.cancel()

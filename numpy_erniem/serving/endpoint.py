@@ -4,7 +4,14 @@ from typing import Any, ClassVar
 
 from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.pipelines.base import Pipeline
-from numpy_erniem.serving.errors import RequestError
+from numpy_erniem.pipelines.tokens import TextTooLongError
+from numpy_erniem.serving.errors import (
+    MISSING,
+    TOO_LONG,
+    WRONG_TYPE,
+    WRONG_VALUE,
+    RequestError,
+)
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.schemas import (
     STRING,
@@ -86,17 +93,17 @@ class Endpoint:
             The request is no object, a field is missing, or one has a wrong value.
         """
         if not isinstance(body, dict):
-            raise RequestError(400, "the body is not a JSON object; send one")
+            raise RequestError(400, "the body is not a JSON object; send one", None, WRONG_TYPE)
         known = self.request_schema["properties"]
         given = {name: body[name] for name in known if body.get(name) is not None}
         for name in self.required:
             if name not in given:
-                raise RequestError(400, f"the request has no {name!r}", name, "missing_field")
+                raise RequestError(400, f"the request has no {name!r}", name, MISSING)
         for name, value in given.items():
             try:
                 check_schema(value, known[name], name)
             except SchemaError as error:
-                raise RequestError(400, str(error), error.place) from None
+                raise RequestError(400, str(error), error.place, error.code) from None
         return given
 
     def items(self, body: Body) -> list[Any]:
@@ -134,7 +141,8 @@ class Endpoint:
             return pipeline.with_options(**values, on_overflow=overflow)
         except (ValueError, TypeError) as error:
             named = [name for name in values if str(error).startswith(name)]
-            raise RequestError(400, str(error), named[0] if named else None) from None
+            code = TOO_LONG if isinstance(error, TextTooLongError) else WRONG_VALUE
+            raise RequestError(400, str(error), named[0] if named else None, code) from None
 
     def key(self, body: Body) -> tuple[Any, ...]:
         """Requests with equal keys may run in one batch."""

@@ -3,6 +3,9 @@
 from typing import Any
 
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
+# Codes of OpenAI's API for what is wrong with a field.
+MISSING, WRONG_TYPE, WRONG_VALUE = "missing_required_parameter", "invalid_type", "invalid_value"
+TOO_MANY, TOO_LONG = "array_above_max_length", "context_length_exceeded"
 
 
 class RequestError(Exception):
@@ -16,8 +19,8 @@ class RequestError(Exception):
         For the person who wrote the request.
     param : str, optional
         Which field of the request is wrong, such as "input[3]".
-    code : str, optional
-        A word that a program can compare.
+    code : str
+        A word that a program can compare; OpenAI's, where its API has one for the case.
     headers : dict, optional
         Further headers of the response.
     """
@@ -27,7 +30,7 @@ class RequestError(Exception):
         status: int,
         message: str,
         param: str | None = None,
-        code: str | None = None,
+        code: str = WRONG_VALUE,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -57,4 +60,10 @@ class RequestError(Exception):
 
 def busy(message: str, seconds: int = 1) -> RequestError:
     """A refusal because there is too much to do already; the client may come again."""
-    return RequestError(429, message, code="queue_full", headers={"Retry-After": str(seconds)})
+    headers = {"Retry-After": str(seconds)}
+    return RequestError(429, message, code="rate_limit_exceeded", headers=headers)
+
+
+def gone() -> RequestError:
+    """The end of a request whose client has closed the connection; only the log tells it."""
+    return RequestError(499, "the client is gone", code="client_closed_request")

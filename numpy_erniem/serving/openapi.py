@@ -18,7 +18,7 @@ ERROR = record(
         message=STRING,
         type=STRING,
         param=any_of(STRING, NULL),
-        code=any_of(STRING, NULL),
+        code=STRING,
     ),
 )
 STATUSES = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from numpy_erniem.checkpoint.json_files import parse_json
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.serving.endpoint import Body, Endpoint
-from numpy_erniem.serving.errors import RequestError
+from numpy_erniem.serving.errors import MISSING, TOO_LONG, TOO_MANY, RequestError
 from numpy_erniem.serving.jobs import merges
 from numpy_erniem.serving.models import ServedModel
 from numpy_erniem.serving.settings import Settings
@@ -72,7 +72,7 @@ def read_request(
     given = endpoint.items(body)
     if len(given) > settings.max_texts:
         message = f"{endpoint.param} has {len(given)} items; at most {settings.max_texts} are taken"
-        raise RequestError(400, message, endpoint.param, "too_many_texts")
+        raise RequestError(400, message, endpoint.param, TOO_MANY)
     places = [endpoint.place(n, body) for n in range(len(given))]
     longest = CHARACTERS * settings.max_text_tokens
     items = [_check(task, *pair, longest) for pair in zip(given, places, strict=True)]
@@ -106,7 +106,7 @@ def choose_model(
     if name is None:
         if len(able) != 1:
             message = f"the request has no 'model'; for {endpoint.path}: {names}"
-            raise RequestError(400, message, "model", "missing_field")
+            raise RequestError(400, message, "model", MISSING)
         return able[0]
     if name not in models:
         message = f"there is no model {name[:100]!r} here; see /v1/models"
@@ -125,5 +125,5 @@ def _check(task: Pipeline[Any], item: Any, place: str, longest: int) -> Any:
         raise RequestError(400, str(error), place) from None
     if task.size_of(checked) > longest:
         message = f"{place} has more than {longest} characters, the most that are taken"
-        raise RequestError(400, message, place, "text_too_long")
+        raise RequestError(400, message, place, TOO_LONG)
     return checked

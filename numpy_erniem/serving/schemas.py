@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from numpy_erniem.serving.errors import MISSING, WRONG_TYPE, WRONG_VALUE
+
 Schema = dict[str, Any]
 
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -30,12 +32,17 @@ class SchemaError(ValueError):
         What is wrong with it.
     path : tuple of int
         Where it is inside of the value that was checked.
+    code : str
+        As of `RequestError`.
     """
 
-    def __init__(self, place: str, rule: str, path: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, place: str, rule: str, path: tuple[int, ...] = (), code: str = WRONG_VALUE
+    ) -> None:
         super().__init__(f"{place} {rule}")
         self.place = place
         self.path = path
+        self.code = code
 
 
 def one_of(*values: str) -> Schema:
@@ -82,7 +89,8 @@ def check_schema(value: Any, schema: Schema, place: str, path: tuple[int, ...] =
         return
     kind, rule = schema.get("type"), None
     if kind is not None and not _is(value, kind):
-        raise SchemaError(place, f"is {_kind_of(value)}, not {_article(kind)}", path)
+        rule = f"is {_kind_of(value)}, not {_article(kind)}"
+        raise SchemaError(place, rule, path, WRONG_TYPE)
     if "enum" in schema and value not in schema["enum"]:
         rule = f"is not one of {', '.join(map(str, schema['enum']))}"
     low, high = schema.get("minimum"), schema.get("maximum")
@@ -109,7 +117,7 @@ def _all_right(values: list[Any], schema: Schema) -> bool:
 def _check_keys(value: dict[str, Any], schema: Schema, place: str, path: tuple[int, ...]) -> None:
     for name in schema.get("required", ()):
         if name not in value:
-            raise SchemaError(place, f"has no {name!r}", path)
+            raise SchemaError(place, f"has no {name!r}", path, MISSING)
     for name, part in schema.get("properties", {}).items():
         if name in value:
             check_schema(value[name], part, f"{place}.{name}", (*path, 0))
@@ -136,7 +144,7 @@ def _check_any(value: Any, schemas: list[Schema], place: str, path: tuple[int, .
     kinds = [schema.get("type", "") for schema in schemas]
     if not any(_is(value, kind) for kind in kinds):
         names = " or ".join(dict.fromkeys(map(_article, kinds)))
-        raise SchemaError(place, f"is {_kind_of(value)}, not {names}", path)
+        raise SchemaError(place, f"is {_kind_of(value)}, not {names}", path, WRONG_TYPE)
     of_kind = [e for e, kind in zip(errors, kinds, strict=True) if _is(value, kind)]
     raise max(of_kind, key=lambda error: error.path)
 

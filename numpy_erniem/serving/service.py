@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy_erniem.serving.batching import stopping
 from numpy_erniem.serving.endpoint import Endpoint, as_json
-from numpy_erniem.serving.errors import RequestError, busy
+from numpy_erniem.serving.errors import RequestError, busy, gone
 from numpy_erniem.serving.jobs import Job
 from numpy_erniem.serving.logs import log
 from numpy_erniem.serving.metrics import Metrics
@@ -176,20 +176,20 @@ class Service:
             raise RequestError(503, "the model does not run", code="unavailable")
         runner.submit(job)
         self.metrics.waiting.labels(model.name).set(runner.waiting)
-        gone = asyncio.ensure_future(disconnected())
+        left = asyncio.ensure_future(disconnected())
         try:
             await asyncio.wait(
-                {done, gone}, timeout=self.settings.timeout, return_when=asyncio.FIRST_COMPLETED
+                {done, left}, timeout=self.settings.timeout, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            gone.cancel()
+            left.cancel()
             if not done.done():
                 runner.cancel(job)
             self.metrics.waiting.labels(model.name).set(runner.waiting)
         if done.done():
             self._raise_error(job)
-        elif gone.done() and not gone.cancelled():
-            raise RequestError(499, "the client is gone", code="client_closed_request")
+        elif left.done() and not left.cancelled():
+            raise gone()
         elif not job.taken:
             raise RequestError(
                 503,
@@ -210,7 +210,7 @@ class Service:
         if job.error is not None:
             log("a model failed", 40, job.error)
             raise RequestError(
-                500, "the model failed; the server's log tells where", code="model_error"
+                500, "the model failed; the server's log tells where", code="server_error"
             )
 
 

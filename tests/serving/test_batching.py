@@ -217,7 +217,7 @@ def test_a_text_with_too_many_tokens_is_refused(runner, task):
     one.submit(job)
     with pytest.raises(RequestError, match=r"input\[1\] has 10 tokens; at most 9") as error:
         job.wait()
-    assert error.value.code == "text_too_long"
+    assert error.value.code == "context_length_exceeded"
 
 
 def test_an_error_of_one_job_leaves_the_others_whole(runner, task):

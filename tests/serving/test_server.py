@@ -54,6 +54,11 @@ def test_the_openai_client_gets_the_vectors_of_the_embedder(process, reference, 
             client.embeddings.create(model="bundled", input="a", dimensions=999)
         with pytest.raises(openai.NotFoundError, match="no model"):
             client.embeddings.create(model="other", input="a")
+        with pytest.raises(openai.BadRequestError) as told:
+            client.embeddings.create(model="bundled", input=["a", "a b " * 600])
+        error = told.value
+        assert (error.type, error.code) == ("invalid_request_error", "context_length_exceeded")
+        assert error.param == "input[1]"
     with (
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="no", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),
@@ -251,6 +256,10 @@ def test_a_bad_connection_is_closed_and_hurts_nobody(connect, httpx, name):
             answer = read_all(connection)
             assert status in answer.partition(b"\r\n")[0]
             assert status or not answer
+            if answer:
+                head, _, body = answer.partition(b"\r\n\r\n")
+                assert b"application/json" in head
+                assert sorted(json.loads(body)["error"]) == ["code", "message", "param", "type"]
         assert client.get("/health").status_code == 200
 
 

@@ -60,7 +60,7 @@ def test_a_model_is_left_out_only_where_there_is_one(serve):
     client = serve("rank", "labels")
     assert client.post("/v1/rerank", {"query": "a", "documents": ["b"]}).status_code == 200
     response = client.post("/classify", {"input": "a"})
-    assert code_of(response, 400) == "missing_field"
+    assert code_of(response, 400) == "missing_required_parameter"
     assert "rank, labels" in response.json()["error"]["message"]
     assert client.post("/classify", {"input": "a", "model": "labels"}).json()["model"] == "labels"
 
