@@ -132,9 +132,9 @@ def hybrid_row(vectors: HybridVectors, kind: str) -> dict[str, Any]:
     return row
 
 
-def tell_untrained(embedder: Embedder | HybridEmbedder) -> None:
+def tell_untrained(pipeline: Any) -> None:
     """Say on standard error that vectors carry no meaning, where this is known."""
-    if embedder.model.config.to_dict().get("trained") is False:
+    if pipeline.model.config.to_dict().get("trained") is False:
         remark("this checkpoint is not trained: vectors carry no meaning")
 
 

@@ -27,6 +27,8 @@ examples:
 then:
   curl http://127.0.0.1:8000/v1/embeddings -H "Content-Type: application/json" \\
       -d '{"input": "Open the file"}'
+  curl http://127.0.0.1:8000/classify -H "Content-Type: application/json" \\
+      -d '{"input": "Open the file", "top_k": 1}'
 """
 LIMITS = (  # name of the setting, type, help
     ("max_body", int, "most bytes of a request"),
@@ -112,8 +114,7 @@ def run(options: argparse.Namespace) -> int:
         hub = hub_options(options)
         models = [load_model(n, place, hub, options.dtype) for n, place in places.items()]
         for model in models:
-            for pipeline in model.pipelines.values():
-                tell_untrained(pipeline)
+            tell_untrained(next(iter(model.pipelines.values())))
         return models
 
     return serve(load, settings, options.host, options.port, options.log_level)

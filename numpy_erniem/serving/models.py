@@ -1,15 +1,18 @@
-"""The models of a server: each is loaded once, with a pipeline for each task of its head."""
+"""The models of a server: each is loaded once, with a pipeline for each task of its heads."""
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from numpy_erniem.checkpoint.config_files import architecture_of, read_config
+from numpy_erniem.checkpoint.config_files import read_config
 from numpy_erniem.checkpoint.hub import resolve_folder
-from numpy_erniem.models.schema import schema_of
+from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
+from numpy_erniem.models.schema import BASE_MODEL, schemas_of
 from numpy_erniem.pipelines.base import Pipeline
+from numpy_erniem.pipelines.pooling import warn_of_a_guess
 from numpy_erniem.serving.batching import Runner
-from numpy_erniem.serving.embeddings import Embeddings
+from numpy_erniem.serving.embeddings import Embeddings, TokenEmbedder
 from numpy_erniem.serving.endpoint import Endpoint
 from numpy_erniem.serving.rerank import Rerank, TextsRerank
 from numpy_erniem.serving.settings import Settings
@@ -25,7 +28,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Extract(),
 )
 PIPELINES = {endpoint.task: endpoint.pipeline for endpoint in ENDPOINTS}
-TASKS = {
+TASKS = {  # of the classes that give no vectors
     "ErnieMForSequenceClassification": ("classify", "rerank"),
     "ErnieMForTokenClassification": ("tag",),
     "ErnieMForQuestionAnswering": ("answer",),
@@ -79,7 +82,7 @@ def load_model(
     options: Mapping[str, Any] | None = None,
     dtype: str | None = None,
 ) -> ServedModel:
-    """Load a model and make the pipelines of its head.
+    """Load a model and make the pipelines of each class that its config.json names.
 
     Parameters
     ----------
@@ -97,13 +100,22 @@ def load_model(
 
     Raises
     ------
-    ValueError
-        The model has a head that no endpoint takes.
+    FileNotFoundError, ValueError
+        As of `from_pretrained`.
     """
     folder = resolve_folder(place, **(options or {}))
-    architecture = architecture_of(read_config(folder))
-    schema = schema_of(architecture)  # PaddleNLP has other names for some classes
-    tasks = TASKS.get(architecture if schema is None else schema.name, ("embeddings",))
+    schemas = schemas_of(read_config(folder).get("architectures"))
+    classes = [schema.name for schema in schemas] or [BASE_MODEL]
+    pipelines: dict[str, Pipeline[Any]] = {}
+    for tasks in (TASKS[name] for name in classes if name in TASKS):
+        pipelines |= _of_a_head(folder, tasks, dtype)
+    if not TASKS.keys() >= set(classes):
+        pipelines[Embeddings.task] = _embedder(folder, pipelines, dtype)
+    return ServedModel(name, pipelines)
+
+
+def _of_a_head(folder: Path, tasks: tuple[str, ...], dtype: str | None) -> dict[str, Pipeline[Any]]:
+    """The pipelines of a head, which share the model; without those that it does not fit."""
     first, *others = tasks
     pipeline = PIPELINES[first].from_pretrained(folder, dtype=dtype)
     pipelines = {first: pipeline}
@@ -114,4 +126,16 @@ def load_model(
         except ValueError:  # a classifier with several labels does not rerank
             continue
         pipelines[task] = other
-    return ServedModel(name, pipelines)
+    return pipelines
+
+
+def _embedder(
+    folder: Path, pipelines: Mapping[str, Pipeline[Any]], dtype: str | None
+) -> TokenEmbedder:
+    """The pipeline of vectors, over the encoder of a pipeline with a head if there is one."""
+    for pipeline in pipelines.values():
+        if pipeline.model.pooling:  # so its encoder has all that an ErnieMModel has
+            settings = read_sentence_settings(folder)
+            warn_of_a_guess(settings, folder)
+            return TokenEmbedder(pipeline.model.base_model, pipeline.tokenizer, settings)
+    return TokenEmbedder.from_pretrained(folder, dtype=dtype)

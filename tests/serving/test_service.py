@@ -5,8 +5,10 @@ import logging
 import sys
 from html import unescape
 
+import numpy as np
 import pytest
 
+from numpy_erniem import Embedder, TextClassifier
 from numpy_erniem.cli.main import main
 from numpy_erniem.cli.serve import LIMITS
 from numpy_erniem.serving.app import build_app
@@ -72,6 +74,40 @@ def test_a_folder_has_the_tasks_of_its_head(name, model_of, tokenizer, tmp_path)
     model = load_model("x", str(tmp_path))
     assert sorted(model.pipelines) == sorted(HEADS[name][1])
     assert len({id(pipeline.model) for pipeline in model.pipelines.values()}) == 1
+
+
+@pytest.mark.usefixtures("same_bits")
+def test_the_bundled_model_gives_vectors_and_languages(started):
+    model = load_model("bundled", None)
+    client = Client(build_app(started(model)))
+    (row,) = client.get("/v1/models").json()["data"]
+    assert row["tasks"] == ["classify", "embeddings"]
+    texts = ["Open the file", "Öffnen Sie die Datei"]
+    found = client.post("/classify", {"input": texts, "top_k": 1}).json()["data"]
+    assert [of_text["labels"][0]["label"] for of_text in found] == ["en", "de"]
+    assert found[0]["labels"] == [TextClassifier.from_pretrained()(texts[0])]
+    vectors = [row["embedding"] for row in client.post(PATH, {"input": texts}).json()["data"]]
+    assert np.array_equal(np.array(vectors, np.float32), Embedder.from_pretrained()(texts))
+
+
+def test_the_pipelines_of_a_folder_share_the_encoder():
+    pipelines = load_model("bundled", None).pipelines
+    encoder = pipelines["embeddings"].model.weights
+    of_head = pipelines["classify"].model.weights["ernie_m"]
+    tables = [w["embeddings"]["word_embeddings"]["weight"] for w in (encoder, of_head)]
+    assert np.shares_memory(*tables)
+
+
+@pytest.mark.filterwarnings("ignore:.*drawn at random", "ignore:.*sentence vectors")
+def test_a_folder_of_several_classes_has_the_tasks_of_each(model_of, tokenizer, tmp_path):
+    model_of("entities").save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["architectures"] = ["ErnieMModel", "ErnieMForTokenClassification"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    pipelines = load_model("x", str(tmp_path)).pipelines
+    assert sorted(pipelines) == ["embeddings", "tag"]
+    assert pipelines["embeddings"](["a"]).shape == (1, 12)
 
 
 def test_models_have_the_names_of_the_command_line(tmp_path):
