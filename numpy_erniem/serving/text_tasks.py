@@ -8,7 +8,7 @@ from numpy_erniem.pipelines.extract import InformationExtractor
 from numpy_erniem.pipelines.extraction_schema import LANGUAGES, SchemaItem, parse_schema
 from numpy_erniem.pipelines.tag import AGGREGATIONS, TokenTagger
 from numpy_erniem.serving.endpoint import TEXT_OR_TEXTS, Body, Endpoint, data_schema
-from numpy_erniem.serving.errors import RequestError
+from numpy_erniem.serving.errors import MISSING, RequestError
 from numpy_erniem.serving.schemas import (
     BOOLEAN,
     COUNT,
@@ -106,8 +106,12 @@ class Answer(Endpoint):
             As of `Endpoint.parse`.
         """
         keys = QUESTION["required"]
-        if isinstance(body, dict) and "input" not in body and all(key in body for key in keys):
-            body = body | {"input": {key: body[key] for key in keys}}
+        if isinstance(body, dict) and body.get("input") is None:
+            asked = {key: body[key] for key in keys if body.get(key) is not None}
+            for key in keys:
+                if asked and key not in asked:
+                    raise RequestError(400, f"the request has no {key!r}", key, MISSING)
+            body = body | {"input": asked or None}
         return super().parse(body)
 
     def items(self, body: Body) -> list[Any]:
