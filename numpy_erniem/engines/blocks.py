@@ -21,7 +21,6 @@ from numpy_erniem.engines.records import Record, read_records
 from numpy_erniem.engines.run_folder import BLOCK_ROWS, RunFolder, blocks_of
 
 COLUMN = "message"
-CORES_OF_A_WORKER = 4  # at most, where the number of workers is not given
 GO_ON = "what was written is kept, and the same command goes on"
 
 
@@ -201,30 +200,3 @@ class WriteBlocks:
 def software_here() -> dict[str, Any]:
     """What all workers need alike, so that they give the same results."""
     return {"numpy-erniem": __version__, "backend": backend_report()["backend"]}
-
-
-def share_cores(cores: Sequence[int], workers: int | None = None) -> tuple[int, int]:
-    """How many workers there are, and threads in each, so that all cores are busy.
-
-    Parameters
-    ----------
-    cores : sequence of int
-        Of each machine.
-    workers : int, optional
-        Left out, one for every four cores of a machine.
-
-    Returns
-    -------
-    (workers, threads)
-
-    Raises
-    ------
-    ValueError
-        There are fewer cores than workers.
-    """
-    if workers is None:
-        workers = sum(-(-n // CORES_OF_A_WORKER) for n in cores)
-    for threads in range(max(cores, default=0), 0, -1):
-        if 1 <= workers <= sum(n // threads for n in cores):
-            return workers, threads
-    raise ValueError(f"workers {workers} is not from 1 to {sum(cores)}, the cores that Ray has")

@@ -24,10 +24,10 @@ from numpy_erniem.engines.blocks import (
     Reading,
     WriteBlocks,
     from_table,
-    share_cores,
     software_here,
     to_table,
 )
+from numpy_erniem.engines.cores import cores_to_ask_for, workers_of
 from numpy_erniem.engines.datasets import MapPipeline
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.job import Job
@@ -128,12 +128,6 @@ def _check_answer(address: str) -> None:
         raise ConnectionError(f"no Ray cluster answers at {address}: {error}") from None
 
 
-def workers_of(ray: Any, workers: int | None) -> tuple[int, int]:
-    """Workers and threads for the machines that Ray has; as of `share_cores`."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return share_cores([int(node.get("CPU", 0)) for node in nodes], workers)
-
-
 def map_pipeline(
     dataset: Any,
     pipeline: Pipeline[Any],
@@ -175,7 +169,7 @@ def map_pipeline(
         MapPipeline,
         fn_constructor_args=(pipeline, column),
         fn_constructor_kwargs={"result": result, "on_error": on_error, "threads": threads},
-        num_cpus=threads,
+        num_cpus=cores_to_ask_for(ray, threads),
         compute=ray.data.ActorPoolStrategy(size=workers),
         **options,
     )

@@ -143,6 +143,14 @@ def test_a_dataset_that_reads_files_leaves_no_worker_waiting(cluster, texts):
     assert map_pipeline(dataset, Embedder.from_pretrained(), workers=2).count() == 84
 
 
+def test_a_worker_with_all_cores_leaves_room_for_what_reads_the_dataset(cluster, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": TEXTS}), tmp_path / "texts.parquet")
+    dataset = cluster.data.read_parquet(str(tmp_path))
+    assert map_pipeline(dataset, Embedder.from_pretrained()).count() == len(TEXTS)
+
+
 def command(texts, out, *more):
     return ["embed", "--engine", "ray", "--input", str(texts), "--output", str(out), *more]
 

@@ -2,11 +2,12 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from numpy_erniem.engines import run_folder
-from numpy_erniem.engines.blocks import share_cores
+from numpy_erniem.engines.cores import cores_to_ask_for, share_cores
 from numpy_erniem.engines.records import Record, find_files
 from numpy_erniem.engines.run_folder import LOG, RunFolder, blocks_of
 
@@ -197,3 +198,15 @@ def test_workers_share_all_cores(cores, workers, want):
 def test_more_workers_than_cores_are_refused(cores, workers):
     with pytest.raises(ValueError, match=rf"is not from 1 to {sum(cores)}, the cores that Ray has"):
         share_cores(cores, workers)
+
+
+@pytest.mark.parametrize("cores", [[1], [2], [7], [16, 16], [3, 64]])
+def test_the_workers_of_a_dataset_leave_a_core_on_each_machine(cores):
+    nodes = [{"Alive": True, "Resources": {"CPU": float(n)}} for n in cores]
+    nodes += [{"Alive": True, "Resources": {}}, {"Alive": False, "Resources": {"CPU": 1.0}}]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    for workers in range(1, sum(cores) + 1):
+        _, threads = share_cores(cores, workers)
+        asked = cores_to_ask_for(ray, threads)
+        for of_machine in cores:
+            assert of_machine - (of_machine // threads) * asked >= 1
