@@ -84,15 +84,20 @@ def parse_json(path: Path | str, text: bytes) -> Any:
     ValueError
         The text is not JSON, or an object has a key twice.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = dict(pairs)
-        if len(keys) < len(pairs):
-            (first, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-            raise ValueError(f"duplicate key {first[:100]!r}")
-        return keys
-
     try:
-        return json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+        return load_unique(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
+
+
+def load_unique(text: str) -> Any:
+    """A value of JSON; ValueError for a text that is no JSON, or an object with a key twice."""
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        (first, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"duplicate key {first[:100]!r}")
+    return keys

@@ -1,6 +1,7 @@
 """Run a pipeline over the rows of files on this machine, and go on after an interruption."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
@@ -60,13 +61,13 @@ def run_job(
     for _, outcome in first:
         stop_at_error(job, outcome)
     writer = writer_of(output, job.written, noted.get("bytes", 0), job.width)
-    saved = -SAVE_EVERY
+    saved = -math.inf
 
     def save(every: float = 0.0) -> None:
         nonlocal saved
         if journal is not None and time.monotonic() - saved >= every:
             journal.save(counts, writer.flush(), digest.hexdigest())
-            saved = time.monotonic()
+            saved = time.monotonic() if counts.rows else -math.inf  # the first row is noted at once
 
     try:
         save()

@@ -8,13 +8,13 @@ import codecs
 import csv
 import gzip
 import io
-import json
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from numpy_erniem.checkpoint.json_files import load_unique
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.parquet import read_parquet
@@ -221,7 +221,7 @@ def _parsed(record: Record) -> Record:
     if record.error is not None:
         return record
     try:
-        value = json.loads(record.value)
+        value = load_unique(record.value)
     except (ValueError, RecursionError) as error:
         return Record(record.where, "", f"is not JSON: {error}")
     return _checked(record.where, value)
@@ -242,7 +242,7 @@ def _read_json(lines: _Lines) -> Iterator[Record]:
     if not records:
         return
     try:
-        values = json.loads("\n".join(r.value for r in records))
+        values = load_unique("\n".join(r.value for r in records))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{lines.name} is not JSON: {error}") from None
     if not isinstance(values, list):

@@ -199,6 +199,15 @@ def saved_often(monkeypatch):
     monkeypatch.setattr(local, "SAVE_EVERY", 0.0)
 
 
+def test_another_input_is_known_from_the_first_row_on(tmp_path):
+    out = tmp_path / "out.jsonl"
+    interrupt(out)
+    before = out.read_bytes()
+    with pytest.raises(DataError, match="the first 1 rows of the input are not those"):
+        run_job(job(), records(["other"]), out, resume=True)
+    assert out.read_bytes() == before
+
+
 @pytest.mark.usefixtures("saved_often")
 def test_other_options_and_other_input_are_named(tmp_path):
     out = tmp_path / "out.jsonl"

@@ -166,6 +166,14 @@ def test_rows_that_are_no_text_or_object_are_named(tmp_path):
     assert "is not JSON" in records[4].error
 
 
+def test_a_row_with_a_key_twice_is_named(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "text": "b"}\n{"text": "c"}\n')
+    wrong, good = read(path)
+    assert wrong == (f"{path} line 1", "", "is not JSON: duplicate key 'text'")
+    assert good.value == {"text": "c"}
+
+
 def test_a_table_with_a_row_of_another_length(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text,id\n"a\nb",1\nc\n\nd,2\n')
@@ -197,6 +205,7 @@ def test_a_table_that_cannot_be_used_is_named(text, message, tmp_path):
     [
         ('{"a": 1}', "holds a JSON dict, not an array of rows"),
         ("[1,", "is not JSON"),
+        ('[{"text": "a", "text": "b"}]', "duplicate key 'text'"),
         ("[]", "empty"),
     ],
 )
