@@ -308,6 +308,17 @@ def test_pictures_of_learning_refuse_what_they_cannot_draw(call, message):
         call()
 
 
+def test_texts_of_points_stand_in_a_column_on_each_side_of_all_points():
+    points = np.random.default_rng(4).standard_normal((9, 2))
+    axes = plots.embedding_plane(points, words(9)).axes[0]
+    x = axes.lines[0].get_xdata()
+    places = {
+        side: {t.xyann[0] for t in axes.texts if t.get_ha() == side} for side in ("right", "left")
+    }
+    (left,), (right,) = places["right"], places["left"]
+    assert left < x.min() and x.max() < right
+
+
 def test_texts_of_points_that_are_near_do_not_stand_above_each_other():
     near = np.vstack([np.full((6, 2), 1.0) + np.arange(6)[:, None] * 1e-3, [[-5, 0]]])
     axes = plots.embedding_plane(near, words(7)).axes[0]

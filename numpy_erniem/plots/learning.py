@@ -95,10 +95,10 @@ def training_curves(
 
 
 def _label_points(axes: Any, points: np.ndarray, texts: Sequence[str]) -> list[str]:
-    """Write texts beside the first points, none above another; the fonts that were used.
+    """Write texts beside the points, none above another or a point; the fonts that were used.
 
-    Points on the left have their text on the left, the others on the right, with a thin line from
-    the text to its point.
+    Points on the left have their text in a column on the left, the others on the right, with a thin
+    line from the text to its point.
     """
     axes.margins(0.6, 0.1)
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -111,10 +111,12 @@ def _label_points(axes: Any, points: np.ndarray, texts: Sequence[str]) -> list[s
         for n in inside:
             heights.append(max(points[n, 1], heights[-1] + gap if heights else -np.inf))
         moved = float(np.mean(heights) - np.mean(points[inside, 1])) if inside else 0.0
+        column = sign * (max(sign * points[inside, 0], default=0.0) + reach)
         for n, height in zip(inside, heights, strict=True):
-            place = points[n, 0] + sign * reach, height - moved
+            place = column, height - moved
             style = {"ha": side, "va": "center", "family": families, "fontsize": SMALL}
-            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7}
+            edge = (0 if sign > 0 else 1, 0.5)  # of the text, where its line begins
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "relpos": edge}
             axes.annotate(shown[n], points[n], place, arrowprops=line, **style)
             low, high = min(low, place[1] - gap), max(high, place[1] + gap)
     axes.set_ylim(low, high)
