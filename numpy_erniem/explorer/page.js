@@ -293,11 +293,25 @@ function showHints() {
 
 function showNearest() {
   const rows = record.nearest.map((layer, l) => make("tr", {}, make("th", { scope: "row" }, String(l)),
-    ...layer[chosen.token].map(([text, cosine]) => make("td", {}, bdi(text), ` ${show(cosine, 2)}`))));
+    ...layer[chosen.token].map(([text, cosine]) => make("td", { role: "gridcell", tabIndex: -1,
+      "aria-selected": "false" }, bdi(text), ` ${show(cosine, 2)}`))));
   const count = record.nearest[0][0].length;
   const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "after layer"),
     ...Array.from({ length: count }, (_, n) => make("th", { scope: "col" }, `${n + 1}.`))));
   $("nearest").replaceChildren($("nearest").caption, head, make("tbody", {}, ...rows));
+  $("nearest").querySelector("td").tabIndex = 0;
+  $("near").replaceChildren();
+}
+
+function showNear(l, n) {
+  const i = chosen.token, h = row(record.states, l, i), [text, cosine, length] = record.nearest[l][i][n];
+  const own = Math.sqrt(dot(h, h));
+  $("near").replaceChildren(
+    make("h3", {}, bdi(piece(i)), ` after layer ${l} and `, bdi(text), `: ${show(cosine)}`),
+    make("p", {}, "h is the vector of ", bdi(piece(i)), ", e the row of ", bdi(text),
+      " in the table of word embeddings, and |h| and |e| are their lengths:"),
+    line(`cosine = h · e / (|h| |e|) = ${show(cosine * own * length)} / (${show(own)} · ${show(length)}) = `
+      + show(cosine)));
 }
 
 function showNumbers() {
@@ -393,6 +407,15 @@ function showMask() {
     const text = `${name(i)} ${may ? "may attend" : "may not attend"} to ${name(j)}`;
     return { class: may ? "seen" : "", "aria-label": text, title: text };
   });
+  $("why").replaceChildren();
+}
+
+/* Why a token may attend to another: what the rule of the objective asks for, of these two. */
+function showWhy(i, j) {
+  const masked = maskedNow(), is = (n) => (masked[n] ? "is masked" : "is not masked");
+  const where = tokens[i].side === tokens[j].side ? "the same text" : "the other text";
+  $("why").replaceChildren(bdi(piece(i)), ` ${is(i)}. `, bdi(piece(j)), ` ${is(j)} and stands in ${where}. `
+    + `So the first ${mayAttend(masks.objective, masked, i, j) ? "may" : "may not"} attend to the second.`);
 }
 
 // ---- Similarity. ----
@@ -428,7 +451,8 @@ options($("layer"), record.layers.map((_, l) => l + 1), (l) => chooseHead(l, cho
 options($("state"), Array.from({ length: L + 1 }, (_, l) => l), (l) => { chosen.state = l; showNumbers(); });
 makeGrid($("grid"), showFormula);
 makeGrid($("numbers"), (r, c) => showNumber(16 * r + c));
-makeGrid($("mask"), () => {});
+makeGrid($("nearest"), showNear);
+makeGrid($("mask"), showWhy);
 showOverview();
 showHints();
 showTokens();

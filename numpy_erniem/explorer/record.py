@@ -186,7 +186,7 @@ def nearest_tokens(
     Returns
     -------
     list of lists of lists
-        For each layer and token the best pieces with their cosines: [piece, cosine, ...].
+        For each layer and token the best: [piece, cosine, length of its row of the table].
     """
     L, W, D = states.shape
     queries = normalize_rows(states.reshape(-1, D))  # (L·W, D)
@@ -196,12 +196,14 @@ def nearest_tokens(
     for start in range(0, V, TABLE_ROWS):
         block = normalize_rows(take_rows(table, slice(start, start + TABLE_ROWS)))
         indices, scores = top_scores(queries, block, min(k, len(block)))
-        found = indices + start, scores
-        best = found if best is None else merge(best, found, k)
+        here = indices + start, scores
+        best = here if best is None else merge(best, here, k)
     indices, scores = best
     pieces = tokenizer.convert_ids_to_tokens(indices.reshape(-1).tolist())
-    pairs = [[piece, round(float(s), 4)] for piece, s in zip(pieces, scores.flat, strict=True)]
-    rows = [pairs[n : n + k] for n in range(0, len(pairs), k)]  # L·W times k
+    lengths = np.linalg.norm(take_rows(table, indices), axis=-1)  # (L·W, k, D) -> (L·W, k)
+    numbers = np.stack([scores, lengths], axis=-1, dtype=float).reshape(-1, 2).round(4).tolist()
+    found = [[piece, *two] for piece, two in zip(pieces, numbers, strict=True)]
+    rows = [found[n : n + k] for n in range(0, len(found), k)]  # L·W times k
     return [rows[n : n + W] for n in range(0, L * W, W)]
 
 

@@ -1,5 +1,6 @@
 """The page in headless Chromium: clicking through it, by mouse and by keys."""
 
+import re
 from importlib import resources
 
 import numpy as np
@@ -162,6 +163,39 @@ def test_nearest_tokens_follow_the_token(page, embedder):
     assert text_of(page, "#nearest tbody tr:first-child td").startswith("▁file")
 
 
+def test_a_nearest_token_shows_how_its_cosine_is_computed(page, embedder, output):
+    pieces = embedder.tokenizer.tokenize(TEXT)
+    n = pieces.index("▁file") + 1
+    find(page, f"#tokens li:nth-child({n + 1}) button").click()
+    cell(page, "#nearest", 2, 0).click()
+    vector = output.hidden_states[2][0, n]
+    table = embedder.model.weights["embeddings"]["word_embeddings"]["weight"]
+    nearest = table[embedder.tokenizer.convert_tokens_to_ids("▁file")]
+    lengths = np.linalg.norm(vector), np.linalg.norm(nearest)
+    *_, product, own, length, cosine = (
+        float(number.replace("−", "-"))
+        for number in re.findall(r"[−\d.]+", text_of(page, "#near .line"))
+    )
+    assert [own, length] == pytest.approx(lengths, abs=1e-3)
+    assert [product, cosine] == pytest.approx(
+        [vector @ nearest, vector @ nearest / lengths[0] / lengths[1]], abs=5e-3
+    )
+    find(page, "#tokens li:nth-child(1) button").click()
+    assert text_of(page, "#near") == ""  # it was about another token
+
+
+def test_a_cell_of_the_mask_shows_why(page):
+    find(page, "input[value='MMLM']").click()
+    for place, words in (
+        ((1, 2), "same text. So the first may attend"),
+        ((1, 20), "other text. So the first may not attend"),
+    ):
+        cell(page, "#mask", *place).click()
+        assert words in text_of(page, "#why")
+    find(page, "input[value='TLM']").click()
+    assert text_of(page, "#why") == ""
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_masks_are_those_of_pretraining(page, embedder, seed):
     W = len(embedder.tokenizer(TEXT, OTHER)["input_ids"])
@@ -244,6 +278,8 @@ def test_axe_finds_nothing(page, pages, scheme):
     page.get(pages["two"])
     cell(page, "#grid", 1, 2).click()
     cell(page, "#numbers", 1, 2).click()
+    cell(page, "#nearest", 1, 2).click()
+    cell(page, "#mask", 1, 2).click()
     for summary in page.find_elements(By.CSS_SELECTOR, "summary"):
         summary.click()
     axe = resources.files("axe_playwright_python") / "axe.min.js"

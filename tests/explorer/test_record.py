@@ -109,8 +109,10 @@ def test_a_row_of_the_table_is_nearest_to_itself(embedder):
     ids = [500, 9000]  # in different blocks, where the table is cut into blocks of 1 << 14 rows
     found = nearest_tokens(2 * table[ids][None], {"weight": table}, embedder.tokenizer)
     pieces = embedder.tokenizer.convert_ids_to_tokens(ids)
-    assert [best[0] for best in found[0]] == [[piece, 1.0] for piece in pieces]
-    scores = [score for _, score in found[0][0]]
+    lengths = np.linalg.norm(table[ids], axis=1)
+    for best, piece, length in zip(found[0], pieces, lengths, strict=True):
+        assert best[0] == [piece, 1.0, pytest.approx(length, abs=1e-4)]
+    scores = [score for _, score, _ in found[0][0]]
     assert scores == sorted(scores, reverse=True)
 
 
