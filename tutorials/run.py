@@ -170,6 +170,18 @@ def descriptions(cells: list) -> dict[int, str]:
     return found
 
 
+def joined(outputs: list) -> list:
+    """The outputs of a cell; printed text that came in several parts is one output."""
+    kept: list = []
+    for output in outputs:
+        both = (kept[-1], output) if kept else ()
+        if both and all(one.get("name") == "stdout" for one in both):
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
 def tidy(notebook) -> None:
     """Leave in a notebook only what is worth a line of a diff, and describe its pictures."""
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -183,8 +195,7 @@ def tidy(notebook) -> None:
         if cell.cell_type != "code":
             continue
         cell.execution_count = None
-        if kept & UNSTORED:
-            cell.outputs = []
+        cell.outputs = [] if kept & UNSTORED else joined(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = None

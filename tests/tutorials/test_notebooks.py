@@ -1,6 +1,8 @@
 """Every notebook runs from a clean kernel; its checks refuse wrong answers and take right ones."""
 
+import ast
 import importlib.util
+import itertools
 import json
 import re
 import shutil
@@ -56,6 +58,8 @@ def test_notebook_is_stored_so_that_a_diff_can_be_read(path):
         assert cell["execution_count"] is None
         if "measured" in tags or "raises-exception" in tags:
             assert cell["outputs"] == []
+        names = [output.get("name") for output in cell["outputs"]]
+        assert ("stdout", "stdout") not in itertools.pairwise(names)
         for output in cell["outputs"]:
             assert output.get("name") != "stderr"
             assert len(output.get("data", {}).get("image/png", "")) < 90_000
@@ -83,6 +87,25 @@ def test_every_picture_is_described_for_those_who_do_not_see_it(path):
                 alt = output["metadata"]["image/png"]["alt"]
                 assert alt == text.removeprefix("*In the picture:* ")
                 assert len(alt) > 40
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_an_answer_in_place_of_an_exercise_leaves_nothing_undefined(path):
+    for cell in cells_of(path):
+        if any(tag.startswith("exercise-") for tag in cell["metadata"].get("tags", ())):
+            for node in ast.parse("".join(cell["source"])).body:
+                names = {name.id for name in getattr(node, "targets", ())}
+                assert isinstance(node, ast.FunctionDef) or names == {"SOURCE"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_between_exercises_no_cell_checks_something_else(path):
+    begun = False
+    for cell in cells_of(path):
+        text = "".join(cell["source"])
+        begun |= cell["cell_type"] == "markdown" and "**Exercise 1.**" in text
+        if begun and cell["cell_type"] == "code" and not cell["metadata"].get("tags"):
+            assert "assert" not in text
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
