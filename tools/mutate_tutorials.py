@@ -85,14 +85,24 @@ class OneModule(importlib.machinery.SourceFileLoader):
 
 
 def note_lines(ran: dict[str, set[int]]) -> None:
-    """From now on, note the lines of the package that run: {file: numbers}."""
+    """From now on, note the lines of the package that run: {file: numbers}.
+
+    A function whose lines have all run is not watched any longer; that saves most of the time.
+    """
+    left: dict[Any, set[int]] = {}  # the lines of each function that have not run yet
 
     def inside(frame: Any, event: str, argument: Any) -> Any:
         ran.setdefault(frame.f_code.co_filename, set()).add(frame.f_lineno)
+        left[frame.f_code].discard(frame.f_lineno)
         return inside
 
     def outside(frame: Any, event: str, argument: Any) -> Any:
-        return inside if frame.f_code.co_filename.startswith(str(PACKAGE)) else None
+        code = frame.f_code
+        if not code.co_filename.startswith(str(PACKAGE)):
+            return None
+        if code not in left:
+            left[code] = {line for *_, line in code.co_lines() if line}
+        return inside if left[code] else None
 
     threading.settrace(outside)
     sys.settrace(outside)
