@@ -45,7 +45,7 @@ class Change(NamedTuple):
 def is_check(node: ast.AST) -> bool:
     """Whether a statement checks or converts arguments, and does nothing else."""
     if isinstance(node, ast.If):
-        return all(is_check(child) for child in node.body)
+        return isinstance(node.body[-1], ast.Raise) or all(map(is_check, node.body))
     if not isinstance(node, (ast.Expr, ast.Assign)) or not isinstance(node.value, ast.Call):
         return isinstance(node, (ast.Raise, ast.Assert))
     name = ast.unparse(node.value.func).rpartition(".")[2].lstrip("_")

@@ -19,7 +19,7 @@ def f(x: int = 1 + 2, scale=2.0):
     """A text."""
     low = x < 0
     if low:
-        raise ValueError("too low")
+        where = 3 * x; raise ValueError(f"too low: {where}")
     rows = BLOCK * 2
     x = np.asarray(x)
     if x > 3 and scale:
