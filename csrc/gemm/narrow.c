@@ -25,7 +25,8 @@ enum {
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
-    AHEAD = 16384              /* bytes that a single tile of rows prefetches ahead of itself */
+    AHEAD = 16384,            /* bytes that a single tile of rows prefetches ahead of itself */
+    STREAMED_BYTES = 1 << 20  /* of results, at least, that are written past the caches */
 };
 
 struct narrow {
@@ -34,6 +35,7 @@ struct narrow {
     int64_t steps, stride;        /* of a narrowed row; bytes from one to the next */
     int64_t block_rows;           /* rows of a task */
     int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
+    int streams;                  /* whether results are written past the caches */
 };
 
 /* What a thread works with, in one block of memory. */
@@ -84,6 +86,13 @@ static int64_t whole_groups(const struct erniem_narrow *kernel, int64_t rows)
     return erniem_ceil_div(rows, group) * group;
 }
 
+static void prefetch_to_write(int rows, int columns, const float *y, int64_t ldy)
+{
+    for (int r = 0; r < rows; r++, y += ldy)
+        for (int line = 0; line < columns; line += 16)
+            ERNIEM_PREFETCH_TO_WRITE(y + line);
+}
+
 /* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next; a
    single tile prefetches what it will soon read itself. */
 static void multiply(const struct narrow *job, const struct work_item *t, struct scratch *s)
@@ -110,15 +119,18 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
         for (int64_t r = 0; r < rows; r += height) {
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = s->x + r * job->stride;
-            for (int64_t i = 0; i < tile.rows * p->n; i += p->n) /* what will be written */
-                for (int column0 = 0; column0 < columns; column0 += 16)
-                    ERNIEM_PREFETCH_TO_WRITE(y + r * p->n + i + column0);
+            float *to = job->streams ? (float *)(void *)s->sums : y + r * p->n;
+            const int64_t ldy = job->streams ? ERNIEM_COLUMNS : p->n;
+            if (!job->streams)
+                prefetch_to_write(tile.rows, columns, to, ldy);
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
             job->kernel->finish(tile.rows, columns, s->sums, s->row + r, w->scales + column,
-                                w->totals + column, bias, y + r * p->n, p->n);
+                                w->totals + column, bias, to, ldy);
             if (p->activation != ERNIEM_IDENTITY)
-                p->micro->rowwise.activate(p->activation, tile.rows, columns, p->n, y + r * p->n);
+                p->micro->rowwise.activate(p->activation, tile.rows, columns, ldy, to);
+            if (job->streams)
+                job->kernel->stream(tile.rows, to, y + r * p->n, p->n);
         }
     }
 }
@@ -148,6 +160,16 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
     erniem_release(memory);
 }
 
+/* Whether results go past the caches: they are too many to stay there, and whole lines. */
+static int streams(const struct erniem_product *p, const struct erniem_narrow *kernel)
+{
+    uintptr_t places = 0;
+    for (int64_t i = 0; i < p->count; i++)
+        places |= (uintptr_t)p->y[i];
+    return kernel->stream && p->n % ERNIEM_COLUMNS == 0 && places % ERNIEM_STEP == 0 &&
+           p->count * p->m * p->n * (int64_t)sizeof(float) > STREAMED_BYTES;
+}
+
 int erniem_multiply_narrow(const struct erniem_product *p)
 {
     const struct erniem_narrow *kernel = erniem_narrow(p->packed[0]->number);
@@ -168,7 +190,7 @@ int erniem_multiply_narrow(const struct erniem_product *p)
                                                   : erniem_min(share, CHUNK_PANELS);
     const struct narrow job = {.product = p, .kernel = kernel,
                                .steps = steps, .stride = stride, .block_rows = block_rows,
-                               .chunk_panels = chunk_panels,
+                               .chunk_panels = chunk_panels, .streams = streams(p, kernel),
                                .chunks = erniem_ceil_div(p->panels, chunk_panels)};
     erniem_prefetch_begin(panel_of(p->packed[0], steps, share % p->panels),
                           panel_of(p->packed[0], steps, p->panels));

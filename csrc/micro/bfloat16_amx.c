@@ -28,7 +28,7 @@
 
 const struct erniem_narrow erniem_bfloat16_amx = {
     .name = "amx", .mr = MOST_ROWS, .group = 2 * HALF, .block_bytes = BLOCK_BYTES, .narrow = narrow,
-    .tile = tile, .finish = finish, .begin = begin, .end = end, .peak = tile_peak,
+    .tile = tile, .finish = finish, .begin = begin, .end = end, .stream = stream, .peak = tile_peak,
     .attention = &attention};
 
 #if defined(__clang__)

@@ -36,8 +36,20 @@ static const struct {
 } shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
 static void begin(void) { _tile_loadconfig(&shapes); }
-/* Then the system has no tiles of this thread to save. */
-static void end(void) { _tile_release(); }
+/* Then the system has no tiles of this thread to save, and others see what was streamed. */
+static void end(void)
+{
+    _tile_release();
+    _mm_sfence();
+}
+
+static void stream(int rows, const float *from, float *y, int64_t ldy)
+{
+    for (int r = 0; r < rows; r++, from += ERNIEM_COLUMNS, y += ldy) {
+        _mm512_stream_ps(y, _mm512_load_ps(from));
+        _mm512_stream_ps(y + 16, _mm512_load_ps(from + 16));
+    }
+}
 
 /* What 16 or 32 rows and a block of a panel need. */
 struct block {

@@ -96,6 +96,10 @@ struct erniem_narrow {
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
 
+    /* Copy rows of 32 floats to y, ldy floats apart, past the caches; cache lines lie on cache lines.
+       For kernels that are faster than a cache takes their results; else NULL. */
+    void (*stream)(int rows, const float *from, float *y, int64_t ldy);
+
     const struct erniem_narrow_attention *attention; /* bfloat16 alone, else NULL */
 
     /* Before a thread's first tile, and after its last; NULL: nothing to do. */
