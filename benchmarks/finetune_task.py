@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from numpy_erniem import set_num_threads
 from numpy_erniem.models.weights import flatten
+from numpy_erniem.tokenizer.rows import pad_rows
 from numpy_erniem.training import TrainingConfig, classification_setup, schedule
-from numpy_erniem.training.batches import Batches, collate
+from numpy_erniem.training.batches import Batches
 
 PROGRAMS = (
     "calibre",
@@ -85,10 +86,17 @@ def encode(setup, examples):
     return ids, np.array([int(number[label]) for *_, label in examples])
 
 
+def padded(ids, config):
+    """A batch with padding, as torch takes it."""
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+    return {"input_ids": pad_rows(ids, config.pad_token_id), "attention_mask": mask}
+
+
 def in_blocks(scores, ids, config):
     """The scores (N, K) of all texts."""
     blocks = [ids[at : at + BATCH_SIZE] for at in range(0, len(ids), BATCH_SIZE)]
-    return np.concatenate([scores(**collate(block, config)) for block in blocks])
+    return np.concatenate([scores(**padded(block, config)) for block in blocks])
 
 
 def ours(setup):
@@ -128,7 +136,7 @@ def theirs(weights, config, training, data):
     start = time.perf_counter()
     for step in range(training.steps):
         chosen = batches[step]
-        batch = collate([ids[n] for n in chosen], config)
+        batch = padded([ids[n] for n in chosen], config)
         optimizer.zero_grad()
         functional.cross_entropy(scores(**batch), torch.as_tensor(labels[chosen])).backward()
         torch.nn.utils.clip_grad_norm_(flat.values(), training.max_grad_norm)

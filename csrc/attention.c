@@ -40,10 +40,12 @@ static const float *bias_of(const struct attention *p, const struct text *x)
     return p->key_bias ? p->key_bias + x->b * p->key_bias_stride + x->first : NULL;
 }
 
-/* What a query of a text may see, a byte for each key of the text; NULL: everything. */
+/* What a query of a text may see, a byte for each key of the text; NULL: everything. A row for all
+   queries has every key of the packed batch, a row of one query those of its text alone. */
 static const uint8_t *mask_of(const struct attention *p, const struct text *x, int64_t h, int64_t t)
 {
-    return p->mask ? p->mask + offset(p->mask_stride, x, h, t) + x->first : NULL;
+    const int64_t skip = p->mask_stride && p->mask_stride[2] == 0 ? x->first : 0;
+    return p->mask ? p->mask + offset(p->mask_stride, x, h, t) + skip : NULL;
 }
 
 static float factor_of(const struct attention *p, const struct text *x, int64_t h)
@@ -52,17 +54,14 @@ static float factor_of(const struct attention *p, const struct text *x, int64_t 
                         : 1.0f;
 }
 
-/* Whether the texts are as the interface says; a packed batch has no probabilities and no mask of
-   queries. */
-static int texts_are_right(const struct attention *p)
+int erniem_starts_are_right(int64_t B, int64_t T, int64_t S, int64_t texts, const int64_t *starts)
 {
-    if (!p->starts)
+    if (!starts)
         return 1;
-    if (p->B != 1 || p->S != p->T || p->probabilities || (p->mask && p->mask_stride[2] != 0) ||
-        p->texts < 1 || p->texts > p->T || p->starts[0] != 0 || p->starts[p->texts] != p->T)
+    if (B != 1 || S != T || texts < 1 || texts > T || starts[0] != 0 || starts[texts] != T)
         return 0;
-    for (int64_t t = 0; t < p->texts; t++)
-        if (p->starts[t] >= p->starts[t + 1])
+    for (int64_t t = 0; t < texts; t++)
+        if (starts[t] >= starts[t + 1])
             return 0;
     return 1;
 }
@@ -75,7 +74,8 @@ static int is_right(const struct attention *p)
            d <= ERNIEM_KC && S >= 1 && erniem_fits(B, H, erniem_max(T, 1)) &&
            erniem_fits(B * H, T, d) && erniem_fits(B * H, S, d) &&
            erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_MAX_NR, 4) &&
-           (!p->probabilities || erniem_fits(B * H, T, S)) && texts_are_right(p);
+           (!p->probabilities || (!p->starts && erniem_fits(B * H, T, S))) &&
+           erniem_starts_are_right(B, T, S, p->texts, p->starts);
 }
 
 static double rounded(const struct attention *p, double x)

@@ -55,6 +55,10 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* one item, or -1 when none is
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
 
+/* attention.c: whether `starts`, which may be NULL, are those of a packed batch as the interface has
+   them: one row, as many keys as queries, and texts that each have a token. */
+int erniem_starts_are_right(int64_t B, int64_t T, int64_t S, int64_t texts, const int64_t *starts);
+
 /* prefetch.c: a product begins. Its second thread starts to read at `weight`, its last thread stops
    at `end`. Returns where a second thread will start in the product that is expected next, or
    NULL. */

@@ -137,8 +137,9 @@ int erniem_get_strassen(void);
    give what the formula gives. q, k and v may overlap.
    starts NULL: `texts` is not read. Else a packed batch: text t has the queries and keys starts[t] to
    starts[t + 1] - 1 and sees no others, starts[0] = 0 and starts[texts] = T, rising, which is checked;
-   B = 1, S = T, no probabilities, and the mask is the same for all queries: its third stride is 0.
-   A text gets the same bits as alone.
+   B = 1, S = T, no probabilities. A mask whose third stride is 0 is the same for all queries, and has S
+   bytes; any other has a row for each of the T queries, with as many bytes as the longest text has
+   tokens, of which the first are the keys of the query's own text. A text gets the same bits as alone.
    number is ERNIEM_FLOAT32 or ERNIEM_BFLOAT16. With the second, q / sqrt(d), k, v and the exponentials
    of the softmax are rounded to bfloat16, to nearest even, and what is summed is float32; the
    probabilities are the rounded exponentials divided by their sum. The kernel in use for weights of
@@ -243,16 +244,20 @@ int erniem_norm_backward_reference(int64_t n, int64_t d, const float *x, const f
 int erniem_cross_entropy(int64_t m, int64_t n, const int64_t *labels, float share, float *scores,
                          double *losses);
 /* training/dropout.c: y (rows, n) = x * scale, or 0 where the random number of a place, in 0 .. 2^32 - 1,
-   is below `least`. It is number j of row i: a function of the seed, i and j, `random_numbers` of
-   training/dropout.py. rows >= 1, 1 <= n <= ERNIEM_MOST_DROPPED; y may be x. */
+   is below `least`. It is number j of row first + i: a function of the seed, the row and j,
+   `random_numbers` of training/dropout.py. first >= 0, rows >= 1, 1 <= n <= ERNIEM_MOST_DROPPED; y may
+   be x. */
 #define ERNIEM_MOST_DROPPED 17179869184 /* 2^34 */
-int erniem_drop(int64_t rows, int64_t n, uint64_t seed, uint32_t least, float scale, const float *x,
-                float *y);
-/* training/attention.c: erniem_attention without texts, bias of keys and kept probabilities, and with
-   erniem_drop of its probabilities, rows (B, H, T) of S; the arguments are as there, all sizes >= 1. */
+int erniem_drop(int64_t first, int64_t rows, int64_t n, uint64_t seed, uint32_t least, float scale,
+                const float *x, float *y);
+/* training/attention.c: erniem_attention without bias of keys and kept probabilities, and with
+   erniem_drop of its probabilities; the arguments are as there, all sizes >= 1. The rows of the dropout
+   are counted over texts, heads and queries, in this order: query t of head h of a text whose first
+   query is number `first` of the batch is row first H + h n + t, where the text has n queries. */
 int erniem_attention_dropped(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
                              const int64_t *q_stride, const float *k, const int64_t *k_stride,
-                             const float *v, const int64_t *v_stride, const uint8_t *mask,
+                             const float *v, const int64_t *v_stride, int64_t texts,
+                             const int64_t *starts, const uint8_t *mask,
                              const int64_t *mask_stride, const float *head_mask,
                              const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
                              float scale, float *context);
@@ -261,7 +266,8 @@ int erniem_attention_dropped(int64_t B, int64_t H, int64_t T, int64_t S, int64_t
    its score. */
 int erniem_attention_backward(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
                               const int64_t *q_stride, const float *k, const int64_t *k_stride,
-                              const float *v, const int64_t *v_stride, const uint8_t *mask,
+                              const float *v, const int64_t *v_stride, int64_t texts,
+                              const int64_t *starts, const uint8_t *mask,
                               const int64_t *mask_stride, const float *head_mask,
                               const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
                               float scale, const float *context, const float *dcontext, float *dq,

@@ -7,7 +7,7 @@ dtype of a weight says what is computed: see `quantization.numbers`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -185,11 +185,12 @@ def attention(
     k, v : (B, H, S, d) arrays
     starts : (n + 1,) integers, optional
         Of a packed batch of n texts, with B = 1 and S = T: text t has the tokens starts[t] to
-        starts[t + 1] - 1, and attends to itself alone. Masks must be the same for all queries.
+        starts[t + 1] - 1, and attends to itself alone.
     key_bias : (B or 1, S) array, optional
         Added to the scores of a key; log(c) makes it count c times.
     mask : bool array that broadcasts to (B, H, T, S), optional
-        False masks a key for a query: its score becomes the lowest finite number.
+        False masks a key for a query: its score becomes the lowest finite number. With `starts`,
+        one row for all, or for each query one of its own text's keys, filled up to the longest's.
     head_mask : array that broadcasts to (B, H, T, S), optional
         Multiplies the probabilities.
     query_distance, key_distance : (T + S - 1, d) arrays, optional
@@ -209,7 +210,7 @@ def attention(
     Raises
     ------
     ValueError
-        With `starts`: wrong ones, a mask that differs between queries, or kept probabilities.
+        With `starts`: wrong ones, a mask of another shape, or kept probabilities.
 
     References
     ----------
@@ -219,9 +220,9 @@ def attention(
         if keep_probabilities:
             raise ValueError("with starts no probabilities are kept; leave keep_probabilities out")
         options = {"key_bias": key_bias, "mask": mask, "head_mask": head_mask, "dtype": dtype}
-        distances = {"query_distance": query_distance, "key_distance": key_distance}
-        distances = {name: e for name, e in distances.items() if e is not None}
-        return _attention_by_text((q, k, v), starts, options, distances), None
+        options |= {"query_distance": query_distance, "key_distance": key_distance}
+        done = [attention.body(*own, **of)[0] for _, own, of in by_text((q, k, v), starts, options)]
+        return np.concatenate(done, axis=1), None
     (B, H, T, d), S = q.shape, k.shape[2]
     context = np.empty((B, T, H, d), q.dtype)
     probabilities = np.empty((B, H, T, S), q.dtype) if keep_probabilities else None
@@ -247,27 +248,46 @@ def attention(
     return context, probabilities
 
 
-def _attention_by_text(
-    qkv: tuple[np.ndarray, ...],
-    starts: np.ndarray,
-    options: Mapping[str, Any],
-    distances: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    """The context (1, N, H, d) of a packed batch: `attention` of one text after the other."""
-    (B, H, N, d), S, bounds = qkv[0].shape, qkv[1].shape[2], np.asarray(starts).tolist()
+def by_text(
+    qkv: tuple[np.ndarray, ...], starts: np.ndarray, options: Mapping[str, Any]
+) -> Iterator[tuple[slice, list[np.ndarray], dict[str, Any]]]:
+    """Divide the arguments of `attention` of a packed batch among its texts.
+
+    Parameters
+    ----------
+    qkv : three (1, H, N, d) arrays
+    starts : (n + 1,) integers
+    options : dict
+        "mask", "head_mask", "query_distance", "key_distance" and others, as of `attention`.
+
+    Yields
+    ------
+    text : slice
+        The tokens of a text.
+    qkv : three (1, H, T, d) arrays
+    options : dict
+        Its own.
+
+    Raises
+    ------
+    ValueError
+        Starts that do not rise from 0 to N, or a mask of another shape.
+    """
+    (B, _, N, _), S, bounds = qkv[0].shape, qkv[1].shape[2], np.asarray(starts).tolist()
     if B != 1 or S != N or bounds[:1] + bounds[-1:] != [0, N] or (np.diff(bounds) < 1).any():
         raise ValueError(f"starts must rise from 0 to {N}, the tokens of one row, not {starts}")
-    mask, shape = options["mask"], np.shape(options["head_mask"])[2:]
-    if (mask is not None and mask.shape[2] != 1) or shape not in ((), (1, 1)):
-        raise ValueError("with starts, a mask must be the same for all queries")
-    context = np.empty((1, N, H, d), qkv[0].dtype)
-    by_key = {name: options[name] for name in ("key_bias", "mask") if options[name] is not None}
+    rows = {"mask": ((1, N), (N, int(np.diff(bounds).max()))), "head_mask": ((1, 1),)}
+    for name, shapes in rows.items():
+        if options[name] is not None and options[name].shape[2:] not in shapes:
+            raise ValueError(f"with starts, {name} has rows of {shapes}, not {options[name].shape}")
     for first, end in pairwise(bounds):
-        text, n = slice(first, end), end - first  # of distances, -(n - 1) to n - 1 are used:
-        near = {k: e[len(e) // 2 - n + 1 : len(e) // 2 + n] for k, e in distances.items()}
-        own = {name: array[..., text] for name, array in by_key.items()}
-        context[:, text], _ = attention.body(*(x[:, :, text] for x in qkv), **options | near | own)
-    return context
+        text, n, own = slice(first, end), end - first, dict(options)
+        for name, x in options.items():
+            if name in ("mask", "key_bias") and x is not None:
+                own[name] = x[:, :, text, :n] if x.shape[-2] > 1 else x[..., text]
+            elif name.endswith("distance") and x is not None:  # those of -(n - 1) to n - 1
+                own[name] = x[len(x) // 2 - n + 1 : len(x) // 2 + n]
+        yield text, [x[:, :, text] for x in qkv], own
 
 
 def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndarray:

@@ -131,9 +131,11 @@ def masked_tokens(model, tokenizer, texts: Sequence[str]) -> float:
     at, right, encoder = np.array(at), np.array(right), _encoder(model)
 
     def is_found(chosen: np.ndarray) -> np.ndarray:
-        hidden = encoder(**collate([rows[n] for n in chosen], model.config)).last_hidden_state
+        batch = collate([rows[n] for n in chosen], model.config)
+        hidden = encoder(**batch).last_hidden_state[0]  # (N, D)
         each = np.arange(len(chosen))
-        logits = model.score_vocabulary(hidden[each, at[chosen]])  # (n, D) -> (n, V)
+        masked = batch["starts"][:-1] + at[chosen]
+        logits = model.score_vocabulary(hidden[masked])  # (n, D) -> (n, V)
         return (logits > logits[each, right[chosen], None]).sum(axis=1) < FIRST
 
     return float(evaluate_in_batches(rows, is_found).mean())

@@ -29,8 +29,12 @@ from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
 from numpy_erniem.models.weights import flatten, nest
 from numpy_erniem.training import TrainingConfig, trainable, value_and_grad
-from numpy_erniem.training.batches import Batches, collate, real_tokens
-from numpy_erniem.training.finetuning.contrastive import contrastive_loss, find_duplicates
+from numpy_erniem.training.batches import Batches, collate
+from numpy_erniem.training.finetuning.contrastive import (
+    find_duplicates,
+    mean_of_texts,
+    vectors_loss,
+)
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.heads import HEADS, Head, HeadGradients
 from numpy_erniem.training.pretraining import (
@@ -168,18 +172,17 @@ def shared_sources_head(
     temperature : float
     """
     A, count = len(sources), len(targets) // len(sources)
-    mask = real_tokens([*sources, *targets])
     both = np.concatenate([of, A + np.arange(len(targets))])
     duplicates = find_duplicates([sources[n] for n in of], targets)
 
     def head(
         x: np.ndarray, w: Any, config: ErnieMConfig, labels: Any, rng: Any, threads: int
     ) -> HeadGradients:
-        loss, dboth = contrastive_loss(x[both], mask[both], temperature, duplicates)
-        dx = np.empty_like(x)
-        dsources, dx[A:] = np.split(dboth, 2)
-        dx[:A] = dsources.reshape(A, count, *x.shape[1:]).sum(axis=1)
-        return loss, dx, {}
+        vectors, back = mean_of_texts(x, labels["starts"])  # (1, N, D) -> (A + B, D)
+        loss, dboth = vectors_loss(vectors[both], temperature, duplicates)
+        dsources, dtargets = np.split(dboth, 2)
+        dsources = dsources.reshape(A, count, -1).sum(axis=1)  # (B, D) -> (A, D)
+        return loss, back(np.concatenate([dsources, dtargets])), {}
 
     return head
 

@@ -3,10 +3,10 @@
       dv = (P f)T dc     ds = P (f dc vT - dc . c) / sqrt(d)     dq = ds k     dk = dsT q
 
    where c is the context, f the factor of the head, and a hidden key has ds = 0. One task is one head
-   of one text. Its keys and values are laid into panels. Then a block of queries is computed at a
-   time: P and f dc vT (queries, S), from them P f and ds in place, then the three products. The sums
-   of dk and dv over the queries run in their order, block by block, in one thread: the results do
-   not depend on the number of threads.
+   of one text: a row of the batch, or, in a packed batch, what `starts` bounds. Its keys and values are
+   laid into panels. Then a block of queries is computed at a time: P and f dc vT (queries, S), from
+   them P f and ds in place, then the three products. The sums of dk and dv over the queries run in
+   their order, block by block, in one thread: the results do not depend on the number of threads.
 
    With dropout P f becomes 0 here and there: dv = (D(P f))T dc and ds = P (f D(dc vT) - dc . c) / sqrt(d),
    where D drops and scales. D is a function of a seed and of the place, so it is computed again like P;
@@ -21,17 +21,11 @@
 enum { TILES = 4 }; /* of a block of queries */
 
 struct attention {
-    int64_t B, H, T, S, d;
-    const float *q;
-    const int64_t *q_stride;
-    const float *k;
-    const int64_t *k_stride;
-    const float *v;
-    const int64_t *v_stride;
+    int64_t B, H, T, S, d, texts;
+    const float *q, *k, *v, *head_mask;
     const uint8_t *mask;
-    const int64_t *mask_stride;
-    const float *head_mask;
-    const int64_t *head_mask_stride;
+    const int64_t *q_stride, *k_stride, *v_stride, *mask_stride, *head_mask_stride;
+    const int64_t *starts; /* of a packed batch, or NULL */
     uint64_t seed;  /* of the dropout, */
     uint32_t least; /* the least number that keeps an element; 0: nothing is dropped */
     float kept_scale;
@@ -39,6 +33,7 @@ struct attention {
     const float *context, *dcontext; /* (B, T, H, d) */
     float *dq, *dk, *dv;             /* (B, T, H, d), (B, S, H, d) twice */
     const struct erniem_micro *micro;
+    int64_t most_keys; /* of a text */
 };
 
 /* What one thread works with. The columns of panels are keys in k_by_key and v_by_key, and the d
@@ -53,9 +48,11 @@ struct scratch {
 };
 
 struct head {
-    int64_t b, h;
+    int64_t T, S; /* of its text */
     const float *q, *k, *v;
+    const uint8_t *mask;
     int64_t at_query, at_key; /* of the results and the context */
+    int64_t at_row;           /* of the dropout */
     float factor;
 };
 
@@ -64,13 +61,13 @@ static int64_t whole_lines(int64_t floats) { return erniem_ceil_div(floats, 16) 
 static int64_t place(const struct attention *p, float *memory, struct scratch *to)
 {
     const int64_t nr = p->micro->gemm.nr, rows = TILES * p->micro->gemm.mr;
-    const int64_t keys = erniem_ceil_div(p->S, nr) * nr, columns = erniem_ceil_div(p->d, nr) * nr;
+    const int64_t keys = erniem_ceil_div(p->most_keys, nr) * nr, columns = erniem_ceil_div(p->d, nr) * nr;
     to->width = whole_lines(keys) + 16;
     float **const parts[] = {&to->k_by_key, &to->v_by_key, &to->across, &to->q_across,
                              &to->dc_across, &to->queries, &to->dc, &to->P, &to->ds};
-    const int64_t sizes[] = {keys * p->d, keys * p->d, columns * p->S, columns * rows, columns * rows,
-                             rows * ERNIEM_STRIDE, rows * ERNIEM_STRIDE, rows * to->width,
-                             rows * to->width};
+    const int64_t sizes[] = {keys * p->d,          keys * p->d,          columns * p->most_keys,
+                             columns * rows,       columns * rows,       rows * ERNIEM_STRIDE,
+                             rows * ERNIEM_STRIDE, rows * to->width,     rows * to->width};
     int64_t at = 0;
     for (int i = 0; i < 9; i++) {
         *parts[i] = memory ? memory + at : NULL;
@@ -133,21 +130,19 @@ static float dot_product(int64_t n, const float *a, const float *b)
 static const uint8_t *make_probabilities(const struct attention *p, const struct head *head, int64_t t,
                                          float *P)
 {
-    const uint8_t *mask = p->mask ? p->mask + head->b * p->mask_stride[0] +
-                                        head->h * p->mask_stride[1] + t * p->mask_stride[2]
-                                  : NULL;
+    const uint8_t *mask = head->mask ? head->mask + t * p->mask_stride[2] : NULL;
     if (mask)
-        erniem_hide(p->S, mask, -FLT_MAX, P);
-    p->micro->rowwise.softmax(p->S, 1.0f, P);
+        erniem_hide(head->S, mask, -FLT_MAX, P);
+    p->micro->rowwise.softmax(head->S, 1.0f, P);
     return mask;
 }
 
 /* D of a row of query t. */
 static void drop(const struct attention *p, const struct head *head, int64_t t, float *row)
 {
-    const int64_t place = (head->b * p->H + head->h) * p->T + t;
     if (p->least)
-        p->micro->training.drop(p->S, p->seed, (uint64_t)place, p->least, p->kept_scale, row, row);
+        p->micro->training.drop(head->S, p->seed, (uint64_t)(head->at_row + t), p->least,
+                                p->kept_scale, row, row);
 }
 
 /* The scores and dc vT of one query become D(P f) and ds. */
@@ -157,13 +152,13 @@ static void score_gradient(const struct attention *p, const struct head *head, i
     const float scale = 1.0f / sqrtf((float)p->d), factor = head->factor;
     const uint8_t *mask = make_probabilities(p, head, t, P);
     drop(p, head, t, ds);
-    for (int64_t s = 0; s < p->S; s++) {
+    for (int64_t s = 0; s < head->S; s++) {
         ds[s] = (ds[s] * factor - dot) * P[s] * scale;
         P[s] *= factor;
     }
     drop(p, head, t, P);
     if (mask)
-        erniem_hide(p->S, mask, 0.0f, ds);
+        erniem_hide(head->S, mask, 0.0f, ds);
 }
 
 /* Queries t .. t + rows - 1, divided by sqrt(d). */
@@ -181,15 +176,15 @@ static void block_forward(const struct attention *p, const struct head *head, in
                           const struct scratch *s)
 {
     copy_queries(p, head, t, rows, s);
-    multiply(p, 0, rows, p->S, p->d, s->queries, ERNIEM_STRIDE, s->k_by_key, 0, s->P, s->width);
+    multiply(p, 0, rows, head->S, p->d, s->queries, ERNIEM_STRIDE, s->k_by_key, 0, s->P, s->width);
     for (int64_t r = 0; r < rows; r++) {
         float *P = s->P + r * s->width;
         make_probabilities(p, head, t + r, P);
-        for (int64_t j = 0; j < p->S; j++)
+        for (int64_t j = 0; j < head->S; j++)
             P[j] *= head->factor;
         drop(p, head, t + r, P);
     }
-    multiply(p, 0, rows, p->d, p->S, s->P, s->width, s->across, 0,
+    multiply(p, 0, rows, p->d, head->S, s->P, s->width, s->across, 0,
              p->result + head->at_query + t * p->H * p->d, p->H * p->d);
 }
 
@@ -197,7 +192,7 @@ static void block_forward(const struct attention *p, const struct head *head, in
 static void block_backward(const struct attention *p, const struct head *head, int64_t t, int64_t rows,
                            const struct scratch *s)
 {
-    const int64_t d = p->d, S = p->S, row = p->H * d, at = head->at_query + t * row;
+    const int64_t d = p->d, S = head->S, row = p->H * d, at = head->at_query + t * row;
     const float *dc = p->dcontext + at;
     copy_queries(p, head, t, rows, s);
     for (int64_t r = 0; r < rows; r++)
@@ -215,6 +210,25 @@ static void block_backward(const struct attention *p, const struct head *head, i
     multiply(p, 1, S, d, rows, s->P, s->width, s->dc_across, t > 0, p->dv + head->at_key, row);
 }
 
+static int64_t entry(const int64_t *stride, int64_t b, int64_t h) { return b * stride[0] + h * stride[1]; }
+
+static struct head head_of(const struct attention *p, int64_t number, int64_t h)
+{
+    const int64_t b = p->starts ? 0 : number, first = p->starts ? p->starts[number] : 0;
+    const int64_t T = p->starts ? p->starts[number + 1] - first : p->T, S = p->starts ? T : p->S;
+    const int64_t query = b * p->T + first, key = b * p->S + first; /* numbers in the batch */
+    struct head head = {.T = T, .S = S, .at_query = (query * p->H + h) * p->d,
+                        .at_key = (key * p->H + h) * p->d, .at_row = query * p->H + h * T, .factor = 1.0f};
+    head.q = p->q + entry(p->q_stride, b, h) + first * p->q_stride[2];
+    head.k = p->k + entry(p->k_stride, b, h) + first * p->k_stride[2];
+    head.v = p->v + entry(p->v_stride, b, h) + first * p->v_stride[2];
+    if (p->mask)
+        head.mask = p->mask + entry(p->mask_stride, b, h) + first * erniem_max(1, p->mask_stride[2]);
+    if (p->head_mask)
+        head.factor = p->head_mask[entry(p->head_mask_stride, b, h)];
+    return head;
+}
+
 static void attend_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct attention *p = job;
@@ -225,65 +239,62 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
         return;
     place(p, memory, &s);
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t b = task / p->H, h = task % p->H;
-        const struct head head = {
-            b, h, p->q + b * p->q_stride[0] + h * p->q_stride[1],
-            p->k + b * p->k_stride[0] + h * p->k_stride[1],
-            p->v + b * p->v_stride[0] + h * p->v_stride[1],
-            (b * p->T * p->H + h) * p->d, (b * p->S * p->H + h) * p->d,
-            p->head_mask ? p->head_mask[b * p->head_mask_stride[0] + h * p->head_mask_stride[1]]
-                         : 1.0f};
-        lay_by_row(p, p->S, head.k, p->k_stride[2], s.k_by_key);
-        if (p->result) {
-            lay_across(p, p->S, head.v, p->v_stride[2], s.across);
-        } else {
-            lay_by_row(p, p->S, head.v, p->v_stride[2], s.v_by_key);
-            lay_across(p, p->S, head.k, p->k_stride[2], s.across);
-        }
-        for (int64_t t = 0; t < p->T; t += block)
-            (p->result ? block_forward : block_backward)(p, &head, t, erniem_min(block, p->T - t), &s);
+        const struct head head = head_of(p, task / p->H, task % p->H);
+        lay_by_row(p, head.S, head.k, p->k_stride[2], s.k_by_key);
+        if (!p->result)
+            lay_by_row(p, head.S, head.v, p->v_stride[2], s.v_by_key);
+        const int64_t stride = p->result ? p->v_stride[2] : p->k_stride[2];
+        lay_across(p, head.S, p->result ? head.v : head.k, stride, s.across);
+        for (int64_t t = 0; t < head.T; t += block)
+            (p->result ? block_forward : block_backward)(p, &head, t, erniem_min(block, head.T - t), &s);
     }
     erniem_release(memory);
 }
 
-static int attend(const struct attention *p)
+static int attend(struct attention *p)
 {
-    const int64_t B = p->B, H = p->H, T = p->T, S = p->S, d = p->d;
+    const int64_t B = p->B, H = p->H, T = p->T, S = p->S, d = p->d, texts = p->starts ? p->texts : B;
     if (d < 1 || d > ERNIEM_KC || B < 1 || H < 1 || T < 1 || S < 1 || S > ERNIEM_MOST_DROPPED ||
         !erniem_fits(B, H, 1) || !erniem_fits(B * H, T, d) || !erniem_fits(B * H, S, d) ||
-        !erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_STRIDE, 64))
+        !erniem_fits(S + ERNIEM_MAX_NR, d + ERNIEM_STRIDE, 64) ||
+        !erniem_starts_are_right(B, T, S, texts, p->starts))
         return ERNIEM_BAD_SIZE;
-    return erniem_parallel(B * H, attend_some, p);
+    p->micro = erniem_micro();
+    p->most_keys = p->starts ? 0 : S;
+    for (int64_t t = 0; p->starts && t < texts; t++)
+        p->most_keys = erniem_max(p->most_keys, p->starts[t + 1] - p->starts[t]);
+    return erniem_parallel(texts * H, attend_some, p);
 }
 
 int erniem_attention_dropped(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
                              const int64_t *q_stride, const float *k, const int64_t *k_stride,
-                             const float *v, const int64_t *v_stride, const uint8_t *mask,
-                             const int64_t *mask_stride, const float *head_mask,
-                             const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
-                             float scale, float *context)
+                             const float *v, const int64_t *v_stride, int64_t texts,
+                             const int64_t *starts, const uint8_t *mask, const int64_t *mask_stride,
+                             const float *head_mask, const int64_t *head_mask_stride, uint64_t seed,
+                             uint32_t least, float scale, float *context)
 {
-    const struct attention job = {
+    struct attention job = {
         .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride, .k = k,
-        .k_stride = k_stride, .v = v, .v_stride = v_stride, .mask = mask, .mask_stride = mask_stride,
-        .head_mask = head_mask, .head_mask_stride = head_mask_stride, .seed = seed, .least = least,
-        .kept_scale = scale, .result = context, .micro = erniem_micro()};
+        .k_stride = k_stride, .v = v, .v_stride = v_stride, .texts = texts, .starts = starts,
+        .mask = mask, .mask_stride = mask_stride, .head_mask = head_mask,
+        .head_mask_stride = head_mask_stride, .seed = seed, .least = least, .kept_scale = scale,
+        .result = context};
     return attend(&job);
 }
 
 int erniem_attention_backward(int64_t B, int64_t H, int64_t T, int64_t S, int64_t d, const float *q,
                               const int64_t *q_stride, const float *k, const int64_t *k_stride,
-                              const float *v, const int64_t *v_stride, const uint8_t *mask,
-                              const int64_t *mask_stride, const float *head_mask,
-                              const int64_t *head_mask_stride, uint64_t seed, uint32_t least,
-                              float scale, const float *context, const float *dcontext, float *dq,
-                              float *dk, float *dv)
+                              const float *v, const int64_t *v_stride, int64_t texts,
+                              const int64_t *starts, const uint8_t *mask, const int64_t *mask_stride,
+                              const float *head_mask, const int64_t *head_mask_stride, uint64_t seed,
+                              uint32_t least, float scale, const float *context,
+                              const float *dcontext, float *dq, float *dk, float *dv)
 {
-    const struct attention job = {
+    struct attention job = {
         .B = B, .H = H, .T = T, .S = S, .d = d, .q = q, .q_stride = q_stride, .k = k,
-        .k_stride = k_stride, .v = v, .v_stride = v_stride, .mask = mask, .mask_stride = mask_stride,
-        .head_mask = head_mask, .head_mask_stride = head_mask_stride, .seed = seed, .least = least,
-        .kept_scale = scale, .context = context, .dcontext = dcontext, .dq = dq, .dk = dk, .dv = dv,
-        .micro = erniem_micro()};
+        .k_stride = k_stride, .v = v, .v_stride = v_stride, .texts = texts, .starts = starts,
+        .mask = mask, .mask_stride = mask_stride, .head_mask = head_mask,
+        .head_mask_stride = head_mask_stride, .seed = seed, .least = least, .kept_scale = scale,
+        .context = context, .dcontext = dcontext, .dq = dq, .dk = dk, .dv = dv};
     return attend(&job);
 }

@@ -43,9 +43,9 @@ def attention(
     if k.shape != (B, H, S, d) or v.shape != k.shape:
         return SIZES
     arguments = (
-        _starts_arguments(starts),
+        starts_arguments(starts),
         _key_bias_arguments(key_bias, (B, S)),
-        mask_arguments(mask, (B, H, T, S)),
+        mask_arguments(mask, (B, H, T, S), starts),
         head_mask_arguments(head_mask, (B, H, 1, 1)),
     )
     for given in arguments:
@@ -66,7 +66,7 @@ def attention(
     return result_or_reason((context, probabilities), status)
 
 
-def _starts_arguments(starts):
+def starts_arguments(starts):
     """Number of texts and pointer to their starts, which C checks; 0 and NULL if not packed."""
     if starts is None:
         return 0, ffi.NULL
@@ -86,10 +86,15 @@ def _key_bias_arguments(key_bias, shape):
     return floats(key_bias), shape[1] if len(key_bias) > 1 else 0
 
 
-def mask_arguments(mask, shape):
-    """Pointer and strides of a mask that broadcasts to (B, H, T, S), or NULL twice."""
+def mask_arguments(mask, shape, starts=None):
+    """Pointer and strides of a mask that broadcasts to (B, H, T, S), or NULL twice.
+
+    With a row for each query of a packed batch, S stands for the tokens of its longest text.
+    """
     if mask is None:
         return ffi.NULL, ffi.NULL
+    if np.size(starts) > 1 and mask.ndim == 4 and mask.shape[2] > 1:
+        shape = (*shape[:3], int(np.diff(starts).max()))
     if mask.dtype != bool or not _broadcasts(mask, shape, exact=3):
         return Unsupported("a mask that is not bool, or whose last axis broadcasts")
     mask = readable(mask)

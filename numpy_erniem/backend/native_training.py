@@ -1,6 +1,7 @@
 """The native kernels of the primitives of `training`: arrays checked, C called, status → result."""
 
 import math
+from itertools import chain
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from numpy_erniem.backend.native_attention import (
     head_mask_arguments,
     mask_arguments,
     rows_arguments,
+    starts_arguments,
 )
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
@@ -148,7 +150,9 @@ def drop(x, dropped):
     if not x.ndim or not x.size:
         return SIZES
     n, y = x.shape[-1], new_array(x.shape)
-    status = lib.erniem_drop(x.size // n, n, *_dropped_arguments(dropped), floats(x), floats(y))
+    status = lib.erniem_drop(
+        *(dropped.first, x.size // n, n, *_dropped_arguments(dropped), floats(x), floats(y))
+    )
     return result_or_reason(y, status)
 
 
@@ -159,15 +163,13 @@ def _dropped_arguments(dropped):
 
 def attention_dropped(q, k, v, *, dropped, **options):
     """Native kernel of `training.attention_gradients.attention_dropped`."""
-    given = _attention_arguments(q, k, v, **options)
+    given = _attention_arguments(q, k, v, dropped, **options)
     if type(given) is Unsupported:
         return given
     sizes, arguments = given
     B, H, T, _, d = sizes
     context = new_array((B, T, H, d))
-    status = lib.erniem_attention_dropped(
-        *sizes, *arguments, *_dropped_arguments(dropped), floats(context)
-    )
+    status = lib.erniem_attention_dropped(*sizes, *arguments, floats(context))
     return result_or_reason(context, status)
 
 
@@ -175,7 +177,7 @@ def attention_backward(dc, context, q, k, v, *, dropped=None, **options):
     """Native kernel of `training.attention_gradients.attention_backward`."""
     if dc.dtype != FLOAT or context.dtype != FLOAT:
         return NOT_FLOAT
-    given = _attention_arguments(q, k, v, **options)
+    given = _attention_arguments(q, k, v, dropped, **options)
     if type(given) is Unsupported:
         return given
     sizes, arguments = given
@@ -184,18 +186,24 @@ def attention_backward(dc, context, q, k, v, *, dropped=None, **options):
         return SIZES
     dq, dk, dv = (new_array((B, n, H, d)) for n in (T, S, S))
     status = lib.erniem_attention_backward(
-        *sizes,
-        *arguments,
-        *_dropped_arguments(dropped),
-        *map(floats, (context, dc, dq, dk, dv)),
+        *sizes, *arguments, *map(floats, (context, dc, dq, dk, dv))
     )
     return result_or_reason((*(a.swapaxes(1, 2) for a in (dq, dk, dv)), {}), status)
 
 
 def _attention_arguments(
-    q, k, v, *, mask=None, head_mask=None, query_distance=None, key_distance=None
+    q,
+    k,
+    v,
+    dropped,
+    *,
+    starts=None,
+    mask=None,
+    head_mask=None,
+    query_distance=None,
+    key_distance=None,
 ):
-    """B, H, T, S, d, and what C takes of q, k, v and the masks; or why it does not."""
+    """B, H, T, S, d, and what C takes of q, k, v, texts, masks and dropout; or why it does not."""
     if any(a.dtype != FLOAT for a in (q, k, v)):
         return NOT_FLOAT
     if query_distance is not None or key_distance is not None:
@@ -205,12 +213,19 @@ def _attention_arguments(
     (B, H, T, d), S = q.shape, k.shape[2]
     if k.shape != (B, H, S, d) or v.shape != k.shape:
         return SIZES
-    masks = mask_arguments(mask, (B, H, T, S)), head_mask_arguments(head_mask, (B, H, 1, 1))
-    for given in masks:
+    if dropped is not None and dropped.first:
+        return Unsupported("dropout that does not begin with row 0")
+    options = (
+        starts_arguments(starts),
+        mask_arguments(mask, (B, H, T, S), starts),
+        head_mask_arguments(head_mask, (B, H, 1, 1)),
+    )
+    for given in options:
         if type(given) is Unsupported:
             return given
     rows = [*rows_arguments(q), *rows_arguments(k), *rows_arguments(v)]
-    return (B, H, T, S, d), [*rows, *masks[0], *masks[1]]
+    arguments = chain(rows, *options, _dropped_arguments(dropped))
+    return (B, H, T, S, d), list(arguments)
 
 
 KERNELS = {

@@ -73,9 +73,15 @@ def _encode_packed(
 def select_packed(inputs: Inputs, starts: np.ndarray) -> Inputs:
     """The checked inputs of some texts of a packed batch alone, neighbours with these starts."""
     tokens, own = slice(starts[0], starts[-1]), starts - starts[0]
+    longest = longest_text(own, 0)
 
     def columns(array: np.ndarray | None) -> np.ndarray | None:
         return None if array is None else array[:, tokens]
+
+    def masks(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None or array.shape[2] == 1:  # one row for all queries
+            return None if array is None else array[..., tokens]
+        return array[:, :, tokens, :longest]
 
     return replace(
         inputs,
@@ -85,7 +91,7 @@ def select_packed(inputs: Inputs, starts: np.ndarray) -> Inputs:
         starts=own,
         attention=[
             options._replace(
-                mask=None if options.mask is None else options.mask[..., tokens],
+                mask=masks(options.mask),
                 key_bias=columns(options.key_bias),
                 starts=own,
             )

@@ -66,7 +66,8 @@ def prepare_inputs(
         Left out, they count up from P; see `models.padding.default_positions`.
     attention_mask : (B, S), (B, T, S) or (B, 1 or H, T, S) of int, bool or 0/1 float, optional
         1: may be attended to. Left out, tokens equal to config.hidden_token_id (padding) are
-        masked; none with inputs_embeds, and none of the past.
+        masked; none with inputs_embeds, and none of the past. Of a packed batch (1, N), or
+        (1, N, longest text): for each token the keys of its own text, filled up with anything.
     head_mask : (H,), (L, H) or (L, B or 1, H or 1, T or 1, S or 1), optional
         Factors of the attention probabilities.
     inputs_embeds : (B, T, D), optional
@@ -104,7 +105,8 @@ def prepare_inputs(
 
     keep_attentions = flag(output_attentions, "output_attentions")
     keep_key_values = flag(use_cache, "use_cache")
-    mask = _attention_mask(attention_mask, ids, B, T, P, config, packed=ends is not None)
+    longest = None if ends is None else longest_text(ends, T)
+    mask = _attention_mask(attention_mask, ids, B, T, P, config, longest)
     factors = _head_masks(head_mask, config, dtype)
     if ends is not None:
         refuse_for_packed(past_key_values, keep_key_values, keep_attentions, factors)
@@ -188,9 +190,18 @@ def _positions(
 
 
 def _attention_mask(
-    value: Any, ids: np.ndarray | None, B: int, T: int, P: int, config: ErnieMConfig, packed: bool
+    value: Any,
+    ids: np.ndarray | None,
+    B: int,
+    T: int,
+    P: int,
+    config: ErnieMConfig,
+    longest: int | None,
 ) -> np.ndarray | None:
-    """Bool mask that broadcasts to (B, H, T, S), or None where nothing is masked."""
+    """Bool mask that broadcasts to (B, H, T, S), or None where nothing is masked.
+
+    `longest` has the tokens of the longest text of a packed batch; None: it is not packed.
+    """
     S, H = P + T, config.num_attention_heads
     if value is None:
         if ids is None or config.hidden_token_id is None:
@@ -200,9 +211,11 @@ def _attention_mask(
             mask = np.concatenate([np.ones((B, P), bool), mask], axis=1)
     else:
         mask = as_array("attention_mask", value, "bif")
-        allowed = ((B, S),) if packed else ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
+        allowed = ((B, S), (B, T, S), (B, 1, T, S), (B, H, T, S))
+        if longest is not None:
+            allowed = ((B, S), (B, T, longest))
         if mask.shape not in allowed:
-            past = f", {P} past and {T} new tokens" if P else ", with starts" if packed else ""
+            past = f", {P} past and {T} new tokens" if P else ", with starts" if longest else ""
             raise ValueError(
                 f"attention_mask has shape {mask.shape}, not one of "
                 f"{', '.join(map(str, dict.fromkeys(allowed)))} (batch {B}{past})"
@@ -216,7 +229,7 @@ def _attention_mask(
             mask = mask == 1
     if mask.all():
         return None
-    shape = {2: (B, 1, 1, S), 3: (B, 1, T, S), 4: mask.shape}[mask.ndim]
+    shape = {2: (B, 1, 1, S), 3: (B, 1, *mask.shape[1:]), 4: mask.shape}[mask.ndim]
     return mask.reshape(shape)
 
 

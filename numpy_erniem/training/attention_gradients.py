@@ -4,6 +4,8 @@ Shapes: B batch, T queries, S keys, H heads, d size of a head.
 """
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +45,13 @@ def probabilities(
 
 @accelerated
 def attention_dropped(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, *, dropped: Dropped, **options: np.ndarray | None
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    *,
+    dropped: Dropped,
+    starts: np.ndarray | None = None,
+    **options: np.ndarray | None,
 ) -> np.ndarray:
     """Attention with dropout of its probabilities, c = (P · f) v.
 
@@ -53,6 +61,8 @@ def attention_dropped(
     k, v : (B, H, S, d) arrays
     dropped : Dropped
         The dropout of P.
+    starts : (n + 1,) integer array, optional
+        Of a packed batch, as of `ops.attention`.
     **options
         mask, head_mask, query_distance and key_distance, as of `attention_backward`.
 
@@ -61,6 +71,11 @@ def attention_dropped(
     (B, T, H, d) array
     """
     context = np.empty((*q.shape[:1], q.shape[2], q.shape[1], q.shape[3]), q.dtype)
+    if starts is not None:
+        options["dropped"] = dropped
+        for text, qkv, own in texts_of((q, k, v), starts, options):
+            context[:, text] = attention_dropped.body(*qkv, **own)
+        return context
     _, factored = probabilities(q, k, dropped=dropped, **options)
     np.matmul(factored, v, out=context.swapaxes(1, 2))  # (B,H,T,S)·(B,H,S,d)
     return context
@@ -74,6 +89,7 @@ def attention_backward(
     k: np.ndarray,
     v: np.ndarray,
     *,
+    starts: np.ndarray | None = None,
     mask: np.ndarray | None = None,
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
@@ -92,6 +108,8 @@ def attention_backward(
         The gradient of the loss by the context, and the context c.
     q : (B, H, T, d) array
     k, v : (B, H, S, d) arrays
+    starts : (n + 1,) integer array, optional
+        Of a packed batch, as of `ops.attention`: each text has the gradients that it has alone.
     mask : bool array that broadcasts to (B, H, T, S), optional
         True: this query may attend to this key.
     head_mask : array that broadcasts to (B, H, T, S), optional
@@ -109,7 +127,10 @@ def attention_backward(
         The gradients of query_distance and key_distance, (T + S - 1, d) each, where given.
     """
     distances = {"query_distance": query_distance, "key_distance": key_distance}
-    P, Pf = probabilities(q, k, mask=mask, head_mask=head_mask, dropped=dropped, **distances)
+    options = {"mask": mask, "head_mask": head_mask, "dropped": dropped, **distances}
+    if starts is not None:
+        return _backward_by_text(dc, context, (q, k, v), starts, options)
+    P, Pf = probabilities(q, k, **options)
     by_head = dc.swapaxes(1, 2)  # (B, H, T, d), a view
     dv = Pf.swapaxes(2, 3) @ by_head  # (B,H,S,T)·(B,H,T,d)
     ds = by_head @ v.swapaxes(2, 3)  # (B,H,T,d)·(B,H,d,S): the gradient of P · f
@@ -132,6 +153,51 @@ def attention_backward(
         dk += turned[0]
         by_distance["key_distance"] = turned[1][::-1]
     return dq, dk, dv, by_distance
+
+
+def texts_of(
+    qkv: tuple[np.ndarray, ...], starts: np.ndarray, options: Mapping[str, Any]
+) -> Iterator[tuple[slice, list[np.ndarray], dict[str, Any]]]:
+    """`ops.by_text` with dropout, whose rows are counted over texts, heads and queries.
+
+    Parameters
+    ----------
+    qkv, starts
+        As of `ops.by_text`.
+    options : dict
+        As there, and "dropped".
+
+    Yields
+    ------
+    text, qkv, options
+        As there.
+    """
+    options, dropped = {"mask": None, "head_mask": None, **options}, options.get("dropped")
+    for text, parts, own in ops.by_text(qkv, starts, options):
+        if dropped is not None:
+            own["dropped"] = dropped._replace(first=qkv[0].shape[1] * text.start)
+        yield text, parts, own
+
+
+def _backward_by_text(
+    dc: np.ndarray,
+    context: np.ndarray,
+    qkv: tuple[np.ndarray, ...],
+    starts: np.ndarray,
+    options: Mapping[str, Any],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """`attention_backward` of one text of a packed batch after the other."""
+    results = tuple(np.empty_like(x) for x in qkv)  # (1, H, N, d) each
+    given = {name: options[name] for name in ("query_distance", "key_distance")}
+    by_distance = {name: np.zeros_like(e) for name, e in given.items() if e is not None}
+    for text, parts, own in texts_of(qkv, starts, options):
+        *gradients, more = attention_backward.body(dc[:, text], context[:, text], *parts, **own)
+        for result, gradient in zip(results, gradients, strict=True):
+            result[:, :, text] = gradient
+        for name, e in more.items():
+            middle, n = len(by_distance[name]) // 2, text.stop - text.start
+            by_distance[name][middle - n + 1 : middle + n] += e
+    return (*results, by_distance)
 
 
 def distance_backward(

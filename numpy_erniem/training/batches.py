@@ -1,6 +1,6 @@
-"""Batches: which examples belong to a step, and their arrays with padding and mask.
+"""Batches: which examples belong to a step, and their arrays, packed without padding.
 
-Shapes: B examples in a batch, T tokens of the longest of them.
+Shapes: n texts in a batch, N tokens of all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
+from numpy_erniem.models.packed_batch import pack_texts
 from numpy_erniem.models.padding import batch_mask
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, cut_batches
-from numpy_erniem.tokenizer.rows import pad_rows
 
 Ids = Sequence[int]
 JITTER = 0.1  # relative noise on the lengths, so that the batches differ from epoch to epoch
@@ -73,34 +73,28 @@ class Batches:
 def collate(
     ids: Sequence[Ids], config: ErnieMConfig, labels: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, Any]:
-    """The batch of some texts; it always has its attention mask.
+    """The packed batch of some texts; it always has its attention mask.
 
-    Padding is hidden, and what the model itself hides where no mask is given: see `batch_mask`.
+    Hidden is what the model itself hides where no mask is given: see `batch_mask`.
 
     Parameters
     ----------
-    ids : B sequences of int
+    ids : n sequences of int
         Token ids, with special tokens.
     config : ErnieMConfig
         Of the model.
     labels : dict of str to array, optional
-        Further entries of the batch.
+        Further entries of the batch; those of tokens are (1, N).
 
     Returns
     -------
     dict
-        input_ids (B, T) int64; attention_mask (B, T) bool, True for tokens that may be attended
-        to; the labels.
+        input_ids (1, N) int64; starts (n + 1,) int64, where each text starts, then N;
+        attention_mask (1, N) bool, True for tokens that may be attended to; the labels.
     """
-    input_ids = pad_rows(ids, config.pad_token_id or 0)  # without a padding token, any will do
-    mask = batch_mask(config, input_ids, real_tokens(ids))
-    return {"input_ids": input_ids, "attention_mask": mask, **(labels or {})}
-
-
-def real_tokens(ids: Sequence[Ids]) -> np.ndarray:
-    """Where the batch of these texts has tokens, and not padding: (B, T) bools."""
-    lengths = np.array([len(row) for row in ids])
-    return np.arange(lengths.max()) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
+    input_ids, starts = pack_texts(ids)
+    mask = batch_mask(config, input_ids, np.ones(input_ids.shape, bool))
+    return {"input_ids": input_ids, "starts": starts, "attention_mask": mask, **(labels or {})}
 
 
 def evaluate_in_batches(
@@ -109,10 +103,10 @@ def evaluate_in_batches(
     """One result for each text, computed in batches of similar length; in the order of `ids`.
 
     `evaluate` gets the indices of a batch and returns an array with one row for each of them. A
-    batch has at most BATCH_TOKENS tokens, padding included. ValueError for another number of rows.
+    batch has at most BATCH_TOKENS tokens, or one text. ValueError for another number of rows.
     """
     results: np.ndarray | None = None
-    for chosen in cut_batches([len(row) for row in ids], BATCH_TOKENS, padded=True):
+    for chosen in cut_batches([len(row) for row in ids], BATCH_TOKENS):
         rows = np.asarray(evaluate(chosen))
         if rows.shape[:1] != (len(chosen),):
             raise ValueError(

@@ -32,10 +32,13 @@ class Dropped(NamedTuple):
         The probability of each element to become 0, in (0, 1).
     seed : int
         In 0..2⁶⁴ - 1.
+    first : int
+        The number of the array's first row, at least 0.
     """
 
     rate: float
     seed: int
+    first: int = 0
 
     @property
     def least(self) -> int:
@@ -57,11 +60,13 @@ def drop(x: np.ndarray, dropped: Dropped) -> np.ndarray:
     """Set elements of x to 0, and scale the others by 1 / (1 - rate).
 
     Element j of row r is kept if number j of `random_numbers` of r is not below rate · 2³².
+    The rows of a packed batch are its tokens, and those of attention its texts, heads and queries,
+    counted in this order: where no text is padded, a padded batch drops the same.
 
     Parameters
     ----------
     x : (..., N) array
-        Its rows are counted over all other axes.
+        Its rows are counted over all other axes, from `dropped.first` on.
     dropped : Dropped
 
     Returns
@@ -75,7 +80,7 @@ def drop(x: np.ndarray, dropped: Dropped) -> np.ndarray:
     step = max(1, CACHE_BLOCK // n)
     for at in range(0, len(rows), step):
         block = rows[at : at + step]
-        kept = random_numbers(dropped.seed, at, len(block), n) >= dropped.least
+        kept = random_numbers(dropped.seed, dropped.first + at, len(block), n) >= dropped.least
         results[at : at + step] = np.where(kept, block * x.dtype.type(dropped.scale), 0)
     return y
 

@@ -3,12 +3,15 @@
 Shapes: B batch, T tokens, D hidden.
 """
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import AttentionOptions
-from numpy_erniem.models.chunking import select_texts
+from numpy_erniem.models.chunking import select_packed, select_texts
 from numpy_erniem.training.gradient_tree import Gradients, total
 from numpy_erniem.training.gradients import Backward, dropout
 from numpy_erniem.training.layers import Random, Weights, embeddings, encoder_layer
@@ -39,7 +42,7 @@ def encode(
         Keep only the input of each layer, and run the layer again in the backward pass: less
         memory, about a third more work.
     threads : int
-        The batch is divided into so many parts; each is computed by its own thread.
+        The texts are divided into so many parts; each is computed by its own thread.
 
     Returns
     -------
@@ -49,24 +52,37 @@ def encode(
     Raises
     ------
     ValueError
-        A packed batch, or a bias of keys.
+        A bias of keys.
     """
-    if inputs.starts is not None or any(o.key_bias is not None for o in inputs.attention):
-        raise ValueError("training takes no starts and no key_bias; pad the texts")
-    B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
-    parts = []
-    for rows in cut(B, threads):
+    if any(o.key_bias is not None for o in inputs.attention):
+        raise ValueError("training takes no key_bias; give the texts themselves")
+    parts, texts = [], _parts(inputs, threads)
+    for part, _ in texts:
         seeds = None if rng is None else rng.integers(1 << 62, size=len(inputs.attention) + 1)
-        parts.append((select_texts(inputs, rows), seeds))
+        parts.append((part, seeds))
     done = in_threads(lambda part: _encode(*part, w, config, gradient_checkpointing), parts)
     if len(done) == 1:
         return done[0]
 
     def backward(dx: np.ndarray) -> Gradients:
-        pieces = [(back, dx[rows]) for (_, back), rows in zip(done, cut(B, threads), strict=True)]
+        pieces = [(back, dx[at]) for (_, back), (_, at) in zip(done, texts, strict=True)]
         return total(in_threads(lambda piece: piece[0](piece[1]), pieces))
 
-    return np.concatenate([x for x, _ in done]), backward
+    return np.concatenate([x for x, _ in done], axis=0 if inputs.starts is None else 1), backward
+
+
+def _parts(inputs: Inputs, count: int) -> list[tuple[Inputs, Any]]:
+    """The texts in at most so many parts: the inputs of each, and its place in (B, T, D)."""
+    starts = inputs.starts
+    if starts is None:
+        B = len(inputs.input_ids if inputs.inputs_embeds is None else inputs.inputs_embeds)
+        return [(select_texts(inputs, rows), rows) for rows in cut(B, count)]
+    # The borders of texts that are next to those of equal numbers of tokens.
+    edges = np.unique(np.searchsorted(starts, np.linspace(0, starts[-1], max(1, count) + 1)))
+    return [
+        (select_packed(inputs, starts[a : b + 1]), np.s_[:, starts[a] : starts[b]])
+        for a, b in pairwise(edges)
+    ]
 
 
 def _encode(

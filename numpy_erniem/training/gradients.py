@@ -227,6 +227,7 @@ def attention(
     k: np.ndarray,
     v: np.ndarray,
     *,
+    starts: np.ndarray | None = None,
     mask: np.ndarray | None = None,
     head_mask: np.ndarray | None = None,
     query_distance: np.ndarray | None = None,
@@ -243,8 +244,8 @@ def attention(
     ----------
     q : (B, H, T, d) array
     k, v : (B, H, S, d) arrays
-    mask : bool array that broadcasts to (B, H, T, S), optional
-        True: this query may attend to this key.
+    starts, mask
+        As of `ops.attention`.
     head_mask : array that broadcasts to (B, H, T, S), optional
         Multiplies the probabilities.
     query_distance, key_distance : (T + S - 1, d) arrays, optional
@@ -261,6 +262,7 @@ def attention(
         dquery_distance, dkey_distance, (T + S - 1, d) each, where they were given
     """
     options = {
+        "starts": starts,
         "mask": mask,
         "head_mask": head_mask,
         "query_distance": query_distance,

@@ -55,12 +55,13 @@ class Head(Protocol):
         Parameters
         ----------
         x : (B, T, D) float array
-            The encoder's output.
+            The encoder's output; (1, N, D) of a packed batch.
         w : dict
             All weights of the model.
         config : ErnieMConfig
         labels : dict
-            The entries of the batch that are not arguments of the encoder, such as "labels".
+            The entries of the batch that are not arguments of the encoder, such as "labels"; and
+            "starts" (n + 1,), where the texts of a packed batch start, or None.
         rng : Generator or None
             For dropout; None: no dropout.
         threads : int
@@ -91,7 +92,7 @@ def _sequence_classification(
     def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:  # scores (B, K)
         return heads.classification_loss(scores, y, config), classification_grad(scores, y, config)
 
-    return pooled_head(x, w, config, loss_and_grad, rng)
+    return pooled_head(x, w, config, loss_and_grad, rng, labels.get("starts"))
 
 
 def _multiple_choice(
@@ -99,16 +100,26 @@ def _multiple_choice(
 ) -> HeadGradients:
     """Pooler, dropout, one score for each choice; then cross entropy over a text's choices."""
     y = as_array("labels", required_label(labels, "labels"), "i").reshape(-1)
+    starts = labels.get("starts")
+    if starts is not None and (len(starts) - 1) % len(y):
+        raise ValueError(
+            f"{len(starts) - 1} packed choices are no equal number for {len(y)} labels"
+        )
 
     def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
         by_text = scores.reshape(len(y), -1)  # (B·C, 1) -> (B, C)
         return cross_entropy(by_text, y), cross_entropy_grad(by_text, y).reshape(scores.shape)
 
-    return pooled_head(x, w, config, loss_and_grad, rng)
+    return pooled_head(x, w, config, loss_and_grad, rng, starts)
 
 
 def pooled_head(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, loss_and_grad: Callable, rng: Random
+    x: np.ndarray,
+    w: Weights,
+    config: ErnieMConfig,
+    loss_and_grad: Callable,
+    rng: Random,
+    starts: np.ndarray | None = None,
 ) -> HeadGradients:
     """Pooler, dropout and classifier, with a loss of the scores.
 
@@ -122,13 +133,15 @@ def pooled_head(
         From the scores (B, K) to the loss and its gradient (B, K).
     rng : Generator or None
         For dropout.
+    starts : (n + 1,) integer array, optional
+        Of a packed batch; then B = n.
 
     Returns
     -------
     loss, dx, gradients
         As of a `Head`.
     """
-    pooled, pooler_back = pooler(x, w[ENCODER]["pooler"])  # (B, T, D) -> (B, D)
+    pooled, pooler_back = pooler(x, w[ENCODER]["pooler"], starts)  # (B, T, D) -> (B, D)
     pooled, drop_back = dropout(pooled, classifier_dropout(config), rng)
     scores, classifier_back = linear(pooled, w["classifier"])  # (B, D) -> (B, K)
     loss, dscores = loss_and_grad(scores)
@@ -154,14 +167,46 @@ def _question_answering(
 ) -> HeadGradients:
     """Two scores for each token; then the mean of the cross entropies of start and end."""
     both, back = linear(x, w["qa_outputs"])  # (B, T, D) -> (B, T, 2)
-    T = x.shape[1]
-    loss = heads.answer_loss((both[..., 0], both[..., 1]), *_spans(labels))
-    dboth = np.empty_like(both)
-    for n, positions in enumerate(_spans(labels)):
+    starts, spans = labels.get("starts"), _spans(labels)
+    rows = both if starts is None else _rows_of_texts(both, starts)  # (B, T, 2)
+    T = rows.shape[1]
+    if starts is not None:  # behind the last token of its text: does not count, as T
+        spans = tuple(_no_further(s, np.diff(starts), T) for s in spans)
+    loss = heads.answer_loss((rows[..., 0], rows[..., 1]), *spans)
+    drows = np.empty_like(rows)
+    for n, positions in enumerate(spans):
         at = np.minimum(np.asarray(positions).reshape(-1), T)  # T or more: does not count
-        dboth[..., n] = cross_entropy_grad(both[..., n], at, ignored=T) / 2
+        drows[..., n] = cross_entropy_grad(rows[..., n], at, ignored=T) / 2
+    dboth = drows if starts is None else drows[_are_tokens(starts)][None]  # -> (1, N, 2)
     dx, doutputs = back(dboth)
     return loss, dx, {"qa_outputs": doutputs}
+
+
+def _no_further(positions: Any, lengths: np.ndarray, T: int) -> np.ndarray:
+    """Positions in packed texts of these lengths, (B,); T in place of those behind a text."""
+    at = as_array("positions", positions, "i").reshape(-1)
+    if at.shape != lengths.shape:
+        raise ValueError(f"there are {len(at)} positions for {len(lengths)} packed texts")
+    return np.where(at < lengths, at, T)
+
+
+def _are_tokens(starts: np.ndarray) -> np.ndarray:
+    """Which places of rows as long as the longest of packed texts hold a token: (B, T) bools."""
+    lengths = np.diff(starts)
+    return np.arange(lengths.max()) < lengths[:, None]
+
+
+def _rows_of_texts(scores: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Scores of packed texts, a row for each, filled with the lowest: (1, N, 2) -> (B, T, 2)."""
+    real = _are_tokens(starts)
+    rows = np.full((*real.shape, 2), lowest(scores.dtype), scores.dtype)
+    rows[real] = scores[0]
+    return rows
+
+
+def lowest(dtype: np.dtype) -> float:
+    """A score that softmax turns into 0, and from which another can be subtracted."""
+    return float(np.finfo(dtype).min / 2)
 
 
 def _information_extraction(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vectors, split_heads
+from numpy_erniem.models.packed_batch import longest_text
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import (
     Backward,
@@ -88,11 +89,13 @@ def self_attention(
     inner, d = w["self_attn"], config.head_dim
     flat, backs = zip(*(linear(x, inner[f"{n}_proj"]) for n in "qkv"), strict=True)
     q, k, v = (split_heads(y, d) for y in flat)  # (B, T, D) -> (B, H, T, d)
-    distances = distance_vectors(T, T, inner, config)
+    longest = longest_text(options.starts, T)
+    distances = distance_vectors(longest, longest, inner, config)
     context, attention_back = attention(
         q,
         k,
         v,
+        starts=options.starts,
         mask=options.mask,
         head_mask=options.head_mask,
         dropout_rate=config.attention_probs_dropout_prob,
@@ -112,7 +115,7 @@ def self_attention(
         if ddistances:
             dtable = np.zeros_like(inner["distance_embedding"]["weight"])
             zero = config.max_position_embeddings - 1  # the row of distance 0
-            dtable[zero - T + 1 : zero + T] = sum(ddistances.values())
+            dtable[zero - longest + 1 : zero + longest] = sum(ddistances.values())
             dinner["distance_embedding"] = {"weight": dtable}
         return dx, {"self_attn": dinner, "out_proj": dout}
 
@@ -190,13 +193,30 @@ def encoder_layer(
     return y, backward
 
 
-def pooler(x: np.ndarray, w: Weights) -> tuple[np.ndarray, Backward]:
-    """tanh of a linear map ("dense") of the first token, [CLS]: (B, T, D) -> (B, D)."""
-    y, first_back = linear(x[:, 0], w["dense"], "tanh")
+def pooler(
+    x: np.ndarray, w: Weights, starts: np.ndarray | None = None
+) -> tuple[np.ndarray, Backward]:
+    """tanh of a linear map of the first token of each text, [CLS].
+
+    Parameters
+    ----------
+    x : (B, T, D) array
+    w : dict
+        "dense".
+    starts : (n + 1,) integer array, optional
+        Of a packed batch.
+
+    Returns
+    -------
+    y : (B, D) array, (n, D) of a packed batch
+    backward : from dy like y to dx (B, T, D) and the gradients of w
+    """
+    first = np.s_[:, 0] if starts is None else np.s_[0, starts[:-1]]
+    y, first_back = linear(x[first], w["dense"], "tanh")
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
         dx = np.zeros_like(x)
-        dx[:, 0], ddense = first_back(dy)
+        dx[first], ddense = first_back(dy)
         return dx, {"dense": ddense}
 
     return y, backward

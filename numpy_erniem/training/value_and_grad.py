@@ -26,7 +26,6 @@ NOT_FOR_TRAINING = (
     "output_hidden_states",
     "output_attentions",
     "return_dict",
-    "starts",
     "key_bias",
 )
 
@@ -78,7 +77,8 @@ def value_and_grad(
     model : ErnieMPreTrainedModel
         Any model of `numpy_erniem.models`.
     batch : dict
-        Arguments of the model's forward pass, with its labels.
+        Arguments of the model's forward pass, with its labels. With `starts` the texts are packed,
+        as `pack_texts` does it: no padding is computed, and labels of tokens are (1, N).
     head : `training.heads.Head`, optional
         The loss; left out, that of the model's class. `ErnieMModel` has none.
     rng : Generator, optional
@@ -153,6 +153,8 @@ def _inputs_and_labels(
             raise ValueError(f"training does not take {name}; leave it out of the batch")
     arguments = dict(batch)
     if isinstance(model, ErnieMForMultipleChoice):
-        arguments, _ = fold_choices(arguments)  # (B, C, T) -> (B·C, T)
+        packed = batch.get("starts") is not None
+        arguments, _ = fold_choices(arguments, packed=packed)  # (B, C, T) -> (B·C, T)
     chosen = {n: arguments.pop(n) for n in ENCODER_ARGUMENTS if n in arguments}
-    return prepare_inputs(model.config, model.dtype, **chosen), arguments
+    inputs = prepare_inputs(model.config, model.dtype, **chosen)
+    return inputs, {**arguments, "starts": inputs.starts}

@@ -297,6 +297,56 @@ static void check_packed(int64_t texts, int64_t step, int64_t d)
     free(got), free(want), free(alone), free(mask);
 }
 
+/* Packed texts with a mask of queries: attention beside its loops, and the two kernels of training,
+   each text to the bit as it is alone. */
+static void check_packed_training(int64_t texts, int64_t step, int64_t d)
+{
+    enum { H = 2 };
+    int64_t *starts = malloc((size_t)(texts + 1) * sizeof *starts);
+    starts[0] = 0;
+    for (int64_t t = 0; t < texts; t++)
+        starts[t + 1] = starts[t] + t * step + 1;
+    const int64_t N = starts[texts], size = N * H * d, stride[3] = {0, d, H * d};
+    const int64_t longest = (texts - 1) * step + 1, mask_stride[3] = {0, 0, longest};
+    const uint64_t seed = 77;
+    float *q = numbers(size), *k = numbers(size), *v = numbers(size), *dc = numbers(size);
+    float *got = unset(size), *want = unset(size), *all[4], *one[4];
+    uint8_t *mask = malloc((size_t)(N * longest));
+    for (int64_t i = 0; i < N * longest; i++)
+        mask[i] = uniform() < 0.3f;
+    for (int i = 0; i < 4; i++)
+        all[i] = unset(size), one[i] = unset(size);
+    for (int i = 0; i < 2; i++)
+        failures += (i ? erniem_attention_reference : erniem_attention)(
+                        ERNIEM_FLOAT32, 1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, NULL, 0, mask,
+                        mask_stride, NULL, NULL, i ? want : got, NULL) != 0;
+    compare("packed attention by query", texts, step, d, size, got, want);
+    failures += erniem_attention_dropped(1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, mask,
+                                         mask_stride, NULL, NULL, seed, 1u << 30, 1.3f, all[0]) != 0;
+    failures += erniem_attention_backward(1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, mask,
+                                          mask_stride, NULL, NULL, 0, 0, 1.0f, want, dc, all[1], all[2],
+                                          all[3]) != 0;
+    for (int64_t t = 0; t < texts; t++) {
+        const int64_t first = starts[t], n = starts[t + 1] - first, at = first * H * d;
+        const uint8_t *of = mask + first * longest;
+        failures += erniem_attention_backward(1, H, n, n, d, q + at, stride, k + at, stride, v + at, stride, 0,
+                                              NULL, of, mask_stride, NULL, NULL, 0, 0, 1.0f, want + at,
+                                              dc + at, one[1] + at, one[2] + at, one[3] + at) != 0;
+        if (t == 0) /* its rows of the dropout are the first of both */
+            failures += erniem_attention_dropped(1, H, n, n, d, q, stride, k, stride, v, stride, 0, NULL, of,
+                                                 mask_stride, NULL, NULL, seed, 1u << 30, 1.3f, one[0]) != 0;
+    }
+    failures += memcmp(all[0], one[0], (size_t)(H * d) * sizeof *q) != 0;
+    for (int i = 1; i < 4; i++)
+        failures += memcmp(all[i], one[i], (size_t)size * sizeof *q) != 0;
+    starts[texts] = N + 1;
+    failures += erniem_attention_dropped(1, H, N, N, d, q, stride, k, stride, v, stride, texts, starts, NULL, NULL,
+                                         NULL, NULL, seed, 1, 1.0f, all[0]) != ERNIEM_BAD_SIZE;
+    for (int i = 0; i < 4; i++)
+        free(all[i]), free(one[i]);
+    free(starts), free(q), free(k), free(v), free(dc), free(got), free(want), free(mask);
+}
+
 /* The status of attention over N zeros, of these sizes and starts. */
 enum { ZEROS = 4 };
 static int packed_status(int64_t B, int64_t T, int64_t texts, const int64_t *starts,
@@ -325,7 +375,7 @@ static void check_packed_refusals(void)
         failures += packed_status(1, ZEROS, texts[i], right, NULL, 0) != ERNIEM_BAD_SIZE;
     failures += packed_status(2, ZEROS, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
     failures += packed_status(1, ZEROS - 1, 2, right, NULL, 0) != ERNIEM_BAD_SIZE;
-    failures += packed_status(1, ZEROS, 2, right, by_query, 0) != ERNIEM_BAD_SIZE;
+    failures += packed_status(1, ZEROS, 2, right, by_query, 0) != 0;
     failures += packed_status(1, ZEROS, 2, right, NULL, 1) != ERNIEM_BAD_SIZE;
 }
 
@@ -553,7 +603,7 @@ static void check_attention_backward(int64_t T, int64_t S, int64_t d)
                                                arrays[2], q_stride, 0, NULL, NULL, 0, mask, mask_stride,
                                                factor, factor_stride, context, NULL) != 0;
         failures += erniem_attention_backward(1, H, T, S, d, arrays[0], q_stride, arrays[1], q_stride,
-                                              arrays[2], q_stride, mask, mask_stride, factor,
+                                              arrays[2], q_stride, 0, NULL, mask, mask_stride, factor,
                                               factor_stride, 0, 0, 1.0f, context, dc, results[0],
                                               results[1], results[2]) != 0;
         for (int64_t j = 0; i < 3 && j < sizes[i]; j++)
@@ -585,20 +635,21 @@ static void check_dropout(int64_t H, int64_t T, int64_t S)
         v[i * S + i % S] = 1.0f;
     failures += erniem_attention_reference(ERNIEM_FLOAT32, 1, H, T, S, S, q, stride, k, k_stride, v, k_stride,
                                            0, NULL, NULL, 0, NULL, NULL, NULL, NULL, got[0], P) != 0;
-    failures += erniem_drop(H * T, S, seed, least, scale, P, dropped) != 0;
+    failures += erniem_drop(0, H * T, S, seed, least, scale, P, dropped) != 0;
     const int threads = erniem_wanted_threads();
     for (int i = 0; i < 2; i++) {
         failures += erniem_set_threads(i ? 3 : threads) != 0;
-        failures += erniem_attention_dropped(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, NULL,
-                                             NULL, NULL, NULL, seed, least, scale, got[i]) != 0;
+        failures += erniem_attention_dropped(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, 0,
+                                             NULL, NULL, NULL, NULL, NULL, seed, least, scale, got[i]) != 0;
     }
     failures += erniem_set_threads(threads) != 0;
     failures += memcmp(got[0], got[1], (size_t)(T * H * S) * sizeof(float)) != 0;
     for (int64_t h = 0; h < H; h++)
         for (int64_t t = 0; t < T; t++)
             compare("attention_dropped", H, T, S, S, got[0] + (t * H + h) * S, dropped + (h * T + t) * S);
-    failures += erniem_drop(0, 3, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
-    failures += erniem_drop(3, 0, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
+    failures += erniem_drop(0, 0, 3, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
+    failures += erniem_drop(0, 3, 0, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
+    failures += erniem_drop(-1, 3, 1, 0, 0, 1.0f, P, dropped) != ERNIEM_BAD_SIZE;
     free(q), free(k), free(v), free(P), free(dropped), free(got[0]), free(got[1]);
 }
 
@@ -794,6 +845,7 @@ static void check_everything(void)
     check_attention_backward(60, 34, 17), check_attention_backward(30, 70, 33);
     check_dropout(1, 1, 1), check_dropout(2, 5, 33), check_dropout(3, 60, 70), check_dropout(1, 2, 129);
     check_packed(1, 1, 5), check_packed(20, 3, 16), check_packed(3, 100, 64), check_packed(40, 0, 8);
+    check_packed_training(1, 1, 5), check_packed_training(12, 3, 16), check_packed_training(3, 60, 64);
     check_independent_rows(31, 67, 770), check_independent_rows(150, 35, 40);
     check_search(700, 40, 70, 9), check_search(500, 512, 3, 500), check_search(100, 770, 2, 3);
     check_search(5, 3, 0, 2);

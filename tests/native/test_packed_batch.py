@@ -19,13 +19,15 @@ def starts_of(lengths):
     return np.cumsum([0, *lengths])
 
 
-def options_of(rng, N, H):
+def options_of(rng, N, H, longest):
     return {
         "plain": {},
         "bias": {"key_bias": rng.standard_normal((1, N), np.float32)},
         "mask": {"mask": rng.random((1, 1, 1, N)) < 0.7},
         "mask by head": {"mask": rng.random((1, H, 1, N)) < 0.7},
         "mask of nothing": {"mask": np.zeros((1, 1, 1, N), bool)},
+        "mask by query": {"mask": rng.random((1, 1, N, longest)) < 0.5},
+        "mask by head and query": {"mask": rng.random((1, H, N, longest)) < 0.5},
         "everything": {
             "key_bias": rng.standard_normal((1, N), np.float32),
             "mask": rng.random((1, 1, 1, N)) < 0.7,
@@ -34,12 +36,15 @@ def options_of(rng, N, H):
     }
 
 
-NAMES = list(options_of(np.random.default_rng(0), 1, 1))
+NAMES = list(options_of(np.random.default_rng(0), 1, 1, 1))
 
 
 def part_of(options, text):
     """The options of one text alone."""
-    return {n: value if n == "head_mask" else value[..., text] for n, value in options.items()}
+    part = {n: value if n == "head_mask" else value[..., text] for n, value in options.items()}
+    if "mask" in options and options["mask"].shape[2] > 1:  # a row for each query
+        part["mask"] = options["mask"][:, :, text, : text.stop - text.start]
+    return part
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +55,7 @@ def test_packed_attention_equals_numpy_and_each_text_alone(isa, rng, close, leng
 
     starts, H = starts_of(lengths), 3
     q, k, v = (heads(rng, 1, H, int(starts[-1]), d) for _ in range(3))
-    options = options_of(rng, int(starts[-1]), H)[name]
+    options = options_of(rng, int(starts[-1]), H, max(lengths))[name]
     got, probabilities = native.attention(q, k, v, starts=starts, **options)
     assert probabilities is None
     close(got, ops.attention.body(q, k, v, starts=starts, **options)[0], "primitive")

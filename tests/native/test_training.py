@@ -414,6 +414,94 @@ def test_attention_with_dropout_equals_the_formula_in_float64(
         np.testing.assert_array_equal(mine, right)
 
 
+MIXTURES = [(1,), (5, 1, 4), (33, 70, 2, 61)]
+
+
+def packed_arguments(rng, lengths, d, kind):
+    """q, k, v and dc of a packed batch, and options."""
+    starts, H = np.cumsum([0, *lengths]), 3
+    N, options = int(starts[-1]), {"starts": starts}
+    qkv = [heads(rng, 1, H, N, d) for _ in range(3)]
+    dc = rng.standard_normal((1, N, H, d), np.float32)
+    if kind == "keys":
+        options["mask"] = rng.random((1, 1, 1, N)) < 0.7
+    if kind == "queries":
+        options["mask"] = rng.random((1, H, N, max(lengths))) < 0.6
+    if kind == "heads":
+        options["head_mask"] = rng.standard_normal((1, H, 1, 1), np.float32)
+    return qkv, dc, options
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("lengths", "d"), [*zip(MIXTURES, (4, 16, 33), strict=True)])
+def test_attention_of_packed_texts_equals_the_formula(
+    isa, threads, native, rng, kind, lengths, d, rate
+):
+    qkv, dc, options = packed_arguments(rng, lengths, d, kind)
+    wide, results = [a.astype(np.float64) for a in qkv], []
+    if rate:
+        options["dropped"] = Dropped(rate, int(rng.integers(1 << 62)))
+        want = attention_gradients.attention_dropped.body(*wide, **options)
+    else:
+        want = ops.attention.body(*wide, **options)[0]
+    *wanted, _ = attention_gradients.attention_backward.body(
+        dc.astype(np.float64), want, *wide, **options
+    )
+    for count in (1, 3):
+        threads(count)
+        context = want.astype(np.float32)
+        if rate:
+            context = native.attention_dropped(*qkv, **options)
+            np.testing.assert_allclose(context, want, rtol=0, atol=1e-5)
+        results.append((context, *native.attention_backward(dc, context, *qkv, **options)[:3]))
+    for mine, right in zip(results[0][1:], wanted, strict=True):
+        np.testing.assert_allclose(mine, right, rtol=0, atol=2e-5 * max(lengths) ** 0.5)
+    for mine, right in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, right)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_packed_text_has_the_bits_that_it_has_alone(native, rng, kind):
+    lengths, options_of = (13, 1, 40), attention_gradients.texts_of
+    qkv, dc, options = packed_arguments(rng, lengths, 16, kind)
+    context = ops.attention.body(*qkv, **options)[0]
+    together = native.attention_backward(dc, context, *qkv, **options)[:3]
+    starts = options.pop("starts")
+    for text, own, mine in options_of(tuple(qkv), starts, options):
+        alone = native.attention_backward(dc[:, text], context[:, text], *own, **mine)[:3]
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(a[:, :, text], b)
+
+
+def test_what_packed_attention_declines(native, rng):
+    (q, k, v), dc, _ = packed_arguments(rng, (4, 5), 4, "plain")
+    dropped = Dropped(0.1, 3)
+    for options in (
+        {"starts": np.array([0, 4, 8])},
+        {"starts": np.array([1, 4, 9])},
+        {"starts": np.array([0, 4, 4, 9])},
+        {"starts": np.array([0, 12, 9])},
+        {"starts": np.array([9])},
+        {"starts": np.array([0.0, 9.0])},
+        {"starts": np.array([0, 4, 9]), "mask": np.ones((1, 1, 9, 9), bool)},
+        {"starts": np.array([0, 4, 9]), "mask": np.ones((1, 1, 1, 5), bool)},
+    ):
+        assert isinstance(
+            native.attention_dropped(q, k, v, dropped=dropped, **options), Unsupported
+        )
+        assert isinstance(native.attention_backward(dc, dc, q, k, v, **options), Unsupported)
+    later = dropped._replace(first=3)
+    assert isinstance(native.attention_dropped(q, k, v, dropped=later), Unsupported)
+
+
+def test_dropout_of_later_rows_is_a_part_of_that_of_all(native, rng):
+    x, dropped = rng.standard_normal((9, 70), np.float32), Dropped(0.4, 5)
+    later = dropped._replace(first=4)
+    np.testing.assert_array_equal(native.drop(x[4:], later), native.drop(x, dropped)[4:])
+    np.testing.assert_array_equal(drop.body(x[4:], later), native.drop(x[4:], later))
+
+
 def test_what_attention_backward_declines(native, rng):
     (dc, context, q, k, v), _ = attention_arguments(rng, 5, 5, 4, "plain")
     table = rng.standard_normal((9, 4), np.float32)

@@ -152,3 +152,19 @@ def save_small(folder, convention="padding", **options):
 
 def copied_weights(model):
     return {name: np.array(value) for name, value in flatten(model.weights).items()}
+
+
+def padded(batch, pad=1):
+    """The batch with a row for each text in place of a packed one, and where its tokens are."""
+    if "starts" not in batch:
+        return {**batch, "counted": np.ones(batch["input_ids"].shape, bool)}
+    batch = dict(batch)
+    lengths = np.diff(batch.pop("starts"))
+    real = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+    fills = {"input_ids": pad, "labels": -100}
+    for name, value in batch.items():
+        if np.shape(value)[:2] == (1, real.sum()):
+            row = np.full((*real.shape, *value.shape[2:]), fills.get(name, 0), value.dtype)
+            row[real] = value[0]
+            batch[name] = row
+    return {**batch, "counted": real}

@@ -1,4 +1,4 @@
-"""Batches: their examples, their padding and their masks."""
+"""Batches: their examples, without padding, and their masks."""
 
 import numpy as np
 import pytest
@@ -34,22 +34,16 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 def test_a_batch_always_has_its_mask():
     batch = collate([[4], [5, 1, 7]], ErnieMConfig(), {"labels": np.array([3, 8])})
-    assert batch["input_ids"].tolist() == [[4, 1, 1], [5, 1, 7]]
-    assert batch["attention_mask"].tolist() == [[True, False, False], [True, True, True]]
+    assert batch["input_ids"].tolist() == [[4, 5, 1, 7]]
+    assert batch["starts"].tolist() == [0, 1, 4]
+    assert batch["attention_mask"].tolist() == [[True, True, True, True]]
     assert batch["labels"].tolist() == [3, 8]
-
-
-def test_a_batch_is_padded_with_the_models_padding():
-    assert collate([[4], [5, 7]], ErnieMConfig(pad_token_id=9))["input_ids"].tolist() == [
-        [4, 9],
-        [5, 7],
-    ]
 
 
 def test_a_batch_follows_the_convention_of_the_mask():
     config = ErnieMConfig(attention_mask_convention="paddle")
     batch = collate([[0, 4], [0, 5, 7]], config)
-    assert batch["attention_mask"].tolist() == [[False, True, False], [False, True, True]]
+    assert batch["attention_mask"].tolist() == [[False, True, False, True, True]]
 
 
 def test_evaluation_is_in_batches_of_similar_length_and_in_the_given_order(monkeypatch):

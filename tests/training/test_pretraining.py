@@ -12,7 +12,9 @@ from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.cli import pretrain
 from numpy_erniem.cli.main import main
-from numpy_erniem.training import TrainingConfig
+from numpy_erniem.models.padding import batch_mask
+from numpy_erniem.training import TrainingConfig, value_and_grad
+from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.pretraining import (
     Corpus,
     Phase,
@@ -25,6 +27,7 @@ from numpy_erniem.training.pretraining import (
 )
 from numpy_erniem.training.pretraining.pretraining import predict_masked
 from tests.models.conftest import SMALL, redrawn
+from tests.training.conftest import compare_gradients, dense
 
 PAIRS = [("de", "Open the file", "Datei öffnen"), ("ru", "Save all", "Сохранить все")] * 20
 SPECIAL = SpecialTokens(0, 1, 2, 98, (4, 96), {"en": 96, "de": 97})
@@ -240,3 +243,43 @@ def test_the_options_of_the_hub_reach_it(folder, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert "asked for someone/model with {'revision': 'v2', 'cache_dir': 'kept', " in told
     assert "'local_files_only': True" in told
+
+
+@pytest.mark.parametrize("convention", ["padding", "paddle"])
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_a_packed_batch_has_the_gradients_of_the_padded_one(name, convention, backend):
+    config = ErnieMConfig(**SMALL, attention_mask_convention=convention)
+    mine = redrawn(ErnieMForMaskedLM(config, seed=3))
+    mixed, lengths, step = task(f"9:{name}", mask_probability=0.4), [], 0
+    while len(set(lengths)) < 2:  # not all batches have rows of different lengths
+        given = mixed.masked_batch(mine, step, np.random.default_rng(2))
+        lengths, step = (given.ids != SPECIAL.pad).sum(axis=1), step + 1
+    arguments = given.arguments(config)
+    assert np.diff(arguments["starts"]).tolist() == lengths.tolist()
+    assert not (arguments["input_ids"] == SPECIAL.pad).any()
+    N, axes = lengths.sum(), 3 if name == "camlm" else 2
+    assert arguments["input_ids"].shape == (1, N)
+    assert arguments["attention_mask"].shape == (1, N, lengths.max())[:axes]
+    mask = batch_mask(config, given.ids, given.attention_mask)
+    padded = {"input_ids": given.ids, "attention_mask": mask, "labels": given.labels}
+    loss, gradients = value_and_grad(mine, arguments)
+    want, wanted = value_and_grad(mine, padded)
+    assert loss == pytest.approx(want, rel=1e-6)
+    compare_gradients(gradients, dense(wanted))
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_no_padding_is_computed(name, monkeypatch):
+    texts = []
+
+    def spy(inputs, *arguments, **options):
+        texts.append(inputs)
+        return encode(inputs, *arguments, **options)
+
+    monkeypatch.setattr(sys.modules["numpy_erniem.training.value_and_grad"], "encode", spy)
+    mine, rng = model(), np.random.default_rng(1)
+    loss, _ = task(f"9:{name}").loss_and_grad(mine, 3, rng)
+    (inputs,) = texts
+    assert len(inputs.starts) == 5
+    assert (inputs.input_ids != SPECIAL.pad).all()
+    assert np.isfinite(loss)

@@ -21,7 +21,7 @@ from numpy_erniem.training import (
     trainable,
     value_and_grad,
 )
-from numpy_erniem.training.batches import collate, real_tokens
+from numpy_erniem.training.batches import collate
 from numpy_erniem.training.finetuning.contrastive import contrastive_head, find_duplicates
 from numpy_erniem.training.finetuning.retrieval import (
     precision_at_1,
@@ -30,6 +30,7 @@ from numpy_erniem.training.finetuning.retrieval import (
 )
 from tests.models.conftest import SMALL, redrawn
 from tests.training.conftest import compare_gradients, dense, in_dtype
+from tests.training.tasks import padded
 
 SOURCES = [[0, 5, 6, 2], [0, 7, 2], [0, 8, 9, 10, 2]]
 TARGETS = [[0, 50, 60, 61, 62, 2], [0, 70, 2], [0, 80, 2]]
@@ -44,7 +45,7 @@ def loss_and_grad(mine, sources=SOURCES, targets=TARGETS, temperature=0.05, thre
     """Of a batch of pairs; `count` counts duplicates as negatives."""
     texts = [*sources, *targets]
     duplicates = None if count else find_duplicates(sources, targets)
-    head = contrastive_head(real_tokens(texts), temperature, duplicates)
+    head = contrastive_head(None, temperature, duplicates)
     return value_and_grad(mine, collate(texts, mine.config), head=head, threads=threads)
 
 
@@ -65,7 +66,7 @@ def test_gradients_equal_torch(dtype):
     torch = pytest.importorskip("torch")
     from tests.training import oracle
 
-    mine, batch = model(dtype), collate([*SOURCES, *TARGETS], ErnieMConfig(**SMALL))
+    mine, batch = model(dtype), padded(collate([*SOURCES, *TARGETS], ErnieMConfig(**SMALL)))
     flat = {k: torch.tensor(v, requires_grad=True) for k, v in flatten(mine.weights).items()}
     real = torch.as_tensor(batch["attention_mask"])
     x = oracle.encode(flat, mine.config, torch.as_tensor(batch["input_ids"]), real)
@@ -166,19 +167,19 @@ def test_evaluation_keeps_nothing_for_a_backward_pass(monkeypatch):
     assert 0 <= retrieval_scores(model("float32"), pairs)["P@1"] <= 1
 
 
-def test_evaluation_pads_a_batch_to_its_own_longest_row(monkeypatch):
+def test_evaluation_computes_no_padding(monkeypatch):
     monkeypatch.setattr("numpy_erniem.training.batches.BATCH_TOKENS", 18)
     mine, shapes = model("float32"), []
     forward = type(mine).forward
 
-    def spy(self, input_ids, attention_mask):
+    def spy(self, input_ids, attention_mask, starts):
         assert attention_mask.shape == input_ids.shape
-        shapes.append(input_ids.shape)
-        return forward(self, input_ids, attention_mask=attention_mask)
+        shapes.append((input_ids.shape, np.diff(starts).tolist()))
+        return forward(self, input_ids, attention_mask=attention_mask, starts=starts)
 
     monkeypatch.setattr(type(mine), "forward", spy)
     sentence_vectors(mine, [[0, *[5] * n, 2] for n in (1, 16, 2, 3, 1, 4)])
-    assert shapes == [(1, 18), (3, 6), (2, 3)]
+    assert shapes == [((1, 18), [18]), ((1, 18), [6, 5, 4, 3]), ((1, 3), [3])]
 
 
 def test_the_temperature_has_to_be_positive():

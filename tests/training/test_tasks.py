@@ -11,7 +11,7 @@ from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import TrainingConfig, state
 from numpy_erniem.training.finetuning import preparation
 from numpy_erniem.training.state import STATE
-from tests.training.tasks import TASKS, save_small
+from tests.training.tasks import TASKS, padded, save_small
 
 QUICK = ["--threads", "1", "--batch-size", "8", "--epochs", "1"]
 
@@ -165,7 +165,10 @@ def test_the_loss_of_one_example_is_that_of_the_model(task, small, monkeypatch):
 
     monkeypatch.setattr(preparation, "value_and_grad", spy)
     loss, _ = setup.loss_and_grad(setup.model, 0, None)
-    batch = {name: batches[0][name] for name in ARGUMENTS if name in batches[0]}
+    rows = padded(batches[0])
+    batch = {name: rows[name] for name in ARGUMENTS if name in rows}
+    if task.name == "choose":  # (C, T) -> (1, C, T)
+        batch |= {name: batch[name][None] for name in ("input_ids", "attention_mask")}
     assert loss == pytest.approx(float(setup.model(**batch).loss), rel=1e-5)
 
 

@@ -20,6 +20,7 @@ from tests.training.tasks import (
     TAGGED,
     TASKS,
     copied_weights,
+    padded,
     save_small,
 )
 
@@ -61,7 +62,7 @@ def learn_ours(setup, monkeypatch):
     batches, losses = [], []
 
     def spy(model, batch, **options):
-        batches.append(batch)
+        batches.append(padded(batch))
         return value_and_grad(model, batch, **options)
 
     for place in (preparation, retrieval):
@@ -87,8 +88,7 @@ def learn_theirs(name, start, config, batches, weights):
     for batch in batches:
         given = {k: torch.as_tensor(v) for k, v in batch.items()}
         ids, mask = given["input_ids"], given["attention_mask"].bool()
-        flat_ids, flat_mask = (a.flatten(0, -2) for a in (ids, mask))
-        x = encode(w, config, flat_ids, flat_mask, given.get("position_ids"))
+        x = encode(w, config, ids, mask, given.get("position_ids"))
         loss = torch_loss(name, x, w, given, weights)
         optimizer.zero_grad()
         loss.backward()
@@ -129,9 +129,9 @@ def torch_loss(name, x, w, given, weights):
         loss = functional.mse_loss if "numbers" in name else oracle_bce
         return loss(pooled(), y)
     if kind == "choose":
-        by_prompt = pooled().view(len(y), -1)
-        missing = torch.arange(by_prompt.shape[1]) >= given["choices"][:, None]
-        return functional.cross_entropy(by_prompt.masked_fill(missing, -torch.inf), y)
+        of_prompts = pooled()[:, 0].split(given["choices"].tolist())
+        by_prompt = torch.nn.utils.rnn.pad_sequence(of_prompts, True, -torch.inf)
+        return functional.cross_entropy(by_prompt, y)
     if kind == "retrieve":
         share = given["attention_mask"] | (given["input_ids"] == 0)  # [CLS] counts, hidden or not
         share = share / share.sum(1, keepdim=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy_erniem.checks import warn
 from numpy_erniem.models import ErnieMForQuestionAnswering
 from numpy_erniem.pipelines.answer import Question, QuestionAnswerer
-from numpy_erniem.training.batches import collate, real_tokens
+from numpy_erniem.training.batches import collate
 from numpy_erniem.training.finetuning.answer_files import AskedQuestion
 from numpy_erniem.training.finetuning.metrics import answer_scores
 from numpy_erniem.training.finetuning.preparation import (
@@ -18,7 +18,6 @@ from numpy_erniem.training.finetuning.preparation import (
     prepare_setup,
 )
 from numpy_erniem.training.finetuning.spans import TokenBorders, WidenedSpans
-from numpy_erniem.training.finetuning.task_heads import answer_head
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
@@ -105,7 +104,7 @@ def answering_setup(
     def batch_of(chosen: np.ndarray) -> dict[str, Any]:
         ids = [rows.ids[n] for n in chosen]
         labels = {"start_positions": rows.starts[chosen], "end_positions": rows.ends[chosen]}
-        return collate(ids, loaded[0].config, {**labels, "counted": real_tokens(ids)})
+        return collate(ids, loaded[0].config, labels)
 
     def evaluate(model: ErnieMForQuestionAnswering) -> dict[str, float]:
         return _scores(QuestionAnswerer(model, loaded[1], **options), evaluation)
@@ -116,7 +115,6 @@ def answering_setup(
         [len(ids) for ids in rows.ids],
         batch_of,
         evaluate,
-        head=answer_head,
         data=fingerprints((a[:3] for a in train), (a[:3] for a in evaluation)) | options,
     )
 

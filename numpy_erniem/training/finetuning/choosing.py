@@ -74,8 +74,7 @@ def choice_setup(
         flat = [row for of_prompt in held_out for row in of_prompt]
 
         def scores_of(chosen: np.ndarray) -> np.ndarray:
-            batch = collate([flat[n] for n in chosen], model.config)
-            return model(**{k: v[:, None] for k, v in batch.items()}).logits[:, 0]  # C = 1
+            return model(**collate([flat[n] for n in chosen], model.config)).logits[:, 0]
 
         scores = evaluate_in_batches(flat, scores_of)
         ends = np.cumsum([len(of_prompt) for of_prompt in held_out])[:-1]
@@ -126,14 +125,7 @@ def _rows(tokenizer: ErnieMTokenizer, name: str, examples: Choices, max_length: 
 
 
 def _batch(rows: Sequence[Rows], labels: np.ndarray, config: Any) -> dict[str, Any]:
-    """The batch of some prompts; one with fewer choices than another is filled up."""
+    """The batch of some prompts: the rows of all their choices, packed."""
     counts = np.array([len(of_prompt) for of_prompt in rows])
-    most = counts.max()
-    filled = [row for of_prompt in rows for row in _filled(of_prompt, most)]
-    batch = {k: v.reshape(len(rows), most, -1) for k, v in collate(filled, config).items()}
-    return {**batch, "labels": labels, "choices": counts}  # (B·C, T) -> (B, C, T)
-
-
-def _filled(rows: Rows, count: int) -> Rows:
-    """Rows with the first one again in place of those that are missing."""
-    return [*rows, *[rows[0]] * (count - len(rows))]
+    flat = [row for of_prompt in rows for row in of_prompt]
+    return collate(flat, config, {"labels": labels, "choices": counts})

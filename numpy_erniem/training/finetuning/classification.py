@@ -111,7 +111,7 @@ def _scores(
 
     def best_class(chosen: np.ndarray) -> np.ndarray:
         batch = collate([ids[n] for n in chosen], model.config)
-        return model(**batch).logits.argmax(axis=1)  # (B, K) -> (B,)
+        return model(**batch).logits.argmax(axis=1)  # (n, K) -> (n,)
 
     predicted = evaluate_in_batches(ids, best_class)
     accuracy = float((predicted == answers).mean())

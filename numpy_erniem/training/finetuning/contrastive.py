@@ -1,6 +1,6 @@
 """The contrastive loss of sentence vectors, with in-batch negatives.
 
-Shapes: B pairs, so 2·B texts, the sources first; T tokens, D hidden.
+Shapes: B pairs, so 2·B texts, the sources first; T tokens, D hidden; N tokens of a packed batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,28 @@ def contrastive_loss(
     Feng et al., "Language-agnostic BERT Sentence Embedding", arXiv:2007.01852, section 2.
     """
     pooled, pool_back = _mean_pool(x, mask)
-    u, unit_back = _unit_rows(pooled)  # (2·B, D)
+    loss, dpooled = vectors_loss(pooled, temperature, duplicates)
+    return loss, pool_back(dpooled)
+
+
+def vectors_loss(
+    vectors: np.ndarray, temperature: float = TEMPERATURE, duplicates: np.ndarray | None = None
+) -> tuple[np.floating, np.ndarray]:
+    """`contrastive_loss` of vectors that are pooled: (2·B, D) -> the loss, and dvectors (2·B, D).
+
+    Parameters
+    ----------
+    vectors : (2·B, D) array
+        Of any lengths.
+    temperature, duplicates
+        As of `contrastive_loss`.
+
+    Returns
+    -------
+    loss : float of the dtype of the vectors
+    dvectors : (2·B, D) array
+    """
+    u, unit_back = _unit_rows(vectors)  # (2·B, D)
     a, b = np.split(u, 2)
     S, right = a @ b.T / temperature, np.arange(len(a))  # (B, D)·(D, B) -> (B, B)
     if duplicates is not None:
@@ -61,18 +82,22 @@ def contrastive_loss(
     loss = (cross_entropy(S, right) + cross_entropy(S.T, right)) / 2
     dS = (cross_entropy_grad(S, right) + cross_entropy_grad(S.T, right).T) / (2 * temperature)
     du = np.concatenate([dS @ b, dS.T @ a])
-    return loss, pool_back(unit_back(du))
+    return loss, unit_back(du)
 
 
 def contrastive_head(
-    mask: np.ndarray, temperature: float = TEMPERATURE, duplicates: np.ndarray | None = None
+    mask: np.ndarray | None = None,
+    temperature: float = TEMPERATURE,
+    duplicates: np.ndarray | None = None,
 ) -> Head:
     """`contrastive_loss` as a head for `value_and_grad`; it has no weights.
 
     Parameters
     ----------
-    mask, temperature, duplicates
-        As of `contrastive_loss`.
+    mask : (2·B, T) bool array, optional
+        As of `contrastive_loss`; left out, the batch is packed.
+    temperature, duplicates
+        As there.
 
     Returns
     -------
@@ -87,7 +112,11 @@ def contrastive_head(
         rng: Any,
         threads: int,
     ) -> HeadGradients:
-        return (*contrastive_loss(x, mask, temperature, duplicates), {})
+        if mask is not None:
+            return (*contrastive_loss(x, mask, temperature, duplicates), {})
+        vectors, back = mean_of_texts(x, labels["starts"])  # (1, N, D) -> (2·B, D)
+        loss, dvectors = vectors_loss(vectors, temperature, duplicates)
+        return loss, back(dvectors), {}
 
     return head
 
@@ -104,6 +133,26 @@ def _equal(rows: Sequence[Ids]) -> np.ndarray:
     keys: dict[tuple[int, ...], int] = {}
     numbers = np.array([keys.setdefault(tuple(row), len(keys)) for row in rows])
     return numbers[:, None] == numbers[None, :]
+
+
+def mean_of_texts(x: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, Callable]:
+    """The mean over the tokens of each packed text with its gradient: (1, N, D) -> (n, D).
+
+    Parameters
+    ----------
+    x : (1, N, D) float array
+    starts : (n + 1,) integer array
+        Where each text starts, then N.
+
+    Returns
+    -------
+    y : (n, D) array
+    backward : from dy (n, D) to dx (1, N, D)
+    """
+    lengths = np.diff(starts)
+    shares = (1 / lengths).astype(x.dtype)[:, None]  # (n, 1)
+    y = np.add.reduceat(x[0], starts[:-1], axis=0) * shares
+    return y, lambda dy: np.repeat(dy * shares, lengths, axis=0)[None]
 
 
 def _mean_pool(x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, Callable]:

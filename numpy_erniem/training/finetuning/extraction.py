@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.checks import warn
+from numpy_erniem.heads import SPAN_LABELS
 from numpy_erniem.models import ErnieMForInformationExtraction
 from numpy_erniem.pipelines.chunks import ChunkedText
 from numpy_erniem.pipelines.extract import SPECIALS, InformationExtractor
@@ -14,7 +15,7 @@ from numpy_erniem.pipelines.extraction_spans import answers_of_row
 from numpy_erniem.pipelines.tokens import Encoded, encode_with_spans, row_of
 from numpy_erniem.pipelines.visible_padding import pad_fully
 from numpy_erniem.tokenizer.rows import pad_rows
-from numpy_erniem.training.batches import collate, real_tokens
+from numpy_erniem.training.batches import collate
 from numpy_erniem.training.finetuning.extraction_files import AskedPrompt
 from numpy_erniem.training.finetuning.metrics import set_scores
 from numpy_erniem.training.finetuning.preparation import (
@@ -24,7 +25,6 @@ from numpy_erniem.training.finetuning.preparation import (
     row_length,
 )
 from numpy_erniem.training.finetuning.spans import TokenBorders, WidenedSpans
-from numpy_erniem.training.finetuning.task_heads import extraction_head
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
@@ -116,7 +116,6 @@ def extraction_setup(
         [len(row.ids) for row in rows],
         lambda chosen: _batch([rows[n] for n in chosen], extractor),
         evaluate,
-        head=extraction_head,
         data=fingerprints(*examples) | {"max_length": max_length},
     )
 
@@ -194,21 +193,16 @@ def _tokens(
 
 
 def _batch(rows: Sequence[Row], extractor: InformationExtractor) -> dict[str, Any]:
-    """The batch of some rows, padded as the model will be used."""
+    """The batch of some rows: packed, or padded where the model will be used with padding."""
     config, ids = extractor.model.config, [row.ids for row in rows]
-    if config.mask_convention == "paddle":  # padding is visible, and has labels, too
-        arrays = [np.array(row) for row in ids]
-        padded, arguments = pad_fully(arrays, extractor.longest, config)
-        batch = {"input_ids": padded, **arguments, "counted": np.ones(padded.shape, bool)}
-    else:
-        batch = collate(ids, config, {"counted": real_tokens(ids)})
-    length = batch["input_ids"].shape[1]
-    for name, labels in (
-        ("start_positions", [row.starts for row in rows]),
-        ("end_positions", [row.ends for row in rows]),
-    ):
-        batch[name] = pad_rows([*labels, [0] * length], 0)[:-1]
-    return batch
+    labels = [row.starts for row in rows], [row.ends for row in rows]
+    if config.mask_convention != "paddle":
+        spans = [np.concatenate(of)[None] for of in labels]  # (1, N)
+        return collate(ids, config, dict(zip(SPAN_LABELS, spans, strict=True)))
+    padded, arguments = pad_fully([np.array(row) for row in ids], extractor.longest, config)
+    blank = [0] * padded.shape[1]  # padding is visible, and has labels, too
+    spans = [pad_rows([*of, blank], 0)[:-1] for of in labels]
+    return {"input_ids": padded, **arguments, **dict(zip(SPAN_LABELS, spans, strict=True))}
 
 
 def _scores(

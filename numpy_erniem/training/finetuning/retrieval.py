@@ -11,8 +11,8 @@ from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
 from numpy_erniem.checks import warn
 from numpy_erniem.models import ErnieMModel
-from numpy_erniem.pipelines.pooling import mean_pool, normalize_rows
-from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches, real_tokens
+from numpy_erniem.pipelines.pooling import normalize_rows, pool_texts
+from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
 from numpy_erniem.training.finetuning.contrastive import (
     TEMPERATURE,
     contrastive_head,
@@ -87,7 +87,7 @@ def retrieval_setup(
 
     def loss_and_grad(model: ErnieMModel, step: int, rng: np.random.Generator) -> Step:
         a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
-        head = contrastive_head(real_tokens([*a, *b]), temperature, find_duplicates(a, b))
+        head = contrastive_head(None, temperature, find_duplicates(a, b))
         return value_and_grad(
             model,
             collate([*a, *b], model.config),
@@ -144,9 +144,9 @@ def sentence_vectors(model: ErnieMModel, ids: Sequence[Ids]) -> np.ndarray:
     """Mean-pooled last hidden states, scaled to length 1: N rows of token ids -> (N, D)."""
 
     def vectors(chosen: np.ndarray) -> np.ndarray:
-        rows = [ids[n] for n in chosen]
-        hidden = model(**collate(rows, model.config)).last_hidden_state
-        return normalize_rows(mean_pool(hidden, real_tokens(rows)))
+        batch = collate([ids[n] for n in chosen], model.config)
+        hidden = model(**batch).last_hidden_state[0]  # (N, D)
+        return normalize_rows(pool_texts(hidden, batch["starts"], None, "mean"))
 
     return evaluate_in_batches(ids, vectors)
 

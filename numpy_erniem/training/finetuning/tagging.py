@@ -9,7 +9,6 @@ import numpy as np
 from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import ErnieMForTokenClassification
 from numpy_erniem.tokenizer import ErnieMTokenizer
-from numpy_erniem.tokenizer.rows import pad_rows
 from numpy_erniem.training.batches import collate, evaluate_in_batches
 from numpy_erniem.training.finetuning.class_weights import ClassWeights, weights_of_classes
 from numpy_erniem.training.finetuning.metrics import OUTSIDE, entities_of, set_scores
@@ -81,15 +80,16 @@ def tagging_setup(
 
     def batch_of(rows: Rows, chosen: np.ndarray) -> dict[str, Any]:
         ids, labels = ([column[n] for n in chosen] for column in rows)
-        return collate(ids, loaded[0].config, {"labels": pad_rows(labels, IGNORED)})
+        return collate(ids, loaded[0].config, {"labels": np.concatenate(labels)[None]})  # (1, N)
 
     def evaluate(model: ErnieMForTokenClassification) -> dict[str, float]:
         def tags_of(chosen: np.ndarray) -> np.ndarray:
             batch = batch_of(held_out, chosen)
             labels = batch.pop("labels")
-            best = model(**batch).logits.argmax(axis=2)  # (B, T, K) -> (B, T)
+            best = model(**batch).logits.argmax(axis=2)  # (1, N, K) -> (1, N)
+            texts = (np.split(of[0], batch["starts"][1:-1]) for of in (best, labels))
             result = np.empty(len(chosen), object)
-            result[:] = [row[of != IGNORED] for row, of in zip(best, labels, strict=True)]
+            result[:] = [row[of != IGNORED] for row, of in zip(*texts, strict=True)]
             return result
 
         return _scores(evaluation, evaluate_in_batches(held_out[0], tags_of), names)

@@ -1,7 +1,7 @@
-"""Losses of the fine-tuning tasks that no padding changes, and weights of the classes.
+"""Losses of fine-tuning tasks that the model classes do not have: class weights, uneven choices.
 
 They are heads for `value_and_grad`; the batch has further entries for them.
-Shapes: B batch, T tokens, D hidden, K classes, C choices.
+Shapes: B batch, T tokens, N tokens of all texts, D hidden, K classes, C choices.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.heads import SPAN_LABELS
-from numpy_erniem.losses import IGNORED, bce_with_logits, cross_entropy
+from numpy_erniem.losses import IGNORED, cross_entropy
 from numpy_erniem.ops import softmax
 from numpy_erniem.training.gradients import dropout, linear
 from numpy_erniem.training.heads import (
@@ -20,9 +19,10 @@ from numpy_erniem.training.heads import (
     Random,
     Weights,
     classifier_dropout,
+    lowest,
     pooled_head,
 )
-from numpy_erniem.training.loss_gradients import bce_grad, cross_entropy_grad
+from numpy_erniem.training.loss_gradients import cross_entropy_grad
 
 
 def weighted_cross_entropy(
@@ -73,7 +73,11 @@ def weighted_classification(weights: np.ndarray) -> Head:
         x: np.ndarray, w: Weights, config: ErnieMConfig, labels: Any, rng: Random, threads: int
     ) -> HeadGradients:
         y = labels["labels"]
-        return pooled_head(x, w, config, lambda s: weighted_cross_entropy(s, y, weights), rng)
+
+        def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
+            return weighted_cross_entropy(scores, y, weights)
+
+        return pooled_head(x, w, config, loss_and_grad, rng, labels.get("starts"))
 
     return head
 
@@ -105,11 +109,12 @@ def choice_head(
 
     Parameters
     ----------
-    x : (B·C, T, D) array
+    x : (1, N, D) array
+        Of all choices of B prompts, packed in this order.
     w, config, rng, threads
         As of a `Head`.
     labels : dict
-        "labels" (B,), the right choices; "choices" (B,), how many there are.
+        "labels" (B,), the right choices; "choices" (B,), how many there are; "starts".
 
     Returns
     -------
@@ -118,82 +123,10 @@ def choice_head(
     y, counts = labels["labels"], labels["choices"]
 
     def loss_and_grad(scores: np.ndarray) -> tuple[np.floating, np.ndarray]:
-        by_prompt = scores.reshape(len(y), -1).copy()  # (B·C, 1) -> (B, C)
-        by_prompt[np.arange(by_prompt.shape[1]) >= counts[:, None]] = lowest(scores.dtype)
+        there = np.arange(counts.max()) < counts[:, None]  # (B, C)
+        by_prompt = np.full(there.shape, lowest(scores.dtype), scores.dtype)
+        by_prompt[there] = scores[:, 0]  # of as many choices as there are
         loss = cross_entropy(by_prompt, y)
-        return loss, cross_entropy_grad(by_prompt, y).reshape(scores.shape)
+        return loss, cross_entropy_grad(by_prompt, y)[there][:, None]
 
-    return pooled_head(x, w, config, loss_and_grad, rng)
-
-
-def lowest(dtype: np.dtype) -> float:
-    """A score that softmax turns into 0, and from which another can be subtracted."""
-    return float(np.finfo(dtype).min / 2)
-
-
-def answer_head(
-    x: np.ndarray,
-    w: Weights,
-    config: ErnieMConfig,
-    labels: Mapping[str, Any],
-    rng: Random,
-    threads: int,
-) -> HeadGradients:
-    """The mean of the cross entropies of start and end over the tokens that count.
-
-    Parameters
-    ----------
-    x : (B, T, D) array
-    w, config, rng, threads
-        As of a `Head`.
-    labels : dict
-        "start_positions" and "end_positions" (B,); "counted" (B, T), False for padding.
-
-    Returns
-    -------
-    loss, dx, gradients
-    """
-    both, back = linear(x, w["qa_outputs"])  # (B, T, D) -> (B, T, 2)
-    dboth, losses = np.empty_like(both), []
-    for n, name in enumerate(SPAN_LABELS):
-        scores = np.where(labels["counted"], both[..., n], lowest(x.dtype)).astype(x.dtype)
-        losses.append(cross_entropy(scores, labels[name], name))
-        dboth[..., n] = cross_entropy_grad(scores, labels[name]) / 2
-    dx, doutputs = back(dboth)
-    return (losses[0] + losses[1]) / 2, dx, {"qa_outputs": doutputs}
-
-
-def extraction_head(
-    x: np.ndarray,
-    w: Weights,
-    config: ErnieMConfig,
-    labels: Mapping[str, Any],
-    rng: Random,
-    threads: int,
-) -> HeadGradients:
-    """The mean of the binary cross entropies of start and end over the tokens that count.
-
-    Parameters
-    ----------
-    x : (B, T, D) array
-    w, config, rng, threads
-        As of a `Head`.
-    labels : dict
-        "start_positions" and "end_positions" (B, T), 1 where a span starts or ends; "counted"
-        (B, T), False for tokens that take no part.
-
-    Returns
-    -------
-    loss, dx, gradients
-    """
-    counted, losses = labels["counted"], []
-    dx, gradients = np.zeros_like(x), {}
-    for layer, name in zip(("linear_start", "linear_end"), SPAN_LABELS, strict=True):
-        scores, back = linear(x, w[layer])  # (B, T, D) -> (B, T, 1)
-        s, y = scores[..., 0][counted], np.asarray(labels[name])[counted]  # (n,)
-        losses.append(bce_with_logits(s, y, name))
-        dscores = np.zeros_like(scores)
-        dscores[counted, 0] = bce_grad(s, y) / 2
-        part, gradients[layer] = back(dscores)
-        dx += part
-    return (losses[0] + losses[1]) / 2, dx, gradients
+    return pooled_head(x, w, config, loss_and_grad, rng, labels["starts"])

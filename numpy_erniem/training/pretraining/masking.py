@@ -77,7 +77,8 @@ class MaskedBatch:
     masked : (B, T) bool array
         Which tokens are masked.
     attention_mask : (B, T, T) bool array
-        [b, i, j] is True where token i may attend to token j.
+        [b, i, j] is True where token i may attend to token j. Every token attends to itself, and
+        padding, which is on the right, does not.
     """
 
     ids: np.ndarray
@@ -85,12 +86,27 @@ class MaskedBatch:
     masked: np.ndarray
     attention_mask: np.ndarray
 
+    @property
+    def real(self) -> np.ndarray:
+        """Which places have a token, and no padding: (B, T) bools."""
+        return np.diagonal(self.attention_mask, axis1=1, axis2=2)
+
     def arguments(self, config: ErnieMConfig) -> dict[str, np.ndarray]:
-        """The arguments of an `ErnieMForMaskedLM`, with labels; `config` is the model's."""
+        """The arguments of an `ErnieMForMaskedLM`, with labels, packed; `config` is the model's.
+
+        The attention mask is (1, N) where all tokens of a row attend to the same ones, as in MMLM
+        and TLM; else (1, N, longest row).
+        """
+        real, mask = self.real, batch_mask(config, self.ids, self.attention_mask)
+        lengths = real.sum(axis=1)  # (B,)
+        seen = (mask & real[:, :, None]).any(axis=1)  # (B, T): by a token of the row
+        by_token = mask[real]  # (N, T)
+        is_same = (by_token == np.repeat(seen, lengths, axis=0)).all()
         return {
-            "input_ids": self.ids,
-            "attention_mask": batch_mask(config, self.ids, self.attention_mask),
-            "labels": self.labels,
+            "input_ids": self.ids[real][None],
+            "starts": np.cumsum([0, *lengths]),
+            "attention_mask": seen[real][None] if is_same else by_token[None, :, : lengths.max()],
+            "labels": self.labels[real][None],
         }
 
 

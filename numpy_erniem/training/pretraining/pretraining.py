@@ -217,15 +217,16 @@ class Pretraining:
 
 
 def masked_logits(model: ErnieMForMaskedLM, batch: MaskedBatch) -> np.ndarray:
-    """The scores of the vocabulary for the N masked tokens of a batch, in order: (N, V)."""
+    """The scores of the vocabulary for the n masked tokens of a batch, in order: (n, V)."""
     arguments = batch.arguments(model.config)
     del arguments["labels"]
     inputs = prepare_inputs(model.config, model.dtype, **arguments)
     encoder = model.weights[ENCODER]
-    x = encode(inputs, encoder, model.config).last_hidden_state  # (B, T) -> (B, T, D)
+    x = encode(inputs, encoder, model.config).last_hidden_state[0]  # (1, N) -> (N, D)
     table = encoder["embeddings"]["word_embeddings"]
     head, eps = model.weights["lm_head"], model.config.layer_norm_eps
-    return lm_logits(x[batch.masked], head, table, eps)  # (N, D) -> (N, V)
+    masked = batch.masked[batch.real]  # (B, T) -> (N,), as the tokens are packed
+    return lm_logits(x[masked], head, table, eps)  # (n, D) -> (n, V)
 
 
 def predict_masked(
