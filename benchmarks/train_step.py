@@ -1,13 +1,14 @@
 """A training step of a masked language model beside torch's, same threads, same batch.
 
-    python benchmarks/train_step.py [--threads 2] [--runs 15]
+    python benchmarks/train_step.py [--threads 2] [--runs 15] [--precision bfloat16]
 
 Three sizes: 3 layers of 128 (the bundled model) with 64 x 44 tokens, 6 layers of 384 with 16 x 64,
 and 12 layers of 768 (the base model) with 8 x 128; vocabulary 12,000, 20 % of the tokens masked, an
 attention mask per query as CAMLM has it, no dropout. A step is loss, gradients, clipping to norm 1,
 and AdamW. First the loss and the weights after three steps are compared, then steps of both are
 timed in turn, in one process; memory is the growth of the peak of a process that does nothing else.
-torch computes the scores of masked tokens only, too.
+torch computes the scores of masked tokens only, too. With --precision bfloat16 ours rounds the
+inputs of products, and torch runs under its autocast.
 """
 
 import argparse
@@ -26,6 +27,10 @@ from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW, clip
 
 V, MASKED, LEARNING_RATE = 12_000, 0.2, 1e-3
+LIMITS = {  # largest difference of a loss, as a share of it, and of a weight, in learning rates
+    "float32": (1e-4, 3),
+    "bfloat16": (1e-2, 6),
+}
 SIZES = {  # layers, width, heads, batch, tokens
     "tiny": (3, 128, 4, 64, 44),
     "six layers": (6, 384, 6, 16, 64),
@@ -65,7 +70,7 @@ def ours(size, threads, precision="float32"):
     return step, weights
 
 
-def theirs(size, threads):
+def theirs(size, threads, precision="float32"):
     """The same in torch."""
     import torch
     from torch.nn import functional
@@ -86,13 +91,17 @@ def theirs(size, threads):
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE)
     chosen = batch["labels"] != -100
 
-    def step():
-        optimizer.zero_grad()
+    def loss_of():
         x = oracle.encode(w, config, batch["input_ids"], batch["attention_mask"])[chosen]
         h = functional.gelu(oracle.linear(x, w, "lm_head.dense"))
         h = oracle.norm(h, w, "lm_head.layer_norm", config.layer_norm_eps)
         scores = h @ w["embeddings.word_embeddings.weight"].T + w["lm_head.bias"]
-        loss = functional.cross_entropy(scores, batch["labels"][chosen])
+        return functional.cross_entropy(scores, batch["labels"][chosen])
+
+    def step():
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = loss_of()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(flat.values(), 1.0)
         optimizer.step()
@@ -101,36 +110,37 @@ def theirs(size, threads):
     return step, flat
 
 
-def verify(size, threads):
+def verify(size, threads, precision):
     """Three steps of each: the same losses, nearly the same weights."""
-    (mine, weights), (other, flat) = ours(size, threads), theirs(size, threads)
+    (mine, weights), (other, flat) = (make(size, threads, precision) for make in (ours, theirs))
+    share, rates = LIMITS[precision]
     for n in range(3):
         a, b = mine(), other()
-        assert abs(a - b) < 1e-4 * b, f"{size}: loss {a} and {b} at step {n}"
+        assert abs(a - b) < share * b, f"{size}: loss {a} and {b} at step {n}"
     worst = max(
         np.abs(weights[k] - v.detach().numpy()).max()
         for k, v in flat.items()
         if not k.endswith("k_proj.bias")  # its gradient is 0: Adam makes steps of the rounding
     )
-    assert worst < 3 * LEARNING_RATE, f"{size}: weights differ by {worst}"
+    assert worst < rates * LEARNING_RATE, f"{size}: weights differ by {worst}"
     return worst
 
 
-def peak_memory(size, threads, which):
+def peak_memory(size, threads, which, precision):
     """Megabytes that three steps add to the peak of a fresh process."""
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
-        f"import train_step as t; print(t.growth(t.{which}, {size!r}, {threads}))"
+        f"import train_step as t; print(t.growth(t.{which}, {size!r}, {threads}, {precision!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
-def growth(make, size, threads):
+def growth(make, size, threads, precision):
     if make is theirs:
         import torch  # noqa: F401, its libraries are not the step's memory
     before = peak()
-    step, _ = make(size, threads)
+    step, _ = make(size, threads, precision)
     for _ in range(3):
         step()
     return (peak() - before) / 1024
@@ -146,12 +156,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--precision", choices=LIMITS, default="float32")
     options = parser.parse_args()
-    print(f"{options.threads} threads, median and best of {options.runs} steps, milliseconds\n")
+    how = options.threads, options.precision
+    print(f"{options.precision}, {options.threads} threads; milliseconds of a step,")
+    print(f"median and best of {options.runs}\n")
     print("size        ours            torch           speed   peak MB ours, torch   difference")
     for size in SIZES:
-        worst = verify(size, options.threads)
-        steps = ours(size, options.threads)[0], theirs(size, options.threads)[0]
+        worst = verify(size, *how)
+        steps = ours(size, *how)[0], theirs(size, *how)[0]
         times = [[], []]
         for _ in range(options.runs):
             for step, kept in zip(steps, times, strict=True):
@@ -159,7 +172,10 @@ def main():
                 step()
                 kept.append(1e3 * (time.perf_counter() - start))
         (mine, least), (other, best) = ((np.median(t[2:]), min(t)) for t in times)
-        memory = [peak_memory(size, options.threads, which) for which in ("ours", "theirs")]
+        memory = [
+            peak_memory(size, options.threads, which, options.precision)
+            for which in ("ours", "theirs")
+        ]
         print(
             f"{size:10}  {mine:6.0f} {least:6.0f}   {other:6.0f} {best:6.0f}   {other / mine:5.2f}x"
             f"   {memory[0]:6.0f} {memory[1]:6.0f}          {worst:.1e}"
