@@ -11,6 +11,7 @@ import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.ops import add_norm, attention, embed, linear, linears
+from numpy_erniem.packed import longest_text
 
 Weights = Mapping[str, Any]
 KeyValue = tuple[np.ndarray, np.ndarray]  # each (B, H, S, d)
@@ -112,14 +113,12 @@ def self_attention(
     if options.past is not None:
         k = np.concatenate([options.past[0], k], axis=2)  # (B, H, S, d)
         v = np.concatenate([options.past[1], v], axis=2)
-    starts, T_most, S_most = options.starts, T, k.shape[2]
-    if starts is not None:
-        T_most = S_most = int(np.diff(starts).max())  # of the longest text
+    T_most, S_most = (longest_text(options.starts, n) for n in (T, k.shape[2]))
     context, probabilities = attention(
         q,
         k,
         v,
-        starts=starts,
+        starts=options.starts,
         key_bias=options.key_bias,
         mask=options.mask,
         head_mask=options.head_mask,

@@ -17,7 +17,7 @@ PACKAGE = Path(numpy_erniem.__file__).parent
 # A name with a dot allows one module of a room, and no other module of it; on the left, that module
 # is a room of its own.
 LAYERS = {"checks", "activations", "config", "backend", "ops", "layers", "encoder", "heads"}
-LAYERS |= {"quantization.numbers", "quantization.formula"}
+LAYERS |= {"packed", "quantization.numbers", "quantization.formula"}
 MODELS = LAYERS | {"losses", "checkpoint", "models"}
 PIPELINES = MODELS | {"tokenizer", "ranking", "pipelines"}
 MAY_IMPORT = {
@@ -25,14 +25,15 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "checks": set(),
     "activations": set(),
+    "packed": set(),
     "quantization.numbers": set(),
     "quantization.formula": {"quantization.numbers"},
     "backend": {"quantization.numbers"},
     "checkpoint": {"checks", "quantization.numbers"},
     "losses": {"checks", "activations"},
     "config": {"checks", "activations", "checkpoint"},
-    "ops": {"activations", "backend", "quantization.formula", "quantization.numbers"},
-    "layers": {"config", "ops"},
+    "ops": {"activations", "backend", "packed", "quantization.formula", "quantization.numbers"},
+    "layers": {"config", "ops", "packed"},
     "encoder": {"config", "layers"},
     "heads": {"checks", "config", "losses", "ops", "layers"},
     "models": MODELS,

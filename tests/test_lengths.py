@@ -11,7 +11,6 @@ LINES, FUNCTION_LINES = 300, 50
 LONGER = {
     "csrc/attention.c": "the formula as loops stands above the kernel that it explains",
     "numpy_erniem/config/ernie_m.py: __init__": "one line for each key of config.json",
-    "numpy_erniem/ops.py": "every primitive as its formula, read together",
     "numpy_erniem/pipelines/embed.py": "the options of the task that has most of them",
     "numpy_erniem/tokenizer/tokenizer.py": "the documentation of what users call",
     "numpy_erniem/tokenizer/tokenizer.py: __init__": "one line for each of upstream's arguments",

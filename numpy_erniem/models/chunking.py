@@ -16,7 +16,7 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Encoded, Inputs, encode
 from numpy_erniem.layers import AttentionOptions
-from numpy_erniem.models.packed_batch import longest_text
+from numpy_erniem.packed import longest_text
 
 # Numbers between the two linear maps of a feed-forward layer: 12 MB, 1,024 tokens of the base
 # model.

@@ -13,10 +13,10 @@ from numpy_erniem.layers import AttentionOptions, KeyValue
 from numpy_erniem.models.packed_batch import (
     checked_key_bias,
     checked_starts,
-    longest_text,
     refuse_for_packed,
 )
 from numpy_erniem.models.padding import default_positions
+from numpy_erniem.packed import longest_text
 
 PastKeyValues = Sequence[Sequence[ArrayLike]]  # L times key and value, each (B, H, P, d)
 

@@ -115,11 +115,6 @@ def checked_starts(value: Any, B: int, N: int) -> np.ndarray | None:
     return starts
 
 
-def longest_text(starts: np.ndarray | None, T: int) -> int:
-    """Tokens of the longest text: T, unless texts are packed."""
-    return T if starts is None else int(np.diff(starts).max())
-
-
 def refuse_for_packed(
     past_key_values: Any,
     use_cache: bool,

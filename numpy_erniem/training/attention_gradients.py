@@ -11,6 +11,7 @@ import numpy as np
 
 from numpy_erniem import ops
 from numpy_erniem.backend.dispatch import accelerated
+from numpy_erniem.packed import by_text
 from numpy_erniem.training.dropout import Dropped
 
 
@@ -158,12 +159,12 @@ def attention_backward(
 def texts_of(
     qkv: tuple[np.ndarray, ...], starts: np.ndarray, options: Mapping[str, Any]
 ) -> Iterator[tuple[slice, list[np.ndarray], dict[str, Any]]]:
-    """`ops.by_text` with dropout, whose rows are counted over texts, heads and queries.
+    """`packed.by_text` with dropout, whose rows are counted over texts, heads and queries.
 
     Parameters
     ----------
     qkv, starts
-        As of `ops.by_text`.
+        As of `packed.by_text`.
     options : dict
         As there, and "dropped".
 
@@ -173,7 +174,7 @@ def texts_of(
         As there.
     """
     options, dropped = {"mask": None, "head_mask": None, **options}, options.get("dropped")
-    for text, parts, own in ops.by_text(qkv, starts, options):
+    for text, parts, own in by_text(qkv, starts, options):
         if dropped is not None:
             own["dropped"] = dropped._replace(first=qkv[0].shape[1] * text.start)
         yield text, parts, own

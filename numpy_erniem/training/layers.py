@@ -15,7 +15,7 @@ import numpy as np
 from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.encoder import Inputs
 from numpy_erniem.layers import FIRST_POSITION, AttentionOptions, distance_vectors, split_heads
-from numpy_erniem.models.packed_batch import longest_text
+from numpy_erniem.packed import longest_text
 from numpy_erniem.training.gradient_tree import Gradients
 from numpy_erniem.training.gradients import (
     Backward,

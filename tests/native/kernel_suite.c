@@ -265,15 +265,21 @@ static void check_attention(int64_t T, int64_t S, int64_t d, int mask_rows)
     free(q), free(k), free(v), free(factor), free(bias), free(mask);
 }
 
-/* Texts of the lengths 1, step + 1, 2 step + 1, ... in one row: beside the loops, and each to the bit
-   as it is alone. */
-static void check_packed(int64_t texts, int64_t step, int64_t d)
+/* Where texts of the lengths 1, step + 1, 2 step + 1, ... begin in one row, and their tokens. */
+static int64_t *growing_texts(int64_t texts, int64_t step)
 {
-    enum { H = 3 };
     int64_t *starts = malloc((size_t)(texts + 1) * sizeof *starts);
     starts[0] = 0;
     for (int64_t t = 0; t < texts; t++)
         starts[t + 1] = starts[t] + t * step + 1;
+    return starts;
+}
+
+/* Packed texts: beside the loops, and each to the bit as it is alone. */
+static void check_packed(int64_t texts, int64_t step, int64_t d)
+{
+    enum { H = 3 };
+    int64_t *starts = growing_texts(texts, step);
     const int64_t N = starts[texts], size = N * H * d, stride[3] = {0, d, H * d};
     const int64_t mask_stride[3] = {0, 0, 0}, factor_stride[3] = {0, 1, 0};
     float *q = numbers(size), *k = numbers(size), *v = numbers(size), *bias = numbers(N);
@@ -302,10 +308,7 @@ static void check_packed(int64_t texts, int64_t step, int64_t d)
 static void check_packed_training(int64_t texts, int64_t step, int64_t d)
 {
     enum { H = 2 };
-    int64_t *starts = malloc((size_t)(texts + 1) * sizeof *starts);
-    starts[0] = 0;
-    for (int64_t t = 0; t < texts; t++)
-        starts[t + 1] = starts[t] + t * step + 1;
+    int64_t *starts = growing_texts(texts, step);
     const int64_t N = starts[texts], size = N * H * d, stride[3] = {0, d, H * d};
     const int64_t longest = (texts - 1) * step + 1, mask_stride[3] = {0, 0, longest};
     const uint64_t seed = 77;

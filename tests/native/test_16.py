@@ -17,7 +17,7 @@ from tests.conftest import native_is_built
 from tests.native.conftest import COLUMNS, ROWS
 
 if native_is_built():
-    from numpy_erniem.backend import native, packing, settings
+    from numpy_erniem.backend import native, settings
 
 DTYPES = {"bfloat16": BFLOAT16, "stored_bfloat16": STORED_BFLOAT16, "float16": np.dtype("f2")}
 # One beside the numbers that a unit, a step and the vectors of a row hold, and longer rows.
@@ -152,27 +152,6 @@ def test_a_row_has_the_same_bits_in_any_batch(kernel_16, rng):
     all_rows = native.linear(x, w, "gelu")
     for part in (slice(0, 1), slice(7, 20), slice(100, 200)):
         np.testing.assert_array_equal(native.linear(x[part], w, "gelu"), all_rows[part])
-
-
-@pytest.mark.parametrize("name", [None, "gelu"])
-@pytest.mark.parametrize("n", [512, 520])
-def test_more_results_than_a_cache_holds_have_the_same_bits(kernel_16, rng, threads, n, name):
-    w, x = frozen(layer(rng, n, 70, kernel_16[0])), rng.standard_normal((700, 70), np.float32)
-    want = np.concatenate([native.linear(x[m : m + 100], w, name) for m in range(0, 700, 100)])
-    for count in (1, 2):
-        threads(count)
-        np.testing.assert_array_equal(native.linear(x, w, name), want)
-
-
-def test_results_need_not_begin_at_a_cache_line(kernel_16, rng, kernels):
-    w, x = frozen(layer(rng, 512, 70, kernel_16[0])), rng.standard_normal((700, 70), np.float32)
-    place = np.empty(700 * 512 + 1, np.float32)[1:]
-    arguments = packing.layer_arguments(w, native._linear_arguments)
-    status = kernels.lib.erniem_linear(
-        700, kernels.of(x), arguments[2], arguments[3], 0, 0, kernels.of(place)
-    )
-    assert status == 0
-    np.testing.assert_array_equal(place.reshape(700, 512), native.linear(x, w))
 
 
 @pytest.mark.parametrize("number", DTYPES)

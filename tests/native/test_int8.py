@@ -178,27 +178,6 @@ def test_a_row_has_the_same_bits_in_any_batch(int8_kernel, rng):
         same(native.linear(x[part], w, "gelu"), all_rows[part])
 
 
-@pytest.mark.parametrize("name", [None, "gelu"])
-@pytest.mark.parametrize("n", [512, 520])
-def test_more_results_than_a_cache_holds_have_the_same_bits(int8_kernel, rng, threads, n, name):
-    w, x = frozen(layer(rng, n, 70)), rng.standard_normal((700, 70), np.float32)
-    want = np.concatenate([native.linear(x[m : m + 100], w, name) for m in range(0, 700, 100)])
-    for count in (1, 2):
-        threads(count)
-        np.testing.assert_array_equal(native.linear(x, w, name), want)
-
-
-def test_results_need_not_begin_at_a_cache_line(int8_kernel, rng, kernels):
-    w, x = frozen(layer(rng, 512, 70)), rng.standard_normal((700, 70), np.float32)
-    place = np.empty(700 * 512 + 1, np.float32)[1:]
-    arguments = packing.layer_arguments(w, native._linear_arguments)
-    status = kernels.lib.erniem_linear(
-        700, kernels.of(x), arguments[2], arguments[3], 0, 0, kernels.of(place)
-    )
-    assert status == 0
-    np.testing.assert_array_equal(place.reshape(700, 512), native.linear(x, w))
-
-
 def test_every_kernel_reads_the_same_pack(rng):
     w, x = frozen(layer(rng, 70, 130)), rng.standard_normal((40, 130), np.float32)
     want, isas = formula(x, w), settings.available_isas()
