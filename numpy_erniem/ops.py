@@ -219,8 +219,10 @@ def attention(
     if starts is not None:
         if keep_probabilities:
             raise ValueError("with starts no probabilities are kept; leave keep_probabilities out")
-        options = {"key_bias": key_bias, "mask": mask, "head_mask": head_mask, "dtype": dtype}
-        options |= {"query_distance": query_distance, "key_distance": key_distance}
+        options = {
+            **{"key_bias": key_bias, "mask": mask, "head_mask": head_mask, "dtype": dtype},
+            **{"query_distance": query_distance, "key_distance": key_distance},
+        }
         done = [attention.body(*own, **of)[0] for _, own, of in by_text((q, k, v), starts, options)]
         return np.concatenate(done, axis=1), None
     (B, H, T, d), S = q.shape, k.shape[2]
