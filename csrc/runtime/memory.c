@@ -1,9 +1,10 @@
 /* Memory that is reused: scratch of the kernels, large results.
 
-   A released block goes to a short list. The next caller takes it from there, with its pages already
-   mapped. The list holds at most KEPT_BYTES in KEPT_BLOCKS blocks; beyond that the oldest block is
-   given back to the system, and so is a block that nobody took while KEPT_RELEASES others were
-   released: batches have other sizes by now. */
+   A released block goes to a list. The next caller takes it from there, with its pages already
+   mapped. The list is limited; beyond that the oldest block is given back to the system, and so is a
+   block that nobody took while many others were released: batches have other sizes by now. Training
+   has far wider limits: each step needs the blocks of the one before, gradients of all weights among
+   them. */
 
 #include "platform.h"
 
@@ -25,8 +26,15 @@ static void *allocate(size_t bytes, size_t alignment)
 static void deallocate(void *block) { free(block); }
 #endif
 
-enum { LINE = 64, HUGE_PAGE = 1 << 21, KEPT_BLOCKS = 48, KEPT_RELEASES = 1024 };
-#define KEPT_BYTES ((int64_t)128 << 20)
+enum { LINE = 64, HUGE_PAGE = 1 << 21, MOST_BLOCKS = 512 };
+
+/* Of the list: its blocks, their bytes, and releases after which a block that nobody took goes. */
+struct limits {
+    int blocks;
+    int64_t bytes, releases;
+};
+static const struct limits little = {48, (int64_t)128 << 20, 1024};
+static const struct limits much = {MOST_BLOCKS, ERNIEM_MOST, 8192};
 
 struct header { /* in the cache line before the block */
     int64_t bytes;
@@ -37,7 +45,9 @@ struct header { /* in the cache line before the block */
 static ERNIEM_THREAD_LOCAL char me;
 
 static erniem_lock lock = ERNIEM_LOCK_INIT; /* guards the list */
-static struct header *kept[KEPT_BLOCKS + 1]; /* oldest first */
+static const struct limits *limits = &little;
+static int users_of_much;
+static struct header *kept[MOST_BLOCKS + 1]; /* oldest first */
 static int kept_count;
 static int64_t kept_bytes, releases;
 
@@ -101,28 +111,48 @@ void *erniem_acquire(int64_t bytes)
     return (char *)block + LINE;
 }
 
-void erniem_release(void *memory)
+static int is_too_much(void)
 {
-    if (!memory)
-        return;
-    struct header *block = (struct header *)(void *)((char *)memory - LINE), *old[KEPT_BLOCKS + 1];
+    return kept_count > limits->blocks || kept_bytes > limits->bytes ||
+           (kept_count > 0 && kept[0]->number + limits->releases <= releases);
+}
+
+/* Give back what is beyond the limits, after the lock is free. */
+static void free_the_lock_and_trim(void)
+{
+    struct header *old[MOST_BLOCKS + 1];
     int count = 0;
-    block->owner = &me;
-    erniem_lock_take(&lock);
-    block->number = ++releases;
-    kept[kept_count++] = block;
-    kept_bytes += block->bytes;
-    while (kept_count > KEPT_BLOCKS || kept_bytes > KEPT_BYTES ||
-           kept[0]->number + KEPT_RELEASES <= releases)
+    while (is_too_much())
         old[count++] = unlist(0);
     erniem_lock_free(&lock);
     while (count > 0)
         deallocate(old[--count]);
 }
 
+void erniem_release(void *memory)
+{
+    if (!memory)
+        return;
+    struct header *block = (struct header *)(void *)((char *)memory - LINE);
+    block->owner = &me;
+    erniem_lock_take(&lock);
+    block->number = ++releases;
+    kept[kept_count++] = block;
+    kept_bytes += block->bytes;
+    free_the_lock_and_trim();
+}
+
+void erniem_keep_much_memory(int yes)
+{
+    erniem_lock_take(&lock);
+    users_of_much += yes ? 1 : -1;
+    limits = users_of_much > 0 ? &much : &little;
+    free_the_lock_and_trim();
+}
+
 void erniem_forget_memory(void)
 {
-    struct header *old[KEPT_BLOCKS + 1];
+    struct header *old[MOST_BLOCKS + 1];
     int count = 0;
     erniem_lock_take(&lock);
     while (kept_count > 0)

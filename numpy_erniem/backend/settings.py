@@ -129,6 +129,11 @@ def threads_in_use() -> int:
     return lib.erniem_get_threads()
 
 
+def keep_much_memory(yes: bool) -> None:
+    """Begin to keep all memory of results for the next ones, or end it; calls may be nested."""
+    lib.erniem_keep_much_memory(yes)
+
+
 def default_threads() -> int:
     """Return NUMPY_ERNIEM_NUM_THREADS, else OMP_NUM_THREADS, else the cores of this process.
 

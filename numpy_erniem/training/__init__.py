@@ -13,6 +13,7 @@ finetuning           classification, tagging, answers, extraction, choices, rera
 pretraining          MMLM, TLM, CAMLM and BTMLM
 """
 
+from numpy_erniem.backend.kept_memory import memory_is_kept
 from numpy_erniem.training.finetuning import (
     AskedPrompt,
     AskedQuestion,
@@ -50,6 +51,7 @@ __all__ = [
     "clip",
     "extraction_setup",
     "layer_factors",
+    "memory_is_kept",
     "read_prompts",
     "read_questions",
     "reranking_setup",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_erniem.backend.kept_memory import memory_is_kept
 from numpy_erniem.checkpoint.atomic import atomic_write
 from numpy_erniem.checkpoint.folder import read_folder
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
@@ -102,6 +103,7 @@ class Trainer:
             self.history, self.evaluations = load_state(self.out, self.weights, self.optimizer)
             self.report(f"resumes after step {self.optimizer.steps}")
 
+    @memory_is_kept()
     def run(self) -> dict[str, Any]:
         """Train to the last step; returns what report.json holds.
 

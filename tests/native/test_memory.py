@@ -16,6 +16,7 @@ import pytest
 
 from numpy_erniem import ops
 from numpy_erniem.backend.frozen import freeze, is_frozen
+from numpy_erniem.backend.kept_memory import memory_is_kept
 from numpy_erniem.backend.unsupported import Unsupported
 from tests.conftest import native_is_built
 
@@ -493,3 +494,31 @@ def test_ten_thousand_calls_leak_nothing(rng):
     before = peak_megabytes()
     calls(10_000)
     assert peak_megabytes() - before < 8
+
+
+def test_much_memory_is_kept_while_it_is_asked_for():
+    """Blocks of 200 MB are taken again; afterwards at most 128 MB of them stay."""
+    size, count = 40 << 20, 5
+
+    def take_and_release():
+        blocks = [lib.erniem_acquire(size) for _ in range(count)]
+        for block in blocks:
+            memory.ffi.memmove(block, bytes(size), size)
+            lib.erniem_release(block)
+        return {int(memory.ffi.cast("intptr_t", block)) for block in blocks}
+
+    def resident():
+        pages = Path("/proc/self/statm")
+        return int(pages.read_text().split()[1]) * mmap.PAGESIZE if pages.is_file() else None
+
+    lib.erniem_forget_memory()
+    with memory_is_kept():
+        with memory_is_kept():
+            places = take_and_release()
+        assert take_and_release() == places
+        full = resident()
+    left = resident()
+    lib.erniem_forget_memory()
+    if full is None:
+        pytest.skip("this system does not tell what is resident")
+    assert full - left > size
