@@ -10,11 +10,10 @@
 
 #include "attention.h"
 
-/* Bytes of a row of n numbers as `narrow` writes it; an odd number of cache lines, so that the rows of
-   a tile lie in different cache sets. */
+/* Bytes of a row of n numbers as `narrow` writes it. */
 static int64_t row_bytes(const struct attention *p, int64_t n)
 {
-    return (erniem_steps(p->number, n) << p->narrow->widens | 1) * ERNIEM_STEP;
+    return erniem_row_bytes(p->number, n);
 }
 
 /* Bytes of a panel of columns of n numbers. */

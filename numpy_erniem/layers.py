@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.ops import add_norm, attention, embed, linear, linears
+from numpy_erniem.ops import add_norm, attention, embed, linear, linears, mlp
 from numpy_erniem.packed import longest_text
 
 Weights = Mapping[str, Any]
@@ -169,8 +169,7 @@ def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
     -------
     (B, T, D) array
     """
-    wide = linear(x, w["linear1"], config.hidden_act)  # (B, T, D) -> (B, T, F)
-    return linear(wide, w["linear2"])  # (B, T, F) -> (B, T, D)
+    return mlp(x, w["linear1"], w["linear2"], config.hidden_act)
 
 
 def encoder_layer(

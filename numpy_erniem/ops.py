@@ -67,6 +67,24 @@ def linears(x: np.ndarray, ws: Sequence[Weights]) -> list[np.ndarray]:
 
 
 @accelerated
+def mlp(x: np.ndarray, first: Weights, second: Weights, activation: str) -> np.ndarray:
+    """Two linear maps with an activation between them: act(x W₁ᵀ + b₁) W₂ᵀ + b₂.
+
+    Parameters
+    ----------
+    x : (..., K) array
+    first, second : dict with "weight" and "bias", as of `linear`; (F, K) and (N, F)
+    activation : name in `ACTIVATIONS`
+
+    Returns
+    -------
+    (..., N) array
+    """
+    wide = linear(x, first, activation)  # (..., K) -> (..., F)
+    return linear(wide, second)  # (..., F) -> (..., N)
+
+
+@accelerated
 def add_norm(x: np.ndarray, residual: np.ndarray | None, w: Weights, eps: float) -> np.ndarray:
     """Layer norm of x + residual over the last axis: (v - mean) / √(variance + eps) · γ + β.
 

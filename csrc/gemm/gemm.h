@@ -29,6 +29,11 @@ struct erniem_product {
     const float *const *bias; /* each may be NULL */
     int activation;
     float *const *y;
+    /* narrow.c alone, for a chain of products: x already as rows of the number type, or NULL; and where
+       the results are written as such rows instead of to y, or NULL. Rows are erniem_row_bytes apart,
+       and `rows` has memory for a multiple of ERNIEM_ROWS_TOGETHER of them. */
+    const unsigned char *rows;
+    unsigned char *narrowed;
 };
 
 /* The panel with this number in a k block that is kc deep. */
@@ -50,8 +55,10 @@ int64_t erniem_steps(int number, int64_t k);
 int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
                        struct erniem_packed **packed);
 
-/* narrow.c: the product with weights of a number type that is not float32. */
+/* narrow.c: the product with weights of a number type that is not float32; and the bytes from one row
+   of k narrowed numbers to the next. */
 int erniem_multiply_narrow(const struct erniem_product *product);
+int64_t erniem_row_bytes(int number, int64_t k);
 
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */

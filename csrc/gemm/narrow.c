@@ -3,21 +3,15 @@
    The rows of x are float32. A thread narrows a block of them, rounding them to the number type,
    into scratch memory, where they stay in the second-level cache while it multiplies them by the
    panels of its task. A tile of sums stays in registers over all of k; then the sums become results,
-   and the activation runs, while they are in the first-level cache.
+   and the activation runs, while they are in the first-level cache. In a chain of products (mlp.c) the
+   results are narrowed there as well.
 
    Every row is rounded and summed by itself: its bits depend on no other row, nor on the number of
    threads. Strassen's algorithm is not used. */
 
 #include "../runtime/platform.h"
 
-#include <float.h>
-#include <math.h>
-
 #include "gemm.h"
-
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF /* the reference rounds each operation by itself */
-#endif
 
 enum {
     BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
@@ -36,6 +30,7 @@ struct narrow {
     int64_t block_rows;           /* rows of a task */
     int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
     int streams;                  /* whether results are written past the caches */
+    int64_t narrowed_stride;      /* of rows of results, if the product has such */
 };
 
 /* What a thread works with, in one block of memory. */
@@ -48,15 +43,23 @@ struct scratch {
 
 enum { SUMS_BYTES = ERNIEM_MAX_ROWS * ERNIEM_COLUMNS * 4 };
 
-static void narrow_rows(const struct narrow *job, struct scratch *s, int64_t block, int64_t rows)
+/* The rows of a block as tiles read them: where they are, prefetched, or narrowed. */
+static const unsigned char *narrow_rows(const struct narrow *job, struct scratch *s, int64_t block,
+                                        int64_t rows)
 {
     const struct erniem_product *p = job->product;
-    const float *x = p->x + block * job->block_rows * p->k;
+    const int64_t row0 = block * job->block_rows;
+    const unsigned char *x = p->rows ? p->rows + row0 * job->stride : s->x;
     if (block == s->block)
-        return;
-    for (int64_t r = 0; r < rows; r++)
-        job->kernel->narrow(p->k, x + r * p->k, s->x + r * job->stride, &s->row[r]);
+        return x;
     s->block = block;
+    if (p->rows)
+        for (int64_t i = 0; i < rows * job->stride; i += ERNIEM_STEP)
+            ERNIEM_PREFETCH(x + i);
+    else
+        for (int64_t r = 0; r < rows; r++)
+            job->kernel->narrow(p->k, p->x + (row0 + r) * p->k, s->x + r * job->stride, &s->row[r]);
+    return x;
 }
 
 struct work_item {
@@ -86,6 +89,27 @@ static int64_t whole_groups(const struct erniem_narrow *kernel, int64_t rows)
     return erniem_ceil_div(rows, group) * group;
 }
 
+/* Where a tile's results of some rows and a panel go, and how many columns they have. */
+struct place {
+    int columns;
+    float *y; /* NULL where the product writes narrowed rows */
+    unsigned char *narrowed;
+};
+
+static struct place place_of(const struct narrow *job, const struct work_item *t, int64_t panel,
+                             int64_t row)
+{
+    const struct erniem_product *p = job->product;
+    const int64_t column = panel * ERNIEM_COLUMNS;
+    struct place place = {.columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column)};
+    if (p->narrowed) /* a panel is a step of the row */
+        place.narrowed = p->narrowed + row * job->narrowed_stride +
+                         panel * (ERNIEM_STEP << job->kernel->widens);
+    else
+        place.y = p->y[t->weight] + row * p->n + column;
+    return place;
+}
+
 static void prefetch_to_write(int rows, int columns, const float *y, int64_t ldy)
 {
     for (int r = 0; r < rows; r++, y += ldy)
@@ -93,44 +117,65 @@ static void prefetch_to_write(int rows, int columns, const float *y, int64_t ldy
             ERNIEM_PREFETCH_TO_WRITE(y + line);
 }
 
+static void narrow_results(const struct narrow *job, int rows, int columns, const float *from,
+                           unsigned char *to)
+{
+    for (int r = 0; r < rows; r++, from += ERNIEM_COLUMNS, to += job->narrowed_stride)
+        job->kernel->narrow(columns, from, to, NULL);
+}
+
+/* The results of a tile of sums. Those that are narrowed, or go past the caches, are made in the
+   memory of the sums first. */
+static void finish_tile(const struct narrow *job, const struct work_item *t, int64_t panel, int rows,
+                        const struct erniem_row *row, const struct scratch *s, struct place place)
+{
+    const struct erniem_product *p = job->product;
+    const struct erniem_packed *w = p->packed[t->weight];
+    const int64_t column = panel * ERNIEM_COLUMNS;
+    const float *bias = p->bias[t->weight] ? p->bias[t->weight] + column : NULL;
+    const int aside = job->streams || p->narrowed;
+    float *to = aside ? (float *)(void *)s->sums : place.y;
+    const int64_t ldy = aside ? ERNIEM_COLUMNS : p->n;
+
+    job->kernel->finish(rows, place.columns, s->sums, row, w->scales + column, w->totals + column,
+                        bias, to, ldy);
+    if (p->activation != ERNIEM_IDENTITY)
+        p->micro->rowwise.activate(p->activation, rows, place.columns, ldy, to);
+    if (p->narrowed && job->streams)
+        job->kernel->stream_narrowed(rows, to, place.narrowed, job->narrowed_stride);
+    else if (p->narrowed)
+        narrow_results(job, rows, place.columns, to, place.narrowed);
+    else if (job->streams)
+        job->kernel->stream(rows, to, place.y, p->n);
+}
+
 /* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next; a
    single tile prefetches what it will soon read itself. */
 static void multiply(const struct narrow *job, const struct work_item *t, struct scratch *s)
 {
     const struct erniem_product *p = job->product;
-    const struct erniem_packed *w = p->packed[t->weight];
     const int64_t row0 = t->block * job->block_rows;
     const int64_t rows = erniem_min(job->block_rows, p->m - row0);
     const int64_t tiles = erniem_ceil_div(rows, job->kernel->mr);
     const int64_t height = whole_groups(job->kernel, erniem_ceil_div(rows, tiles));
     const int64_t size = job->steps * ERNIEM_PANEL_STEP;
+    const unsigned char *x = narrow_rows(job, s, t->block, rows);
     struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride, .sums = s->sums,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
 
-    narrow_rows(job, s, t->block, rows);
     for (int64_t panel = t->first; panel < t->end; panel++) {
-        const int64_t column = panel * ERNIEM_COLUMNS;
-        const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column);
-        const float *bias = p->bias[t->weight] ? p->bias[t->weight] + column : NULL;
-        float *y = p->y[t->weight] + row0 * p->n + column;
-        tile.panel = panel_of(w, job->steps, panel);
+        tile.panel = panel_of(p->packed[t->weight], job->steps, panel);
         tile.next = tiles == 1 ? tile.panel + erniem_min(AHEAD, size) : what_follows(job, t, panel);
 
         for (int64_t r = 0; r < rows; r += height) {
+            const struct place place = place_of(job, t, panel, row0 + r);
             tile.rows = (int)erniem_min(height, rows - r);
-            tile.x = s->x + r * job->stride;
-            float *to = job->streams ? (float *)(void *)s->sums : y + r * p->n;
-            const int64_t ldy = job->streams ? ERNIEM_COLUMNS : p->n;
-            if (!job->streams)
-                prefetch_to_write(tile.rows, columns, to, ldy);
+            tile.x = x + r * job->stride;
+            if (place.y && !job->streams)
+                prefetch_to_write(tile.rows, place.columns, place.y, p->n);
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
-            job->kernel->finish(tile.rows, columns, s->sums, s->row + r, w->scales + column,
-                                w->totals + column, bias, to, ldy);
-            if (p->activation != ERNIEM_IDENTITY)
-                p->micro->rowwise.activate(p->activation, tile.rows, columns, ldy, to);
-            if (job->streams)
-                job->kernel->stream(tile.rows, to, y + r * p->n, p->n);
+            finish_tile(job, t, panel, tile.rows, s->row + r, s, place);
         }
     }
 }
@@ -139,7 +184,7 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
 {
     const struct narrow *job = work;
     const struct erniem_product *p = job->product;
-    const int64_t x_bytes = (job->block_rows + ERNIEM_ROWS_TOGETHER - 1) * job->stride;
+    const int64_t x_bytes = p->rows ? 0 : (job->block_rows + ERNIEM_ROWS_TOGETHER - 1) * job->stride;
     unsigned char *memory = erniem_acquire(x_bytes + SUMS_BYTES + job->block_rows *
                                            (int64_t)sizeof(struct erniem_row));
     if (!memory)
@@ -164,19 +209,27 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
 static int streams(const struct erniem_product *p, const struct erniem_narrow *kernel)
 {
     uintptr_t places = 0;
+    if (p->narrowed)
+        return kernel->stream_narrowed && p->n % ERNIEM_COLUMNS == 0 &&
+               p->m * p->n * (int64_t)sizeof(uint16_t) > STREAMED_BYTES;
     for (int64_t i = 0; i < p->count; i++)
         places |= (uintptr_t)p->y[i];
     return kernel->stream && p->n % ERNIEM_COLUMNS == 0 && places % ERNIEM_STEP == 0 &&
            p->count * p->m * p->n * (int64_t)sizeof(float) > STREAMED_BYTES;
 }
 
+/* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
+int64_t erniem_row_bytes(int number, int64_t k)
+{
+    return (erniem_steps(number, k) << erniem_narrow(number)->widens | 1) * ERNIEM_STEP;
+}
+
 int erniem_multiply_narrow(const struct erniem_product *p)
 {
-    const struct erniem_narrow *kernel = erniem_narrow(p->packed[0]->number);
+    const int number = p->packed[0]->number;
+    const struct erniem_narrow *kernel = erniem_narrow(number);
     const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
-    const int64_t steps = erniem_steps(p->packed[0]->number, p->k);
-    /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
-    const int64_t stride = (steps << kernel->widens | 1) * ERNIEM_STEP;
+    const int64_t steps = erniem_steps(number, p->k), stride = erniem_row_bytes(number, p->k);
     const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
     const int64_t threads = erniem_get_threads();
     int64_t blocks = erniem_ceil_div(p->m, most);
@@ -191,54 +244,10 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     const struct narrow job = {.product = p, .kernel = kernel,
                                .steps = steps, .stride = stride, .block_rows = block_rows,
                                .chunk_panels = chunk_panels, .streams = streams(p, kernel),
+                               .narrowed_stride = erniem_row_bytes(number, p->n),
                                .chunks = erniem_ceil_div(p->panels, chunk_panels)};
     erniem_prefetch_begin(panel_of(p->packed[0], steps, share % p->panels),
                           panel_of(p->packed[0], steps, p->panels));
     return erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * job.chunks, multiply_some,
                            &job);
-}
-
-/* Step and zero point of a row; the zero point is -1 where no number of it is used. */
-static struct erniem_row row_reference(int64_t k, const float *x)
-{
-    struct erniem_row row = {0.0f, -1};
-    float low = 0.0f, high = 0.0f;
-    for (int64_t l = 0; l < k; l++) {
-        if (!isfinite(x[l])) {
-            row.step = NAN;
-            return row;
-        }
-        low = fminf(low, x[l]);
-        high = fmaxf(high, x[l]);
-    }
-    const float range = high - low;
-    row.step = range / 255.0f;
-    if (!isfinite(row.step))
-        row.step = NAN;
-    else if (row.step < FLT_MIN)
-        row.step = 1.0f;
-    else
-        row.zero = (int32_t)fminf(255.0f, rintf(-low / row.step));
-    return row;
-}
-
-int erniem_linear_int8_reference(int64_t m, int64_t n, int64_t k, const float *x, const int8_t *w,
-                                 const float *scale, const float *bias, int activation, float *y)
-{
-    for (int64_t i = 0; i < m; i++) {
-        const struct erniem_row row = row_reference(k, x + i * k);
-        const float inverse = 1.0f / row.step;
-        for (int64_t j = 0; j < n; j++) {
-            int32_t sum = 0;
-            for (int64_t l = 0; l < k && row.zero >= 0; l++) {
-                const float scaled = x[i * k + l] * inverse;
-                const float q = fmaxf(0.0f, fminf(255.0f, rintf(scaled) + (float)row.zero));
-                sum += ((int32_t)q - row.zero) * w[j * k + l];
-            }
-            const float factor = row.step * scale[j];
-            const float product = (float)sum * factor;
-            y[i * n + j] = product + (bias ? bias[j] : 0.0f);
-        }
-    }
-    return erniem_activate_reference(activation, m * n, y);
 }

@@ -100,6 +100,9 @@ struct erniem_narrow {
        For kernels that are faster than a cache takes their results; else NULL. */
     void (*stream)(int rows, const float *from, float *y, int64_t ldy);
 
+    /* The same for rows of 32 numbers, rounded as by `narrow`, `stride` bytes apart; or NULL. */
+    void (*stream_narrowed)(int rows, const float *from, unsigned char *to, int64_t stride);
+
     const struct erniem_narrow_attention *attention; /* bfloat16 alone, else NULL */
 
     /* Before a thread's first tile, and after its last; NULL: nothing to do. */

@@ -23,7 +23,7 @@ from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, 
 from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
-from numpy_erniem.quantization.numbers import INT8, NARROW
+from numpy_erniem.quantization.numbers import BFLOAT16, INT8, NARROW
 
 WRONG_ISA, BAD_SIZE = lib.ERNIEM_WRONG_ISA, lib.ERNIEM_BAD_SIZE
 
@@ -77,6 +77,26 @@ def linears(x, ws):
         ys = [linear(x, w) for w in ws] if len(ws) > 1 else SIZES
         return next((y for y in ys if type(y) is Unsupported), ys)
     return result_or_reason(ys, status)
+
+
+def mlp(x, first, second, activation):
+    """Native kernel of `ops.mlp`: in bfloat16 one call, which keeps the wide array in it."""
+    if first["weight"].dtype != BFLOAT16 or second["weight"].dtype != BFLOAT16:
+        wide = linear(x, first, activation)
+        return wide if type(wide) is Unsupported else linear(wide, second)
+    if x.dtype != FLOAT:
+        return NOT_FLOAT
+    layers = [layer_arguments(w, _linear_arguments) for w in (first, second)]
+    for layer in layers:
+        if type(layer) is Unsupported:
+            return layer
+    (wide, k, *to_wide), (n, its_k, *back) = layers
+    number = ACTIVATIONS.get(activation)
+    if number is None or not x.size or x.shape[-1] != k or its_k != wide:
+        return SIZES
+    y = new_array((*x.shape[:-1], n))
+    status = lib.erniem_mlp(x.size // k, floats(x), *to_wide, number, *back, floats(y))
+    return result_or_reason(y, status)
 
 
 def _linear_arguments(w):
@@ -198,6 +218,7 @@ def prepare(w):
 KERNELS = {
     "linear": linear,
     "linears": linears,
+    "mlp": mlp,
     "add_norm": add_norm,
     "layer_norm": layer_norm,
     "embed": embed,
