@@ -63,6 +63,7 @@ static inline vf vf_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+#define HAS_SCALE
 static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 static inline float vf_sum(vf a)
 {

@@ -156,6 +156,21 @@ def test_nan_and_large_scores(isa, rng, close):
     assert np.isfinite(np.delete(got, 9, axis=1)).all()
 
 
+def test_small_probabilities_are_right_and_those_of_far_lower_scores_are_0(isa):
+    """Down to the smallest number of float32; exp is 0 from about -104 on."""
+    scores = [0, -1, -87, -88, -95, -103, -105, -150, -170, -171, -300, -400, -401, -1e4, -3e38]
+    k = np.array(scores, np.float32)[None, None, :, None]
+    q, v = np.ones((1, 1, 3, 1), np.float32), np.ones_like(k)
+    from numpy_erniem.backend import native
+
+    _, found = native.attention(q, k, v, keep_probabilities=True)
+    powers = np.exp(np.array(scores, np.float64))
+    want = powers / powers.sum()
+    np.testing.assert_allclose(found[0, 0, 1], want, rtol=1e-6, atol=3e-45)
+    assert (found[..., 6:] == 0).all()
+    assert found[0, 0, 0, 4] > 0
+
+
 def test_any_layout(rng, close):
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     same(close, np.repeat(q, 2, axis=3)[..., ::2], k[:, :, ::-1], np.asfortranarray(v))
