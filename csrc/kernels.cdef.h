@@ -236,7 +236,8 @@ int erniem_activation_backward(int activation, int64_t n, const float *dy, const
                                float *dz);
 /* A step of AdamW for n weights w with gradients g and running means m and v, which change in place:
    m = s[0] m + s[1] g, v = s[2] v + s[3] g^2, w = s[7] w - m / (sqrt(v) s[4] + s[5]) s[6], in this
-   order and each step rounded: the bits of the same formula in NumPy. s has 8 numbers. */
+   order and each step rounded, means below 2^-126 made 0: the bits of the same formula in NumPy. s has
+   8 numbers. */
 int erniem_adamw(int64_t n, const float *s, const float *g, float *w, float *m, float *v);
 /* training/rows.c: the gradients of erniem_add_norm from dy (n, d), n and d >= 1: dv (n, d), of x and of
    the residual alike, dw (d) and db (d). dv overlaps nothing. */

@@ -223,12 +223,17 @@ static double cross_entropy(int64_t n, int64_t label, float share, float *x)
     return log(sum) - right;
 }
 
+/* x, or 0 where it is nearer to it than 2^-126: computing with such numbers takes a hundred times as
+   long. */
+INLINE vf vf_normal(vf x) { return vf_if_less(vf_abs(x), vf_set1(0x1p-126f), vf_set1(0.0f), x); }
+
 /* One vector of adamw, in place. */
 INLINE void adamw_step(const struct erniem_adamw *step, vf g, vf *w, vf *m, vf *v)
 {
-    *m = vf_add(vf_mul(*m, vf_set1(step->first_kept)), vf_mul(vf_set1(step->first_new), g));
-    *v = vf_add(vf_mul(*v, vf_set1(step->second_kept)),
-                vf_mul(vf_mul(g, g), vf_set1(step->second_new)));
+    *m = vf_normal(
+        vf_add(vf_mul(*m, vf_set1(step->first_kept)), vf_mul(vf_set1(step->first_new), g)));
+    *v = vf_normal(vf_add(vf_mul(*v, vf_set1(step->second_kept)),
+                          vf_mul(vf_mul(g, g), vf_set1(step->second_new))));
     const vf size = vf_add(vf_mul(vf_sqrt(*v), vf_set1(step->correction)), vf_set1(step->eps));
     const vf change = vf_mul(vf_div(*m, size), vf_set1(step->rate));
     *w = vf_sub(vf_mul(*w, vf_set1(step->weight_kept)), change);

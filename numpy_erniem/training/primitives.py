@@ -145,8 +145,11 @@ def adamw(
     Notes
     -----
     Each operation is rounded by itself, here and in the native kernel: both give the same bits.
+    A mean nearer to 0 than the smallest normal number becomes 0. Else the means of a row that is
+    not looked up again stay below it for ever, and processors are very slow with such numbers.
     """
     (b1, b2), flat = betas, [a.reshape(-1) for a in arrays]
+    smallest = np.finfo(flat[0].dtype).tiny
     for at in range(0, flat[0].size, CACHE_BLOCK):
         g, w, m, v = (a[at : at + CACHE_BLOCK] for a in flat)
         m *= b1
@@ -155,6 +158,8 @@ def adamw(
         part = np.square(g)
         part *= 1 - b2
         v += part
+        for mean in (m, v):
+            mean[np.abs(mean) < smallest] = 0
         np.sqrt(v, out=part)
         part *= 1 / math.sqrt(1 - b2**steps)
         part += eps

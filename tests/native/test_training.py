@@ -218,8 +218,10 @@ def test_an_unknown_activation_is_declined(native, rng):
 def test_adamw_has_the_bits_of_its_formula(isa, threads, native, rng, size, decay):
     arrays = [rng.standard_normal(size, np.float32) for _ in range(4)]
     arrays[3] = np.square(arrays[3])
+    for array, tiny in ((arrays[0], 0), (arrays[2], -1.2e-38), (arrays[3], 1.2e-38)):
+        array[::5] = tiny
     want = [a.copy() for a in arrays]
-    options = ((0.9, 0.999), 1e-8, 1e-3, decay, 3)
+    options = ((0.9, 0.97), 1e-8, 1e-3, decay, 3)
     primitives.adamw.body(tuple(want), *options)
     for count in (1, 3):
         threads(count)
@@ -227,6 +229,20 @@ def test_adamw_has_the_bits_of_its_formula(isa, threads, native, rng, size, deca
         assert native.adamw(tuple(got), *options) is None
         for mine, right in zip(got, want, strict=True):
             np.testing.assert_array_equal(mine, right)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_means_become_0_below_the_smallest_normal_number(native, dtype):
+    """Rows that are looked up once have means that shrink with every step."""
+    tiny = np.finfo(dtype).tiny
+    m = np.array([1.05, -1.05, 0.5, 2, np.nan, 0], dtype) * tiny
+    v = np.array([1.05, 1.05, 0.5, 2, np.nan, 0], dtype) * tiny
+    zeros, w, options = np.zeros_like(m), np.ones_like(m), ((0.9, 0.9), 1e-8, 1e-3, 0, 3)
+    for run in (primitives.adamw, primitives.adamw.body):
+        first, second = m.copy(), v.copy()
+        run((zeros, w.copy(), first, second), *options)
+        np.testing.assert_array_equal(first, [0, 0, 0, m[3] * dtype(0.9), np.nan, 0])
+        np.testing.assert_array_equal(second, [0, 0, 0, v[3] * dtype(0.9), np.nan, 0])
 
 
 @pytest.mark.parametrize("d", [1, 7, 16, 33, 97, 768])
