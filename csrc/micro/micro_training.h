@@ -55,7 +55,7 @@ INLINE vf vf_density(vf x)
 /* P(X < x) + x density(x). */
 INLINE vf vf_gelu_gradient(vf x)
 {
-    const vf tail = vf_upper_tail(vf_abs(x));
+    const vf tail = vf_upper_tail(vf_min(vf_set1(6.0f), vf_abs(x)));
     const vf below = vf_if_less(x, vf_set1(0.0f), tail, vf_sub(vf_set1(1.0f), tail));
     return vf_fma(x, vf_density(x), below);
 }
