@@ -23,7 +23,8 @@ enum {
     ROWS = 16,         /* that are rounded at a time */
     STEP_NUMBERS = 32, /* of a step of a row */
     TURNED = 64,       /* columns that are turned at a time, a share of a first-level cache */
-    BETWEEN = TURNED + 16
+    BETWEEN = TURNED + 16,
+    STREAMED_BYTES = 1 << 20
 };
 
 struct product {
@@ -40,6 +41,7 @@ struct product {
     int64_t steps, step_bytes, stride; /* of a row of k; bytes of a step and from row to row */
     unsigned char *rows, *panels;
     int64_t panel_count, block_rows, chunk_panels, chunks;
+    int streams; /* whether results are written past the caches, as in gemm/narrow.c */
 };
 
 static unsigned char *panel_of(const struct product *p, int64_t panel)
@@ -157,6 +159,9 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
     const int64_t tiles = erniem_ceil_div(rows, p->kernel->mr), height = erniem_ceil_div(rows, tiles);
     struct erniem_tile_narrow tile = {.steps = steps, .stride = p->stride, .sums = sums,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
+    for (int64_t r = 0; r < rows; r++) /* they stay in the second-level cache */
+        for (int64_t i = 0; i < steps * p->step_bytes; i += ERNIEM_STEP)
+            ERNIEM_PREFETCH(p->rows + (row0 + r) * p->stride + step * p->step_bytes + i);
     for (int64_t panel = first; panel < end; panel++) {
         const int64_t column = panel * ERNIEM_COLUMNS;
         const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column);
@@ -167,15 +172,21 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
             float *c = p->c + (row0 + r) * p->n + column;
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = p->rows + (row0 + r) * p->stride + step * p->step_bytes;
-            for (int64_t i = 0; i < tile.rows * p->n; i += p->n) /* what will be written */
+            for (int64_t i = 0; i < tile.rows * p->n && !p->streams; i += p->n) /* is written soon */
                 for (int j = 0; j < columns; j += 16)
                     ERNIEM_PREFETCH_TO_WRITE(c + i + j);
             p->kernel->tile(&tile);
             tile.next += steps * tile.pace * ERNIEM_STEP;
-            if (step == 0)
+            if (p->streams) {
+                float *const results = (float *)(void *)sums;
+                p->kernel->finish(tile.rows, columns, sums, NULL, NULL, NULL, bias, results,
+                                  ERNIEM_COLUMNS);
+                p->kernel->stream(tile.rows, results, c, p->n);
+            } else if (step == 0) {
                 p->kernel->finish(tile.rows, columns, sums, NULL, NULL, NULL, bias, c, p->n);
-            else
+            } else {
                 add_sums(tile.rows, columns, (const float *)(void *)sums, c, p->n);
+            }
         }
     }
 }
@@ -210,6 +221,9 @@ static void divide(struct product *p)
     const int64_t share = blocks % threads == 0 ? p->panel_count
                                                 : erniem_ceil_div(p->panel_count, threads);
     p->block_rows = erniem_ceil_div(p->m, blocks);
+    p->streams = p->kernel->stream && p->n % ERNIEM_COLUMNS == 0 &&
+                 (uintptr_t)p->c % ERNIEM_STEP == 0 && p->steps <= DEPTH / STEP_NUMBERS &&
+                 p->m * p->n * (int64_t)sizeof(float) > STREAMED_BYTES;
     p->chunk_panels = erniem_min(share, CHUNK_PANELS);
     p->chunks = erniem_ceil_div(p->panel_count, p->chunk_panels);
 }
