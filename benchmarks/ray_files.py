@@ -17,10 +17,11 @@ from pathlib import Path
 
 from numpy_erniem import Embedder
 from numpy_erniem.engines.blocks import Done, Reading
+from numpy_erniem.engines.input_paths import find_files
 from numpy_erniem.engines.job import Job
 from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.ray import RunReport, run_blocks
-from numpy_erniem.engines.records import find_files, read_records
+from numpy_erniem.engines.records import read_records
 from numpy_erniem.engines.run_folder import RunFolder
 
 KINDS = ("jsonl", "csv", "txt", "parquet")

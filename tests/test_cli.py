@@ -154,6 +154,13 @@ def test_standard_input_with_a_field_is_json_lines(flags, run, standard_input):
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["a", "b"]
 
 
+def test_standard_input_beside_files_has_the_field_too(run, standard_input, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"title": "b"}\n')
+    standard_input('{"title": "a"}\n')
+    flags = ("--input", "-", "--input", tmp_path / "rows.jsonl", "--field", "title")
+    assert [json.loads(line)["text"] for line in run("embed", *flags)[1].splitlines()] == ["a", "b"]
+
+
 @pytest.mark.parametrize(("kind", "text"), [("text", '"a"'), ("jsonl", "a")])
 def test_format_tells_how_to_read(kind, text, run, standard_input):
     standard_input('"a"\n')

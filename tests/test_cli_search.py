@@ -97,6 +97,32 @@ def test_queries_may_come_through_a_pipe(run, index, piped):
     assert [m["index"] for m in matches(run(index, "--top-k", 1)[1])] == [1, 3]
 
 
+def test_queries_in_json_are_not_taken_for_text(run, index, piped):
+    rows = '{"text": "打开文件"}\n{"text": "The weather is fine"}\n'.encode()
+    piped(rows)
+    code, out, err = run(index)
+    assert (code, out) == (1, "")
+    assert "standard input line 1 is JSON" in err
+    for flags in (("--format", "jsonl"), ("--field", "text")):
+        piped(rows)
+        assert [m["index"] for m in matches(run(index, "--top-k", 1, *flags)[1])] == [1, 3]
+
+
+def test_texts_and_queries_may_have_another_encoding(run, tmp_path, piped):
+    text = "Öffnen Sie die Datei\n".encode("latin-1")
+    (tmp_path / "texts.txt").write_bytes(text)
+    flags = ("--build", tmp_path / "texts.txt")
+    code, _, err = run(tmp_path / "index", *flags)
+    assert (code, "name its encoding" in err) == (1, True)
+    assert run(tmp_path / "index", *flags, "--encoding", "latin-1")[0] == 0
+    assert SearchIndex.load(tmp_path / "index").texts[0] == "Öffnen Sie die Datei"
+    piped(text)
+    found = matches(run(tmp_path / "index", "--encoding", "latin-1")[1])
+    assert found[0]["query"] == "Öffnen Sie die Datei"
+    code, _, err = run(tmp_path / "index", "--encoding", "none")
+    assert (code, "is not a known encoding" in err) == (2, True)
+
+
 def test_texts_may_come_through_a_pipe(run, tmp_path, piped):
     piped(b'{"title": "a"}\n{"title": "b\\nc"}\n')
     assert run(tmp_path / "index", "--build", "-", "--field", "title")[0] == 0
@@ -209,6 +235,8 @@ def test_a_recorded_revision_is_used_again(run, source, tmp_path, monkeypatch):
         (("{new}", "a"), "is not the folder of a search index"),
         (("{index}", "a", "--top-k", "0"), "top_k 0 is not at least 1"),
         (("{index}", "a", "--field", "text"), "--field is for --build FILE"),
+        (("{index}", "a", "--format", "text"), "--format is for --build FILE, or queries"),
+        (("{index}", "a", "--encoding", "utf-8"), "--encoding is for --build FILE, or queries"),
         (("{index}", "a", "--vectors", "{three}"), "--vectors is for --build FILE"),
         (("{index}", "a", "--no-normalize"), "--normalize is for --build FILE"),
         (("{narrow}", "a"), "vectors of 128 numbers, but those of the index have 5"),

@@ -16,16 +16,11 @@ from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.cli.values import text_of
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
+from numpy_erniem.engines.input_paths import FORMATS, find_files
 from numpy_erniem.engines.job import ERROR, ON_ERROR, Job
 from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.output_paths import SUFFIXES, check_output
-from numpy_erniem.engines.records import (
-    FORMATS,
-    STANDARD_INPUT,
-    Record,
-    find_files,
-    read_records,
-)
+from numpy_erniem.engines.records import Record, read_records
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.packing import BATCH_TOKENS
 
@@ -258,7 +253,9 @@ class Rows:
         return {**given, "version": __version__, "backend": backend_report()["backend"]}
 
 
-def read_texts(path: str, kind: str | None, field: str | None) -> Iterator[str]:
+def read_texts(
+    path: str, kind: str | None, field: str | None, encoding: str = "utf-8"
+) -> Iterator[str]:
     """The texts of a file, a folder or standard input.
 
     Parameters
@@ -268,9 +265,11 @@ def read_texts(path: str, kind: str | None, field: str | None) -> Iterator[str]:
         Its format; left out, by its name.
     field : str, optional
         Column or key of the text.
+    encoding : str
+        Of text files.
     """
     name = field or TEXT
-    for record in read_records(_files([path], kind, field), columns=[name]):
+    for record in read_records(_files([path], kind, field), encoding, [name]):
         if record.error is not None:
             raise DataError(f"{record.where} {record.error}")
         try:
@@ -284,9 +283,9 @@ def _files(
 ) -> list[tuple[str, str]]:
     """The files of an input; standard input with columns is JSON lines."""
     needed = [field, *others] if field else list(others)
-    if kind is None and needed and paths == [STANDARD_INPUT]:
-        kind = "jsonl"
     files = find_files(paths, kind)
+    if needed:
+        files = [(path, "jsonl" if kind == "lines" else kind) for path, kind in files]
     if needed and any(kind == "text" for _, kind in files):
         raise ValueError(
             f"lines of text have no column {needed[0]!r}, nor any other; add --format jsonl or csv"

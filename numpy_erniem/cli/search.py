@@ -11,7 +11,8 @@ from numpy_erniem.cli.notes import note, progress_file, remark
 from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.cli.rows import TEXT, read_texts
-from numpy_erniem.engines.records import FORMATS
+from numpy_erniem.engines.encoding import check_encoding
+from numpy_erniem.engines.input_paths import FORMATS, STANDARD_INPUT
 from numpy_erniem.models.precision import PRECISIONS
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.pipelines.progress import Progress
@@ -45,8 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make the index of the texts in a file or folder; -: standard input",
     )
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), help="of FILE (by its name; .gz may follow it)"
+        "--format",
+        choices=tuple(FORMATS),
+        help="of FILE (by its name; .gz may follow it), or of queries on standard input",
     )
+    parser.add_argument("--encoding", metavar="NAME", help="of these, if they are text (utf-8)")
     parser.add_argument("--field", metavar="KEY", help=f'column or key of the text ("{TEXT}")')
     parser.add_argument("--vectors", metavar="FILE", help=".npy of the texts' vectors, to build of")
     parser.add_argument(
@@ -79,7 +83,7 @@ def build(options: argparse.Namespace) -> None:
     if options.vectors and (options.prompt is not None or options.prompt_name is not None):
         raise ValueError("with --vectors nothing is embedded; leave out --prompt and --prompt-name")
     check_new_folder(options.folder)
-    texts = list(read_texts(options.build, options.format, options.field))
+    texts = _texts(options.build, options)
     notes: dict[str, Any] = {"normalize": options.normalize is not False}
     if options.model is not None or options.vectors is None:
         notes |= {"model": _recorded(options.model), "revision": options.revision}
@@ -93,16 +97,19 @@ def build(options: argparse.Namespace) -> None:
 
 def find(options: argparse.Namespace) -> None:
     """Embed queries as the index's texts were, and print the best matches."""
-    refused = {"--field": options.field, "--vectors": options.vectors}
-    refused |= {"--normalize": options.normalize, "--format": options.format}
-    for name, value in refused.items():
-        if value is not None:
-            raise ValueError(f"{name} is for --build FILE; leave it out, or make a new index")
+    for name in ("vectors", "normalize"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name} is for --build FILE; leave it out, or make a new index")
+    for name in ("field", "format", "encoding") if options.query else ():
+        if getattr(options, name) is not None:
+            raise ValueError(
+                f"--{name} is for --build FILE, or queries on standard input; leave it out"
+            )
     if not options.query and sys.stdin.isatty():
         raise ValueError("give a QUERY, or queries on standard input, one a line")
     index = SearchIndex.load(options.folder)
     model = _model_of(index, options)
-    queries = options.query or list(read_texts("-", "text", None))
+    queries = options.query or _texts(STANDARD_INPUT, options)
     vectors = _vectors(queries, model, index.notes.get("normalize") is not False, options)
     if vectors.shape[1] != index.width:
         raise ValueError(
@@ -111,6 +118,13 @@ def find(options: argparse.Namespace) -> None:
         )
     top_k = TOP_K if options.top_k is None else options.top_k
     write_matches(sys.stdout, queries, index, *index.search(vectors, top_k))
+
+
+def _texts(path: str, options: argparse.Namespace) -> list[str]:
+    """The texts of a file, a folder or standard input."""
+    encoding = "utf-8" if options.encoding is None else options.encoding
+    check_encoding(encoding)
+    return list(read_texts(path, options.format, options.field, encoding))
 
 
 def _recorded(model: str | None) -> str:

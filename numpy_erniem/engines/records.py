@@ -8,27 +8,20 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from numpy_erniem.checkpoint.json_files import load_unique
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
+from numpy_erniem.engines.input_paths import STANDARD_INPUT
 from numpy_erniem.engines.parquet import read_parquet
 
-FORMATS = {
-    "text": (".txt", ".text"),
-    "jsonl": (".jsonl", ".ndjson"),
-    "json": (".json",),
-    "csv": (".csv",),
-    "tsv": (".tsv", ".tab"),
-    "parquet": (".parquet", ".pq"),
-}
-STANDARD_INPUT = "-"
 MOST_OF_A_FIELD = 1 << 30  # characters of a field of CSV; the csv module's own limit is 131,072
+JSON_BEGINS = re.compile(r'\s*([{\[]\s*$|\{\s*"|\[\s*[{"])')  # an object or array of several lines
 
 
 class Record(NamedTuple):
@@ -47,57 +40,6 @@ class Record(NamedTuple):
     where: str
     value: Any
     error: str | None = None
-
-
-def find_files(paths: Sequence[str], kind: str | None) -> list[tuple[str, str]]:
-    """The files of some paths with their formats, before any of them is read.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Files, folders (all files in them, by name), or "-" for standard input.
-    kind : str, optional
-        A name in `FORMATS` for all files; left out, by their names. Standard input is then "lines":
-        text, unless its first line is JSON, which is refused.
-
-    Returns
-    -------
-    list of (path, format)
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such path.
-    ValueError
-        A folder without files, or a name that does not tell the format.
-    """
-    found = []
-    for path in paths:
-        if path == STANDARD_INPUT:
-            if kind == "parquet":
-                raise ValueError("standard input cannot be parquet, which is not read in order")
-            found.append((path, kind or "lines"))
-        elif Path(path).is_dir():
-            inside = sorted(p for p in Path(path).iterdir() if p.is_file() and p.name[0] != ".")
-            if not inside:
-                raise ValueError(f"{path} is a folder without files")
-            found += [(str(p), kind or format_of(p)) for p in inside]
-        elif not Path(path).exists():
-            raise FileNotFoundError(f"{path} does not exist")
-        else:
-            found.append((path, kind or format_of(path)))
-    return found
-
-
-def format_of(path: str | Path) -> str:
-    """The format that the name of a file tells, .gz or not; ValueError where it tells none."""
-    name = Path(path).name.lower()
-    suffix = Path(name.removesuffix(".gz")).suffix
-    for kind, suffixes in FORMATS.items():
-        if suffix in suffixes and not (kind == "parquet" and name.endswith(".gz")):
-            return kind
-    known = ", ".join(s for suffixes in FORMATS.values() for s in suffixes)
-    raise ValueError(f"{path}: its name does not tell its format; rename it ({known}) or name it")
 
 
 def read_records(
@@ -156,8 +98,10 @@ def _read_text_file(
         elif kind in ("csv", "tsv"):
             yield from _read_table(lines, "," if kind == "csv" else "\t", columns)
         else:
+            is_begun = kind != "lines"
             for record in lines:
-                if kind == "lines" and lines.number == 1:
+                if not is_begun and record.value.strip():
+                    is_begun = True
                     _refuse_json(record)
                 if kind != "jsonl" or record.error is not None or record.value.strip():
                     yield _parsed(record) if kind == "jsonl" else record
@@ -206,13 +150,14 @@ class _Lines:
 
 
 def _refuse_json(record: Record) -> None:
-    """A first line that is a JSON object or array is hardly meant as a text."""
-    if record.value.lstrip().startswith(("{", "[")) and "not JSON" not in (
+    """A first line that is a JSON object or array, or begins one, is hardly meant as a text."""
+    is_whole = record.value.lstrip().startswith(("{", "[")) and "not JSON" not in (
         _parsed(record).error or ""
-    ):
+    )
+    if is_whole or JSON_BEGINS.match(record.value):
         raise DataError(
-            f"{record.where} is JSON, and nothing tells that it is; choose the format jsonl, or "
-            "text for lines as they stand"
+            f"{record.where} is JSON, and nothing tells that it is; choose the format json or "
+            "jsonl, or text for lines as they stand"
         )
 
 

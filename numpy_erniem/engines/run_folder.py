@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from numpy_erniem.checkpoint.atomic import check_writable
+from numpy_erniem.engines.input_paths import STANDARD_INPUT
 from numpy_erniem.engines.journal import check_same_options
-from numpy_erniem.engines.records import STANDARD_INPUT, Record
+from numpy_erniem.engines.records import Record
 
 LOG = ".erniem-run.jsonl"  # options in its first line; then what is known of each input file
 BLOCK_ROWS = 10_000

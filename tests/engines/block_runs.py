@@ -2,9 +2,9 @@
 
 from numpy_erniem import Embedder
 from numpy_erniem.engines.blocks import Reading
+from numpy_erniem.engines.input_paths import find_files
 from numpy_erniem.engines.job import Job
 from numpy_erniem.engines.ray import run_blocks
-from numpy_erniem.engines.records import find_files
 from numpy_erniem.engines.run_folder import RunFolder
 
 TEXTS = ["Open the file", "Öffnen Sie die Datei", "", "打开文件", "Close it, and then the others"]

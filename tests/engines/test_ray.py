@@ -17,9 +17,10 @@ from numpy_erniem import (
     Reranker,
 )
 from numpy_erniem.engines import ray as engine
+from numpy_erniem.engines.input_paths import find_files
 from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.ray import map_pipeline
-from numpy_erniem.engines.records import find_files, read_records
+from numpy_erniem.engines.records import read_records
 from tests.engines.block_runs import TEXTS, job_of, joined, run
 
 pytest.importorskip("ray.data")

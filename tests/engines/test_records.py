@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.records import find_files, format_of, read_records
+from numpy_erniem.engines.input_paths import find_files, format_of
+from numpy_erniem.engines.records import read_records
 
 ROWS = [{"text": 'a, "b"', "id": "1"}, {"text": "打开\n文件", "id": "2"}]
 
@@ -255,7 +256,18 @@ def standard_input(monkeypatch, data):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
 
-@pytest.mark.parametrize("data", [b'{"text": "a"}\n', b'["a"]\n', b'  {"a": 1}\n'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"text": "a"}\n',
+        b'["a"]\n',
+        b'  {"a": 1}\n',
+        b"[\n",
+        b" { \n",
+        b'[{"text":\n',
+        b'{"text":\n',
+    ],
+)
 def test_json_on_standard_input_is_not_taken_for_text(data, monkeypatch):
     standard_input(monkeypatch, data)
     with pytest.raises(DataError, match="standard input line 1 is JSON"):
@@ -264,8 +276,17 @@ def test_json_on_standard_input_is_not_taken_for_text(data, monkeypatch):
     assert values("-", "text") == [data.decode().rstrip("\n")]
 
 
+def test_json_on_standard_input_may_follow_blank_lines(monkeypatch):
+    standard_input(monkeypatch, b'\n \n{"text": "a"}\n')
+    with pytest.raises(DataError, match="standard input line 3 is JSON"):
+        read("-")
+
+
 def test_lines_on_standard_input_are_texts(monkeypatch):
     standard_input(monkeypatch, b'{a}\n[1] or more\n"quoted"\n')
     assert values("-") == ["{a}", "[1] or more", '"quoted"']
+    for line in (b"[[link]]", b"{{template", b"[", b"{"):
+        standard_input(monkeypatch, b"a\n" * (len(line) == 1) + line + b"\n")
+        assert values("-")[-1] == line.decode()
     with pytest.raises(ValueError, match="standard input cannot be parquet"):
         find_files(["-"], "parquet")

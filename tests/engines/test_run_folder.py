@@ -8,7 +8,8 @@ import pytest
 
 from numpy_erniem.engines import run_folder
 from numpy_erniem.engines.cores import cores_to_ask_for, share_cores
-from numpy_erniem.engines.records import Record, find_files
+from numpy_erniem.engines.input_paths import find_files
+from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.run_folder import LOG, RunFolder, blocks_of
 
 OPTIONS = {"model": "m", "field": None}
