@@ -1,5 +1,6 @@
 """`erniem search`: indexes that are built, matches that are printed, one-line errors."""
 
+import errno
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from numpy_erniem import Embedder, SearchIndex, bundled_checkpoint
 from numpy_erniem.cli.main import main
+from numpy_erniem.pipelines import search_files
 
 TEXTS = ["Open the file", "打开文件", "", "The weather is fine"]
 
@@ -217,6 +219,23 @@ def test_a_recorded_revision_is_used_again(run, source, tmp_path, monkeypatch):
     ]
 
 
+def test_a_subfolder_is_recorded_and_used_again(run, source, copy, tmp_path):
+    flags = ("--build", source, "--model", copy.parent, "--subfolder", copy.name)
+    assert run(tmp_path / "index", *flags)[0] == 0
+    assert matches(run(tmp_path / "index", TEXTS[1], "--top-k", 1)[1])[0]["index"] == 1
+
+
+def test_a_full_disk_is_told_with_the_folder(run, source, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(search_files, "_write_vectors", full)
+    code, _, err = run(tmp_path / "index", "--build", source)
+    assert code == 1
+    assert f"{tmp_path / 'index'}: No space left on device; nothing of the index is left" in err
+    assert not (tmp_path / "index").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -231,6 +250,10 @@ def test_a_recorded_revision_is_used_again(run, source, tmp_path, monkeypatch):
         (
             ("{new}", "--build", "{texts}", "--vectors", "{three}", "--prompt", ""),
             "nothing is embedded; leave out --prompt",
+        ),
+        (
+            ("{new}", "--build", "{texts}", "--vectors", "{three}", "--dtype", "int8"),
+            "--dtype is of a model; name the one of --vectors with --model",
         ),
         (("{new}", "a"), "is not the folder of a search index"),
         (("{index}", "a", "--top-k", "0"), "top_k 0 is not at least 1"),

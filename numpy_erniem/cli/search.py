@@ -12,6 +12,7 @@ from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.cli.rows import TEXT, read_texts
 from numpy_erniem.engines.encoding import check_encoding
+from numpy_erniem.engines.errors import FULL, DataError
 from numpy_erniem.engines.input_paths import FORMATS, STANDARD_INPUT
 from numpy_erniem.models.precision import PRECISIONS
 from numpy_erniem.pipelines.embed import Embedder
@@ -82,16 +83,30 @@ def build(options: argparse.Namespace) -> None:
         raise ValueError("--build makes an index; search in it with a second command")
     if options.vectors and (options.prompt is not None or options.prompt_name is not None):
         raise ValueError("with --vectors nothing is embedded; leave out --prompt and --prompt-name")
+    if options.vectors and options.model is None:
+        for name in ("dtype", "revision", "subfolder"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is of a model; name the one of --vectors with --model")
     check_new_folder(options.folder)
     texts = _texts(options.build, options)
     notes: dict[str, Any] = {"normalize": options.normalize is not False}
     if options.model is not None or options.vectors is None:
         notes |= {"model": _recorded(options.model), "revision": options.revision}
-        notes |= {"dtype": options.dtype} if options.dtype else {}
+        for name in ("subfolder", "dtype"):
+            notes |= {name: getattr(options, name)} if getattr(options, name) else {}
     vectors = options.vectors
     if vectors is None:
         vectors = _vectors(texts, options.model, notes["normalize"], options)
-    SearchIndex(vectors, texts, notes).save(options.folder)
+    index = SearchIndex(vectors, texts, notes)
+    try:
+        index.save(options.folder)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DataError(
+            f"{options.folder}: {error.strerror}; nothing of the index is left: make room, and "
+            "build it again"
+        ) from None
     note(f"{options.folder} holds {len(texts)} texts")
 
 
@@ -146,8 +161,9 @@ def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
         return options.model
     if not isinstance(recorded, str):
         raise ValueError("the index does not record which model made it; name it with --model")
-    if options.revision is None and isinstance(index.notes.get("revision"), str):
-        options.revision = index.notes["revision"]
+    for name in ("revision", "subfolder"):
+        if getattr(options, name) is None and isinstance(index.notes.get(name), str):
+            setattr(options, name, index.notes[name])
     if options.dtype is None and index.notes.get("dtype") in PRECISIONS:
         options.dtype = index.notes["dtype"]
     return None if recorded == BUNDLED else recorded
