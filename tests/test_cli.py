@@ -530,6 +530,10 @@ BAD = {
     "output": (["embed", "a", "--output", "a.txt"], "an output ends in one of .jsonl, "),
     "blank JSON lines": (["embed", "--input", "blank.jsonl"], "blank.jsonl is empty"),
     "field of text": (["embed", "--input", "in.txt", "--field", "a"], "add --format jsonl"),
+    "kept in an array": (
+        ["embed", "--input", "field.jsonl", "--keep", "a", "--output", "a.NPY"],
+        "--keep: an array holds vectors alone",
+    ),
     "field of arguments": (["embed", "a", "--field", "a"], "--field, --format and --keep are for"),
     "output is a folder": (
         ["embed", "a", "--output", "folder.npy"],

@@ -135,6 +135,10 @@ class Rows:
                 raise ValueError(f"--keep {name}: the output has a column of this name already")
             if options.keep.count(name) > 1:
                 raise ValueError(f"--keep {name} is there twice; leave one out")
+        is_local = options.engine == "local"
+        ending = Path(options.output or "").suffix if is_local else f".{options.output_format}"
+        if options.keep and ending.lower() == ".npy":
+            raise ValueError("--keep: an array holds vectors alone; write another format")
         check_encoding(options.encoding)
         self.options, self.text, self.field = options, text, options.field or text
         self.others, self.given = dict(others), given

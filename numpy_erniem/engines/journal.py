@@ -13,6 +13,11 @@ def journal_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.resume")
 
 
+def new_path(journal: Path) -> Path:
+    """The file that becomes a journal when it is complete."""
+    return journal.with_name(f"{journal.name}.new")
+
+
 @dataclass
 class Counts:
     """What became of the rows so far.
@@ -139,10 +144,11 @@ class Journal:
             "bytes": size,
             "digest": digest,
         }
-        new = self.path.with_name(f"{self.path.name}.new")  # complete or not there, after a kill
+        new = new_path(self.path)  # complete or not there, after a kill
         new.write_text(json.dumps(noted), encoding="utf-8")
         os.replace(new, self.path)
 
     def finish(self) -> None:
-        """The run is complete."""
+        """The run is complete, or there is nothing to go on from."""
         self.path.unlink(missing_ok=True)
+        new_path(self.path).unlink(missing_ok=True)  # where the disk was full

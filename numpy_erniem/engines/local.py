@@ -11,6 +11,7 @@ from typing import Any
 from numpy_erniem.engines.errors import FULL, DataError
 from numpy_erniem.engines.job import Job, count, outcomes, stop_at_error, write
 from numpy_erniem.engines.journal import Counts, Journal
+from numpy_erniem.engines.output_paths import link_target
 from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.writers import writer_of
 
@@ -84,7 +85,7 @@ def run_job(
     except BaseException as error:
         writer.abandon()
         if journal is not None and not counts.rows:  # there is nothing to go on from
-            writer.target.unlink(missing_ok=True)
+            link_target(writer.target).unlink(missing_ok=True)
             journal.finish()
         if isinstance(error, OSError) and error.errno in FULL:
             kept = f"{output}: {error.strerror}; what was written is kept: make room, then resume"

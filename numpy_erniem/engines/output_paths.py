@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from numpy_erniem.checkpoint.atomic import hidden_folder
+from numpy_erniem.engines.journal import journal_path, new_path
 from numpy_erniem.engines.parquet import require_pyarrow
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".npy", ".parquet")
@@ -36,8 +38,10 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
     out = Path(path)
     check_format(path, columns)
     try:
-        if out.is_dir():
-            raise IsADirectoryError
+        if out.exists() and not out.is_file():
+            raise OSError(
+                f"it is {'a folder' if out.is_dir() else 'a device or a pipe'}, not a file"
+            )
         if any(out.exists() and Path(i).exists() and os.path.samefile(out, i) for i in inputs):
             raise ValueError(f"{path} is an input, too; write to another file")
         for folder in filter(os.path.isdir, inputs):
@@ -46,14 +50,33 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
                     f"{path} lies in the folder {folder}, which is an input: a later run would "
                     "read it, too; write to another folder"
                 )
-        existed = out.exists()
-        out.open("ab").close()
-        if not existed:
-            out.unlink()
+        _check_file(out)
     except OSError as error:
-        why = error.strerror or "it is a folder, not a file"
-        raise type(error)(f"{path} cannot be written: {why}") from None
+        raise type(error)(f"{path} cannot be written: {error.strerror or error}") from None
+    try:
+        _check_file(new_path(journal_path(out)))  # the longest name of what is made beside it
+        if out.suffix.lower() == ".parquet":
+            with hidden_folder(link_target(out).parent):  # where it is made
+                pass
+    except OSError as error:
+        raise type(error)(
+            f"{path} cannot be written: its folder takes no other file, such as the one that says "
+            f"how far the run is: {error.strerror or error}"
+        ) from None
     return out
+
+
+def _check_file(path: Path) -> None:
+    """Open a file for writing as a test; what it holds stays."""
+    existed = path.exists()
+    path.open("ab").close()
+    if not existed:
+        link_target(path).unlink(missing_ok=True)
+
+
+def link_target(path: Path) -> Path:
+    """The file that a symbolic link leads to; of another file, its full path."""
+    return Path(os.path.realpath(path))
 
 
 def check_format(path: str, columns: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy_erniem.checkpoint.atomic import atomic_file
 from numpy_erniem.checkpoint.json_files import to_json
 from numpy_erniem.engines.journal import journal_path
-from numpy_erniem.engines.output_paths import VECTOR
+from numpy_erniem.engines.output_paths import VECTOR, link_target
 from numpy_erniem.engines.parquet import write_parquet
 
 
@@ -177,7 +177,7 @@ class ParquetWriter(Writer):
     def close(self) -> None:
         """Make the Parquet file, and remove the hidden file."""
         super().close()
-        with atomic_file(self.path) as out:
+        with atomic_file(link_target(self.path)) as out:
             write_parquet(self.target, out, self.columns, VECTOR)
         self.target.unlink()
 

@@ -128,7 +128,8 @@ def test_the_command_writes_blocks_in_every_format(kind, here, texts, tmp_path, 
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     out = tmp_path / "out"
-    more = ["--output-format", kind, "--block-rows", "4", "--workers", "1", "--keep", "id"]
+    keep = [] if kind == "npy" else ["--keep", "id"]
+    more = ["--output-format", kind, "--block-rows", "4", "--workers", "1", *keep]
     assert main(command(texts, out, *more)) == 0
     assert "blocks written" in capsys.readouterr().err
     assert [p.name for p in sorted(out.glob("0.*"))] == [
@@ -136,7 +137,7 @@ def test_the_command_writes_blocks_in_every_format(kind, here, texts, tmp_path, 
         f"0.jsonl.000001.{kind}",
     ]
     one = tmp_path / f"one.{kind}"
-    alone = ["embed", "--input", str(texts / "0.jsonl"), "--keep", "id", "--output", str(one)]
+    alone = ["embed", "--input", str(texts / "0.jsonl"), *keep, "--output", str(one)]
     assert main(alone) == 0
     blocks = sorted(out.glob("0.*"))
     if kind == "npy":
@@ -207,6 +208,10 @@ def test_options_that_contradict_the_engine_are_refused(more, told, here, texts,
         (
             ["classify", "--input", "IN", "--output", "out", "--output-format", "npy"],
             "an array holds vectors, and these results have none",
+        ),
+        (
+            ["embed", "--input", "IN", "--output", "o", "--output-format", "npy", "--keep", "id"],
+            "--keep: an array holds vectors alone",
         ),
         (["rerank", "--query", "q", "--input", "IN"], "all texts are ordered together"),
     ],

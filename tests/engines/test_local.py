@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -350,6 +351,40 @@ def test_a_table_holds_carriage_returns_in_quotes(tmp_path):
 def test_an_array_of_what_is_no_vector_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"an array holds vectors, .* use .jsonl"):
         check_output(str(tmp_path / "a.npy"), [], ("text", "label"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no such pipes")
+def test_an_output_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(OSError, match="cannot be written: it is a device or a pipe, not a file"):
+        check_output(str(tmp_path / "a.jsonl"), [], ("text",))
+
+
+def test_an_output_whose_run_cannot_be_noted_is_refused_and_keeps_what_it_holds(tmp_path):
+    for name in ("a" * 245 + ".jsonl", "b.jsonl"):
+        path = tmp_path / name
+        path.write_text("earlier")
+        (tmp_path / ".b.jsonl.resume.new").mkdir(exist_ok=True)
+        with pytest.raises(OSError, match="its folder takes no other file, such as"):
+            check_output(str(path), [], ("text",))
+        assert path.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_output_that_is_a_link_is_written_where_it_leads(there, out, tmp_path):
+    target = tmp_path / "elsewhere" / "target"
+    target.parent.mkdir()
+    if there:
+        target.write_text("earlier")
+    out.symlink_to(target)
+    assert check_output(str(out), [], ("text", "vector")) == out
+    assert target.exists() is there
+    run_job(job(), records(TEXTS[:9]), out)
+    plain = tmp_path / f"plain{out.suffix}"
+    run_job(job(), records(TEXTS[:9]), plain)
+    assert out.is_symlink()
+    assert target.read_bytes() == plain.read_bytes()
+    assert sorted(p.name for p in target.parent.iterdir()) == ["target"]
 
 
 def test_checking_an_output_leaves_nothing_and_changes_nothing(tmp_path):
