@@ -1,5 +1,6 @@
 """Parquet files, by pyarrow."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,7 +25,13 @@ def require_pyarrow(path: str) -> Any:
 
 
 def read_parquet(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a file as dicts with these columns; DataError where it is damaged."""
+    """The rows of a file as dicts with these columns, of which it has each once.
+
+    Raises
+    ------
+    DataError
+        It has not, or is damaged.
+    """
     arrow = require_pyarrow(path)
     try:
         with arrow.parquet.ParquetFile(path) as file:
@@ -34,6 +41,9 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
                 raise DataError(
                     f"{path}: there is no column {missing[0]!r}; there are {', '.join(names)}"
                 )
+            twice = [name for name in columns or names if names.count(name) > 1]
+            if twice:
+                raise DataError(f"{path}: the column {twice[0]!r} is there twice")
             for batch in file.iter_batches(1024, columns=list(columns) or None):
                 yield from batch.to_pylist()
     except DataError:
@@ -59,8 +69,8 @@ def write_parquet(rows: Path, out: IO[bytes], columns: Sequence[str], vector: st
     Warns
     -----
     UserWarning
-        The values of a column have no common type, such as numbers and texts: those that are no
-        texts are written as JSON.
+        The values of a column have no common type in Parquet, such as numbers and texts, or only
+        objects without a key: those that are no texts are written as JSON.
 
     Raises
     ------
@@ -70,7 +80,8 @@ def write_parquet(rows: Path, out: IO[bytes], columns: Sequence[str], vector: st
     arrow = require_pyarrow(rows.name)
     schema, mixed = _schema(arrow, rows, columns, vector)
     if mixed:
-        warn(f"Parquet: values of {', '.join(mixed)} have no common type and are written as texts")
+        names = ", ".join(mixed)
+        warn(f"Parquet: values of {names} have no common type there and are written as texts")
     try:
         with arrow.parquet.ParquetWriter(out, schema) as writer:
             for group in _groups(rows):
@@ -118,9 +129,22 @@ def _schema(arrow: Any, rows: Path, columns: Sequence[str], vector: str) -> tupl
             except (arrow.ArrowException, OverflowError):
                 types[name] = arrow.string()
                 mixed.append(name)
+    for name in (name for name in columns if name not in mixed):
+        if not _is_writable(arrow, types[name]):
+            types[name] = arrow.string()
+            mixed.append(name)
     if vector in columns and not arrow.types.is_null(types[vector]):
         types[vector] = arrow.list_(arrow.float32())
     return arrow.schema(list(types.items())), mixed
+
+
+def _is_writable(arrow: Any, kind: Any) -> bool:
+    """Whether Parquet has a type: it has none for objects without a key."""
+    try:
+        arrow.parquet.ParquetWriter(io.BytesIO(), arrow.schema([("column", kind)])).close()
+    except arrow.ArrowException:
+        return False
+    return True
 
 
 def _common(arrow: Any, *types: Any) -> Any:

@@ -3,6 +3,7 @@
 A writer knows how many bytes of its file are good. When a run is resumed, the file is cut there.
 """
 
+import base64
 import csv
 import io
 import json
@@ -10,8 +11,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
+from uuid import UUID
 
 import numpy as np
 
@@ -214,13 +218,23 @@ def writer_of(path: Path | None, columns: Sequence[str], start: int = 0, width: 
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; a float32 as the shortest decimal number that means the same."""
+    """A value as JSON has it.
+
+    A float32 is the shortest decimal number that means the same. Of what only Parquet holds, dates
+    and times are ISO 8601, bytes base64, and decimals, durations and UUIDs their usual text.
+    """
     if isinstance(value, Mapping):
         return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
         return [float(str(v)) for v in value] if value.ndim == 1 else [plain(v) for v in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, Decimal | timedelta | UUID):
+        return str(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

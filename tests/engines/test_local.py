@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as time_of_day
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -493,6 +496,43 @@ def test_values_without_a_common_type_are_texts_in_parquet(tmp_path):
         run_job(of_rows, records(kept), out)
     got = parquet.read_table(out).to_pydict()
     assert got == {"n": ["1", "é", '["é"]'], "x": [1.0, 0.5, 2.0], "m": [str(2**70), None, None]}
+
+
+def test_objects_without_a_key_are_texts_in_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kept = [{"n": {}, "m": [{"k": {}}]}, {"n": None, "m": []}]
+    out = tmp_path / "out.parquet"
+    of_rows = Job(PIPELINE, lambda value: "a", dict, lambda v: {}, ("n", "m"), "stop", {}, 0)
+    with pytest.warns(UserWarning, match="values of n, m have no common type"):
+        run_job(of_rows, records(kept), out)
+    assert parquet.read_table(out).to_pylist() == [
+        {"n": "{}", "m": '[{"k": {}}]'},
+        {"n": None, "m": "[]"},
+    ]
+
+
+def test_values_that_only_parquet_holds_are_texts(out):
+    values = {
+        "day": (date(2026, 1, 2), "2026-01-02"),
+        "moment": (datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc), "2026-01-02T03:04:00+00:00"),
+        "hour": (time_of_day(3, 4), "03:04:00"),
+        "price": (Decimal("1.50"), "1.50"),
+        "length": (timedelta(hours=1), "1:00:00"),
+        "bytes": (b"\xff\x00", "/wA="),
+    }
+    kept = {name: value for name, (value, _) in values.items()}
+    names = tuple(values)
+    of_rows = Job(PIPELINE, lambda v: "a", dict, lambda v: {"vector": v}, names, "stop", {}, 2)
+    run_job(of_rows, records([kept]), out)
+    if out.suffix == ".parquet":
+        got = pytest.importorskip("pyarrow.parquet").read_table(out).to_pylist()[0]
+    elif out.suffix == ".jsonl":
+        got = lines(out)[0]
+    elif out.suffix == ".csv":
+        got = next(csv.DictReader(out.read_text("utf-8").splitlines()))
+    else:
+        pytest.skip("an array has no such values")
+    assert {name: got[name] for name in names} == {name: text for name, (_, text) in values.items()}
 
 
 def test_types_are_common_to_all_rows_of_parquet(tmp_path):

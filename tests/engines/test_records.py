@@ -72,6 +72,11 @@ def test_parquet_gives_the_columns_that_are_asked_for(tmp_path):
     assert values(path, columns=["id"]) == [{"id": "1"}, {"id": "2"}]
     with pytest.raises(DataError, match="there is no column 'title'; there are text, id"):
         read(path, columns=["title"])
+    twice = pyarrow.Table.from_arrays([["a"], ["b"], ["c"]], names=["text", "text", "id"])
+    parquet.write_table(twice, path)
+    assert values(path, columns=["id"]) == [{"id": "c"}]
+    with pytest.raises(DataError, match="the column 'text' is there twice"):
+        read(path, columns=["text"])
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DataError, match="is not valid Parquet"):
         read(path)
