@@ -88,6 +88,8 @@ def test_a_sigmoid_keeps_the_order_where_float32_would_saturate(tokenizer):
     scores = [r["score"] for r in results]
     assert [r["index"] for r in results] == [2, 1, 0]
     assert scores == pytest.approx([1 / (1 + np.exp(-x)) for x in (22.0, 21.0, 20.0)], rel=1e-15)
+    full = Reranker(constant(40, 41, 42), tokenizer)("open", ["a", "b", "c"], scores="sigmoid")
+    assert [(r["index"], r["score"]) for r in full] == [(2, 1.0), (1, 1.0), (0, 1.0)]
     low = Reranker(constant(-800.0), tokenizer)("open", ["a"], scores="sigmoid")
     assert low[0]["score"] == 0.0
     with pytest.raises(ValueError, match="scores 'softmax' is not one of logit, sigmoid"):

@@ -36,19 +36,29 @@ class ProgressBar:
             self.before = counts.rows
 
 
-def tell(counts: Counts, pipeline: Pipeline[Any], on_error: str) -> None:
-    """What a user should know about the rows, on standard error."""
+def tell(counts: Counts, pipeline: Pipeline[Any], on_error: str, items: str = "") -> None:
+    """What a user should know about the rows, on standard error.
+
+    Parameters
+    ----------
+    counts : Counts
+    pipeline : Pipeline
+    on_error : {"stop", "skip", "row"}
+    items : str
+        What the rows are; left out, the pipeline's items.
+    """
+    items = items or pipeline.items
     if counts.errors:
         done = "left out" if on_error == "skip" else "written with their error"
         remark(f"{counts.errors} of {counts.rows} rows were {done}")
     if counts.cut:
         remark(
-            f"{counts.cut} of {counts.rows} {pipeline.items} have more than {pipeline.longest} "
+            f"{counts.cut} of {counts.rows} {items} have more than {pipeline.longest} "
             "tokens and were cut (see --on-overflow)"
         )
     if counts.empty:
         remark(
-            f"{counts.empty} of {counts.rows} {pipeline.items} have no token: they are empty or "
+            f"{counts.empty} of {counts.rows} {items} have no token: they are empty or "
             "blank, and have all the same result"
         )
     detail(f"{counts.rows} rows, {counts.tokens} tokens")

@@ -1,16 +1,25 @@
 """`erniem rerank`: a query and texts in, the texts by score out."""
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from numpy_erniem.cli.notes import remark
+import numpy as np
+
+from numpy_erniem.cli.notes import progress_file, remark
 from numpy_erniem.cli.options import count_or_all, model_options, pipeline_options
+from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.cli.values import list_of
-from numpy_erniem.engines.errors import DataError
-from numpy_erniem.engines.job import ERROR
+from numpy_erniem.engines.errors import DataError, check_room
+from numpy_erniem.engines.job import Job, count, outcomes, stop_at_error, write
+from numpy_erniem.engines.journal import Counts, Journal
+from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.writers import writer_of
 from numpy_erniem.pipelines.rerank import SCORES, Reranker
+from numpy_erniem.pipelines.scores import best_first, sigmoid
+from numpy_erniem.pipelines.streaming import Outcome
 
 QUERY, TEXTS, RANKING = "query", "texts", "ranking"
 EXAMPLES = """
@@ -74,52 +83,57 @@ def one_query(options: argparse.Namespace) -> int:
         raise ValueError("--resume: with --query all texts are ordered together; leave it out")
     rows = Rows(options, ("index", "score"))
     reranker = load(options)
-    texts, kept, wrong = read_texts(rows, options.on_error)
-    if not texts:
+    if rows.output:
+        Journal(rows.output, {}).begin(resume=False)  # of an interrupted run of another command
+
+    def item(value: Any) -> dict[str, Any]:
+        return {QUERY: options.query, TEXTS: [rows.item(value)]}
+
+    alone = reranker.with_options(scores="logit", top_k=None)
+    job = Job(alone, item, rows.kept, dict, rows.columns, options.on_error, {})
+    good, wrong, counts = score(job, rows.read())
+    if not good:
         raise DataError("the input has no text to order")
-    (outcome,) = reranker.outcomes([{QUERY: options.query, TEXTS: texts.values()}])
-    if outcome.error is not None:
-        raise DataError(str(outcome.error))
-    numbers = list(texts)
-    columns = (*rows.columns, ERROR) if options.on_error == "row" else rows.columns
-    writer = writer_of(rows.output, columns)
-    for place in outcome.result:
-        index = numbers[place["index"]]
-        writer.write({**kept[index], "index": index, "score": place["score"]})
-    for row in wrong if options.on_error == "row" else []:
-        writer.write(row)
-    writer.close()
-    if wrong:
-        done = "left out" if options.on_error == "skip" else "written with their error"
-        count = len(texts) + len(wrong)
-        remark(f"{len(wrong)} of {count} rows were {done}")
-    if outcome.cut:
+    logits = np.array([outcome.result[0]["score"] for _, _, outcome in good])
+    scores = sigmoid(logits) if reranker.scores == "sigmoid" else logits
+    writer = writer_of(rows.output, job.written)
+    try:
+        for place in best_first(logits, reranker.top_k):
+            index, record, _ = good[place]
+            row = {"index": index, "score": float(scores[place])}
+            writer.write({**rows.kept(record.value), **row})
+        for _, record, outcome in wrong:
+            write(job, writer, record, outcome)
+        writer.close()
+    except BaseException as error:
+        writer.abandon()
+        if isinstance(error, OSError):
+            check_room(error, str(rows.output or "standard output"))
+        raise
+    if counts.cut:
         remark(
-            f"{outcome.cut} of {outcome.tokens} tokens are left out, because texts have more than "
-            f"{reranker.longest} tokens with the query (see --on-overflow)"
+            f"{counts.cut} of {counts.rows} texts have more than {reranker.longest} tokens with "
+            "the query and were cut (see --on-overflow)"
         )
+    tell(replace(counts, cut=0), reranker, options.on_error, "texts")
     return 0
 
 
-def read_texts(
-    rows: Rows, on_error: str
-) -> tuple[dict[int, str], dict[int, dict[str, Any]], list[dict[str, Any]]]:
-    """Texts and what the output keeps of their rows, by the number of the row; wrong rows."""
-    texts: dict[int, str] = {}
-    kept: dict[int, dict[str, Any]] = {}
-    wrong = []
-    for n, record in enumerate(rows.read()):
-        try:
-            if record.error is not None:
-                raise ValueError(record.error)
-            texts[n] = rows.item(record.value)
-            kept[n] = rows.kept(record.value)
-        except ValueError as error:
-            if on_error == "stop":
-                raise DataError(f"{record.where} {error}") from None
-            found = rows.kept(record.value) if record.value else {}
-            wrong.append({**found, ERROR: f"{record.where} {error}"})
-    return texts, kept, wrong
+Row = tuple[int, Record, Outcome[Any]]
+
+
+def score(job: Job, records: Iterator[Record]) -> tuple[list[Row], list[Row], Counts]:
+    """Records with their numbers and outcomes: those with a score, those without, and counts."""
+    good: list[Row] = []
+    wrong: list[Row] = []
+    counts = Counts()
+    with ProgressBar(progress_file()) as bar:
+        for n, (record, outcome) in enumerate(outcomes(job, records)):
+            stop_at_error(job, outcome)
+            (good if outcome.error is None else wrong).append((n, record, outcome))
+            count(counts, outcome)
+            bar.update(counts)
+    return good, wrong, counts
 
 
 def load(options: argparse.Namespace) -> Reranker:

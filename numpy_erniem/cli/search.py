@@ -12,7 +12,7 @@ from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.cli.rows import TEXT, read_texts
 from numpy_erniem.engines.encoding import check_encoding
-from numpy_erniem.engines.errors import FULL, DataError
+from numpy_erniem.engines.errors import check_room
 from numpy_erniem.engines.input_paths import FORMATS, STANDARD_INPUT
 from numpy_erniem.models.precision import PRECISIONS
 from numpy_erniem.pipelines.embed import Embedder
@@ -101,12 +101,9 @@ def build(options: argparse.Namespace) -> None:
     try:
         index.save(options.folder)
     except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise DataError(
-            f"{options.folder}: {error.strerror}; nothing of the index is left: make room, and "
-            "build it again"
-        ) from None
+        remedy = "nothing of the index is left: make room, and build it again"
+        check_room(error, options.folder, remedy)
+        raise
     note(f"{options.folder} holds {len(texts)} texts")
 
 

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from numpy_erniem.engines.errors import FULL, DataError
+from numpy_erniem.engines.errors import DataError, check_room
 from numpy_erniem.engines.job import Job, count, outcomes, stop_at_error, write
 from numpy_erniem.engines.journal import Counts, Journal
 from numpy_erniem.engines.output_paths import link_target
@@ -87,9 +87,9 @@ def run_job(
         if journal is not None and not counts.rows:  # there is nothing to go on from
             link_target(writer.target).unlink(missing_ok=True)
             journal.finish()
-        if isinstance(error, OSError) and error.errno in FULL:
-            kept = f"{output}: {error.strerror}; what was written is kept: make room, then resume"
-            raise DataError(kept if output else f"standard output: {error.strerror}") from None
+        if isinstance(error, OSError):
+            kept = "what was written is kept: make room, then resume"
+            check_room(error, *((str(output), kept) if output else ("standard output",)))
         raise
     if journal is not None:
         journal.finish()

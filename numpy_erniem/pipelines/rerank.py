@@ -150,7 +150,7 @@ class Reranker(Pipeline[list[dict[str, Any]]]):
         logits = np.array([one_number(output["logits"])[0] for output in outputs], np.float64)
         starts = np.cumsum([0, *prepared.data[:-1]])
         scores = np.maximum.reduceat(logits, starts)
+        order = best_first(scores, self.top_k)  # by the logits: the highest have the sigmoid 1.0
         if self.scores == "sigmoid":
             scores = sigmoid(scores)
-        order = best_first(scores, self.top_k)
         return [{"index": n, "score": float(scores[n]), "text": item.texts[n]} for n in order]

@@ -1,10 +1,13 @@
 """`erniem rerank`."""
 
+import errno
 import json
+import os
 
 import pytest
 
 from numpy_erniem import Reranker
+from numpy_erniem.engines.writers import Writer
 
 TEXTS = ["Close the file", "打开文件", "Datei öffnen", "Open the file"]
 LONG = " ".join(f"word{n}" for n in range(20))
@@ -87,13 +90,56 @@ def test_rows_with_other_keys_and_errors(run, folder, reranker, written):
 
 def test_what_is_cut_is_told(run, folder, reranker):
     _, rows, err = run("rerank", "--model", folder, "--query", "open", LONG, "a")
-    assert "tokens are left out, because texts have more than 32 tokens" in err
-    assert "see --on-overflow" in err
+    told = "1 of 2 texts have more than 32 tokens with the query and were cut (see --on-overflow)"
+    assert err == f"erniem: {told}\n"
     flags = ("--on-overflow", "window")
     _, windowed, err = run("rerank", "--model", folder, "--query", "open", LONG, "a", *flags)
     assert err == ""
     assert windowed == rows_of(reranker("open", [LONG, "a"], on_overflow="window"))
     assert windowed != rows
+
+
+def test_a_text_without_a_score_is_named_left_out_or_written(run, folder, reranker, tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text(f"open\n{LONG}\nclose\n")
+    flags = ("--model", folder, "--query", "q", "--input", path, "--on-overflow", "error")
+    code, rows, err = run("rerank", *flags)
+    assert (code, rows) == (1, [])
+    assert f"{path} line 2: " in err
+    want = [{**row, "index": 2 * row["index"]} for row in rows_of(reranker("q", ["open", "close"]))]
+    _, rows, err = run("rerank", *flags, "--on-error", "skip")
+    assert rows == want
+    assert err == "erniem: 1 of 3 rows were left out\n"
+    _, rows, _ = run("rerank", *flags, "--on-error", "row")
+    assert rows[:2] == want
+    assert (rows[2]["text"], f"{path} line 2: " in rows[2]["error"]) == (LONG, True)
+
+
+def test_texts_without_a_token_are_counted(run, folder):
+    _, rows, err = run("rerank", "--model", folder, "--query", "open", "", " ", "a")
+    assert sorted(row["text"] for row in rows) == ["", " ", "a"]
+    assert "2 of 3 texts have no token" in err
+
+
+def test_a_full_disk_is_told_with_the_file(run, folder, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Writer, "write", full)
+    out = tmp_path / "out.jsonl"
+    code, _, err = run("rerank", "--model", folder, "--query", "open", "a", "--output", out)
+    assert (code, err) == (1, f"erniem: {out}: No space left on device\n")
+
+
+def test_the_output_of_an_interrupted_run_is_not_written_over(run, folder, written, tmp_path):
+    path = written({"query": "open", "texts": TEXTS}, {"query": "open", "texts": []})
+    out = tmp_path / "out.jsonl"
+    assert run("rerank", "--model", folder, "--input", path, "--output", out)[0] == 1
+    before = out.read_text()
+    code, _, err = run("rerank", "--model", folder, "--query", "open", "a", "--output", out)
+    assert code == 2
+    assert "is of a run that was interrupted after 1 rows; resume it, or delete" in err
+    assert out.read_text() == before
 
 
 @pytest.mark.parametrize(
