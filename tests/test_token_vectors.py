@@ -137,3 +137,19 @@ def test_a_span_that_is_no_part_of_the_text_is_named(spans, message, embedder):
 def test_a_span_without_a_token_is_named(embedder):
     with pytest.raises(ValueError, match="has no token"):
         embedder.spans("a      b", [(3, 4)])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("on_overflow", "cut"), ("normalize", True), ("dimensions", 3), ("pooling", "max")],
+)
+def test_options_that_tokens_would_ignore_are_refused(name, value, embedder):
+    with pytest.raises(TypeError, match=f"tokens takes no option '{name}'; known: batch_"):
+        embedder.tokens(TEXT, **{name: value})
+
+
+def test_options_that_spans_would_ignore_are_refused(embedder):
+    with pytest.raises(TypeError, match="spans takes no option 'on_overflow'"):
+        embedder.spans(TEXT, [(0, 4)], on_overflow="cut")
+    with pytest.raises(ValueError, match="pooling 'cls': of spans it is mean or max"):
+        embedder.spans(TEXT, [(0, 4)], pooling="cls")

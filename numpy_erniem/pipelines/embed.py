@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy_erniem.checkpoint.sentence_settings import (
     pooling_parts,
     read_sentence_settings,
 )
+from numpy_erniem.checks import nearest
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.estimator import TextTransformer
 from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
@@ -31,6 +32,8 @@ from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 SPECIALS = 2  # tokens around a text: [CLS] and [SEP]
+OF_TOKENS = ("layer", "prompt_name", "prompt", "batch_tokens", "batch_size")
+OF_SPANS = (*OF_TOKENS, "pooling", "normalize", "dimensions")
 
 
 class Embedder(Pipeline[np.ndarray], TextTransformer):
@@ -244,7 +247,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         ----------
         text : str
         **options
-            layer, prompt_name, prompt, batch_tokens.
+            layer, prompt_name, prompt, batch_tokens, batch_size.
 
         Returns
         -------
@@ -252,7 +255,13 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             Without special tokens and prompt; neither cut nor scaled.
         spans : (tokens, 2) int array
             `text[start:end]`.
+
+        Raises
+        ------
+        TypeError
+            The text is not a str, or another option is given.
         """
+        _check_taken("tokens", options, OF_TOKENS)
         task = self.with_options(**options)
         text, before = check_text(text, "text"), task._prompt_text()
         read = read_in_windows(task.tokenizer, before, text, task.longest)
@@ -261,6 +270,7 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             read.rows,
             token_outputs=(task._hidden,),
             batch_tokens=task.batch_tokens,
+            batch_size=task.batch_size,
             **task.arguments(),
         )
         return read.merge([row[task._hidden] for row in rows]), read.spans
@@ -274,8 +284,8 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
         spans : iterable of (int, int)
             Characters: start, and end behind the last one. A span has every token that overlaps it.
         **options
-            Of the constructor. The vectors of tokens are averaged; with pooling "max", their
-            highest numbers are taken. Dense layers follow.
+            As of `tokens`, and pooling, normalize, dimensions. The vectors of tokens are averaged;
+            with pooling "max", their highest numbers are taken. Dense layers follow.
 
         Returns
         -------
@@ -283,9 +293,14 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
 
         Raises
         ------
+        TypeError
+            The text is not a str, spans are no pairs, or another option is given.
         ValueError
-            A span is empty, outside the text, or has no token.
+            A span is empty, outside the text, or has no token; the pooling is another one.
         """
+        _check_taken("spans", options, OF_SPANS)
+        if options.get("pooling") not in (None, "mean", "max"):
+            raise ValueError(f"pooling {options['pooling']!r}: of spans it is mean or max")
         task = self.with_options(**options)
         pooling = "max" if task._pooling == "max" else "mean"
         task.settings.width(task.model.config.hidden_size, pooling)
@@ -351,6 +366,13 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
             progress=Progress(sys.stderr, "texts") if show_progress_bar else None,
         )
         return vectors[..., :truncate_dim]
+
+
+def _check_taken(method: str, options: Mapping[str, Any], taken: Sequence[str]) -> None:
+    """Raise a TypeError for an option that a method would ignore."""
+    for name, value in options.items():
+        if value is not None and name not in taken:
+            raise TypeError(f"{method} takes no option {name!r}{nearest(name, list(taken))}")
 
 
 def embed(
