@@ -565,6 +565,16 @@ def test_an_output_is_checked_before_a_model_is_loaded(output, run, tmp_path, mo
     assert f"erniem: {output} cannot be written" in err
 
 
+def test_a_run_that_cannot_be_resumed_is_told_before_a_model_is_loaded(run, tmp_path, monkeypatch):
+    (tmp_path / "rows.jsonl").write_text('"a"\n3\n')
+    flags = ("--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out.jsonl")
+    assert run("embed", *flags)[0] == 1
+    monkeypatch.setattr(command.Embedder, "from_pretrained", None)
+    assert "interrupted after 1 rows; resume it" in run("embed", *flags)[2]
+    err = run("embed", *flags, "--resume", "--pooling", "max")[2]
+    assert "the run to resume had pooling None, now it is 'max'" in err
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_an_output_in_a_folder_that_is_not_ours_is_refused_early(run, tmp_path, monkeypatch):
     monkeypatch.setattr(command.Embedder, "from_pretrained", None)

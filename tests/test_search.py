@@ -234,6 +234,11 @@ def test_an_index_that_cannot_be_written_leaves_nothing(tmp_path, vectors):
     assert not list(tmp_path.iterdir())
 
 
+def test_notes_that_are_no_dict_are_refused(vectors):
+    with pytest.raises(TypeError, match="notes is a list, not a dict"):
+        SearchIndex(vectors, notes=["a"])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_vectors_that_are_not_finite_are_refused_with_their_row(bad, dtype, vectors, monkeypatch):

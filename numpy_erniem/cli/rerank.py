@@ -14,7 +14,7 @@ from numpy_erniem.cli.rows import Rows, add_row_options
 from numpy_erniem.cli.values import list_of
 from numpy_erniem.engines.errors import DataError, check_room
 from numpy_erniem.engines.job import Job, count, outcomes, stop_at_error, write
-from numpy_erniem.engines.journal import Counts, Journal
+from numpy_erniem.engines.journal import Counts
 from numpy_erniem.engines.records import Record
 from numpy_erniem.engines.writers import writer_of
 from numpy_erniem.pipelines.rerank import SCORES, Reranker
@@ -83,8 +83,6 @@ def one_query(options: argparse.Namespace) -> int:
         raise ValueError("--resume: with --query all texts are ordered together; leave it out")
     rows = Rows(options, ("index", "score"))
     reranker = load(options)
-    if rows.output:
-        Journal(rows.output, {}).begin(resume=False)  # of an interrupted run of another command
 
     def item(value: Any) -> dict[str, Any]:
         return {QUERY: options.query, TEXTS: [rows.item(value)]}

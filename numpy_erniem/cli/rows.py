@@ -18,6 +18,7 @@ from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.input_paths import FORMATS, find_files
 from numpy_erniem.engines.job import ERROR, ON_ERROR, Job
+from numpy_erniem.engines.journal import Journal
 from numpy_erniem.engines.local import run_job
 from numpy_erniem.engines.output_paths import SUFFIXES, check_output
 from numpy_erniem.engines.records import Record, read_records
@@ -156,6 +157,7 @@ class Rows:
         if options.output:
             inputs = [*(path for path, _ in self.files), *options.input]
             self.output = check_output(options.output, inputs, self.columns)
+            Journal(self.output, self._options()).begin(options.resume)
         for n, text in enumerate(options.text, 1):
             if any("\udc80" <= character <= "\udcff" for character in text):
                 raise ValueError(

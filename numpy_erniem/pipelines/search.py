@@ -57,6 +57,8 @@ class SearchIndex:
     ValueError
         There are no vectors, or they have another dtype or a NaN or an infinity; the number of
         texts is another one; a file is damaged.
+    TypeError
+        `notes` is no dict.
 
     Examples
     --------
@@ -82,6 +84,8 @@ class SearchIndex:
                     f"there are {len(self.vectors)} vectors and {len(self.texts)} texts; give one "
                     "text for each vector"
                 )
+        if notes is not None and not isinstance(notes, dict):
+            raise TypeError(f"notes is a {type(notes).__name__}, not a dict")
         self.notes = {} if notes is None else notes
 
     def __len__(self) -> int:
