@@ -219,6 +219,21 @@ def test_a_recorded_revision_is_used_again(run, source, tmp_path, monkeypatch):
     ]
 
 
+def test_texts_without_tokens_and_texts_that_are_cut_are_counted(run, tmp_path):
+    (tmp_path / "texts.txt").write_text("a\n\n \n" + "file " * 600 + "\n")
+    flags = ("--build", tmp_path / "texts.txt")
+    _, _, err = run(tmp_path / "index", *flags)
+    assert "2 of 4 texts have no token: they are empty or blank" in err
+    assert "1 of 4 texts have more than 512 tokens and were cut (see --on-overflow)" in err
+    assert "cut" not in run(tmp_path / "windows", *flags, "--on-overflow", "window")[2]
+    got = SearchIndex.load(tmp_path / "windows").vectors[3]
+    want = vectors_of("file " * 600, normalize=True, on_overflow="window")
+    np.testing.assert_array_equal(got, want)
+    code, _, err = run(tmp_path / "error", *flags, "--on-overflow", "error")
+    assert (code, "texts[3]: 600 tokens are more than the 510" in err) == (1, True)
+    assert "1 of 1 texts have no token" in run(tmp_path / "index", "")[2]
+
+
 def test_a_subfolder_is_recorded_and_used_again(run, source, copy, tmp_path):
     flags = ("--build", source, "--model", copy.parent, "--subfolder", copy.name)
     assert run(tmp_path / "index", *flags)[0] == 0

@@ -10,13 +10,15 @@ import numpy as np
 from numpy_erniem.cli.notes import note, progress_file, remark
 from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
+from numpy_erniem.cli.progress import ProgressBar, tell
 from numpy_erniem.cli.rows import TEXT, read_texts
 from numpy_erniem.engines.encoding import check_encoding
-from numpy_erniem.engines.errors import check_room
+from numpy_erniem.engines.errors import DataError, check_room
 from numpy_erniem.engines.input_paths import FORMATS, STANDARD_INPUT
+from numpy_erniem.engines.job import count
+from numpy_erniem.engines.journal import Counts
 from numpy_erniem.models.precision import PRECISIONS
 from numpy_erniem.pipelines.embed import Embedder
-from numpy_erniem.pipelines.progress import Progress
 from numpy_erniem.pipelines.search import SearchIndex
 from numpy_erniem.pipelines.search_files import check_new_folder
 
@@ -69,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prompt that the checkpoint records, such as query, or passage to build (its default)",
     )
     parser.add_argument("--prompt", metavar="TEXT", help='put before every text, such as "query: "')
+    parser.add_argument(
+        "--on-overflow", choices=Embedder.overflows, help="with a text that is too long (cut)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,8 +86,10 @@ def build(options: argparse.Namespace) -> None:
     """Embed texts, or take their vectors, and save them as an index."""
     if options.query or options.top_k is not None:
         raise ValueError("--build makes an index; search in it with a second command")
-    if options.vectors and (options.prompt is not None or options.prompt_name is not None):
-        raise ValueError("with --vectors nothing is embedded; leave out --prompt and --prompt-name")
+    for name in ("prompt", "prompt_name", "on_overflow") if options.vectors else ():
+        if getattr(options, name) is not None:
+            name = name.replace("_", "-")
+            raise ValueError(f"with --vectors nothing is embedded; leave out --{name}")
     if options.vectors and options.model is None:
         for name in ("dtype", "revision", "subfolder"):
             if getattr(options, name) is not None:
@@ -169,16 +176,26 @@ def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
 def _vectors(
     texts: list[str], model: str | None, normalize: bool, options: argparse.Namespace
 ) -> np.ndarray:
-    embedder = Embedder.from_pretrained(model, **model_options(options))
-    if embedder.model.config.to_dict().get("trained") is False:
-        remark("this checkpoint is not trained: scores carry no meaning")
-    return embedder(
-        texts,
+    """A vector for each text; what should be known of the texts is told."""
+    embedder = Embedder.from_pretrained(model, **model_options(options)).with_options(
         normalize=normalize,
         prompt_name=options.prompt_name,
         prompt=options.prompt,
-        progress=Progress(progress_file(), "texts"),
+        on_overflow=options.on_overflow,
     )
+    if embedder.model.config.to_dict().get("trained") is False:
+        remark("this checkpoint is not trained: scores carry no meaning")
+    vectors = np.empty((len(texts), embedder.width), np.float32)
+    counts = Counts()
+    with ProgressBar(progress_file()) as bar:
+        for n, outcome in enumerate(embedder.outcomes(texts)):
+            if outcome.error is not None:
+                raise DataError(str(outcome.error))
+            vectors[n] = outcome.result
+            count(counts, outcome)
+            bar.update(counts)
+    tell(counts, embedder, "stop")
+    return vectors
 
 
 def write_matches(
