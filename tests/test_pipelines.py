@@ -271,6 +271,18 @@ def test_a_checkpoint_of_another_family_is_refused_with_the_remedy(tmp_path):
         Classifier.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("model", ["folder", None, TOKENIZER])
+def test_what_is_no_model_is_refused_with_the_remedy(model):
+    with pytest.raises(TypeError, match=r"has no config; give a model, or load a folder with Len"):
+        Lengths(model, TOKENIZER)("a")
+
+
+def test_settings_of_another_type_are_refused():
+    loaded = Embedder.from_pretrained()
+    with pytest.raises(TypeError, match="settings is a str, not SentenceSettings"):
+        Embedder(loaded.model, loaded.tokenizer, "cls")("a")
+
+
 def test_from_pretrained_checks_options_before_it_loads(tmp_path):
     with pytest.raises(TypeError, match="no option 'poling'; did you mean 'pooling'"):
         Embedder.from_pretrained(tmp_path / "nowhere", poling="cls")

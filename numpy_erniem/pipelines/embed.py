@@ -126,6 +126,9 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     def check_options(self) -> None:
         """Raise a ValueError for an option with a wrong value."""
         super().check_options()
+        if not isinstance(self.settings, SentenceSettings):
+            name = type(self.settings).__name__
+            raise TypeError(f"settings is a {name}, not SentenceSettings; options have names")
         for name in ("layer", "dimensions"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name))

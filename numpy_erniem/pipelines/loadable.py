@@ -141,12 +141,17 @@ class Loadable:
         return other
 
     def check_options(self) -> None:
-        """Raise a ValueError for an option with a wrong value.
+        """Raise a ValueError for an option with a wrong value, a TypeError for what is no model.
 
         Subclasses call this method, too: model and tokenizer have to pad with the same token, and a
         model of this package has to have the head that the task needs.
         """
         name, needed = type(self.model).__name__, self.model_class
+        if not hasattr(self.model, "config"):
+            raise TypeError(
+                f"model is a {name}, which has no config; give a model, or load a folder with "
+                f"{type(self).__name__}.from_pretrained"
+            )
         wrong = isinstance(self.model, ErnieMPreTrainedModel) and needed != "ErnieMModel"
         if wrong and not isinstance(self.model, MODELS[needed]):
             raise ValueError(
