@@ -575,6 +575,16 @@ def test_a_run_that_cannot_be_resumed_is_told_before_a_model_is_loaded(run, tmp_
     assert "the run to resume had pooling None, now it is 'max'" in err
 
 
+def test_a_run_may_be_resumed_without_the_network(run, tmp_path):
+    source, flags = tmp_path / "rows.jsonl", ("--output", tmp_path / "out.jsonl")
+    source.write_text('"a"\n3\n')
+    assert run("embed", "--input", source, *flags)[0] == 1
+    source.write_text('"a"\n"b"\n')
+    hub = ("--local-files-only", "--cache-dir", tmp_path / "cache")
+    assert run("embed", "--input", source, *flags, "--resume", *hub)[0] == 0
+    assert len(vectors_in((tmp_path / "out.jsonl").read_text())) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_an_output_in_a_folder_that_is_not_ours_is_refused_early(run, tmp_path, monkeypatch):
     monkeypatch.setattr(command.Embedder, "from_pretrained", None)

@@ -8,7 +8,8 @@ from numpy_erniem.backend.cores import available_cores
 from numpy_erniem.backend.dispatch import set_num_threads
 from numpy_erniem.checkpoint.keywords import HUB_KEYWORDS
 
-NOT_OF_RUNS = ("num_threads", "quiet", "verbose")  # results do not depend on them
+# Results do not depend on them: how a command runs, and how the files of a model come here.
+NOT_OF_RUNS = ("num_threads", "quiet", "verbose", "cache_dir", "local_files_only", "force_download")
 
 
 class RefuseToken(argparse.Action):
