@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from numpy_erniem.checks import warn
+
 FORMATS = {
     "text": (".txt", ".text"),
     "jsonl": (".jsonl", ".ndjson"),
@@ -20,7 +22,7 @@ def find_files(paths: Sequence[str], kind: str | None) -> list[tuple[str, str]]:
     Parameters
     ----------
     paths : sequence of str
-        Files, folders (all files in them, by name), or "-" for standard input.
+        Files, folders (all files in them, by name, but no folders), or "-" for standard input.
     kind : str, optional
         A name in `FORMATS` for all files; left out, by their names. Standard input is then "lines":
         text, unless its first line is JSON, which is refused.
@@ -32,9 +34,14 @@ def find_files(paths: Sequence[str], kind: str | None) -> list[tuple[str, str]]:
     Raises
     ------
     FileNotFoundError
-        There is no such path.
+        There is no such path, or a link in a folder leads nowhere.
     ValueError
         A folder without files, or a name that does not tell the format.
+
+    Warns
+    -----
+    UserWarning
+        There are folders in a folder; they are not read.
     """
     found = []
     for path in paths:
@@ -43,15 +50,27 @@ def find_files(paths: Sequence[str], kind: str | None) -> list[tuple[str, str]]:
                 raise ValueError("standard input cannot be parquet, which is not read in order")
             found.append((path, kind or "lines"))
         elif Path(path).is_dir():
-            inside = sorted(p for p in Path(path).iterdir() if p.is_file() and p.name[0] != ".")
-            if not inside:
-                raise ValueError(f"{path} is a folder without files")
-            found += [(str(p), kind or format_of(p)) for p in inside]
+            found += [(str(p), kind or format_of(p)) for p in _files_in(path)]
         elif not Path(path).exists():
             raise FileNotFoundError(f"{path} does not exist")
         else:
             found.append((path, kind or format_of(path)))
     return found
+
+
+def _files_in(folder: str) -> list[Path]:
+    """The files of a folder by name, except for hidden ones."""
+    inside = sorted(p for p in Path(folder).iterdir() if p.name[0] != ".")
+    files = [p for p in inside if p.is_file()]
+    for path in inside:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is a link that leads nowhere")
+    if not files:
+        raise ValueError(f"{folder} is a folder without files")
+    others = [p.name for p in inside if p not in files]
+    if others:
+        warn(f"{folder}: not read, because they are no files: {', '.join(others[:9])}")
+    return files
 
 
 def format_of(path: str | Path) -> str:

@@ -243,6 +243,16 @@ def test_a_folder_is_its_files_by_name(tmp_path):
         find_files(["nowhere"], None)
 
 
+def test_what_is_not_read_of_a_folder_is_told(tmp_path):
+    (tmp_path / "a.txt").write_text("x\n")
+    (tmp_path / "inner").mkdir()
+    with pytest.warns(UserWarning, match="not read, because they are no files: inner"):
+        assert len(find_files([str(tmp_path)], None)) == 1
+    (tmp_path / "b.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"b\.txt is a link that leads nowhere"):
+        find_files([str(tmp_path)], None)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("a.TXT", "text"), ("a.JSONL.GZ", "jsonl"), ("a.pq", "parquet"), ("a.b.tsv", "tsv")],
