@@ -47,9 +47,12 @@ class Writer:
                 f"{self.target} has the rows of the run to resume, and is not there any more; "
                 f"delete {journal_path(path)} and run anew"
             )
+        if start and self.target.stat().st_size < start:
+            raise ValueError(
+                f"{self.target} is shorter than the run that is resumed had left it; delete "
+                f"{journal_path(path)} and run anew"
+            )
         self.file: IO[bytes] = self.target.open("r+b" if start else "wb")
-        if start > self.target.stat().st_size:
-            raise ValueError(f"{path} is shorter than the run that is resumed had left it")
         self.file.truncate(start)
         self.file.seek(start)
         self.begin(start)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gc
 import json
 import os
 import signal
@@ -476,6 +477,16 @@ def test_the_rows_of_an_interrupted_run_that_were_removed_are_missed(out):
             path.unlink()
     with pytest.raises(ValueError, match=r"is not there any more; delete .*\.resume and run anew"):
         run_job(job(), records(TEXTS), out, resume=True)
+
+
+def test_the_rows_of_an_interrupted_run_that_were_cut_are_missed(out):
+    interrupt(out)
+    for path in out.parent.iterdir():
+        if not path.name.endswith(".resume"):
+            os.truncate(path, 5)
+    with pytest.raises(ValueError, match=r"is shorter than .* had left it; delete .*\.resume and"):
+        run_job(job(), records(TEXTS), out, resume=True)
+    gc.collect()  # a file that is left open is told here
 
 
 def test_full_standard_output_is_named(monkeypatch):
