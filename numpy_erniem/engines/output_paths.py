@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from numpy_erniem.checkpoint.atomic import hidden_folder
-from numpy_erniem.engines.journal import journal_path, new_path
+from numpy_erniem.engines.journal import journal_path
 from numpy_erniem.engines.parquet import require_pyarrow
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".npy", ".parquet")
@@ -54,7 +54,7 @@ def check_output(path: str, inputs: Sequence[str], columns: Sequence[str]) -> Pa
     except OSError as error:
         raise type(error)(f"{path} cannot be written: {error.strerror or error}") from None
     try:
-        _check_file(new_path(journal_path(out)))  # the longest name of what is made beside it
+        _check_file(out.with_name(f"{journal_path(out).name}.try"))  # no other name is longer
         if out.suffix.lower() == ".parquet":
             with hidden_folder(link_target(out).parent):  # where it is made
                 pass

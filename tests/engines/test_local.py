@@ -368,7 +368,7 @@ def test_an_output_whose_run_cannot_be_noted_is_refused_and_keeps_what_it_holds(
     for name in ("a" * 245 + ".jsonl", "b.jsonl"):
         path = tmp_path / name
         path.write_text("earlier")
-        (tmp_path / ".b.jsonl.resume.new").mkdir(exist_ok=True)
+        (tmp_path / ".b.jsonl.resume.try").mkdir(exist_ok=True)
         with pytest.raises(OSError, match="its folder takes no other file, such as"):
             check_output(str(path), [], ("text",))
         assert path.read_text() == "earlier"
