@@ -15,6 +15,7 @@ from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import Batches
+from numpy_erniem.training.finetuning.encoder_check import check_encoder
 from numpy_erniem.training.heads import Head
 from numpy_erniem.training.trainer import Evaluate
 from numpy_erniem.training.training_config import TrainingConfig
@@ -58,7 +59,7 @@ def load_trainable(
     Raises
     ------
     ValueError, FileNotFoundError
-        As of `from_pretrained`.
+        As of `from_pretrained`; or the checkpoint has no whole encoder.
     """
     folder = resolve_folder(model, **(hub_options or {}))
     with warnings.catch_warnings():
@@ -66,7 +67,14 @@ def load_trainable(
         warnings.filterwarnings("ignore", ".*unexpected.*|.*not used.*")
         if label_names is not None:
             options["id2label"] = dict(enumerate(_ordered_labels(folder, kind, label_names)))
-        loaded = kind.from_pretrained(folder, seed=seed, ignore_mismatched_sizes=True, **options)
+        loaded, info = kind.from_pretrained(
+            folder,
+            seed=seed,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    check_encoder(folder, info)
     return trainable(loaded), ErnieMTokenizer.from_pretrained(folder)
 
 
