@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class AdamW:
     first, second : dict of str to array
         The running means m and v, by flat name; `step` makes those that are missing.
 
+    Raises
+    ------
+    ValueError
+        A number out of its range.
+
     Notes
     -----
     For every weight w with gradient g, at step t::
@@ -61,6 +67,12 @@ class AdamW:
     first: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     second: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        check_betas(self.betas)
+        check_range("learning_rate", self.learning_rate, "[0, inf)")
+        check_range("eps", self.eps, "(0, inf)")
+        check_range("weight_decay", self.weight_decay, "[0, inf)")
+
     def step(
         self,
         weights: Mapping[str, np.ndarray],
@@ -80,7 +92,15 @@ class AdamW:
             Multiplies the learning rate: the value of `schedule` at this step.
         threads : int
             The result does not depend on their number.
+
+        Raises
+        ------
+        ValueError
+            A gradient of no weight or of another shape, or a weight that cannot be changed in
+            place. Nothing is changed then.
         """
+        for name, g in gradients.items():
+            _check_weight(name, weights.get(name), g)
         self.steps += 1
         tasks = []
         for name, g in gradients.items():
@@ -102,6 +122,19 @@ class AdamW:
         """Apply the formula to one block of g and of w, m and v."""
         g = g if isinstance(g, np.ndarray) else g.dense()
         adamw((g, *arrays), self.betas, self.eps, rate, decay, self.steps)
+
+
+def _check_weight(name: str, weight: np.ndarray | None, gradient: Any) -> None:
+    """ValueError unless a gradient fits its weight, and the weight can be changed in place."""
+    if weight is None:
+        raise ValueError(f"there is a gradient of {name}, which is no weight")
+    if tuple(gradient.shape) != weight.shape:
+        raise ValueError(f"{name} has the shape {weight.shape}, its gradient {gradient.shape}")
+    if not weight.flags.writeable or not weight.flags.c_contiguous:
+        raise ValueError(
+            f"{name} cannot be changed in place: it is read-only or not C-contiguous; take a model "
+            "from `trainable`"
+        )
 
 
 @dataclass(frozen=True)
@@ -148,11 +181,18 @@ def clip(gradients: dict[str, Any], max_norm: float | None) -> tuple[dict[str, A
     norm : float
         √ Σ g² before clipping; NaN or infinite if a gradient is.
 
+    Raises
+    ------
+    ValueError
+        A `max_norm` that is not above 0.
+
     References
     ----------
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
     arXiv:1211.5063, section 3.2; `torch.nn.utils.clip_grad_norm_`.
     """
+    if max_norm is not None:
+        check_max_norm("max_norm", max_norm)
     norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients.values()))
     if max_norm is not None and max_norm < norm < math.inf:
         scale(gradients, max_norm / (norm + 1e-6))
@@ -168,3 +208,44 @@ def _sum_of_squares(gradient: np.ndarray | SparseRows) -> float:
 def nonfinite(tensors: Flat) -> list[str]:
     """The names of the tensors that hold NaN or infinity."""
     return [name for name, t in tensors.items() if not np.isfinite(stored_values(t)).all()]
+
+
+def check_range(name: str, value: Any, interval: str) -> None:
+    """Check that a value is a number in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls it.
+    value : Any
+    interval : str
+        Such as "[0, 1)".
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not (
+        (low <= value if interval[0] == "[" else low < value)
+        and (value <= high if interval[-1] == "]" else value < high)
+    ):
+        raise ValueError(f"{name} is {value!r}, not a number in {interval}")
+
+
+def check_betas(betas: Any) -> None:
+    """ValueError unless β₁ and β₂ are two numbers in [0, 1)."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"betas is {betas!r}, not two numbers, β₁ and β₂")
+    for beta in betas:
+        check_range("each of betas", beta, "[0, 1)")
+
+
+def check_max_norm(name: str, value: Any) -> None:
+    """ValueError unless a largest norm is above 0."""
+    try:
+        check_range(name, value, "(0, inf]")
+    except ValueError as error:
+        raise ValueError(f"{error}; None turns clipping off") from None

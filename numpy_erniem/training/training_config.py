@@ -1,10 +1,17 @@
 """TrainingConfig: everything that decides how a training run goes, except model and data."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
-from numpy_erniem.backend.cores import available_cores
+from numpy_erniem.backend.cores import available_cores, check_num_threads
 from numpy_erniem.training.learning_rate import DECAYS
+from numpy_erniem.training.optimizer import check_betas, check_max_norm, check_range
 from numpy_erniem.training.products import check_precision
+
+LEAST = {  # whole numbers, and the least that each may be
+    **dict.fromkeys(("steps", "batch_size", "gradient_accumulation", "save_every"), 1),
+    **dict.fromkeys(("seed", "threads", "evaluate_every", "patience"), 0),
+}
 
 
 @dataclass(frozen=True)
@@ -25,21 +32,23 @@ class TrainingConfig:
     decay : {"linear", "cosine", "constant"}
         How the learning rate falls after the warm-up; see `schedule`.
     layer_decay : float
-        Factor of the learning rate from each layer to the one below; 1: the same for all layers.
-        See `layer_factors`.
+        Factor of the learning rate from each layer to the one below, in [0, 1]; 1: the same for all
+        layers, 0: only the head and the pooler learn. See `layer_factors`.
     weight_decay : float
         λ of AdamW; 0: none.
     betas : (float, float)
-        β₁ and β₂ of AdamW.
+        β₁ and β₂ of AdamW, in [0, 1).
     max_grad_norm : float or None
         Gradients are scaled down to this norm, taken over all of them together; None: never.
     gradient_accumulation : int
         Batches in a step, at least 1. A step uses the mean of their gradients.
     seed : int
-        Of everything drawn at random: new weights, order of the examples, masks, dropout.
+        Of everything drawn at random: new weights, order of the examples, masks, dropout; at least
+        0.
     threads : int
-        Threads that compute; 0: one for each core that the process may use. With native kernels the
-        result does not depend on their number; with NumPy it is bit-identical for a fixed number.
+        Threads that compute, at most 1024; 0: one for each core that the process may use. With
+        native kernels the result does not depend on their number; with NumPy it is bit-identical
+        for a fixed number.
     gradient_checkpointing : bool
         Compute each layer twice instead of keeping its intermediate results: less memory, about a
         third more work.
@@ -79,27 +88,29 @@ class TrainingConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "gradient_accumulation", "save_every"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not at least 1")
-        for name in ("threads", "evaluate_every", "weight_decay", "patience"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} {getattr(self, name)} is not at least 0")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name} is {value!r}, not a whole number of at least {least}")
+        check_range("learning_rate", self.learning_rate, "(0, 10)")
+        check_range("warmup", self.warmup, "[0, 1)")
+        check_range("layer_decay", self.layer_decay, "[0, 1]")
+        check_range("weight_decay", self.weight_decay, "[0, inf)")
+        check_betas(self.betas)
+        if self.max_grad_norm is not None:
+            check_max_norm("max_grad_norm", self.max_grad_norm)
         if self.patience and not self.evaluate_every:
             raise ValueError(f"patience {self.patience} needs evaluate_every, which is 0")
-        if not 0 < self.learning_rate < 10:
-            raise ValueError(f"learning_rate {self.learning_rate} is not in (0, 10)")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup {self.warmup} is not a share of the steps in [0, 1)")
         if self.decay not in DECAYS:
             raise ValueError(f"decay {self.decay!r} is not one of {', '.join(DECAYS)}")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+        if not isinstance(self.gradient_checkpointing, bool):
             raise ValueError(
-                f"max_grad_norm {self.max_grad_norm} is not above 0; None turns clipping off"
+                f"gradient_checkpointing is {self.gradient_checkpointing!r}, not True or False"
             )
         check_precision(self.precision)
-        if not self.threads:
-            object.__setattr__(self, "threads", available_cores())
+        object.__setattr__(
+            self, "threads", check_num_threads(self.threads or available_cores(), "threads")
+        )
 
     @property
     def warmup_steps(self) -> int:

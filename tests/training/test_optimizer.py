@@ -108,3 +108,48 @@ def test_a_sparse_step_makes_no_dense_table(monkeypatch):
     monkeypatch.setattr(SparseRows, "__array__", never)
     rows = SparseRows(np.array([3]), np.ones((1, 5), np.float32), SHAPES["table"])
     AdamW().step(draw(0), {"table": rows})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("betas", (1.0, 0.999)),
+        ("betas", (0.9, 1.5)),
+        ("betas", 0.9),
+        ("learning_rate", -1e-3),
+        ("learning_rate", math.nan),
+        ("eps", 0.0),
+        ("weight_decay", math.inf),
+    ],
+)
+def test_a_number_of_adamw_out_of_its_range_is_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        AdamW(**{name: value})
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, math.nan, "1"])
+def test_a_largest_norm_that_is_none_is_refused(norm):
+    with pytest.raises(ValueError, match=r"max_norm is .*None turns clipping off"):
+        clip({"w": np.ones(3, np.float32)}, norm)
+
+
+def read_only(w):
+    w.flags.writeable = False
+    return w
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "message"),
+    [
+        (lambda w: w, "v", "gradient of v, which is no weight"),
+        (lambda w: w[:2], "w", r"w has the shape \(2, 4\), its gradient \(3, 4\)"),
+        (read_only, "w", "w cannot be changed in place"),
+        (np.asfortranarray, "w", "w cannot be changed in place"),
+    ],
+)
+def test_a_weight_that_a_gradient_does_not_fit_is_refused(make, name, message):
+    optimizer, weights = AdamW(), {"w": make(np.ones((3, 4), np.float32))}
+    with pytest.raises(ValueError, match=message):
+        optimizer.step(weights, {name: np.ones((3, 4), np.float32)})
+    assert optimizer.steps == 0
+    assert (weights["w"] == 1).all()

@@ -235,6 +235,25 @@ def test_two_batches_a_step_have_their_mean_gradient(tmp_path):
         ("patience", -1),
         ("batch_size", float("nan")),
         ("weight_decay", float("nan")),
+        ("weight_decay", float("inf")),
+        ("layer_decay", -1.0),
+        ("layer_decay", 1.5),
+        ("layer_decay", float("nan")),
+        ("betas", (1.0, 0.999)),
+        ("betas", (0.9, -0.1)),
+        ("betas", (0.9,)),
+        ("betas", 0.9),
+        ("seed", -1),
+        ("threads", 1025),
+        ("steps", 2.5),
+        ("steps", True),
+        ("steps", "2"),
+        ("batch_size", 2.5),
+        ("seed", "a"),
+        ("save_every", 2.5),
+        ("learning_rate", "1e-3"),
+        ("max_grad_norm", "1"),
+        ("gradient_checkpointing", "no"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(name, value):
@@ -343,3 +362,11 @@ def test_a_checkpoint_that_is_no_run_is_not_overwritten(tmp_path, name):
         trainer(tmp_path)
     assert (tmp_path / name).read_text() == "mine"
     assert not (tmp_path / "run.json").exists()
+
+
+def test_with_a_layer_decay_of_0_only_the_head_and_the_pooler_learn(tmp_path):
+    mine = trainer(tmp_path, steps=3, layer_decay=0.0)
+    before = {name: value.copy() for name, value in mine.weights.items()}
+    mine.run()
+    changed = [name for name, value in mine.weights.items() if (value != before[name]).any()]
+    assert changed == ["classifier.weight", "classifier.bias"]

@@ -46,5 +46,5 @@ def test_defaults():
 
 
 def test_an_option_out_of_its_range_names_itself():
-    with pytest.raises(ValueError, match="batch_size 0 is not at least 1"):
+    with pytest.raises(ValueError, match="batch_size is 0, not a whole number of at least 1"):
         parse("--batch-size", "0")
