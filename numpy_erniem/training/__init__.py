@@ -8,6 +8,7 @@ heads                losses of the models with their gradients; masked_lm: of th
 value_and_grad       loss and gradients of a whole model; gradient_tree: what they are kept in
 optimizer            AdamW and clipping; learning_rate: schedule and decay over the layers
 trainer              the loop; training_config: its options; state: its folder; batches, data_files
+step_options         the options of value_and_grad that the loop sets
 training_setup       a model with what the loop needs to train it
 finetuning           classification, tagging, answers, extraction, choices, reranking, retrieval
 pretraining          MMLM, TLM, CAMLM and BTMLM

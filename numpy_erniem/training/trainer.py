@@ -29,6 +29,7 @@ from numpy_erniem.training.state import (
     save_state,
     write_errors,
 )
+from numpy_erniem.training.step_options import steps_of
 from numpy_erniem.training.training_config import TrainingConfig
 
 # (model, number of the batch, generator) -> loss and gradients
@@ -46,7 +47,9 @@ class Trainer:
         From `trainable`; its weights are changed in place.
     loss_and_grad : function
         Gets the model, the number of the batch (counted from 0) and a generator for dropout;
-        returns the loss of that batch and its gradients.
+        returns the loss of that batch and its gradients. Inside of it, `value_and_grad` uses
+        threads, gradient_checkpointing and precision of the config, unless it is told others; how
+        large a batch is, the function decides.
     config : TrainingConfig
     out : path
         The folder of the run. A run with the same options that is there is resumed; one that is
@@ -159,7 +162,8 @@ class Trainer:
         count = config.gradient_accumulation
         for part in range(count):
             rng = np.random.default_rng([config.seed, step, part])
-            loss, more = self.loss_and_grad(self.model, step * count + part, rng)
+            with steps_of(config):
+                loss, more = self.loss_and_grad(self.model, step * count + part, rng)
             losses.append(loss)
             gradients = more if gradients is None else add(gradients, more)
         loss, flat = sum(losses) / count, flatten(gradients)

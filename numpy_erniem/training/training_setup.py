@@ -21,6 +21,8 @@ class TrainingSetup:
     Parameters
     ----------
     config : TrainingConfig
+        For another batch_size, seed, threads, gradient_checkpointing or precision, make another
+        setup: `loss_and_grad` has those of the config that it was made with.
     model : ErnieMPreTrainedModel
         From `trainable`.
     tokenizer : ErnieMTokenizer

@@ -18,6 +18,7 @@ from numpy_erniem.training.encoder import encode
 from numpy_erniem.training.gradient_tree import Gradients, add
 from numpy_erniem.training.heads import HEADS, Head
 from numpy_erniem.training.products import products_in
+from numpy_erniem.training.step_options import step_options
 from numpy_erniem.training.threads import parts_of_batch
 
 NOT_FOR_TRAINING = (
@@ -66,11 +67,13 @@ def value_and_grad(
     *,
     head: Head | None = None,
     rng: np.random.Generator | None = None,
-    gradient_checkpointing: bool = False,
-    threads: int = 1,
-    precision: str = "float32",
+    gradient_checkpointing: bool | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
 ) -> tuple[float, Gradients]:
     """The loss of a batch and its gradient by every weight.
+
+    In a step of a `Trainer`, options that are left out are those of its `TrainingConfig`.
 
     Parameters
     ----------
@@ -83,16 +86,16 @@ def value_and_grad(
         The loss; left out, that of the model's class. `ErnieMModel` has none.
     rng : Generator, optional
         For dropout, at the rates of the config; None: no dropout.
-    gradient_checkpointing : bool
+    gradient_checkpointing : bool, optional
         Keep only the input of each layer and compute the layer twice: less memory, about a third
-        more work.
-    threads : int
+        more work. Left out, False.
+    threads : int, optional
         So many threads compute: inside the native kernels, where the result does not depend on
         their number, or, with NumPy, each a part of the batch; then the result is bit-identical for
-        a fixed number.
-    precision : {"float32", "bfloat16"}
+        a fixed number. Left out, 1.
+    precision : {"float32", "bfloat16"}, optional
         Of the products of linear maps, forward and backward. "bfloat16": their inputs are rounded
-        to bfloat16, and the sums are float32, as is all else.
+        to bfloat16, and the sums are float32, as is all else. Left out, "float32".
 
     Returns
     -------
@@ -121,20 +124,21 @@ def value_and_grad(
     head = head or HEADS.get(type(model))
     if head is None:
         raise ValueError(f"{type(model).__name__} has no loss; pass head=, or use another model")
-    if precision == "bfloat16" and model.dtype != np.float32:
+    chosen = step_options(gradient_checkpointing, threads, precision)
+    if chosen.precision == "bfloat16" and model.dtype != np.float32:
         raise ValueError(
             f"precision 'bfloat16' needs a float32 model, and this one is {model.dtype}"
         )
     inputs, labels = _inputs_and_labels(model, batch)
     weights = _float_weights(model)
     encoder = encoder_weights(weights)
-    with products_in(precision), parts_of_batch(threads) as parts:
+    with products_in(chosen.precision), parts_of_batch(chosen.threads) as parts:
         x, backward = encode(
             inputs,
             encoder,
             model.config,
             rng,
-            gradient_checkpointing=gradient_checkpointing,
+            gradient_checkpointing=chosen.gradient_checkpointing,
             threads=parts,
         )  # (B, T) -> (B, T, D)
         loss, dx, dhead = head(x, weights, model.config, labels, rng, parts)

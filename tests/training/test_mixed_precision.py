@@ -191,6 +191,27 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     assert bits(stopped) == bits(whole)
 
 
+def ends_of(out, of_trainer, **told):
+    """The weights after three steps of a Trainer whose loss is told `told`."""
+    config = TrainingConfig(steps=3, threads=1, precision=of_trainer)
+
+    def loss_and_grad(model, step, rng):
+        ids = rng.integers(2, V, (8, T))
+        return value_and_grad(model, {"input_ids": ids, "labels": ids % 5}, **told)
+
+    trainer = Trainer(trainable(make("ErnieMForTokenClassification")), loss_and_grad, config, out)
+    trainer.run()
+    return {name: value.tobytes() for name, value in trainer.weights.items()}
+
+
+def test_a_loss_that_names_no_precision_uses_that_of_its_trainer(tmp_path):
+    used = ends_of(tmp_path / "used", "bfloat16")
+    assert used == ends_of(tmp_path / "told", "bfloat16", precision="bfloat16")
+    other = ends_of(tmp_path / "other", "float32")
+    assert used != other
+    assert other == ends_of(tmp_path / "overruled", "bfloat16", precision="float32")
+
+
 def test_a_task_uses_the_precision_of_its_config():
     rows = [("Open the file", None, "en"), ("Datei öffnen", None, "de")] * 4
     losses = []

@@ -2,11 +2,13 @@
 
 import errno
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMForTokenClassification
+from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.checkpoint.safetensors_file import read_safetensors
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
@@ -370,3 +372,21 @@ def test_with_a_layer_decay_of_0_only_the_head_and_the_pooler_learn(tmp_path):
     mine.run()
     changed = [name for name, value in mine.weights.items() if (value != before[name]).any()]
     assert changed == ["classifier.weight", "classifier.bias"]
+
+
+def test_a_loss_that_names_no_threads_and_checkpointing_uses_those_of_its_trainer(
+    tmp_path, monkeypatch
+):
+    seen = []
+
+    def spy(*arguments, gradient_checkpointing, threads):
+        seen.append((gradient_checkpointing, threads))
+        return encode(*arguments, gradient_checkpointing=gradient_checkpointing, threads=threads)
+
+    module = sys.modules["numpy_erniem.training.value_and_grad"]  # its function has the same name
+    encode = module.encode
+    monkeypatch.setattr(module, "encode", spy)
+    with use_backend("numpy"):
+        trainer(tmp_path, steps=1, threads=2, gradient_checkpointing=True)._step(0)
+        loss_and_grad(trainable(make("ErnieMForTokenClassification")), 0, np.random.default_rng(0))
+    assert seen == [(True, 2), (False, 1)]
