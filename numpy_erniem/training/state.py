@@ -33,7 +33,8 @@ Rows = list[tuple[float, ...]]
 def open_run(out: Path, run: Mapping[str, Any]) -> str:
     """Write run.json, or compare it with the one that is there: "new", "stopped" or "finished".
 
-    A stopped run has a state to resume, a finished one its report.
+    A stopped run has a state to resume, a finished one its report. One that was stopped before its
+    first state begins again; it may have left its best model.
 
     Raises
     ------
@@ -46,7 +47,8 @@ def open_run(out: Path, run: Mapping[str, Any]) -> str:
     run = json.loads(json.dumps(run))  # tuples become lists, as in the file
     path = out / RUN
     finished, stopped = ((out / name).is_file() for name in (REPORT, STATE))
-    if path.is_file() and (finished or stopped):
+    model = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if (out / name).exists()]
+    if path.is_file() and (finished or stopped or model):
         there = _read_json(path)
         differing = [
             f"{name} {there.get(name)!r} there, {run.get(name)!r} here"
@@ -58,11 +60,11 @@ def open_run(out: Path, run: Mapping[str, Any]) -> str:
                 f"{out} holds a run with other options: {'; '.join(differing)}; "
                 "give the same options to resume it, or another folder"
             )
-        return "finished" if finished else "stopped"
-    there = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if (out / name).exists()]
-    if there and not path.is_file():
+        if finished or stopped:
+            return "finished" if finished else "stopped"
+    elif model:
         raise ValueError(
-            f"{out} has a {there[0]} that no run of training wrote, and it would be overwritten; "
+            f"{out} has a {model[0]} that no run of training wrote, and it would be overwritten; "
             "give another folder"
         )
     with write_errors(path, "before the first step"):

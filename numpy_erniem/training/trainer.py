@@ -55,7 +55,8 @@ class Trainer:
         The folder of the run. A run with the same options that is there is resumed; one that is
         finished is not repeated. The state of a run is in `training-state` until it is finished.
     data : dict, optional
-        Whatever identifies the data; it has to be the same when a run is resumed.
+        Whatever identifies the data, and the weights at the start; it has to be the same when a run
+        is resumed.
     save : function of the model, optional
         Writes the model; left out, `model.save_pretrained(out)`.
     evaluate : function of the model, optional

@@ -2,13 +2,17 @@
 
 import math
 import os
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, write_sentence_settings
 from numpy_erniem.models.padding import check_pad_token
 from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
+from numpy_erniem.models.weights import flatten
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.trainer import Evaluate, LossAndGrad, Trainer
 from numpy_erniem.training.training_config import TrainingConfig
@@ -50,6 +54,7 @@ class TrainingSetup:
     sentence_settings: SentenceSettings | None = None
     data: dict[str, Any] = field(default_factory=dict)
     batches_per_epoch: int | None = None
+    _start: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_pad_token(self.model.config, self.tokenizer)
@@ -89,9 +94,11 @@ class TrainingSetup:
         """Train in a folder, or resume the run that is there; returns what report.json holds.
 
         `options` are `data`, in addition to that of the setup, and `report` of `Trainer`. Errors
-        are those of `Trainer.run`.
+        are those of `Trainer.run`. A run is resumed from the weights that it began with only.
         """
-        options["data"] = {**self.data, **(options.get("data") or {})}
+        if not self._start:
+            self._start = start_of(self.model, self.tokenizer)
+        options["data"] = {**self._start, **self.data, **(options.get("data") or {})}
         return Trainer(
             self.model,
             self.loss_and_grad,
@@ -108,3 +115,13 @@ class TrainingSetup:
         self.tokenizer.save_pretrained(out)
         if self.sentence_settings is not None:
             write_sentence_settings(Path(out), self.sentence_settings)
+
+
+def start_of(model: ErnieMPreTrainedModel, tokenizer: ErnieMTokenizer) -> dict[str, int]:
+    """A number for the weights and one for the tokens, by which a run tells what it began with."""
+    weights = 0
+    for name, value in flatten(model.weights).items():
+        weights = zlib.crc32(np.ascontiguousarray(value), zlib.crc32(name.encode(), weights))
+    tokens = sorted((number, token) for token, number in tokenizer.get_vocab().items())
+    text = repr(tokens).encode("utf-8", "backslashreplace")
+    return {"weights at the start": weights, "vocabulary": zlib.crc32(text)}

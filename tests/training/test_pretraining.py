@@ -225,6 +225,19 @@ def test_an_option_changes_the_run_and_its_record(folder, option, capsys):
     assert runs[0][1]["history"] != runs[1][1]["history"]
 
 
+def test_a_run_is_not_resumed_with_another_tokenizer(folder, capsys):
+    command = [*options(folder), "--phase", "1:tlm"]
+    assert main(command) == 0
+    other = ErnieMTokenizer.from_pretrained(bundled_checkpoint())
+    other.save_pretrained(folder / "other")
+    lines = (folder / "other" / "vocab.txt").read_text("utf-8").splitlines()
+    lines[5:7] = reversed(lines[5:7])
+    (folder / "other" / "vocab.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    command[command.index("--tokenizer") + 1] = str(folder / "other")
+    assert main(command) == 2
+    assert "holds a run with other options: vocabulary" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [[], ["--config", "c", "--model", "m"]])
 def test_a_config_or_a_checkpoint_has_to_be_given(given, folder, capsys):
     with pytest.raises(SystemExit):

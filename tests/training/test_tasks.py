@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from numpy_erniem.cli.main import main
 from numpy_erniem.models.weights import flatten
@@ -65,6 +66,24 @@ def test_a_run_is_not_resumed_with_other_examples(task, small, tmp_path):
     with pytest.raises(ValueError, match="holds a run with other options: training examples"):
         other.train(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_run_is_not_resumed_from_other_weights(task, small, tmp_path):
+    setup_of(task, small).train(tmp_path / "run")
+    other = save_small(tmp_path / "other", hidden_dropout_prob=0.1)
+    tensors = load_file(other / "model.safetensors")
+    tensors["encoder.layers.0.linear1.bias"] += 0.5
+    save_file(tensors, other / "model.safetensors")
+    with pytest.raises(ValueError, match="holds a run with other options: weights at the start"):
+        setup_of(task, other).train(tmp_path / "run")
+
+
+def test_a_setup_that_has_trained_goes_on_with_its_run(task, small, tmp_path):
+    setup = setup_of(task, small)
+    report = setup.train(tmp_path)
+    lines = []
+    assert setup.train(tmp_path, report=lines.append) == report
+    assert lines == [f"{tmp_path} holds this run, finished; nothing is left to do"]
 
 
 def test_a_loss_that_is_nan_stops_the_run_and_keeps_the_state(task, small, tmp_path):

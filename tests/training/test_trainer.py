@@ -106,6 +106,22 @@ def test_a_run_with_another_configuration_says_what_differs(tmp_path):
         trainer(tmp_path, seed=1)
 
 
+def test_the_best_model_of_a_run_without_a_state_is_not_overwritten_by_another_run(tmp_path):
+    def stops(model, step, rng):
+        if step == 7:
+            raise StoppedError
+        return loss_and_grad(model, step, rng)
+
+    with pytest.raises(StoppedError):
+        trainer(tmp_path, stops, accuracy, evaluate_every=5).run()
+    assert not (tmp_path / STATE).exists()
+    before = bits(tmp_path)
+    with pytest.raises(ValueError, match="holds a run with other options: seed 0 there, 1 here"):
+        trainer(tmp_path, evaluate=accuracy, evaluate_every=5, seed=1)
+    assert bits(tmp_path) == before
+    assert trainer(tmp_path, evaluate=accuracy, evaluate_every=5).run()["steps"] == 40
+
+
 def test_a_finished_run_is_not_repeated(tmp_path):
     report = trainer(tmp_path).run()
 
