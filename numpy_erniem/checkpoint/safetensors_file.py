@@ -149,3 +149,4 @@ def replace_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         write_safetensors(hidden / path.name, tensors)
         flush(hidden / path.name)
         os.replace(hidden / path.name, path)
+        flush(path.parent)

@@ -20,7 +20,8 @@ import numpy as np
 from numpy_erniem.checkpoint.atomic import atomic_write, clear_leftovers
 from numpy_erniem.checkpoint.folder import WEIGHTS_FILE
 from numpy_erniem.checkpoint.json_files import to_json
-from numpy_erniem.checkpoint.safetensors_file import read_safetensors
+from numpy_erniem.checkpoint.safetensors_file import read_safetensors, replace_safetensors
+from numpy_erniem.checkpoint.tensors import Tensor
 from numpy_erniem.training.optimizer import AdamW
 
 CONFIG_FILE = "config.json"
@@ -104,7 +105,7 @@ def save_state(
     history: Rows,
     evaluations: Rows,
 ) -> None:
-    """Write everything that the next step depends on.
+    """Write everything that the next step depends on, one tensor after the other.
 
     Parameters
     ----------
@@ -121,8 +122,6 @@ def save_state(
     OSError
         The state could not be written; the one before it is kept.
     """
-    from safetensors.numpy import save
-
     tensors = {"step": np.array([optimizer.steps], np.int64)}
     for name, rows in (("history", history), ("evaluations", evaluations)):
         tensors[name] = np.array(rows or np.empty((0, 0)), np.float64)
@@ -130,7 +129,10 @@ def save_state(
     for group, arrays in groups.items():
         tensors |= {f"{group}.{name}": value for name, value in arrays.items()}
     with write_errors(out / STATE, f"after step {optimizer.steps}"):
-        atomic_write(out / STATE, save(tensors))
+        (out / STATE).parent.mkdir(parents=True, exist_ok=True)
+        replace_safetensors(
+            out / STATE, {name: Tensor.of_array(value) for name, value in tensors.items()}
+        )
 
 
 def load_state(out: Path, weights: Mapping[str, np.ndarray], optimizer: AdamW) -> tuple[Rows, Rows]:

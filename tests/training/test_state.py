@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from numpy_erniem.training.optimizer import AdamW
 from numpy_erniem.training.state import STATE, save_state
 from tests.training.test_trainer import bits, trainer
 
@@ -111,3 +114,16 @@ def test_saving_clears_what_a_killed_save_left(tmp_path):
     mine = trainer(tmp_path.parent / f"{tmp_path.name}-other")
     save_state(tmp_path, mine.weights, mine.optimizer, [], [])
     assert not list(tmp_path.rglob(".saving-*"))
+
+
+def test_saving_a_state_copies_no_more_than_a_tensor(tmp_path):
+    weights = {f"w{n}": np.ones(1 << 18, np.float32) for n in range(9)}
+    optimizer = AdamW()
+    optimizer.step(weights, weights)
+    tracemalloc.start()
+    try:
+        save_state(tmp_path, weights, optimizer, [], [])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * weights["w0"].nbytes

@@ -104,21 +104,20 @@ def test_a_full_disk_while_saving_stops_the_run_and_keeps_what_is_there(
     task, small, tmp_path, monkeypatch
 ):
     setup_of(task, small, save_every=1).train(tmp_path / "other")  # nothing is broken yet
-    atomic_write = state.atomic_write
+    replace_safetensors = state.replace_safetensors
     saved = []
 
-    def full(path, content):
-        if path.name == "state.safetensors":
-            saved.append(path)
-            if len(saved) == 2:
-                raise OSError(errno.ENOSPC, "No space left on device")
-        atomic_write(path, content)
+    def full(path, tensors):
+        saved.append(path)
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_safetensors(path, tensors)
 
-    monkeypatch.setattr(state, "atomic_write", full)
+    monkeypatch.setattr(state, "replace_safetensors", full)
     message = "state.safetensors could not be written after step 2: the disk is full; the file"
     with pytest.raises(OSError, match=message):
         setup_of(task, small, save_every=1, steps=3).train(tmp_path / "run")
-    monkeypatch.setattr(state, "atomic_write", atomic_write)
+    monkeypatch.setattr(state, "replace_safetensors", replace_safetensors)
     lines = []
     setup_of(task, small, save_every=1, steps=3).train(tmp_path / "run", report=lines.append)
     assert lines[0] == "resumes after step 1"
