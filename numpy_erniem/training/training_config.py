@@ -12,6 +12,12 @@ LEAST = {  # whole numbers, and the least that each may be
     **dict.fromkeys(("steps", "batch_size", "gradient_accumulation", "save_every"), 1),
     **dict.fromkeys(("seed", "threads", "evaluate_every", "patience"), 0),
 }
+INTERVALS = {
+    "learning_rate": "(0, 10)",
+    "warmup": "[0, 1)",
+    "layer_decay": "[0, 1]",
+    "weight_decay": "[0, inf)",
+}
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,15 @@ class TrainingConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise ValueError(f"{name} is {value!r}, not a whole number of at least {least}")
-        check_range("learning_rate", self.learning_rate, "(0, 10)")
-        check_range("warmup", self.warmup, "[0, 1)")
-        check_range("layer_decay", self.layer_decay, "[0, 1]")
-        check_range("weight_decay", self.weight_decay, "[0, inf)")
+            object.__setattr__(self, name, int(value))  # of NumPy's, which run.json does not take
+        for name, interval in INTERVALS.items():
+            check_range(name, getattr(self, name), interval)
+            object.__setattr__(self, name, float(getattr(self, name)))
         check_betas(self.betas)
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
         if self.max_grad_norm is not None:
             check_max_norm("max_grad_norm", self.max_grad_norm)
+            object.__setattr__(self, "max_grad_norm", float(self.max_grad_norm))
         if self.patience and not self.evaluate_every:
             raise ValueError(f"patience {self.patience} needs evaluate_every, which is 0")
         if self.decay not in DECAYS:

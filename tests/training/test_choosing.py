@@ -91,9 +91,9 @@ def test_a_prompt_is_cut_and_a_choice_is_not(small):
 @pytest.mark.parametrize(
     ("examples", "message"),
     [
-        ([], "train has no prompt"),
+        ([], "train has no example"),
         ([("x", ["a"], 0)], r"train\[0\] has the choices \['a'\]"),
-        ([("x", "ab", 0)], r"train\[0\] has the choices 'ab'"),
+        ([("x", "ab", 0)], r"train\[0\]: the choices must be a list of texts, not str 'ab'"),
         ([("x", ["a", "b"], 2)], r"train\[0\]: the label 2 is not the number of a choice"),
     ],
 )

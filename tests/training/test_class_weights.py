@@ -1,5 +1,7 @@
 """Weights of the classes: their sum, the loss with them, and that training uses them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,14 +36,30 @@ def test_a_class_without_a_weight_weighs_1():
     [
         ("balance", "class_weights 'balance' is neither 'balanced'"),
         ({"god": 1.0}, "class_weights has 'god', no label; did you mean 'good'"),
-        ({"good": 0.0}, "class_weights of 'good' is 0.0, not a finite number above 0"),
+        ({"good": 0.0}, r"class_weights of 'good' is 0.0, not a number in \(0, inf\)"),
         ({"good": float("nan")}, "class_weights of 'good' is nan"),
         ({"good": True}, "class_weights of 'good' is True"),
+        ({"good": "2"}, "class_weights of 'good' is '2'"),
+        ([1.0, 2.0], r"class_weights is \[1.0, 2.0\], neither 'balanced' nor"),
     ],
 )
 def test_weights_that_are_wrong_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         weights_of_classes(given, ["good", "bad"], np.array([0, 1]))
+
+
+def test_a_class_of_which_all_examples_were_cut_weighs_as_one_example():
+    weights = weights_of_classes("balanced", ["a", "b"], np.array([0, 0, 0, 0]))
+    assert weights.tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_the_size_of_all_weights_together_does_not_matter(factor):
+    scores, weights = random_scores("float32"), np.array([0.5, 2, 3, 9])
+    loss, gradient = weighted_cross_entropy(scores, LABELS, weights * factor)
+    want, wanted = weighted_cross_entropy(scores, LABELS, weights)
+    assert loss == pytest.approx(want, rel=1e-6)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-5)
 
 
 def test_equal_weights_change_nothing():
@@ -82,6 +100,16 @@ def test_a_setup_trains_with_the_weights(setup, data):
     plain, equal, other, balanced = losses
     assert equal == pytest.approx(plain, rel=1e-6)
     assert len({plain, other, balanced}) == 3
+
+
+def test_weights_of_numpy_are_recorded(tmp_path):
+    config = TrainingConfig(steps=np.int64(1), learning_rate=np.float32(1e-3), threads=1)
+    setup = classification_setup(
+        TEXTS, TEXTS, config, class_weights={"b": np.float32(2)}, max_length=np.int64(12)
+    )
+    setup.train(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert (run["class_weights"], run["steps"], run["max_length"]) == ({"b": 2.0}, 1, 12)
 
 
 def test_the_best_model_is_that_of_macro_f1_where_classes_have_weights():

@@ -142,7 +142,7 @@ def test_long_texts_are_cut_and_told():
 
 
 def test_more_tokens_than_the_model_takes():
-    with pytest.raises(ValueError, match=r"max_length 600 is not in 3\.\.512"):
+    with pytest.raises(ValueError, match=r"max_length 600 is not a whole number in 3\.\.512"):
         classification_setup(sentences(), sentences(), TrainingConfig(steps=1), max_length=600)
 
 

@@ -98,10 +98,10 @@ def test_a_text_is_cut_and_a_query_is_not(small):
 @pytest.mark.parametrize(
     ("train", "evaluation", "message"),
     [
-        ([], RANKED, "training has no pair"),
-        (RANKED, [], "evaluation has no pair"),
+        ([], RANKED, "train has no example"),
+        (RANKED, [], "evaluation has no example"),
         ([("q", "a", 1.0)], RANKED, "training has only the score 1"),
-        ([("q", "a", float("inf"))], RANKED, "training has a score that is not finite"),
+        ([("q", "a", float("inf"))], RANKED, "the score must be a finite number"),
         (RANKED, [("q", "a", 1.0), ("p", "b", 0.0)], "no query with texts of different scores"),
     ],
 )

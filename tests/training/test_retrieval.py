@@ -184,7 +184,7 @@ def test_evaluation_computes_no_padding(monkeypatch):
 
 def test_the_temperature_has_to_be_positive():
     pairs = [("", "a", "b")] * 2
-    with pytest.raises(ValueError, match="temperature 0 is not above 0"):
+    with pytest.raises(ValueError, match="temperature is 0, not a number in"):
         retrieval_setup(pairs, pairs, TrainingConfig(steps=1), temperature=0)
 
 

@@ -177,7 +177,7 @@ def test_a_task_is_learned_as_with_torch(name, small, monkeypatch):
         ids = setup.model.config.label2id
         labels = [ids[y] for row in data for y in ([row[2]] if "classify" in name else row[1])]
         weights = weights_of_classes(options["class_weights"], list(ids), np.array(labels))
-        weights = torch.as_tensor(weights)
+        weights = torch.as_tensor(weights, dtype=torch.float32)
     ours, batches = learn_ours(setup, monkeypatch)
     theirs, learned = learn_theirs(name, start, setup.model.config, batches, weights)
     np.testing.assert_allclose(ours[:5], theirs[:5], rtol=1e-4)

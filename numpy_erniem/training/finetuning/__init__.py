@@ -7,6 +7,7 @@ extraction       the spans that a prompt asks for, as of UIE-M; extraction_files
 choosing         the choice that follows a prompt
 reranking        how relevant a text is for a query
 retrieval        sentences that find their translations; contrastive: the loss
+examples         what a setup takes in Python
 preparation      what they share: loading, label names, token ids; encoder_check
 spans            characters → tokens
 task_heads       their losses; class_weights; metrics: their scores

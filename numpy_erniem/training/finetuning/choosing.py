@@ -10,6 +10,12 @@ from numpy_erniem.models import ErnieMForMultipleChoice
 from numpy_erniem.pipelines.tokens import encode_texts, pieces_of
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.examples import (
+    TEXT,
+    TEXTS,
+    WHOLE_NUMBER,
+    checked_examples,
+)
 from numpy_erniem.training.finetuning.preparation import (
     fingerprints,
     load_trainable,
@@ -22,6 +28,7 @@ from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
 Choices = Sequence[tuple[str, Sequence[str], int]]  # prompt, choices, number of the right one
+FORM = {"prompt": TEXT, "choices": TEXTS, "number of the right one": WHOLE_NUMBER}
 Rows = list[list[int]]  # of a prompt, one for each choice
 
 
@@ -59,9 +66,10 @@ def choice_setup(
     Raises
     ------
     ValueError
-        No example, fewer than two choices, a number that is none of them, a choice that leaves no
-        room for a prompt, or a max_length that the model does not take.
+        No example, or one of another form, fewer than two choices, a number that is none of them,
+        a choice that leaves no room for a prompt, or a max_length that the model does not take.
     """
+    train, evaluation = checked_examples(train, evaluation, FORM)
     parts = {"train": train, "evaluation": evaluation}
     for name, part in parts.items():
         _check(part, name)
@@ -94,10 +102,8 @@ def choice_setup(
 
 def _check(examples: Choices, name: str) -> None:
     """Refuse examples whose label is no choice."""
-    if not examples:
-        raise ValueError(f"{name} has no prompt")
     for n, (_, choices, label) in enumerate(examples):
-        if isinstance(choices, str) or len(choices) < 2:
+        if len(choices) < 2:
             raise ValueError(f"{name}[{n}] has the choices {choices!r}; give two texts or more")
         if not 0 <= label < len(choices):
             raise ValueError(

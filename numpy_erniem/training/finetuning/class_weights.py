@@ -1,10 +1,11 @@
 """How much each class counts in the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from numpy_erniem.checks import nearest
+from numpy_erniem.training.optimizer import check_range
 
 BALANCED = "balanced"
 ClassWeights = str | dict[str, float]
@@ -20,11 +21,11 @@ def weights_of_classes(given: ClassWeights, names: Sequence[str], labels: np.nda
         alike. A dict: weights by name; a class that it leaves out weighs 1.
     names : K sequence of str
     labels : integer array
-        The classes of the training examples; every class occurs.
+        The classes of the training examples.
 
     Returns
     -------
-    (K,) float32 array
+    (K,) float64 array
 
     Raises
     ------
@@ -41,16 +42,21 @@ def weights_of_classes(given: ClassWeights, names: Sequence[str], labels: np.nda
             raise ValueError(
                 f"class_weights {given!r} is neither {BALANCED!r} nor weights by label"
             )
-        counts = np.bincount(labels, minlength=len(names))
-        return (len(labels) / (len(names) * counts)).astype(np.float32)
-    weights = np.ones(len(names), np.float32)
+        counts = np.maximum(np.bincount(labels, minlength=len(names)), 1)  # 0: all were cut
+        return len(labels) / (len(names) * counts)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"class_weights is {given!r}, neither {BALANCED!r} nor weights by label")
+    weights = np.ones(len(names))
     for name, weight in given.items():
         if name not in names:
             raise ValueError(f"class_weights has {name!r}, no label{nearest(name, list(names))}")
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < np.inf:
-            raise ValueError(
-                f"class_weights of {name!r} is {weight!r}, not a finite number above 0"
-            )
+        check_range(f"class_weights of {name!r}", weight, "(0, inf)")
         weights[list(names).index(name)] = weight
     return weights
+
+
+def recorded(given: ClassWeights | None) -> ClassWeights | None:
+    """Weights that were checked, as run.json has them: numbers of NumPy become floats."""
+    if given is None or isinstance(given, str):
+        return given
+    return {name: float(weight) for name, weight in given.items()}

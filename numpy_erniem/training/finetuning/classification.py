@@ -8,7 +8,12 @@ import numpy as np
 
 from numpy_erniem.models import ErnieMForSequenceClassification
 from numpy_erniem.training.batches import collate, evaluate_in_batches
-from numpy_erniem.training.finetuning.class_weights import ClassWeights, weights_of_classes
+from numpy_erniem.training.finetuning.class_weights import (
+    ClassWeights,
+    recorded,
+    weights_of_classes,
+)
+from numpy_erniem.training.finetuning.examples import TEXT, TEXT_OR_NONE, checked_examples
 from numpy_erniem.training.finetuning.metrics import macro_f1
 from numpy_erniem.training.finetuning.preparation import (
     find_label_names,
@@ -24,6 +29,7 @@ from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
 Labelled = Sequence[tuple[str, str | None, str]]  # text, second text or None, label
+FORM = {"text": TEXT, "second text or None": TEXT_OR_NONE, "label": TEXT}
 
 
 def classification_setup(
@@ -63,9 +69,10 @@ def classification_setup(
     Raises
     ------
     ValueError
-        Fewer than two labels, a label in evaluation that training does not have, or a max_length
-        that the model does not take.
+        An example of another form, or none, fewer than two labels, a label in evaluation that
+        training does not have, or a max_length that the model does not take.
     """
+    train, evaluation = checked_examples(train, evaluation, FORM)
     found = find_label_names("label", *([y for *_, y in part] for part in (train, evaluation)))
     loaded = load_trainable(
         ErnieMForSequenceClassification,
@@ -100,7 +107,7 @@ def classification_setup(
         evaluate,
         head=head,
         data=fingerprints(train, evaluation)
-        | {"max_length": max_length, "class_weights": class_weights},
+        | {"max_length": max_length, "class_weights": recorded(class_weights)},
     )
 
 

@@ -4,6 +4,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,12 @@ def row_length(
     limit = config.max_length
     if max_length is None:
         return min(default, limit)
-    if not shortest <= max_length <= limit:
+    if not isinstance(max_length, Integral) or not shortest <= max_length <= limit:
         raise ValueError(
-            f"max_length {max_length} is not in {shortest}..{limit}, which this model takes"
+            f"max_length {max_length!r} is not a whole number in {shortest}..{limit}, which this "
+            "model takes"
         )
-    return max_length
+    return int(max_length)
 
 
 def find_label_names(what: str, train: Sequence[str], evaluation: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy_erniem.models import ErnieMForSequenceClassification
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import collate, evaluate_in_batches
+from numpy_erniem.training.finetuning.examples import NUMBER, TEXT, checked_examples
 from numpy_erniem.training.finetuning.metrics import ranking_scores
 from numpy_erniem.training.finetuning.preparation import (
     fingerprints,
@@ -23,6 +24,7 @@ from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
 Ranked = Sequence[tuple[str, str, float]]  # query, text, score
+FORM = {"query": TEXT, "text": TEXT, "score": NUMBER}
 ONE_LABEL = ["LABEL_0"]  # as published rerankers name it
 
 
@@ -62,13 +64,12 @@ def reranking_setup(
     Raises
     ------
     ValueError
-        No example, training scores that are all the same, no query in the evaluation with texts of
-        different scores, a query that leaves no room for a text, or a max_length that the model
-        does not take.
+        No example, or one of another form, training scores that are all the same, no query in the
+        evaluation with texts of different scores, a query that leaves no room for a text, or a
+        max_length that the model does not take.
     """
-    targets, wanted = (
-        _scores(part, name) for part, name in ((train, "training"), (evaluation, "evaluation"))
-    )
+    train, evaluation = checked_examples(train, evaluation, FORM)
+    targets, wanted = _scores(train, "train"), _scores(evaluation, "evaluation")
     if len(set(targets.tolist())) < 2:
         raise ValueError(f"training has only the score {targets[0]:g}; at least two are needed")
     groups = _groups(evaluation, wanted)
@@ -108,11 +109,10 @@ def reranking_setup(
 
 def _scores(examples: Ranked, name: str) -> np.ndarray:
     """The scores of all examples: (n,) float32."""
-    scores = np.array([score for *_, score in examples], np.float32)
-    if not len(scores):
-        raise ValueError(f"{name} has no pair of a query and a text")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{name} has a score that is not finite")
+    with np.errstate(over="ignore"):
+        scores = np.array([score for *_, score in examples], np.float32)
+    for n in np.flatnonzero(~np.isfinite(scores)):
+        raise ValueError(f"{name}[{n}]: the score {examples[n][2]} is too large for float32")
     return scores
 
 

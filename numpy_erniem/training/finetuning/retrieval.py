@@ -18,6 +18,7 @@ from numpy_erniem.training.finetuning.contrastive import (
     contrastive_head,
     find_duplicates,
 )
+from numpy_erniem.training.finetuning.examples import TEXT, checked_examples
 from numpy_erniem.training.finetuning.preparation import (
     fingerprints,
     load_trainable,
@@ -25,6 +26,7 @@ from numpy_erniem.training.finetuning.preparation import (
     token_ids,
 )
 from numpy_erniem.training.gradient_tree import Gradients
+from numpy_erniem.training.optimizer import check_range
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 from numpy_erniem.training.value_and_grad import value_and_grad
@@ -33,6 +35,7 @@ from numpy_erniem.training.value_and_grad import value_and_grad
 MADE_BY = ("pooling", "dense", "prompts", "include_prompt")
 Step = tuple[float, Gradients]
 Pairs = Sequence[tuple[str, str, str]]  # language of the target, source, target
+FORM = {"language of the target": TEXT, "source": TEXT, "target": TEXT}
 
 
 def retrieval_setup(
@@ -72,9 +75,10 @@ def retrieval_setup(
     Raises
     ------
     ValueError
-        Fewer than two pairs in a batch, a temperature that is not above 0, or a max_length that the
-        model does not take.
+        An example of another form, fewer than two pairs in a batch, a temperature that is not above
+        0, or a max_length that the model does not take.
     """
+    train, evaluation = checked_examples(train, evaluation, FORM)
     _check_options(len(train), config, temperature)
     loaded, tokenizer = load_trainable(ErnieMModel, model, config.seed, hub_options=hub_options)
     max_length = row_length(max_length, 64, loaded.config)
@@ -83,7 +87,6 @@ def retrieval_setup(
         for part in (train, evaluation)
         for n in (1, 2)
     )
-    settings = _settings(resolve_folder(model, **(hub_options or {})))
 
     def loss_and_grad(model: ErnieMModel, step: int, rng: np.random.Generator) -> Step:
         a, b = ([side[n] for n in batches[step]] for side in (sources, targets))
@@ -110,9 +113,9 @@ def retrieval_setup(
         tokenizer,
         loss_and_grad,
         evaluate,
-        settings,
+        _settings(resolve_folder(model, **(hub_options or {}))),
         data=fingerprints(train, evaluation)
-        | {"max_length": max_length, "temperature": temperature},
+        | {"max_length": max_length, "temperature": float(temperature)},
         batches_per_epoch=batches.per_epoch,
     )
 
@@ -122,8 +125,7 @@ def _check_options(pairs: int, config: TrainingConfig, temperature: float) -> No
         raise ValueError(
             "retrieval needs at least two pairs in a batch: the others are the negatives of a pair"
         )
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} is not above 0")
+    check_range("temperature", temperature, "(0, inf)")
 
 
 def _settings(folder: Path) -> SentenceSettings:

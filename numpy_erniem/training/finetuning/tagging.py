@@ -10,7 +10,12 @@ from numpy_erniem.losses import IGNORED
 from numpy_erniem.models import ErnieMForTokenClassification
 from numpy_erniem.tokenizer import ErnieMTokenizer
 from numpy_erniem.training.batches import collate, evaluate_in_batches
-from numpy_erniem.training.finetuning.class_weights import ClassWeights, weights_of_classes
+from numpy_erniem.training.finetuning.class_weights import (
+    ClassWeights,
+    recorded,
+    weights_of_classes,
+)
+from numpy_erniem.training.finetuning.examples import TEXTS, checked_examples
 from numpy_erniem.training.finetuning.metrics import OUTSIDE, entities_of, set_scores
 from numpy_erniem.training.finetuning.preparation import (
     find_label_names,
@@ -26,6 +31,7 @@ from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 
 Tagged = Sequence[tuple[list[str], list[str]]]  # words, tags
+FORM = {"words": TEXTS, "tags": TEXTS}
 Rows = tuple[list[list[int]], list[list[int]]]  # token ids, labels of the tokens
 
 
@@ -68,9 +74,11 @@ def tagging_setup(
     Raises
     ------
     ValueError
-        Fewer than two tags, a tag in evaluation that training does not have, a weight that is not
-        above 0 or of no tag, or a max_length that the model does not take.
+        An example of another form, or none, fewer than two tags, a tag in evaluation that training
+        does not have, a weight that is not above 0 or of no tag, or a max_length that the model
+        does not take.
     """
+    train, evaluation = _checked(train, evaluation)
     tags = ([y for _, tags in part for y in tags] for part in (train, evaluation))
     found = find_label_names("tag", *tags)
     loaded = load_trainable(ErnieMForTokenClassification, model, config.seed, found, hub_options)
@@ -106,8 +114,20 @@ def tagging_setup(
         evaluate,
         head=head,
         data=fingerprints(train, evaluation)
-        | {"max_length": max_length, "class_weights": class_weights},
+        | {"max_length": max_length, "class_weights": recorded(class_weights)},
     )
+
+
+def _checked(train: Tagged, evaluation: Tagged) -> tuple[Tagged, Tagged]:
+    """The examples; ValueError for one that has not a tag for every word, or has no word."""
+    parts = checked_examples(train, evaluation, FORM)
+    for name, part in zip(("train", "evaluation"), parts, strict=True):
+        for n, (words, tags) in enumerate(part):
+            if not words or len(words) != len(tags):
+                raise ValueError(
+                    f"{name}[{n}] has {len(words)} words and {len(tags)} tags; each word needs one"
+                )
+    return parts
 
 
 def _scores(evaluation: Tagged, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:

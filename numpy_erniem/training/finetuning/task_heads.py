@@ -55,7 +55,7 @@ def weighted_cross_entropy(
     if not len(counts):
         return scores.dtype.type(0), ds.reshape(scores.shape)
     rows, y = rows[counts], y[counts]  # (n, K), (n,)
-    of_row = weights[y] / weights[y].sum()  # (n,)
+    of_row = (weights[y] / weights[y].sum()).astype(rows.dtype)  # (n,)
     rows = rows - rows.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(rows).sum(axis=1, dtype=np.float64))
     n = np.arange(len(y))
