@@ -30,7 +30,7 @@ def read_header(
     Raises
     ------
     ValueError
-        The line names some columns of the file, but not all that are needed.
+        The line names some columns of the file, but not all that are needed, or they are quoted.
 
     Examples
     --------
@@ -39,8 +39,14 @@ def read_header(
     >>> read_header("a sentence\tgood", "line 1", [("text", "label")], {}) is None
     True
     """
-    fields = [field.strip() for field in line.split("\t")]
+    fields = [field.strip() for field in line.removeprefix("#").split("\t")]
     names = [known_name(field, aliases) for field in fields]
+    bare = [known_name(field.strip("\"'"), aliases) for field in fields]
+    if bare != names and any(set(needed) <= set(bare) for needed in columns):
+        raise ValueError(
+            f"{where} is a header in quotes, {fields[0]}; quotes are not read: write the table "
+            "without them, or JSON lines"
+        )
     if any(set(needed) <= set(names) for needed in columns):
         twice = [name for n, name in enumerate(names) if name in names[:n]]
         if twice:
@@ -48,12 +54,13 @@ def read_header(
         return names
     for needed in columns:
         if len(needed) == len(names):
-            telling = (c for c, n in zip(needed, names, strict=True) if c == n)
-            found = [name for name in telling if name not in FREE_TEXT]
+            triples = zip(needed, names, fields, strict=True)
+            found = [(c, f) for c, n, f in triples if c == n and c not in FREE_TEXT]
             if found:
+                column, field = found[0]
                 raise ValueError(
-                    f"{where} looks like a header, because it has {found[0]!r} as a value of the "
-                    f"column {found[0]}; name the columns {', '.join(needed)}, or remove the line; "
+                    f"{where} looks like a header, because it has {field!r} as a value of the "
+                    f"column {column}; name the columns {', '.join(needed)}, or remove the line; "
                     "if it is an example, move it down"
                 )
     return None

@@ -202,7 +202,14 @@ def _json_columns(
 ) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is a JSON {type(value).__name__}, not an object")
-    value = {aliases[key]: v for key, v in value.items() if key in aliases} | value
+    meant: dict[str, str] = {}
+    for key in sorted(value.keys() & aliases.keys()):
+        name = aliases[key]
+        if name not in value and name in meant:
+            both = " and ".join(sorted((key, meant[name])))
+            raise ValueError(f"{where} has {both}, which both mean {name}; name one of them {name}")
+        meant[name] = key
+    value = {name: value[key] for name, key in meant.items()} | value
     for names in sorted(columns, key=len, reverse=True):
         if all(name in value for name in names):
             return {name: value[name] for name in names}

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from typing import Any
 
 from numpy_erniem.checkpoint.header_lines import read_header
@@ -12,6 +13,7 @@ from numpy_erniem.checkpoint.text_files import (
     read_records,
     text_field,
 )
+from numpy_erniem.checks import warn
 
 TAGGED = ("tokens", "tags")  # keys of a JSON line
 TEXT_NAMES = {  # of columns and keys, in other data sets
@@ -19,7 +21,17 @@ TEXT_NAMES = {  # of columns and keys, in other data sets
     **dict.fromkeys(("sentence2", "hypothesis", "text_b"), "text_pair"),
     **dict.fromkeys(("labels", "class", "category", "gold_label", "intent"), "label"),
 }
-TAG_NAMES = {"word": "token", "words": "tokens", "label": "tag", "labels": "tags", "ner": "tag"}
+TAG_NAMES = {"words": "tokens", "labels": "tags"}  # of a JSON line; of a table:
+TAG_COLUMNS = {
+    **dict.fromkeys(("word", "words", "tokens"), "token"),
+    **dict.fromkeys(("label", "labels", "tags", "ner"), "tag"),
+}
+SENTENCE_NAMES = {"lang": "language", "sentence": "text"}
+PAIR_NAMES = {
+    "lang": "language",
+    **dict.fromkeys(("src", "english", "sentence1"), "source"),
+    **dict.fromkeys(("tgt", "translation", "sentence2"), "target"),
+}
 
 
 def read_labelled(path: str | os.PathLike) -> list[tuple[str, str | None, str]]:
@@ -27,10 +39,23 @@ def read_labelled(path: str | os.PathLike) -> list[tuple[str, str | None, str]]:
     examples = []
     columns = (("text", "label"), ("text", "text_pair", "label"))
     for where, values in read_records(path, columns, TEXT_NAMES):
-        pair = text_field(values, "text_pair", where) if values.get("text_pair") else None
+        is_pair = values.get("text_pair") not in (None, "")
+        pair = text_field(values, "text_pair", where) if is_pair else None
         label = _label(text_field(values, "label", where), "label", where)
         examples.append((text_field(values, "text", where), pair, label))
+    if not is_json_lines(path):
+        _warn_of_header(path, [label for *_, label in examples])
     return examples
+
+
+def _warn_of_header(path: str | os.PathLike, labels: list[str]) -> None:
+    """Warn if the first label of a table is the only one that it has once: a header, perhaps."""
+    counts = Counter(labels)
+    if [label for label in counts if counts[label] == 1] == labels[:1] and len(counts) > 2:
+        warn(
+            f"{path} has the label {labels[0]!r} once, in its first line; if that is a header, "
+            "name its columns text and label, or remove it"
+        )
 
 
 def _label(label: str, name: str, where: str) -> str:
@@ -50,7 +75,7 @@ def read_pairs(path: str | os.PathLike) -> list[tuple[str, str, str]]:
     """
     columns = (("source", "target"), ("language", "source", "target"))
     examples = []
-    for where, values in read_records(path, columns):
+    for where, values in read_records(path, columns, PAIR_NAMES):
         language = text_field(values, "language", where) if "language" in values else ""
         source, target = (text_field(values, name, where) for name in ("source", "target"))
         examples.append((language, source, target))
@@ -61,7 +86,7 @@ def read_monolingual(path: str | os.PathLike) -> list[tuple[str, str]]:
     """Language and sentence; TSV: language, text."""
     return [
         (text_field(values, "language", where), text_field(values, "text", where))
-        for where, values in read_records(path, (("language", "text"),))
+        for where, values in read_records(path, (("language", "text"),), SENTENCE_NAMES)
     ]
 
 
@@ -83,7 +108,7 @@ def read_tagged(path: str | os.PathLike) -> list[tuple[list[str], list[str]]]:
             continue
         where = f"{path} line {number}"
         if number == 1:
-            header = read_header(line, where, [("token", "tag")], TAG_NAMES)
+            header = read_header(line, where, [("token", "tag")], TAG_COLUMNS)
             if header is not None:
                 continue
         values = parse_columns(line, where, [("token", "tag")], header)

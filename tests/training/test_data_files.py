@@ -122,6 +122,56 @@ def test_a_header_names_the_columns_in_any_order(write):
     assert tagged == [(["Ada"], ["P"]), (["Bob"], ["P"])]
 
 
+def test_headers_of_other_data_sets(write):
+    tagged = [(["Ada"], ["P"])]
+    for header in ("words\tner", "Tokens\tTags", "# word\tlabel"):
+        assert files.read_tagged(write("c.tsv", header, "Ada\tP")) == tagged
+    pairs = [("fr", "one", "un")]
+    for header in ("lang\tenglish\ttranslation", "Language\tsrc\ttgt"):
+        assert files.read_pairs(write("b.tsv", header, "fr\tone\tun")) == pairs
+    sentences = files.read_monolingual(write("m.tsv", "lang\tsentence", "fr\tun"))
+    assert sentences == [("fr", "un")]
+    assert files.read_labelled(write("a.tsv", "#text\tlabel", "x\ta")) == [("x", None, "a")]
+
+
+def test_a_header_in_quotes_is_refused(write):
+    with pytest.raises(ValueError, match='line 1 is a header in quotes, "text"'):
+        files.read_labelled(write("a.tsv", '"text"\t"label"', '"x"\t"a"'))
+
+
+def test_a_label_that_only_the_first_line_has_is_told(write):
+    rows = ["x\ta", "y\tb"] * 2
+    with pytest.warns(UserWarning, match="has the label 'sentiment' once, in its first line"):
+        files.read_labelled(write("a.tsv", "review\tsentiment", *rows))
+
+
+@pytest.mark.parametrize(
+    "rows", [["x\ta", "y\tb"], ["x\ta", "y\tb", "z\tb"], ["x\ta", "y\tb", "z\tc"]]
+)
+def test_labels_that_are_few_are_no_header(write, rows, recwarn):
+    files.read_labelled(write("a.tsv", *rows))
+    assert not recwarn.list
+
+
+def test_a_second_text_that_is_no_text_is_refused_and_one_that_is_empty_is_none(write):
+    for value in (0, None, ""):
+        row = {"text": "x", "text_pair": value, "label": "a"}
+        want = [("x", "0" if value == 0 else None, "a")]
+        assert files.read_labelled(write("a.jsonl", json.dumps(row))) == want
+    for value in ([], False, " "):
+        row = {"text": "x", "text_pair": value, "label": "a"}
+        with pytest.raises(ValueError, match="line 1: text_pair must be a text"):
+            files.read_labelled(write("a.jsonl", json.dumps(row)))
+
+
+def test_two_keys_of_one_meaning_are_refused_unless_its_own_name_is_there(write):
+    row = {"text": "x", "category": "a", "gold_label": "b"}
+    with pytest.raises(ValueError, match="line 1 has category and gold_label, which both mean lab"):
+        files.read_labelled(write("a.jsonl", json.dumps(row)))
+    row |= {"label": "c"}
+    assert files.read_labelled(write("a.jsonl", json.dumps(row))) == [("x", None, "c")]
+
+
 def test_columns_that_a_header_names_and_nothing_reads_are_told(write):
     path = write("a.tsv", "id\ttext\tlabel", "\ta text\tgood")
     with pytest.warns(UserWarning, match="line 1 names the columns id, which are not read"):
