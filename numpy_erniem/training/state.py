@@ -75,8 +75,16 @@ def open_run(out: Path, run: Mapping[str, Any]) -> str:
 
 
 def read_report(out: Path) -> dict[str, Any]:
-    """What report.json of a finished run holds; ValueError if it is no JSON object."""
-    return _read_json(out / REPORT)
+    """What report.json of a finished run holds; ValueError if it is not what a run writes."""
+    report = _read_json(out / REPORT)
+    missing = [name for name in ("steps", "history", "evaluations") if name not in report]
+    if report.get("evaluations") and "best" not in report:
+        missing.append("best")
+    if missing:
+        raise ValueError(
+            f"{out / REPORT} has no {', '.join(missing)}; remove it, and the run is made again"
+        )
+    return report
 
 
 def _read_json(path: Path) -> dict[str, Any]:

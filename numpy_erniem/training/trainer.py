@@ -60,8 +60,8 @@ class Trainer:
     save : function of the model, optional
         Writes the model; left out, `model.save_pretrained(out)`.
     evaluate : function of the model, optional
-        Returns scores by name. The model with the highest first score is saved. Left out, the last
-        model is saved.
+        Returns scores by name, at least one. The model with the highest first score is saved; NaN
+        is lower than any number. Left out, the last model is saved.
     report : function of a str, optional
         Gets the lines that tell the progress.
 
@@ -153,7 +153,7 @@ class Trainer:
         """Whether all steps are done, or as many evaluations as `patience` since the best one."""
         if self.optimizer.steps >= self.config.steps:
             return True
-        scores = [row[1] for row in self.evaluations]
+        scores = [first_score(row) for row in self.evaluations]
         patience = self.config.patience
         return bool(patience and scores and len(scores) - scores.index(max(scores)) > patience)
 
@@ -195,13 +195,15 @@ class Trainer:
             self._save()
             return
         scores = self.evaluate(self.model)
+        if not scores:
+            raise ValueError("evaluate returned no score; return at least one, such as accuracy")
         self.metrics = list(scores)
-        values = tuple(float(value) for value in scores.values())
-        best = max((row[1] for row in self.evaluations), default=-math.inf)
-        self.evaluations.append((step, *values))
+        row = (step, *(float(value) for value in scores.values()))
+        is_best = all(first_score(row) > first_score(other) for other in self.evaluations)
+        self.evaluations.append(row)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self.report(f"step {step}: {shown}{', the best so far' if values[0] > best else ''}")
-        if values[0] > best:
+        self.report(f"step {step}: {shown}{', the best so far' if is_best else ''}")
+        if is_best:
             self._save()
 
     def _save(self) -> None:
@@ -218,10 +220,15 @@ class Trainer:
         if self.evaluate and not self.metrics:
             self.metrics = list(self.evaluate(self.model))
         if self.evaluations:
-            best = max(self.evaluations, key=lambda row: row[1])
+            best = max(self.evaluations, key=first_score)
             report["metrics"] = self.metrics
             report["best"] = {"step": int(best[0])} | dict(zip(self.metrics, best[1:], strict=True))
         with write_errors(self.out / REPORT, "at the end"):
             atomic_write(self.out / REPORT, json.dumps(report, indent=1) + "\n")
         remove_state(self.out)
         return report
+
+
+def first_score(row: tuple[float, ...]) -> float:
+    """The score of an evaluation (step, score, ...) that chooses the model; -inf for NaN."""
+    return -math.inf if math.isnan(row[1]) else row[1]

@@ -176,6 +176,38 @@ def test_a_run_stops_early_after_evaluations_without_a_better_score(tmp_path):
     assert trainer(tmp_path, evaluate=scored(), evaluate_every=5, patience=2).run() == report
 
 
+def test_nan_is_lower_than_any_score(tmp_path):
+    nan = float("nan")
+    scores = scored(nan, 0.5, nan, 0.4)
+    report = trainer(tmp_path, evaluate=scores, evaluate_every=10, patience=3).run()
+    assert report["best"] == {"step": 20, "score": 0.5}
+
+
+def test_a_model_is_saved_though_all_scores_are_nan(tmp_path):
+    trainer(tmp_path, evaluate=scored(*[float("nan")] * 4), evaluate_every=10).run()
+    assert bits(tmp_path)
+
+
+def test_an_evaluation_without_scores_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="evaluate returned no score"):
+        trainer(tmp_path, evaluate=lambda model: {}, steps=1).run()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "has no steps, history, evaluations; remove it"),
+        ('{"steps": 1, "history": [], "evaluations": [[1, 0.5]]}', "has no best; remove it"),
+        ("[]", "is a JSON list"),
+    ],
+)
+def test_a_damaged_report_of_a_run_is_told(tmp_path, text, message):
+    trainer(tmp_path, steps=1).run()
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path, steps=1).run()
+
+
 def test_a_better_score_lets_a_run_go_on(tmp_path):
     scores = scored(0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.8, 0.7)
     report = trainer(tmp_path, evaluate=scores, evaluate_every=5, patience=2).run()
