@@ -19,7 +19,7 @@ OPTIONS = {  # name -> default, help
     "max_grad_norm": (1.0, "scale gradients down to this norm; 0: never"),
     "gradient_accumulation": (1, "batches in a step"),
     "seed": (0, "of everything drawn at random"),
-    "threads": (0, "parts of a batch computed at the same time; 0: all cores"),
+    "threads": (0, "threads that compute; 0: all cores"),
     "save_every": (500, "steps between two saved states"),
 }
 
