@@ -163,32 +163,57 @@ def load_state(out: Path, weights: Mapping[str, np.ndarray], optimizer: AdamW) -
     Raises
     ------
     ValueError
-        The state is of another model.
+        The state is of another model, or damaged.
     """
     tensors = {name: tensor.numpy() for name, tensor in read_safetensors(out / STATE).items()}
-    for name, value in weights.items():
-        stored = tensors.get(f"weights.{name}")
-        if stored is None or stored.shape != value.shape:
-            raise ValueError(f"{out / STATE} does not fit the model: see tensor {name}")
-        value[...] = stored
-    for group, means in (("first", optimizer.first), ("second", optimizer.second)):
-        for name, stored in tensors.items():
-            if name.startswith(f"{group}."):
-                means[name.removeprefix(f"{group}.")] = stored.copy()
+    groups: dict[str, dict[str, np.ndarray]] = {"weights": {}, "first": {}, "second": {}}
+    for full_name, stored in tensors.items():
+        group, _, name = full_name.partition(".")
+        if group in groups:
+            if name not in weights or stored.shape != weights[name].shape:
+                raise ValueError(f"{out / STATE} does not fit the model: see tensor {full_name}")
+            groups[group][name] = stored
+    lost = [f"weights.{name}" for name in weights.keys() - groups["weights"].keys()]
+    lost += {"step", "history", "evaluations"} - tensors.keys()
+    if lost:
+        raise ValueError(f"{out / STATE} does not fit the model: it has no tensor {min(lost)}")
+    for name, stored in groups["weights"].items():
+        weights[name][...] = stored
+    optimizer.first = {name: stored.copy() for name, stored in groups["first"].items()}
+    optimizer.second = {name: stored.copy() for name, stored in groups["second"].items()}
     optimizer.steps = int(tensors["step"][0])
     return tuple([tuple(row) for row in tensors[n].tolist()] for n in ("history", "evaluations"))
 
 
 @contextmanager
-def write_errors(path: Path, when: str) -> Iterator[None]:
-    """Turn a failed write into one sentence: which file, when, why, and what is still good."""
+def write_errors(path: Path, when: str, what: str = "") -> Iterator[None]:
+    """Turn a failed write into one sentence: which file, when, why, and what is still good.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file; or of a folder that several files are written to, one after the other.
+    when : str
+        Such as "after step 3".
+    what : str
+        What is written to a folder.
+
+    Returns
+    -------
+    context manager
+
+    Raises
+    ------
+    OSError
+        Of one sentence, for an OSError in the block.
+    """
     try:
         yield
-    except Exception as error:
-        text = str(error)
-        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
-            raise
-        why = "the disk is full" if is_full or "No space left" in text else text
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "the disk is full" if is_full else error
         kept = "the file before it is kept" if path.exists() else "there was no file before it"
+        if what:
+            kept = "each of its files there is whole, the new one or the one before it"
+            raise OSError(f"{path}: {what} could not be written {when}: {why}; {kept}") from None
         raise OSError(f"{path} could not be written {when}: {why}; {kept}") from None

@@ -207,7 +207,8 @@ class Trainer:
             self._save()
 
     def _save(self) -> None:
-        with write_errors(self.out / "model.safetensors", f"after step {self.optimizer.steps}"):
+        """Save the model, with what belongs to it, such as a tokenizer."""
+        with write_errors(self.out, f"after step {self.optimizer.steps}", "the model"):
             self.save(self.model)
 
     def _finish(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from numpy_erniem.training.optimizer import AdamW
 from numpy_erniem.training.state import STATE, save_state
@@ -114,6 +115,31 @@ def test_saving_clears_what_a_killed_save_left(tmp_path):
     mine = trainer(tmp_path.parent / f"{tmp_path.name}-other")
     save_state(tmp_path, mine.weights, mine.optimizer, [], [])
     assert not list(tmp_path.rglob(".saving-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("step"), "has no tensor step"),
+        (lambda tensors: tensors.pop("history"), "has no tensor history"),
+        (lambda tensors: tensors.pop("weights.classifier.bias"), "no tensor weights.classifier.bi"),
+        (lambda tensors: tensors.update({"first.x": np.ones(2)}), "see tensor first.x"),
+        (
+            lambda tensors: tensors.update({"second.classifier.bias": np.ones(2)}),
+            "see tensor second.classifier.bias",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(tmp_path, change, message):
+    mine = trainer(tmp_path, steps=2)
+    for step in range(2):
+        mine._step(step)
+    save_state(tmp_path, mine.weights, mine.optimizer, [(1, 0.5)], [])
+    tensors = load_file(tmp_path / STATE)
+    change(tensors)
+    save_file(tensors, tmp_path / STATE)
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path, steps=2)
 
 
 def test_saving_a_state_copies_no_more_than_a_tensor(tmp_path):
