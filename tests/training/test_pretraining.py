@@ -26,6 +26,13 @@ from numpy_erniem.training.pretraining import (
     special_tokens,
 )
 from numpy_erniem.training.pretraining.pretraining import predict_masked
+from tests.convert.fast_files import (
+    LAYOUTS,
+    convert_tokenizer,
+    fast_tokenizer,
+    pieces_of,
+    write,
+)
 from tests.models.conftest import SMALL, redrawn
 from tests.training.conftest import compare_gradients, dense
 
@@ -154,6 +161,17 @@ def test_a_step_is_decided_by_seed_and_number(name):
     one, other = (task(f"9:{name}").masked_batch(model(), 4, rng) for rng in generators)
     np.testing.assert_array_equal(one.ids, other.ids)
     np.testing.assert_array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize(("layout", "first"), [("xlm-roberta", 4), ("camembert", 7)])
+def test_no_special_token_of_a_converted_tokenizer_is_a_word(layout, first, tmp_path):
+    write(tmp_path, fast_tokenizer(*pieces_of(most=600), LAYOUTS[layout]))
+    tokenizer, _ = convert_tokenizer(tmp_path, tmp_path / "out", model_type=layout)
+    special = special_tokens(tokenizer)
+    assert special.words == (first, tokenizer.mask_token_id)
+    ids = tokenizer.encode("Ouvrez le fichier", add_special_tokens=False)
+    batch = build_batch([(ids, None)], [("fr", "fr")], special)
+    assert batch.word[0].tolist() == [False, *[True] * len(ids), False]
 
 
 def test_pseudo_tokens_are_what_the_model_says():

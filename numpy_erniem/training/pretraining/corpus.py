@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from numpy_erniem.checks import warn
@@ -34,16 +35,21 @@ class Corpus:
 
 
 def special_tokens(tokenizer: ErnieMTokenizer) -> SpecialTokens:
-    """The ids that the objectives need; placeholders are the tokens named like "[MASK:de]"."""
+    """The ids that the objectives need; placeholders are the tokens named like "[MASK:de]".
+
+    The ordinary tokens are the longest range of ids without a special token or a placeholder: some
+    vocabularies have a few tokens before [CLS] and [SEP].
+    """
     vocabulary = tokenizer.get_vocab()
     languages = {token[6:-1]: n for token, n in vocabulary.items() if token.startswith("[MASK:")}
-    ends = [n for n in (*languages.values(), tokenizer.mask_token_id) if n > tokenizer.unk_token_id]
+    others = {-1, *tokenizer.all_special_ids, *languages.values(), len(vocabulary)}
+    before, behind = max(pairwise(sorted(others)), key=lambda pair: pair[1] - pair[0])
     return SpecialTokens(
         cls=tokenizer.cls_token_id,
         pad=tokenizer.pad_token_id,
         sep=tokenizer.sep_token_id,
         mask=tokenizer.mask_token_id,
-        words=(tokenizer.unk_token_id + 1, min(ends)),
+        words=(before + 1, behind),
         languages=languages,
     )
 
