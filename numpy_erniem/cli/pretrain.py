@@ -105,7 +105,8 @@ def load(options: argparse.Namespace) -> tuple[ErnieMForMaskedLM, ErnieMTokenize
     if longest > config.max_length:
         raise ValueError(
             f"--max-length {options.max_length}: two sentences with {SPECIAL_TOKENS} special "
-            f"tokens are {longest} tokens, more than the {config.max_length} that the model takes"
+            f"tokens are {longest} tokens, more than the {config.max_length} that the model takes; "
+            f"give at most {(config.max_length - SPECIAL_TOKENS) // 2}"
         )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(

@@ -118,7 +118,7 @@ def test_an_objective_without_its_file(folder, capsys):
     without = options(folder, "--phase", "5:camlm,btmlm")
     at = without.index("--mono")
     assert main(without[:at] + without[at + 2 :]) == 2
-    assert "btmlm needs a file: give --mono" in capsys.readouterr().err
+    assert "btmlm needs sentences: give --mono" in capsys.readouterr().err
 
 
 def test_what_is_too_long_is_left_out_and_told(folder):
@@ -192,6 +192,21 @@ def test_btmlm_teaches_words_of_the_sentence_beside_pseudo_tokens():
     assert given.ids.shape[1] == 3 + 3 + 4
     second = given.ids[:, 6:]
     assert not np.isin(second, [96, 97, 98]).any()
+
+
+@pytest.mark.parametrize(
+    ("steps", "objectives", "message"),
+    [
+        (0, ("tlm",), "steps is 0, not a whole number"),
+        (2.5, ("tlm",), "steps is 2.5, not a whole number"),
+        (2, (), r"objectives is \(\), not a tuple"),
+        (2, "tlm", "objectives is 'tlm', not a tuple"),
+        (2, ("mlm",), "'mlm' is no objective; did you mean 'mmlm'"),
+    ],
+)
+def test_a_phase_that_is_none_is_refused(steps, objectives, message):
+    with pytest.raises(ValueError, match=message):
+        Phase(steps, objectives)
 
 
 def test_the_special_tokens_of_a_tokenizer():

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 
+from numpy_erniem.checks import nearest
 from numpy_erniem.encoder import encode
 from numpy_erniem.heads import lm_logits
 from numpy_erniem.models import ErnieMForMaskedLM
@@ -40,10 +42,24 @@ class Phase:
         At least 1.
     objectives : tuple of str
         Each step draws one of them; one that is named twice is drawn twice as often.
+
+    Raises
+    ------
+    ValueError
+        Steps that are no whole number of at least 1, no objective, or one that is unknown.
     """
 
     steps: int
     objectives: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, Integral) or self.steps < 1:
+            raise ValueError(f"steps is {self.steps!r}, not a whole number of at least 1")
+        if isinstance(self.objectives, str) or not self.objectives:
+            raise ValueError(f"objectives is {self.objectives!r}, not a tuple of names")
+        for name in self.objectives:
+            if name not in OBJECTIVES:
+                raise ValueError(f"{name!r} is no objective{nearest(str(name), list(OBJECTIVES))}")
 
     @classmethod
     def parse(cls, text: str) -> "Phase":
@@ -105,11 +121,12 @@ class Pretraining:
     def __post_init__(self) -> None:
         needed = {name for phase in self.phases for name in phase.objectives}
         for names, corpus, file in (
-            (needed & set(PARALLEL), self.pairs, "--parallel"),
-            (needed - set(PARALLEL), self.sentences, "--mono"),
+            (needed & set(PARALLEL), self.pairs, "pairs: give --parallel"),
+            (needed - set(PARALLEL), self.sentences, "sentences: give --mono"),
         ):
             if names and corpus is None:
-                raise ValueError(f"{', '.join(sorted(names))} needs a file: give {file}")
+                verb = "need" if len(names) > 1 else "needs"
+                raise ValueError(f"{', '.join(sorted(names))} {verb} {file}")
         if not 0 < self.mask_probability < 1:
             raise ValueError(f"mask_probability {self.mask_probability} is not in (0, 1)")
         steps = sum(phase.steps for phase in self.phases)
