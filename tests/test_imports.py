@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "models": MODELS,
     "tokenizer": {"checks", "checkpoint"},
     "ranking": {"backend"},
-    "conversion": {"checks", "checkpoint", "config", "tokenizer", "models.schema"},
+    "conversion": {"checks", "checkpoint", "config", "tokenizer"}
+    | {"models.narrow_weights", "models.precision", "models.schema"},
     "pipelines": PIPELINES,
     "training": PIPELINES,
     "parity": {"backend", "checkpoint", "config", "conversion"}

@@ -1,5 +1,6 @@
 """convert(): make our folder of a checkpoint from elsewhere, complete or not at all."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -28,6 +29,8 @@ from numpy_erniem.conversion.progress import Progress, report_progress
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.conversion.sentence_transformers import settings_of_source, transformer_folder
 from numpy_erniem.conversion.xlm_roberta import FAMILY, from_family
+from numpy_erniem.models.narrow_weights import SCALE
+from numpy_erniem.models.precision import Precision
 from numpy_erniem.models.schema import (
     HEAD_PARTS,
     PREFIX,
@@ -112,7 +115,9 @@ def convert(
         files = _tokenizer_files(encoder_folder, values, config, settings, report)
     code = WRITTEN_DTYPES.get(dtype or "")
     report.source, report.out, report.tensors = str(model), out, len(tensors)
-    report.parameters = sum(t.encoded_size("F32") for t in tensors.values()) // 4
+    report.parameters = sum(
+        math.prod(t.shape) for name, t in tensors.items() if not name.endswith(f"weight{SCALE}")
+    )
     report.bytes_written = sum(tensor.encoded_size(code) for tensor in tensors.values())
     with atomic_folder(out) as complete:
         for name, content in files.items():
@@ -196,9 +201,10 @@ def _model_tensors(
     head = schema.head(config) if schema is not None else {}
     shapes = {prefix + name: shape for name, shape in encoder.items()} | head
     kept, is_int8 = {}, config.quantization is not None
+    narrow = [n for n in shapes if is_int8 and n in tensors and tensors[n].dtype == "I8"]
+    scales = {name + SCALE for name in narrow}
     for name, tensor in tensors.items():
-        scaled = name.removesuffix(".scale")
-        if is_int8 and scaled != name and scaled in shapes:
+        if name in scales:
             kept[name] = tensor
             continue
         if name in shapes:
@@ -215,6 +221,8 @@ def _model_tensors(
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ValueError(f"{folder}: tensors are missing: {', '.join(missing[:3])}{more}")
+    if is_int8:
+        _check_int8(folder, kept, config)
     if drawn := [name for name in head if name not in kept]:
         report.notes.append(f"the source has no {', '.join(drawn)}; load() draws them at random")
     return kept
@@ -231,6 +239,14 @@ def _check_shape(
         )
     if not (is_int8 and tensor.dtype == "I8"):
         check_floats(folder, name, tensor)
+
+
+def _check_int8(folder: Path, tensors: dict[str, Tensor], config: ErnieMConfig) -> None:
+    """Refuse what loading refuses: scales that are missing or wrong, other weights than it says."""
+    precision = Precision(None, config, folder)
+    for name in tensors:
+        if not name.endswith(f"weight{SCALE}"):
+            precision.read(name, tensors)
 
 
 def _check_layer(folder: Path, name: str, config: ErnieMConfig) -> None:

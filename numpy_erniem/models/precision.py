@@ -192,7 +192,10 @@ class Precision:
             where, remedy = (
                 ("the argument quantization", 'give dtype="int8", too, to quantize the weights now')
                 if self.is_argument
-                else ("quantization in config.json", "convert the checkpoint again")
+                else (
+                    "quantization in config.json",
+                    "remove the key if no weight is int8, or convert the checkpoint again",
+                )
             )
             raise ValueError(
                 f"{self.source}: {where} says int8, and tensor {name} holds {tensor.dtype}; "

@@ -330,7 +330,8 @@ class TestRefused:
         self.nothing_is_left(tmp_path / "out")
 
     def test_a_copy_without_a_dtype_is_not_quantizing(self, int8, tmp_path):
-        convert(int8[0], tmp_path / "out")
+        report = convert(int8[0], tmp_path / "out")
+        assert report.parameters == int8[1].parameters
         before, after = read_folder(int8[0]), read_folder(tmp_path / "out")
         assert before.keys() == after.keys()
         assert all(np.array_equal(before[n].numpy(), after[n].numpy()) for n in before)
@@ -374,6 +375,43 @@ class TestRefused:
         with pytest.raises(ValueError, match="not an empty folder"):
             convert(source, tmp_path / "out", dtype="int8")
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]
+
+    @pytest.mark.parametrize(
+        ("name", "values", "message"),
+        [
+            (f"{TABLE}.scale", None, "weight.scale is missing"),
+            (f"{TABLE}.scale", np.zeros(V, np.float32), "scale has 0.0 for row 0"),
+            (TABLE, np.full((V, 12), -128, np.int8), "holds -128"),
+            (TABLE, np.ones((V, 12), np.float32), "says int8, and tensor .* holds F32"),
+            ("pooler.dense.weight", np.ones((12, 12), np.int8), "holds I8, which only"),
+        ],
+    )
+    def test_a_damaged_int8_folder_is_not_copied(self, source, tmp_path, name, values, message):
+        convert(source, tmp_path / "int8", dtype="int8")
+        tensors = {n: t.stored().copy() for n, t in read_folder(tmp_path / "int8").items()}
+        spoiled = {**tensors, name: values} if values is not None else tensors
+        if values is None:
+            del spoiled[name]
+        write_folder(tmp_path / "int8", spoiled)
+        with pytest.raises(ValueError, match=message):
+            convert(tmp_path / "int8", tmp_path / "out")
+        self.nothing_is_left(tmp_path / "out")
+
+    def test_scales_of_a_weight_that_is_not_int8_are_dropped_and_it_is_told(self, int8, tmp_path):
+        damaged = shutil.copytree(int8[0], tmp_path / "damaged")
+        name = "encoder.layers.0.norm1.weight.scale"
+        tensors = {n: t.stored().copy() for n, t in read_folder(damaged).items()}
+        write_folder(damaged, tensors | {name: np.ones(128, np.float32)})
+        report = convert(damaged, tmp_path / "out")
+        assert report.dropped == {name: "not a tensor of this model"}
+        assert name not in read_folder(tmp_path / "out")
+
+    def test_a_float_folder_that_says_int8_is_not_copied(self, source, tmp_path):
+        values = config_of(source) | {"quantization": {"dtype": "int8"}}
+        (source / "config.json").write_text(json.dumps(values))
+        with pytest.raises(ValueError, match=r"says int8, .*; .* remove the key if no weight is"):
+            convert(source, tmp_path / "out")
+        self.nothing_is_left(tmp_path / "out")
 
     def test_a_failure_while_writing_leaves_nothing(self, source, tmp_path, monkeypatch):
         def fail(*arguments, **options):
