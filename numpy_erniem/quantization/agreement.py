@@ -87,7 +87,7 @@ class Agreement:
     keep_float : list of str
         Layers that are floats.
     advised : list of str
-        Layers that have to be, for the lowest cosine to reach `LEAST_COSINE`; empty if it does.
+        More layers that have to be, for the lowest cosine to reach `LEAST_COSINE`; or none.
     """
 
     precision: str
@@ -138,9 +138,10 @@ class Agreement:
         if self.keep_float:
             lines.append(f"floats are kept in {len(self.keep_float)} layers")
         if self.advised:
+            names = " ".join([*self.keep_float, *self.advised])
             lines.append(
                 f"a cosine is below {LEAST_COSINE}: keep these layers in floats, with "
-                f"--keep-float auto or --keep-float {' '.join(self.advised)}"
+                f"--keep-float auto or --keep-float {names}"
             )
         return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,6 +111,8 @@ def convert(
         if check is not None:
             raise ValueError("check is for dtype int8 and bfloat16; leave it out")
         return conversion.convert(model, out, dtype=dtype, progress=progress, **options)
+    if keep_float != "auto":
+        keep_float = _names(keep_float)
     if check is not None and not tokenizer:
         raise ValueError("check needs the tokenizer; leave one of them out")
     out = Path(out).absolute()
@@ -159,7 +161,7 @@ class Job(NamedTuple):
         if wide.precision == "int8":
             refuse_quantized(self.source, wide.config)
         layers = wide.config.num_hidden_layers
-        kept = [] if keep_float == "auto" else layers_named(_names(keep_float), layers)
+        kept = [] if keep_float == "auto" else layers_named(keep_float, layers)
         key = {"dtype": "int8", "keep_float": kept}
         narrow = load(self.source, dtype="int8", quantization=key)
         texts = texts_of(self.source, wide, self.check)
@@ -245,10 +247,12 @@ def texts_of(folder: Path, model: ErnieMPreTrainedModel[Any], check: Sequence[st
     Raises
     ------
     ValueError
-        `check` is empty.
+        `check` is empty, or the folder has no tokenizer for it.
     """
     longest = model.config.max_length
     if not has_tokenizer(folder):
+        if check is not None:
+            raise ValueError(f"{folder} has no tokenizer, which check needs; leave check out")
         return drawn_texts(model.config.vocab_size, longest)
     tokenizer = ErnieMTokenizer.from_pretrained(folder)
     pairs = (
@@ -264,4 +268,10 @@ def texts_of(folder: Path, model: ErnieMPreTrainedModel[Any], check: Sequence[st
 
 
 def _names(keep_float: str | Sequence[str]) -> list[str]:
-    return [keep_float] if isinstance(keep_float, str) else list(keep_float)
+    """The names of layers as a list; ValueError or TypeError for what are none."""
+    if not isinstance(keep_float, Iterable):
+        raise TypeError(f"keep_float is {keep_float!r}; give 'auto', or a list of layers' names")
+    names = [keep_float] if isinstance(keep_float, str) else list(keep_float)
+    if "auto" in names:
+        raise ValueError("keep_float 'auto' chooses all layers itself; give it alone, or names")
+    return names

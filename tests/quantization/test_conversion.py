@@ -228,6 +228,17 @@ class TestChoice:
         assert "a cosine is below 0.999: keep these layers in floats" in str(report)
         assert "**A cosine is below 0.999.**" in (tmp_path / "out" / "README.md").read_text()
 
+    def test_the_advice_can_be_followed_as_it_is_printed(self, source, tmp_path):
+        """It names the layers that are kept already, too."""
+        outliers(source)
+        kept = ["encoder.layers.0.linear1"]
+        report = convert(source, tmp_path / "one", dtype="int8", keep_float=kept)
+        names = str(report).partition("or --keep-float ")[2].splitlines()[0].split()
+        assert set(names) == {*kept, *report.agreement.advised}
+        told = convert(source, tmp_path / "out", dtype="int8", keep_float=names).agreement
+        assert told.is_enough
+        assert set(told.keep_float) == set(names)
+
     def test_auto_keeps_them(self, source, tmp_path):
         outliers(source)
         advised = convert(source, tmp_path / "one", dtype="int8").agreement.advised
@@ -294,6 +305,13 @@ class TestMeasure:
         assert report.agreement.by_language == {}
         with pytest.raises(ValueError, match="check is empty"):
             convert(bundled_checkpoint(), tmp_path / "b", dtype="int8", check=[])
+
+    @pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
+    def test_own_texts_need_a_tokenizer(self, source, tmp_path, dtype):
+        told = re.escape(f"{source} has no tokenizer, which check needs")
+        with pytest.raises(ValueError, match=told):
+            convert(source, tmp_path / "out", dtype=dtype, check=["Open the file"])
+        assert not (tmp_path / "out").exists()
 
     def test_the_sentences_are_in_twenty_languages_and_more(self):
         assert len(SENTENCES) >= 20
@@ -491,6 +509,15 @@ def test_an_encoder_is_not_run_for_logits_that_it_has_not(source, monkeypatch):
     assert measure(wide, narrow, drawn_texts(V, 8)).logits is None
 
 
-def test_a_layer_to_keep_that_is_no_name_is_refused(source, tmp_path):
-    with pytest.raises(TypeError, match="keep_float has 3, which is no name; give names such as"):
-        convert(source, tmp_path / "out", dtype="int8", keep_float=[3])
+@pytest.mark.parametrize(
+    ("keep_float", "error", "message"),
+    [
+        ([3], TypeError, "keep_float has 3, which is no name; give names such as"),
+        (3, TypeError, "keep_float is 3; give 'auto', or a list of layers' names"),
+        (None, TypeError, "keep_float is None; give 'auto'"),
+        (["auto", "linear2"], ValueError, "'auto' chooses all layers itself; give it alone"),
+    ],
+)
+def test_layers_to_keep_that_are_no_names_are_refused(source, tmp_path, keep_float, error, message):
+    with pytest.raises(error, match=message):
+        convert(source, tmp_path / "out", dtype="int8", keep_float=keep_float)
