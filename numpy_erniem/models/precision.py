@@ -21,7 +21,14 @@ from numpy_erniem.models.narrow_weights import (
 )
 from numpy_erniem.models.schema import LM_BIAS, PREFIX, TOKEN_TABLE
 from numpy_erniem.quantization.formula import MOST_INPUTS
-from numpy_erniem.quantization.numbers import BFLOAT16, STORED_BFLOAT16, WIDENED_EXACTLY, widen
+from numpy_erniem.quantization.numbers import (
+    BFLOAT16,
+    INT8,
+    STORED_BFLOAT16,
+    WIDENED_EXACTLY,
+    is_bfloat16,
+    widen,
+)
 
 PRECISIONS = ("float32", "float64", "bfloat16", "int8")
 
@@ -74,6 +81,23 @@ def _known_precision(name: str, dtype: Any) -> str:
 def layer_of(name: str) -> str:
     """The layer that a weight belongs to, without the prefix of the encoder."""
     return name.removeprefix(PREFIX).removesuffix(".weight")
+
+
+def stored_floats(token_table: np.ndarray, results: np.dtype) -> str:
+    """What config.json calls the floats of a model: as wide as the token table, unless it is int8.
+
+    Parameters
+    ----------
+    token_table : (V, D) array of any kind
+    results : dtype of the results, which is that of the floats beside an int8 table
+
+    Returns
+    -------
+    str
+    """
+    if is_bfloat16(token_table):
+        return "bfloat16"
+    return (results if token_table.dtype == INT8 else token_table.dtype).name
 
 
 class Precision:

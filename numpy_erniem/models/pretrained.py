@@ -15,7 +15,7 @@ from numpy_erniem.config import ErnieMConfig
 from numpy_erniem.models.describing import as_table, in_a_line
 from numpy_erniem.models.loading import Checkpoint, open_checkpoint
 from numpy_erniem.models.network import Network, Output
-from numpy_erniem.models.precision import Precision, checked_precision
+from numpy_erniem.models.precision import Precision, checked_precision, stored_floats
 from numpy_erniem.models.resizing import (
     add_pruned_heads,
     remove_heads,
@@ -237,6 +237,7 @@ class ErnieMPreTrainedModel(Network[Output]):
         self.config.validate()  # before anything is written
         write_folder(folder, flatten(self.weights), max_shard_size)
         self.config.architectures = [type(self).__name__]
+        self.config.torch_dtype = stored_floats(self._token_table["weight"], self.dtype)
         self.config.save_pretrained(folder)
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:

@@ -217,6 +217,28 @@ def test_saved_and_loaded_int8_gives_the_same_bits(float_folder, int8_folder, ba
     np.testing.assert_array_equal(from_file.last_hidden_state, at_loading.last_hidden_state)
 
 
+@pytest.mark.parametrize(
+    ("code", "asked", "told"),
+    [
+        ("BF16", None, "bfloat16"),
+        ("F16", None, "float16"),
+        ("F32", "bfloat16", "bfloat16"),
+        ("F16", "int8", "float32"),
+        ("BF16", "int8", "float32"),
+        ("BF16", "float64", "float64"),
+    ],
+)
+def test_the_config_that_is_saved_names_the_floats_of_the_file(code, asked, told, tmp_path):
+    source = stored_as(tmp_path / "source", code)
+    values = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(values | {"torch_dtype": "float8"}))
+    ErnieMModel.from_pretrained(source, dtype=asked).save_pretrained(tmp_path / "out")
+    assert json.loads((tmp_path / "out/config.json").read_text())["torch_dtype"] == told
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+    tensors = read_folder(tmp_path / "out")
+    assert told in {names.get(tensor.dtype) for tensor in tensors.values()}
+
+
 @pytest.mark.parametrize("asked", ["float32", "float64"])
 def test_an_int8_checkpoint_is_widened_on_request(int8_folder, asked):
     model = ErnieMModel.from_pretrained(int8_folder, dtype=asked)
