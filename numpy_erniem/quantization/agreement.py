@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings
-from numpy_erniem.models.packed_batch import pack_texts
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.pipelines.embed import Embedder
 from numpy_erniem.quantization.by_layer import first_rows, layer_errors
+from numpy_erniem.quantization.logits import Model, Moved, compare_logits
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 LEAST_COSINE = 0.999  # of a sentence vector with that of float32; below it, layers are named
-PACK = 256  # tokens, whose logits are in memory at a time
-SCORES = ("logits", "start_logits", "end_logits", "start_prob", "end_prob")
 DRAWN_ROWS, DRAWN_TOKENS = 24, 12  # of random token ids, where there is no tokenizer
 
 
@@ -46,7 +43,7 @@ class Texts:
     settings: SentenceSettings = field(default_factory=SentenceSettings)
     cut: int = 0
 
-    def vectors(self, model: ErnieMPreTrainedModel[Any]) -> np.ndarray:
+    def vectors(self, model: Model) -> np.ndarray:
         """A vector of length 1 for each row: (n, W)."""
         encoder: Any = model.base_model
         if self.tokenizer is not None:
@@ -76,10 +73,8 @@ class Agreement:
         Cosine of the sentence vectors of both models.
     by_language : dict of str to float
         The lowest cosine of each language, where languages are known.
-    logits : (float, float), optional
-        Of a model with a head: the largest difference of two logits, and the largest magnitude.
-    changed : float
-        The part of the predictions, the best of several logits, that differ.
+    logits : dict of str to Moved
+        For each class whose head the checkpoint has, what happens to its logits.
     layers : dict of str to float
         The relative error of a layer's output where this map alone is narrow, largest first.
     layer_texts : int
@@ -97,8 +92,7 @@ class Agreement:
     mean: float
     lowest: float
     by_language: dict[str, float] = field(default_factory=dict)
-    logits: tuple[float, float] | None = None
-    changed: float = 0.0
+    logits: dict[str, Moved] = field(default_factory=dict)
     layers: dict[str, float] = field(default_factory=dict)
     layer_texts: int = 0
     keep_float: list[str] = field(default_factory=list)
@@ -122,12 +116,11 @@ class Agreement:
         if self.by_language:
             worst = sorted(self.by_language.items(), key=lambda item: item[1])[:5]
             lines.append(f"lowest by language: {', '.join(f'{n} {v:.5f}' for n, v in worst)}")
-        if self.logits is not None:
-            apart, most = self.logits
-            lines.append(
-                f"logits: largest difference {apart:.3g}, of logits up to {most:.3g}; "
-                f"{self.changed:.1%} of the predictions differ"
-            )
+        lines += [
+            f"logits of {name}: largest difference {moved.apart:.3g}, of logits up to "
+            f"{moved.largest:.3g}; {moved.changed:.1%} of the predictions differ"
+            for name, moved in self.logits.items()
+        ]
         largest = list(self.layers.items())[:3]
         if largest:
             told = ", ".join(f"{name} {error:.2%}" for name, error in largest)
@@ -154,7 +147,10 @@ def drawn_texts(vocab_size: int, longest: int) -> Texts:
 
 
 def measure(
-    wide: ErnieMPreTrainedModel[Any], narrow: ErnieMPreTrainedModel[Any], texts: Texts
+    wide: Model,
+    narrow: Model,
+    texts: Texts,
+    heads: Sequence[tuple[Model, Model]] = (),
 ) -> Agreement:
     """Compare a narrow model with the float model that it was made of.
 
@@ -162,6 +158,8 @@ def measure(
     ----------
     wide, narrow : models of one class
     texts : Texts
+    heads : sequence of (wide, narrow)
+        Models of other classes, whose heads are in the same checkpoint.
 
     Returns
     -------
@@ -187,7 +185,9 @@ def measure(
             by_language[name] = min(by_language.get(name, 1.0), float(cosine))
     first = first_rows(texts.rows)
     quantization = narrow.config.quantization
-    found = Agreement(
+    pairs = [(wide, narrow), *heads]
+    moved = {whole.schema.name: compare_logits(whole, other, texts.rows) for whole, other in pairs}
+    return Agreement(
         narrow.precision,
         len(cosines),
         texts.tokenizer is None,
@@ -195,46 +195,8 @@ def measure(
         float(cosines.mean()),
         float(cosines.min()),
         by_language,
+        logits={name: told for name, told in moved.items() if told is not None},
         layers=layer_errors(wide, narrow, first),
         layer_texts=len(first),
         keep_float=quantization["keep_float"] if quantization else [],
     )
-    _compare_logits(wide, narrow, texts.rows, found)
-    return found
-
-
-def _compare_logits(
-    wide: ErnieMPreTrainedModel[Any],
-    narrow: ErnieMPreTrainedModel[Any],
-    rows: Sequence[list[int]],
-    found: Agreement,
-) -> None:
-    """Put differences of the logits into `found`, if the models have a head."""
-    if wide.base_model is wide:
-        return
-    apart = most = 0.0
-    changed: list[np.ndarray] = []
-    for pack in _packs(rows):
-        ids, starts = pack_texts(pack)
-        outputs = wide(ids, starts=starts), narrow(ids, starts=starts)
-        for name in SCORES:
-            if outputs[0].get(name) is None:
-                continue
-            a, b = (np.asarray(output[name], np.float64) for output in outputs)
-            apart, most = max(apart, np.abs(a - b).max()), max(most, np.abs(a).max())
-            is_single = a.shape[-1] == 1 or name != "logits"
-            best = [x > 0 if is_single else x.argmax(axis=-1) for x in (a, b)]
-            changed.append((best[0] != best[1]).ravel())
-    if changed:
-        found.logits = float(apart), float(most)
-        found.changed = float(np.concatenate(changed).mean())
-
-
-def _packs(rows: Sequence[list[int]]) -> list[list[list[int]]]:
-    """Rows in groups of about PACK tokens."""
-    packs: list[list[list[int]]] = [[]]
-    for row in rows:
-        if packs[-1] and sum(map(len, packs[-1])) + len(row) > PACK:
-            packs.append([])
-        packs[-1].append(row)
-    return packs

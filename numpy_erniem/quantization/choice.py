@@ -2,15 +2,12 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.precision import layer_of
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.quantization.agreement import LEAST_COSINE, Texts
-
-Model = ErnieMPreTrainedModel[Any]
+from numpy_erniem.quantization.logits import Model
 
 
 def keep_layers(wide: Model, narrow: Model, layers: Sequence[str]) -> Model:

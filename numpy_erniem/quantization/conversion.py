@@ -22,15 +22,15 @@ from numpy_erniem.conversion.convert import (
 )
 from numpy_erniem.conversion.progress import Progress
 from numpy_erniem.conversion.report import Report
-from numpy_erniem.models import load
+from numpy_erniem.models import MODELS, load
 from numpy_erniem.models.narrow_weights import SCALE
-from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
-from numpy_erniem.models.schema import of_other_classes
+from numpy_erniem.models.schema import HEAD_TENSORS, of_other_classes, schemas_of
 from numpy_erniem.models.weights import flatten, match_prefix
 from numpy_erniem.pipelines.texts import take_texts
 from numpy_erniem.quantization.agreement import Agreement, Texts, drawn_texts, measure
 from numpy_erniem.quantization.card import CARD_FILE, card
 from numpy_erniem.quantization.choice import keep_layers, layers_to_keep
+from numpy_erniem.quantization.logits import Model, with_encoder_of
 from numpy_erniem.quantization.sentences import SENTENCES
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
@@ -165,19 +165,20 @@ class Job(NamedTuple):
         key = {"dtype": "int8", "keep_float": kept}
         narrow = load(self.source, dtype="int8", quantization=key)
         texts = texts_of(self.source, wide, self.check)
-        agreement = measure(wide, narrow, texts)
+        heads = other_heads(self.source, wide)
+        agreement = measure(wide, narrow, texts, with_encoder_of(narrow, heads))
         if not agreement.is_enough:
             advised = layers_to_keep(wide, narrow, texts, list(agreement.layers))
             if keep_float == "auto":
                 narrow = keep_layers(wide, narrow, advised)
-                agreement = measure(wide, narrow, texts)
+                agreement = measure(wide, narrow, texts, with_encoder_of(narrow, heads))
             else:
                 agreement.advised = advised
         self._write(narrow)
         self._finish(agreement, "The token table and the linear maps of the encoder are int8.")
         return agreement
 
-    def _write(self, narrow: ErnieMPreTrainedModel[Any]) -> None:
+    def _write(self, narrow: Model) -> None:
         """config.json and the tensors that the source has, and all of its other files."""
         flat = flatten(narrow.weights)
         source = read_folder(self.source)
@@ -207,7 +208,9 @@ class Job(NamedTuple):
         for path in second.iterdir():
             shutil.move(path, self.out / path.name)
         narrow = load(self.out, dtype="bfloat16")
-        agreement = measure(wide, narrow, texts_of(self.source, wide, self.check))
+        texts = texts_of(self.source, wide, self.check)
+        heads = (other_heads(self.source, wide), other_heads(self.out, narrow))
+        agreement = measure(wide, narrow, texts, list(zip(*heads, strict=True)))
         self._finish(
             agreement,
             "All tensors are bfloat16. They are computed in float32, unless a model is loaded with "
@@ -229,7 +232,18 @@ def has_tokenizer(folder: Path) -> bool:
     return (folder / "sentencepiece.bpe.model").is_file()
 
 
-def texts_of(folder: Path, model: ErnieMPreTrainedModel[Any], check: Sequence[str] | None) -> Texts:
+def other_heads(folder: Path, model: Model) -> list[Model]:
+    """The models of the other classes that config.json names, whose heads are in the folder."""
+    there = {*read_folder(folder)}
+    named = [schema.name for schema in schemas_of(model.config.architectures)]
+    return [
+        MODELS[name].from_pretrained(folder, dtype=model.precision)
+        for name in named
+        if name != model.schema.name and HEAD_TENSORS[name] and HEAD_TENSORS[name] <= there
+    ]
+
+
+def texts_of(folder: Path, model: Model, check: Sequence[str] | None) -> Texts:
     """The texts that are compared, as the model takes them.
 
     Parameters

@@ -32,10 +32,11 @@ from numpy_erniem.cli.main import main
 from numpy_erniem.config.quantization import quantizable_layers
 from numpy_erniem.models.narrow_weights import quantized
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.quantization import agreement, by_layer
+from numpy_erniem.quantization import by_layer, logits
 from numpy_erniem.quantization.agreement import drawn_texts, measure
 from numpy_erniem.quantization.by_layer import layer_errors
 from numpy_erniem.quantization.choice import keep_layers, layers_to_keep
+from numpy_erniem.quantization.logits import predictions
 from numpy_erniem.quantization.sentences import SENTENCES
 from tests.models.conftest import HEADS, SMALL, V, redrawn
 
@@ -151,9 +152,9 @@ class TestInt8:
         report = convert(tmp_path / "source", tmp_path / "out", dtype="int8")
         model = load(tmp_path / "out")
         assert (type(model).__name__, model.precision) == (head.name, "int8")
-        apart, most = report.agreement.logits
-        assert 0 < apart < most
-        assert "logits: largest difference" in str(report)
+        moved = report.agreement.logits[head.name]
+        assert 0 < moved.apart < moved.largest
+        assert f"logits of {head.name}: largest difference" in str(report)
 
     def test_a_head_that_the_source_lacks_is_not_written(self, source, tmp_path):
         config = config_of(source) | {"architectures": ["ErnieMForTokenClassification"]}
@@ -290,13 +291,32 @@ class TestMeasure:
     def test_logits_of_packs_are_those_of_each_row(self, monkeypatch):
         wide = redrawn(ErnieMForMaskedLM(ErnieMConfig(**SMALL), seed=1))
         narrow = redrawn(ErnieMForMaskedLM(ErnieMConfig(**SMALL), seed=2))
-        monkeypatch.setattr(agreement, "PACK", 20)
+        monkeypatch.setattr(logits, "PACK", 20)
         texts = drawn_texts(V, 18)
         found = measure(wide, narrow, texts)
         a, b = (np.stack([m([row]).logits[0] for row in texts.rows]) for m in (wide, narrow))
-        assert found.logits[0] == pytest.approx(np.abs(a - b).max(), rel=1e-4)
-        assert found.logits[1] == pytest.approx(np.abs(a).max(), rel=1e-4)
-        assert found.changed == pytest.approx((a.argmax(-1) != b.argmax(-1)).mean())
+        moved = found.logits["ErnieMForMaskedLM"]
+        assert moved.apart == pytest.approx(np.abs(a - b).max(), rel=1e-4)
+        assert moved.largest == pytest.approx(np.abs(a).max(), rel=1e-4)
+        assert moved.changed == pytest.approx((a.argmax(-1) != b.argmax(-1)).mean())
+
+    @pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
+    def test_every_head_of_a_checkpoint_of_several_is_measured(self, tmp_path, dtype):
+        texts = ["Open the file", "打开文件", "Datei öffnen"]
+        source, out = bundled_checkpoint(), tmp_path / "out"
+        found = convert(source, out, dtype=dtype, check=texts).agreement
+        kinds = (ErnieMForMaskedLM, ErnieMForSequenceClassification)
+        assert found.logits.keys() == {kind.__name__ for kind in kinds}
+        inputs = ErnieMTokenizer.from_pretrained(source)(texts)["input_ids"]
+        for kind in kinds:
+            wide, narrow = kind.from_pretrained(source), kind.from_pretrained(out, dtype=dtype)
+            pairs = [(wide([row]).logits, narrow([row]).logits) for row in inputs]
+            moved = found.logits[kind.__name__]
+            assert moved.apart == pytest.approx(
+                max(np.abs(a - b).max() for a, b in pairs), rel=1e-3
+            )
+            assert moved.largest == pytest.approx(max(np.abs(a).max() for a, b in pairs), rel=1e-4)
+        assert "logits of ErnieMForMaskedLM" in (out / "README.md").read_text("utf-8")
 
     def test_own_texts(self, tmp_path):
         options = {"dtype": "int8", "check": ["Open the file", "Close it"]}
@@ -475,7 +495,7 @@ def test_a_classifier_of_int8_predicts_as_before(tmp_path):
     model = redrawn(ErnieMForSequenceClassification(ErnieMConfig(**SMALL, num_labels=5), seed=3))
     model.save_pretrained(tmp_path / "source")
     report = convert(tmp_path / "source", tmp_path / "out", dtype="int8")
-    assert report.agreement.changed <= 0.1
+    assert report.agreement.logits["ErnieMForSequenceClassification"].changed <= 0.1
 
 
 def test_weights_whose_vectors_are_not_finite_are_refused(source, tmp_path):
@@ -485,6 +505,35 @@ def test_weights_whose_vectors_are_not_finite_are_refused(source, tmp_path):
     with pytest.raises(ValueError, match="has no finite vector in float32 or in int8"):
         convert(source, tmp_path / "out", dtype="int8")
     assert not (tmp_path / "out").exists()
+
+
+class TestPredictions:
+    """What is taken from logits is what the pipelines take from them."""
+
+    def model(self, head, **config):
+        return getattr(numpy_erniem, f"ErnieMFor{head}")(ErnieMConfig(**SMALL, **config))
+
+    def test_an_answer_has_one_start_in_each_text(self):
+        scores = np.array([[0.1, 0.4, 0.3, 0.9, 0.8, 0.2]])
+        assert [*predictions(scores, self.model("QuestionAnswering"), [4, 2])] == [3, 0]
+
+    def test_a_token_is_the_start_of_a_span_or_not(self):
+        got = predictions(np.array([[-1.0, 2.0]]), self.model("InformationExtraction"), [2])
+        assert got.tolist() == [[False, True]]
+
+    def test_each_of_several_labels_is_there_or_not(self):
+        several = self.model("SequenceClassification", problem_type="multi_label_classification")
+        assert predictions(np.array([[-1.0, 2.0]]), several, [3]).tolist() == [[False, True]]
+
+    def test_one_of_several_labels_is_the_best(self):
+        one = self.model("SequenceClassification")
+        assert predictions(np.array([[-1.0, 2.0], [4.0, 3.0]]), one, [3, 3]).tolist() == [1, 0]
+
+    @pytest.mark.parametrize("head", ["SequenceClassification", "MultipleChoice"])
+    def test_one_score_orders_texts(self, head):
+        ranked = self.model(head, num_labels=1)
+        got = predictions(np.array([[5.0], [6.0], [4.0]]), ranked, [3, 3, 3])
+        assert got.ravel().tolist() == [False, True]
 
 
 def test_layers_are_measured_by_the_first_texts_and_it_is_told(source, monkeypatch):
@@ -505,8 +554,8 @@ def test_layers_are_measured_by_the_first_texts_and_it_is_told(source, monkeypat
 
 def test_an_encoder_is_not_run_for_logits_that_it_has_not(source, monkeypatch):
     wide, narrow = load(source), load(source, dtype="int8")
-    monkeypatch.setattr(agreement, "_packs", lambda rows: pytest.fail("the encoder was run again"))
-    assert measure(wide, narrow, drawn_texts(V, 8)).logits is None
+    monkeypatch.setattr(logits, "_packs", lambda rows: pytest.fail("the encoder was run again"))
+    assert measure(wide, narrow, drawn_texts(V, 8)).logits == {}
 
 
 @pytest.mark.parametrize(
