@@ -33,10 +33,12 @@ from numpy_erniem.models.narrow_weights import SCALE
 from numpy_erniem.models.precision import Precision
 from numpy_erniem.models.schema import (
     HEAD_PARTS,
+    HEAD_TENSORS,
     PREFIX,
     encoder_shapes,
     intermediate_size_of,
     schema_of,
+    schemas_of,
 )
 
 if TYPE_CHECKING:
@@ -195,9 +197,10 @@ def _model_tensors(
 ) -> dict[str, Tensor]:
     """The tensors that the model has; ValueError if any of the encoder is missing or misshapen."""
     architecture = architecture_of(config.to_dict())
-    schema = schema_of(architecture)
+    schema, named = schema_of(architecture), schemas_of(config.architectures)
     prefix = PREFIX if any(name.startswith(PREFIX) for name in tensors) else ""
-    encoder = encoder_shapes(config, schema is None or schema.pooler)
+    encoder = encoder_shapes(config, schema is None or any(each.pooler for each in named))
+    heads = frozenset().union(*(HEAD_TENSORS[each.name] for each in named))
     head = schema.head(config) if schema is not None else {}
     shapes = {prefix + name: shape for name, shape in encoder.items()} | head
     kept, is_int8 = {}, config.quantization is not None
@@ -213,8 +216,9 @@ def _model_tensors(
             _check_layer(folder, name.removeprefix(prefix), config)
             report.dropped[name] = "not a tensor of this model"
             continue
-        elif head:
-            report.dropped[name] = f"not of the head of {architecture}, which config.json names"
+        elif head and name not in heads:
+            classes = " or ".join(each.name for each in named)
+            report.dropped[name] = f"not of the head of {classes}, which config.json names"
             continue
         kept[name] = tensor
     missing = [name for name in shapes if name not in kept and name not in head]

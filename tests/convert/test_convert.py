@@ -344,3 +344,26 @@ def test_an_added_token_may_have_the_name_of_a_keyword(tmp_path):
     (tmp_path / "in" / "added_tokens.json").write_text(text, "utf-8")
     convert(tmp_path / "in", tmp_path / "out")
     assert (tmp_path / "out" / "added_tokens.json").read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("dtype", [None, "int8", "bfloat16"])
+@pytest.mark.parametrize("first", ["ErnieMForMaskedLM", "ErnieMForSequenceClassification"])
+def test_every_head_that_the_config_names_comes_along(first, dtype, tmp_path):
+    """Whichever class is the first, and the pooler that only one of them has."""
+    folder = shutil.copytree(bundled_checkpoint(), tmp_path / "in")
+    names = {"ErnieMForMaskedLM", "ErnieMForSequenceClassification"}
+    change_config(folder, architectures=[first, *(names - {first})])
+    report = convert(folder, tmp_path / "out", dtype=dtype)
+    assert report.dropped == {}
+    there = {name for name in read_folder(tmp_path / "out") if not name.endswith("weight.scale")}
+    before = {*read_folder(folder)}
+    prefix = "ernie_m."
+    assert {n.removeprefix(prefix) for n in there} == {n.removeprefix(prefix) for n in before}
+
+
+def test_a_head_of_a_class_that_the_config_does_not_name_is_dropped(tmp_path):
+    folder = shutil.copytree(bundled_checkpoint(), tmp_path / "in")
+    change_config(folder, architectures=["ErnieMForMaskedLM", "ErnieMForQuestionAnswering"])
+    dropped = convert(folder, tmp_path / "out").dropped
+    told = "not of the head of ErnieMForMaskedLM or ErnieMForQuestionAnswering"
+    assert dropped["classifier.weight"] == f"{told}, which config.json names"
