@@ -517,6 +517,23 @@ def test_info_tells_of_int8(run, tmp_path):
     assert facts["parameters"] == model.num_parameters()
 
 
+@pytest.mark.parametrize(("says_int8", "is_int8"), [(True, False), (False, True)])
+def test_info_tells_that_config_and_weights_disagree_on_int8(run, tmp_path, says_int8, is_int8):
+    dtype = "int8" if is_int8 else None
+    ErnieMModel.from_pretrained(bundled_checkpoint(), dtype=dtype).save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    values["quantization"] = {"dtype": "int8"} if says_int8 else None
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    name, kind = "embeddings.word_embeddings.weight", "I8" if is_int8 else "F16"
+    _, out, _ = run("info", tmp_path)
+    assert f"loading refuses beside config.json: {name} is {kind}, and 18 more" in out
+    assert "in computations" not in out
+    facts = json.loads(run("info", tmp_path, "--json")[1])
+    assert len(facts["unlike_config"]) == 19
+    assert facts["unlike_config"][0] == name
+    assert run("embed", "a", "--model", tmp_path)[0] == 2
+
+
 BAD = {
     "nothing": (["embed"], "give texts or --input PATH"),
     "both": (["embed", "a", "--input", "in.txt"], "give texts or --input PATH"),

@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.hybrid_layers import read_hybrid_layers
 from numpy_erniem.checkpoint.json_files import read_json
 from numpy_erniem.checkpoint.sentence_settings import read_sentence_settings
+from numpy_erniem.checkpoint.tensors import Tensor
 from numpy_erniem.cli.options import add_hub_options, hub_options
 from numpy_erniem.cli.output import json_text
 from numpy_erniem.config import ErnieMConfig
@@ -84,12 +85,36 @@ def describe(folder: Path) -> dict[str, Any]:
         "parameters_without_embeddings": parameters
         - sum(math.prod(t.shape) for n, t in weights.items() if n.endswith("_embeddings.weight")),
         "computed_in": config.quantization["dtype"] if config.quantization else "float32",
+        "unlike_config": unlike_config(config, weights),
         "bytes_mapped": sum(tensors[n].data.nbytes for n in mapped),
         "bytes_converted_to_float32": converted,
         "tensors": {n: {"dtype": t.dtype, "shape": list(t.shape)} for n, t in tensors.items()},
         **{key: value for key, value in backend_report().items() if key != "calls"},
         "threads": threads_in_use(),
     }
+
+
+def unlike_config(config: ErnieMConfig, weights: Mapping[str, Tensor]) -> list[str]:
+    """The tensors that are int8 where config.json does not say so, or are not where it does."""
+    said = config.quantization
+    kept = said["keep_float"] if said else []
+    narrow = {*quantizable_layers(config.num_hidden_layers)} - {*kept} if said else set()
+    return [
+        name
+        for name, tensor in weights.items()
+        if (tensor.dtype == "I8") != (name.endswith(".weight") and layer_of(name) in narrow)
+    ]
+
+
+def numbers_line(facts: dict[str, Any], dtypes: str) -> str:
+    """The line about number types, on disk and in computations."""
+    if unlike := facts["unlike_config"]:
+        first, more = unlike[0], f", and {len(unlike) - 1} more" if len(unlike) > 1 else ""
+        kind = facts["tensors"][first]["dtype"]
+        return (
+            f"{dtypes} on disk, which loading refuses beside config.json: {first} is {kind}{more}"
+        )
+    return f"{dtypes} on disk, {facts['computed_in']} in computations"
 
 
 def longest(config: ErnieMConfig, recorded: int | None) -> int:
@@ -208,7 +233,7 @@ def show(facts: dict[str, Any], tensors: bool) -> None:
         "long texts": cut_line(facts["cut"]),
         **output_lines(facts),
         **head_lines(facts["heads"]),
-        "numbers": f"{' and '.join(dtypes)} on disk, {facts['computed_in']} in computations",
+        "numbers": numbers_line(facts, " and ".join(dtypes)),
         **kept_lines(config.get("quantization")),
         "backend": f"{facts['backend']} ({facts['native']})",
     }
