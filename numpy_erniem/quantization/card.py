@@ -1,5 +1,7 @@
 """README.md of a folder with narrow weights: what it is made of, and how near it is to that."""
 
+import os
+
 from numpy_erniem.conversion.report import Report
 from numpy_erniem.quantization.agreement import LEAST_COSINE, Agreement
 
@@ -21,7 +23,7 @@ def card(report: Report, agreement: Agreement, stored: str) -> str:
     -------
     str
     """
-    source = report.source.rstrip("/").rpartition("/")[2] or report.source
+    source = os.path.basename(os.path.abspath(report.source)) or report.source
     lines = [
         f"# {source}, {agreement.precision}",
         "",

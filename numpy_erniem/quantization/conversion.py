@@ -277,8 +277,9 @@ def texts_of(folder: Path, model: Model, check: Sequence[str] | None) -> Texts:
     names, texts = map(list, zip(*pairs, strict=True))
     whole = tokenizer(texts, verbose=False)["input_ids"]
     rows = tokenizer(texts, truncation=True, max_length=longest, verbose=False)["input_ids"]
-    cut = sum(len(row) > longest for row in whole)
-    return Texts(rows, names, texts, tokenizer, read_sentence_settings(folder), cut)
+    settings = read_sentence_settings(folder)
+    cut = sum(len(row) > min(longest, settings.max_length or longest) for row in whole)
+    return Texts(rows, names, texts, tokenizer, settings, cut)
 
 
 def _names(keep_float: str | Sequence[str]) -> list[str]:

@@ -189,6 +189,20 @@ class TestInt8:
         by_mean = convert(bundled_checkpoint(), tmp_path / "mean", dtype="int8").agreement
         assert by_cls.mean != by_mean.mean
 
+    def test_texts_that_the_sentence_settings_cut_are_counted(self, tmp_path):
+        source = shutil.copytree(bundled_checkpoint(), tmp_path / "source")
+        write_sentence_settings(source, SentenceSettings("mean", max_length=8))
+        texts = ["Open the file", "Open the file and close all the others of this folder"]
+        told = convert(source, tmp_path / "out", dtype="int8", check=texts).agreement
+        assert told.cut == 1
+        assert "1 of the texts were cut" in str(told)
+
+    def test_the_card_names_the_folder_of_a_relative_path(self, source, tmp_path, monkeypatch):
+        monkeypatch.chdir(source)
+        convert(".", tmp_path / "out", dtype="int8")
+        text = (tmp_path / "out" / "README.md").read_text("utf-8")
+        assert text.startswith("# source, int8\n\nMade of `source` by")
+
     def test_the_layers_of_bge_m3_come_along(self, tmp_path, rng):
         source = shutil.copytree(bundled_checkpoint(), tmp_path / "source")
         weights = rng.standard_normal((2, 9, 128)).astype(np.float32)
