@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_corpus import KINDS, LABELS, LICENCES, PIECES, read_rows
+from tiny_corpus import KINDS, LABELS, LICENCES, PIECES, VOCABULARY_BALANCE, read_rows
 from tiny_recipe import SIZES, Recipe
 from tiny_scores import CHARACTERS, FIRST, MASKED_TEXTS, UNSPACED, WORDS
 
@@ -35,7 +35,8 @@ package alone, in NumPy on two cores. It has three uses, each the default of a c
 {pairs:,} pairs of English and a translation, from user interfaces and help pages:
 {rows}.
 The monolingual sentences are the two sides of the same pairs. No other text was used, for the
-vocabulary neither.
+vocabulary neither; there a language with n characters counts in proportion to n to the power
+{vocabulary_balance:g}.
 
 ## Recipe
 
@@ -57,8 +58,8 @@ One run of {steps:,} steps trains the encoder and all heads together: each step 
 
 Sentences of at most {max_length} tokens; small languages are drawn more often (in proportion to
 n to the power {balance:g}, all languages alike in `language`); AdamW, peak rate {learning_rate:g},
-3 % warm-up, linear decay, no dropout. Loss, a tenth of the steps at a time:
-{curve}.
+3 % warm-up, linear decay, no dropout; products of linear maps in {precision}. Loss, a tenth of the
+steps at a time: {curve}.
 
 ## Scores
 
@@ -74,8 +75,9 @@ Measured on the files as they are here, rounded to float16, on texts that are in
 {scores}
 
 Retrieval is weakest in {weakest}.
-The held-out sentences chose nothing but the recipe: short trials of at most five minutes compared
-learning rates and ways to make the batches of `retrieve`. The weights are those of the last step.
+The held-out sentences chose nothing but the recipe: trials of at most twenty minutes compared
+learning rates, vocabularies, lengths, widths and ways to make the batches of `retrieve`. The
+weights are those of the last step.
 
 ## Other kinds of text
 
@@ -110,6 +112,7 @@ def text(work: Path, out: Path, recipe: Recipe, scores: dict[str, Any]) -> str:
         steps=recipe.steps,
         size=sum(file.stat().st_size for file in files) / 1e6,
         pieces=PIECES,
+        vocabulary_balance=VOCABULARY_BALANCE,
         names=", ".join(LABELS),
         count=len(LABELS),
         pairs=sum(rows.values()),

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ KINDS = {  # texts of other programs: read to measure, never to train
 }
 PAIRS_OF_A_KIND = 300  # for each language, at most
 PIECES = 20000
+VOCABULARY_BALANCE = 0.5
 SPECIALS = ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
 CUT = "\x02"  # where the tokenizer will cut, so no piece should go across
 
@@ -109,10 +111,24 @@ def read_rows(path: Path) -> list[tuple[str, str, str]]:
 
 
 def vocabulary_texts(work: Path) -> Iterator[str]:
-    """Sentences, cut where the tokenizer cuts: at ideographs, punctuation and digits."""
-    for line in (work / "mono.tsv").open(encoding="utf-8"):
-        words = line.rstrip("\n").split("\t")[1].split()
-        yield " ".join(CUT.join(word[a:b] for a, b in cut_piece(word)) for word in words)
+    """Sentences, cut where the tokenizer cuts: at ideographs, punctuation and digits.
+
+    A language with n characters has VOCABULARY_BALANCE as exponent: its sentences are repeated, so
+    that its part of all characters is in proportion to n ** VOCABULARY_BALANCE. Else the words of a
+    small language would have few pieces of their own.
+    """
+    lines = (work / "mono.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines]
+    characters: dict[str, int] = {}
+    for language, text in rows:
+        characters[language] = characters.get(language, 0) + len(text)
+    most, rng = max(characters.values()), random.Random(0)
+    for language, text in rows:
+        times = (most / characters[language]) ** (1 - VOCABULARY_BALANCE)
+        words = text.split()
+        cut = " ".join(CUT.join(word[a:b] for a, b in cut_piece(word)) for word in words)
+        for _ in range(int(times + rng.random())):  # its mean is `times`
+            yield cut
 
 
 def train_vocabulary(work: Path) -> None:

@@ -30,14 +30,15 @@ class Recipe:
         Phase(13000, ("mmlm", "mmlm", "retrieve", "retrieve", "retrieve", "language")),
     )
     learning_rate: float = 2e-3
-    max_length: int = 40  # tokens of a sentence
+    precision: str = "bfloat16"  # of the products of linear maps
+    max_length: int = 64  # tokens of a sentence
     mask_probability: float = 0.25
     batch_size: int = 64  # of masked sentences or pairs
     retrieve_batch_size: int = 64  # English sentences
     translations: int = 3  # of each of them
     language_batch_size: int = 64  # sentences
     temperature: float = 0.05
-    balance: float = 0.5  # a language with n sentences is drawn in proportion to n ** balance
+    balance: float = 0.4  # a language with n sentences is drawn in proportion to n ** balance
     english: float = 0.2  # share of English in mmlm
     short: float = 0.5  # share of the texts of `language` that are cut to a few words
     seed: int = 2021

@@ -66,6 +66,7 @@ class JointTraining:
         self, pairs: Corpus, sentences: Corpus, tokenizer: ErnieMTokenizer, recipe: Recipe
     ) -> None:
         self.pairs, self.sentences, self.recipe = pairs, sentences, recipe
+        self._how = {"threads": recipe.threads, "precision": recipe.precision}
         self.special = special_tokens(tokenizer)
         vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         self.starts_word = np.array([token.startswith("\u2581") for token in vocabulary])
@@ -118,7 +119,7 @@ class JointTraining:
         )
         head = HEADS[ErnieMForMaskedLM]
         arguments = batch.arguments(model.config)
-        return value_and_grad(model, arguments, head=head, threads=self.recipe.threads)
+        return value_and_grad(model, arguments, head=head, **self._how)
 
     def _retrieve(
         self, model: ErnieMForSequenceClassification, step: int
@@ -129,7 +130,7 @@ class JointTraining:
         of = np.repeat(np.arange(len(groups)), self.recipe.translations)  # target -> its source
         head = shared_sources_head(sources, targets, of, self.recipe.temperature)
         batch = collate([*sources, *targets], model.config)
-        return value_and_grad(model, batch, head=head, threads=self.recipe.threads)
+        return value_and_grad(model, batch, head=head, **self._how)
 
     def _language(
         self, model: ErnieMForSequenceClassification, step: int, rng: np.random.Generator
@@ -141,7 +142,7 @@ class JointTraining:
             rows.append(self._row(self.some_words(ids, rng) if short else ids))
             labels.append(LABELS.index(self.sentences.languages[n][0]))
         batch = collate(rows, model.config, {"labels": np.array(labels)})
-        return value_and_grad(model, batch, rng=rng, threads=self.recipe.threads)
+        return value_and_grad(model, batch, rng=rng, **self._how)
 
     def _row(self, ids: Ids) -> list[int]:
         return [self.special.cls, *ids, self.special.sep]

@@ -8,7 +8,7 @@ import pytest
 
 from numpy_erniem import ErnieMForTokenClassification, TextClassifier
 
-TEXTS = ["Open a file", "打开文件", "Datei öffnen", "", "Close the window of the program"]
+TEXTS = ["Open the file", "打开文件", "Datei öffnen", "", "Close the window of the program"]
 PAIRS = [("Open a file", "Close it"), ("打开文件", "Open the file"), ("", "Datei öffnen")]
 NAMES = ("no", "maybe", "yes")
 
