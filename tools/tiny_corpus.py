@@ -113,9 +113,8 @@ def read_rows(path: Path) -> list[tuple[str, str, str]]:
 def vocabulary_texts(work: Path) -> Iterator[str]:
     """Sentences, cut where the tokenizer cuts: at ideographs, punctuation and digits.
 
-    A language with n characters has VOCABULARY_BALANCE as exponent: its sentences are repeated, so
-    that its part of all characters is in proportion to n ** VOCABULARY_BALANCE. Else the words of a
-    small language would have few pieces of their own.
+    Those of small languages are repeated: a language with n characters has a part of all characters
+    in proportion to n ** VOCABULARY_BALANCE. Else its words would have few pieces of their own.
     """
     lines = (work / "mono.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines]

@@ -108,6 +108,33 @@ def test_small_languages_are_repeated(recipe_module):
     assert (shared < 90).sum() == 20
 
 
+def test_the_vocabulary_sees_small_languages_more_often(recipe_module, tmp_path):
+    import tiny_corpus
+
+    rows = ["en\tabcd\n"] * 64 + ["he\tשלום\n"] * 4
+    (tmp_path / "mono.tsv").write_text("".join(rows), encoding="utf-8")
+    texts = list(tiny_corpus.vocabulary_texts(tmp_path))
+    assert texts.count("abcd") == 64
+    assert texts.count("שלום") == 4 * 4  # 16 characters count as 64: √(16 · 256)
+
+
+def test_the_precision_of_the_recipe_is_that_of_every_objective(recipe_module, work):
+    tokenizer = ErnieMTokenizer.from_pretrained(work / "tokenizer")
+    names = (work / "parallel.tsv", work / "mono.tsv")
+    corpora, losses = recipe_module.read_corpora(*names, tokenizer, 40), {}
+    for precision in ("bfloat16", "float32"):
+        recipe = replace(small(recipe_module, 60), precision=precision)
+        joint = recipe_module.JointTraining(*corpora, tokenizer, recipe)
+        model = recipe_module.new_model(tokenizer, recipe)
+        for step in range(recipe.steps):
+            loss, _ = joint.loss_and_grad(model, step, np.random.default_rng([1, step]))
+            name = joint.objective(step, np.random.default_rng([1, step]))
+            losses.setdefault(name, {}).setdefault(precision, loss)
+    for loss in losses.values():
+        assert loss["bfloat16"] != loss["float32"]
+        assert loss["bfloat16"] == pytest.approx(loss["float32"], rel=0.05)
+
+
 def test_translations_of_a_sentence_are_grouped(recipe_module):
     pairs = Corpus([([1], [2]), ([1], [3]), ([1], [4]), ([5], [6])], [("en", "de")] * 4)
     groups = recipe_module.translations_together(pairs, np.arange(4), 2, seed=1)
