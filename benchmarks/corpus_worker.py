@@ -27,6 +27,7 @@ from benchmarks.markdown import is_ours
 PARTS = {  # native kernel → part of the work
     "linear": "linear maps",
     "linears": "linear maps",
+    "mlp": "linear maps",
     "attention": "attention",
     "add_norm": "norms and embeddings",
     "layer_norm": "norms and embeddings",
