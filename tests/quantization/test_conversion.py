@@ -116,6 +116,7 @@ class TestInt8:
         assert told.texts == 3 * len(SENTENCES)
         assert 0.9985 < told.lowest < told.mean < 1
         assert told.mean > 0.9997
+        assert bool(told.advised) == (told.lowest < 0.999)
         assert told.by_language.keys() == SENTENCES.keys()
         assert min(told.by_language.values()) == told.lowest
         assert told.layers.keys() == set(quantizable_layers(L))
@@ -265,6 +266,11 @@ class TestChoice:
         assert tensors["encoder.layers.1.linear2.weight"].dtype == "F32"
         again = load(tmp_path / "out")
         assert set(again.config.quantization["keep_float"]) == set(advised)
+
+    def test_auto_reaches_the_bound_with_real_weights(self, tmp_path):
+        report = convert(bundled_checkpoint(), tmp_path / "out", dtype="int8", keep_float="auto")
+        assert 0.999 <= report.agreement.lowest < 1
+        assert len(report.agreement.keep_float) <= 1
 
     def test_auto_keeps_nothing_where_nothing_is_needed(self, tmp_path):
         how = {"dtype": "int8", "keep_float": "auto", "check": SENTENCES["en"]}
