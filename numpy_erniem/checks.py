@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -82,3 +83,28 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def check_range(name: str, value: Any, interval: str) -> None:
+    """Check that a value is a number in an interval.
+
+    Parameters
+    ----------
+    name : str
+        What an error calls it.
+    value : Any
+    interval : str
+        Such as "[0, 1)".
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not (
+        (low <= value if interval[0] == "[" else low < value)
+        and (value <= high if interval[-1] == "]" else value < high)
+    ):
+        raise ValueError(f"{name} is {value!r}, not a number in {interval}")

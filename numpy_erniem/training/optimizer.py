@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from numpy_erniem.checks import check_range
 from numpy_erniem.training.gradient_tree import SparseRows, scale, stored_values
 from numpy_erniem.training.primitives import adamw
 from numpy_erniem.training.threads import in_threads, parts_of_batch
@@ -208,31 +208,6 @@ def _sum_of_squares(gradient: np.ndarray | SparseRows) -> float:
 def nonfinite(tensors: Flat) -> list[str]:
     """The names of the tensors that hold NaN or infinity."""
     return [name for name, t in tensors.items() if not np.isfinite(stored_values(t)).all()]
-
-
-def check_range(name: str, value: Any, interval: str) -> None:
-    """Check that a value is a number in an interval.
-
-    Parameters
-    ----------
-    name : str
-        What an error calls it.
-    value : Any
-    interval : str
-        Such as "[0, 1)".
-
-    Raises
-    ------
-    ValueError
-        It is none.
-    """
-    low, high = map(float, interval[1:-1].split(","))
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not (
-        (low <= value if interval[0] == "[" else low < value)
-        and (value <= high if interval[-1] == "]" else value < high)
-    ):
-        raise ValueError(f"{name} is {value!r}, not a number in {interval}")
 
 
 def check_betas(betas: Any) -> None:

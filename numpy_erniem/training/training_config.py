@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from numpy_erniem.backend.cores import available_cores, check_num_threads
+from numpy_erniem.checks import check_range
 from numpy_erniem.training.learning_rate import DECAYS
-from numpy_erniem.training.optimizer import check_betas, check_max_norm, check_range
+from numpy_erniem.training.optimizer import check_betas, check_max_norm
 from numpy_erniem.training.products import check_precision
 
 LEAST = {  # whole numbers, and the least that each may be

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from numpy_erniem.checks import nearest
-from numpy_erniem.training.optimizer import check_range
+from numpy_erniem.checks import check_range, nearest
 
 BALANCED = "balanced"
 ClassWeights = str | dict[str, float]

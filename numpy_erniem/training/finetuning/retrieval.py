@@ -9,7 +9,7 @@ import numpy as np
 
 from numpy_erniem.checkpoint.hub import resolve_folder
 from numpy_erniem.checkpoint.sentence_settings import SentenceSettings, read_sentence_settings
-from numpy_erniem.checks import warn
+from numpy_erniem.checks import check_range, warn
 from numpy_erniem.models import ErnieMModel
 from numpy_erniem.pipelines.pooling import normalize_rows, pool_texts
 from numpy_erniem.training.batches import Batches, Ids, collate, evaluate_in_batches
@@ -26,7 +26,6 @@ from numpy_erniem.training.finetuning.preparation import (
     token_ids,
 )
 from numpy_erniem.training.gradient_tree import Gradients
-from numpy_erniem.training.optimizer import check_range
 from numpy_erniem.training.training_config import TrainingConfig
 from numpy_erniem.training.training_setup import TrainingSetup
 from numpy_erniem.training.value_and_grad import value_and_grad
