@@ -40,7 +40,7 @@ vocabulary neither; there a language with n characters counts in proportion to n
 
 ## Recipe
 
-`python tools/train_tiny.py CORPUS WORK --out numpy_erniem/tiny` makes it again: seed {seed},
+{command} makes it again: seed {seed},
 with the C kernels. Another CPU, BLAS, compiler or version of the kernels rounds otherwise and gives
 another model; the number of threads changes nothing.
 
@@ -105,11 +105,12 @@ def text(work: Path, out: Path, recipe: Recipe, scores: dict[str, Any]) -> str:
     losses = [loss for _, loss in report["history"]]
     tenths = [float(np.mean(part)) for part in np.array_split(losses, 10)]
     files = [file for file in out.iterdir() if file.is_file() and file.name != "README.md"]
-    used = [f"{n:,} of {name.rstrip('-')} ({LICENCES[name]})" for name, n in rows.items()]
+    used = [f"{n:,} of {name.rstrip('-')} ({LICENCES[name]})" for name, n in rows.items() if n]
     kinds = [f"- {kind}: {', '.join(sources)}" for kind, sources in KINDS.items()]
     return CARD.format(
         **asdict(recipe) | SIZES | {"phases": "\n".join(map(_phase, recipe.phases))},
         steps=recipe.steps,
+        command=_command(work),
         size=sum(file.stat().st_size for file in files) / 1e6,
         pieces=PIECES,
         vocabulary_balance=VOCABULARY_BALANCE,
@@ -129,6 +130,17 @@ def text(work: Path, out: Path, recipe: Recipe, scores: dict[str, Any]) -> str:
         kinds="\n".join(kinds),
         other_scores=_means({kind: scores[kind] for kind in KINDS}),
     )
+
+
+def _command(work: Path) -> str:
+    """The commands that made the folder."""
+    inputs = work / "inputs.json"
+    more = inputs.is_file() and json.loads(inputs.read_text(encoding="utf-8"))["more"]
+    train = f"python tools/train_tiny.py CORPUS WORK{' --more FILE' * bool(more)}"
+    command = f"`{train} --out numpy_erniem/tiny`"
+    if more:
+        command += ", with the\nfile that `python tools/more_texts.py CORPUS OUT` writes,"
+    return command
 
 
 def _phase(phase: Any) -> str:

@@ -1,7 +1,9 @@
 """The texts that the bundled checkpoint is trained on, and its vocabulary."""
 
 import gzip
+import hashlib
 import io
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -28,6 +30,19 @@ LICENCES = {  # of the rows taken, by the beginning of their source; none is und
     "libgtk": "LGPL-2.1",
     "libc-l10n": "LGPL-2.1",
     "marble": "LGPL-2.1",
+    "homeassistant": "Apache-2.0",  # from here on rows of more_texts.py
+    "home-assistant-frontend": "Apache-2.0",
+    "matrix-react-sdk": "Apache-2.0",
+    "apache-superset": "Apache-2.0",
+    "scratch-l10n": "BSD-3-Clause",
+    "django-cms": "BSD-3-Clause",
+    "wagtail": "BSD-3-Clause",
+    "jupyterlab-language-pack": "BSD-3-Clause",
+    "sphinx": "BSD-2-Clause",
+    "django-allauth": "MIT",
+    "kolibri": "MIT",
+    "@docusaurus/theme-translations": "MIT",
+    "@openstreetmap/id": "ISC",
 }
 KINDS = {  # texts of other programs: read to measure, never to train
     "help pages": ("mate-user-guide", "debian-faq"),
@@ -53,21 +68,49 @@ def rows_of(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
                 yield source.strip(), language, english, translation
 
 
-def write_corpus(corpus: Path, work: Path) -> dict[str, int]:
-    """Write the texts of a run into `work`; returns rows by licence.
+def more_rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Source, language, English and translation of all rows of a file of `more_texts.py`.
 
-    parallel.tsv and mono.tsv have both sides of the same rows. dev.tsv and the files of KINDS are
-    read to measure.
+    Raises
+    ------
+    ValueError
+        If a row has not these four columns, another language, or a source without a licence.
+    """
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as rows:
+        for number, row in enumerate(rows, 1):
+            cells = row.rstrip("\n").split("\t")
+            if len(cells) != 4 or cells[1] not in LANGUAGES or not all(cells):
+                raise ValueError(
+                    f"{path}, line {number}: {row[:80]!r} is not source, language, English and "
+                    "translation in a language of LANGUAGES; make the file with more_texts.py"
+                )
+            if not cells[0].startswith(tuple(LICENCES)):
+                raise ValueError(
+                    f"{path}, line {number}: the licence of {cells[0]!r} is not in LICENCES; add "
+                    "it, if it is known to permit this use"
+                )
+            yield cells[0], cells[1], cells[2], cells[3]
+
+
+def write_corpus(corpus: Path, work: Path, more: Path | None = None) -> dict[str, int]:
+    """Write the texts of a run into `work`; returns rows by source.
+
+    parallel.tsv and mono.tsv have both sides of the same rows; `more` has further ones, of which
+    those are dropped whose English text has a translation. dev.tsv and the files of KINDS are read
+    to measure.
     """
     counts = dict.fromkeys(LICENCES, 0)
     sentences: dict[tuple[str, str], None] = {}
+    translated = set()
     others: dict[str, list[tuple[str, str, str]]] = {kind: [] for kind in KINDS}
     with (work / "parallel.tsv").open("w", encoding="utf-8", newline="\n") as parallel:
-        for source, language, english, translation in rows_of(corpus):
+        for row in itertools.chain(rows_of(corpus), more_rows(more) if more else ()):
+            source, language, english, translation = row
             for kind, sources in KINDS.items():
                 if source.startswith(sources):
                     others[kind].append((language, english, translation))
-            if source.startswith(tuple(LICENCES)):
+            if source.startswith(tuple(LICENCES)) and (language, english) not in translated:
+                translated.add((language, english))
                 counts[next(name for name in LICENCES if source.startswith(name))] += 1
                 parallel.write(f"{language}\t{english}\t{translation}\n")
                 sentences |= {("en", english): None, (language, translation): None}
@@ -162,9 +205,25 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
-def prepare(corpus: Path, work: Path) -> ErnieMTokenizer:
-    """The tokenizer of a run; texts and vocabulary are written if they are not there."""
+def prepare(corpus: Path, work: Path, more: Path | None = None) -> ErnieMTokenizer:
+    """The tokenizer of a run; texts and vocabulary are written if they are not there.
+
+    Raises
+    ------
+    ValueError
+        If the folder was made with other further rows than `more`.
+    """
+    found = hashlib.sha256(more.read_bytes()).hexdigest() if more else None
+    inputs = work / "inputs.json"
     if not (work / "tokenizer" / "tokenizer_config.json").is_file():
-        write_json(work / "rows.json", write_corpus(corpus, work))
+        write_json(inputs, {"more": found})
+        write_json(work / "rows.json", write_corpus(corpus, work, more))
         train_vocabulary(work)
+    made = json.loads(inputs.read_text("utf-8"))["more"] if inputs.is_file() else None
+    if made != found:
+        names = [f"--more with SHA-256 {name}" if name else "no --more" for name in (made, found)]
+        raise ValueError(
+            f"{work} was made with {names[0]}, the command has {names[1]}; go on with the same "
+            "--more or take another folder"
+        )
     return ErnieMTokenizer.from_pretrained(work / "tokenizer")

@@ -1,10 +1,11 @@
 """Train the bundled checkpoint, numpy_erniem/tiny, from scratch, with this package alone.
 
-    python tools/train_tiny.py CORPUS WORK [--out FOLDER]
+    python tools/train_tiny.py CORPUS WORK [--more FILE] [--out FOLDER]
 
 CORPUS is a folder with parallel.tsv.gz (language, English, translation), parallel.source.txt.gz
-(the source of each row, line by line) and dev.tsv.gz. WORK keeps what a stopped run goes on from:
-the same command goes on. The same corpus, seed, kernels and CPU give the same weights.
+(the source of each row, line by line) and dev.tsv.gz. FILE is what `more_texts.py` wrote: further
+rows. WORK keeps what a stopped run goes on from: the same command goes on. The same texts, seed,
+kernels and CPU give the same weights.
 Steps: texts and vocabulary, training of the encoder with all heads, scores on texts that are held
 out, and a folder with a model card, which is put in --out.
 """
@@ -43,11 +44,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("--more", type=Path, help="further rows, a file of more_texts.py")
     parser.add_argument("--out", type=Path, help="put the finished checkpoint in this folder")
     options = parser.parse_args()
     work, recipe = options.work, Recipe()
     work.mkdir(parents=True, exist_ok=True)
-    tokenizer = prepare(options.corpus, work)
+    try:
+        tokenizer = prepare(options.corpus, work, options.more)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     say(f"rows {(work / 'rows.json').read_text()}vocabulary of {len(tokenizer)}")
     trained = train(work, tokenizer, recipe, say)
     if options.out:
