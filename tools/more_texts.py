@@ -9,6 +9,7 @@ OUT/more.tsv.gz: source, language, English, translation. No row has most of a se
 
 import argparse
 import gzip
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -56,7 +57,10 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    rows = collect(options.corpus)
+    try:
+        rows = collect(options.corpus)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"more_texts.py: {error}") from None
     options.out.mkdir(parents=True, exist_ok=True)
     data = "".join("\t".join(row) + "\n" for row in rows).encode()
     (options.out / "more.tsv.gz").write_bytes(gzip.compress(data, mtime=0))

@@ -163,7 +163,8 @@ def read_package(package: Package, path: Path) -> Iterator[Row]:
             if language and content[:4] == MO:
                 pairs = read_mo(content)
             elif language and package.english in codes:
-                english, texts = read_json(codes[package.english]), read_json(content)
+                english = read_json(codes[package.english], package.english)
+                texts = read_json(content, code)
                 pairs = [(english[key], text) for key, text in texts.items() if key in english]
             else:
                 continue
@@ -172,15 +173,15 @@ def read_package(package: Package, path: Path) -> Iterator[Row]:
                     yield package.name, language, *part
 
 
-def read_json(content: bytes) -> dict[tuple[str, ...], str]:
-    """Texts by their path of keys, without a language above all keys."""
+def read_json(content: bytes, code: str) -> dict[tuple[str, ...], str]:
+    """Texts by their path of keys, without the language's code where it is above all keys."""
     texts: dict[tuple[str, ...], str] = {}
-    inside = [((), json.loads(content))]
+    whole = json.loads(content)
+    inside = [((), whole[code] if list(whole) == [code] else whole)]
     while inside:
         path, value = inside.pop()
         if isinstance(value, dict):
-            alone = not path and len(value) == 1
-            inside += [(() if alone else (*path, key), value[key]) for key in reversed(value)]
+            inside += [((*path, key), value[key]) for key in reversed(value)]
         elif isinstance(value, str):
             texts[path] = value
     return texts

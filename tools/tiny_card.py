@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_corpus import KINDS, LABELS, LICENCES, PIECES, VOCABULARY_BALANCE, read_rows
+from tiny_corpus import (
+    KINDS,
+    LABELS,
+    LICENCES,
+    PIECES,
+    VOCABULARY_BALANCE,
+    hash_of_added_rows,
+    read_rows,
+)
 from tiny_recipe import SIZES, Recipe
 from tiny_scores import CHARACTERS, FIRST, MASKED_TEXTS, UNSPACED, WORDS
 
@@ -105,19 +113,18 @@ def text(work: Path, out: Path, recipe: Recipe, scores: dict[str, Any]) -> str:
     losses = [loss for _, loss in report["history"]]
     tenths = [float(np.mean(part)) for part in np.array_split(losses, 10)]
     files = [file for file in out.iterdir() if file.is_file() and file.name != "README.md"]
-    used = [f"{n:,} of {name.rstrip('-')} ({LICENCES[name]})" for name, n in rows.items() if n]
     kinds = [f"- {kind}: {', '.join(sources)}" for kind, sources in KINDS.items()]
     return CARD.format(
         **asdict(recipe) | SIZES | {"phases": "\n".join(map(_phase, recipe.phases))},
         steps=recipe.steps,
-        command=_command(work),
+        command=command(work),
         size=sum(file.stat().st_size for file in files) / 1e6,
         pieces=PIECES,
         vocabulary_balance=VOCABULARY_BALANCE,
         names=", ".join(LABELS),
         count=len(LABELS),
         pairs=sum(rows.values()),
-        rows=", ".join(used),
+        rows=used_rows(rows),
         curve=", ".join(f"{loss:.2f}" for loss in tenths),
         pairs_of_dev=300,
         words=WORDS,
@@ -132,15 +139,20 @@ def text(work: Path, out: Path, recipe: Recipe, scores: dict[str, Any]) -> str:
     )
 
 
-def _command(work: Path) -> str:
-    """The commands that made the folder."""
-    inputs = work / "inputs.json"
-    more = inputs.is_file() and json.loads(inputs.read_text(encoding="utf-8"))["more"]
-    train = f"python tools/train_tiny.py CORPUS WORK{' --more FILE' * bool(more)}"
-    command = f"`{train} --out numpy_erniem/tiny`"
-    if more:
-        command += ", with the\nfile that `python tools/more_texts.py CORPUS OUT` writes,"
-    return command
+def used_rows(rows: dict[str, int]) -> str:
+    """How many rows of which source there are, with its licence."""
+    parts = [f"{n:,} of {name.rstrip('-')} ({LICENCES[name]})" for name, n in rows.items() if n]
+    return ", ".join(parts)
+
+
+def command(work: Path) -> str:
+    """The commands that make the model of the folder again."""
+    if hash_of_added_rows(work) is None:
+        return "`python tools/train_tiny.py CORPUS WORK --out numpy_erniem/tiny`"
+    return (
+        "`python tools/train_tiny.py CORPUS WORK --more FILE --out numpy_erniem/tiny`, with the\n"
+        "FILE that `python tools/more_texts.py CORPUS OUT` writes,"
+    )
 
 
 def _phase(phase: Any) -> str:

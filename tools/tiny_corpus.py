@@ -205,6 +205,12 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
+def hash_of_added_rows(work: Path) -> str | None:
+    """The SHA-256 of the file of further rows that the folder was made with; None without one."""
+    inputs = work / "inputs.json"
+    return json.loads(inputs.read_text("utf-8"))["more"] if inputs.is_file() else None
+
+
 def prepare(corpus: Path, work: Path, more: Path | None = None) -> ErnieMTokenizer:
     """The tokenizer of a run; texts and vocabulary are written if they are not there.
 
@@ -214,16 +220,15 @@ def prepare(corpus: Path, work: Path, more: Path | None = None) -> ErnieMTokeniz
         If the folder was made with other further rows than `more`.
     """
     found = hashlib.sha256(more.read_bytes()).hexdigest() if more else None
-    inputs = work / "inputs.json"
     if not (work / "tokenizer" / "tokenizer_config.json").is_file():
-        write_json(inputs, {"more": found})
         write_json(work / "rows.json", write_corpus(corpus, work, more))
+        write_json(work / "inputs.json", {"more": found})
         train_vocabulary(work)
-    made = json.loads(inputs.read_text("utf-8"))["more"] if inputs.is_file() else None
+    made = hash_of_added_rows(work)
     if made != found:
         names = [f"--more with SHA-256 {name}" if name else "no --more" for name in (made, found)]
         raise ValueError(
-            f"{work} was made with {names[0]}, the command has {names[1]}; go on with the same "
-            "--more or take another folder"
+            f"{work} was made with {names[0]}, but the command has {names[1]}; go on with the "
+            "same file or take another folder"
         )
     return ErnieMTokenizer.from_pretrained(work / "tokenizer")

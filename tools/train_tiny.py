@@ -51,7 +51,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     try:
         tokenizer = prepare(options.corpus, work, options.more)
-    except (OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError) as error:
         parser.error(str(error))
     say(f"rows {(work / 'rows.json').read_text()}vocabulary of {len(tokenizer)}")
     trained = train(work, tokenizer, recipe, say)
