@@ -116,10 +116,11 @@ def _mostly_letters(text: str) -> bool:
 
 
 def _in_script(text: str, language: str) -> bool:
-    letters = [c for c in text if c.isalpha()]
-    own = re.findall(f"[{SCRIPTS.get(language, LATIN)}]", "".join(letters))
-    least = 0.3 if language in SCRIPTS and language in ("ja", "ko", "zh") else 0.5
-    return len(own) >= (least if language in SCRIPTS else 0.95) * len(letters)
+    """Whether enough letters are of the language's script; names in Latin letters are usual."""
+    letters = "".join(c for c in text if c.isalpha())
+    own = re.findall(f"[{SCRIPTS.get(language, LATIN)}]", letters)
+    least = 0.3 if language in ("ja", "ko", "zh") else 0.5 if language in SCRIPTS else 0.95
+    return len(own) >= least * len(letters)
 
 
 def chosen(rows: Iterable[Row]) -> list[Row]:
