@@ -1,7 +1,8 @@
 /* Attention in bfloat16: the panels, and the exponentials of a softmax. For a kernel of bfloat16, which
    includes a micro_*.h before, and defines
 
-   NUMBER_BYTES                     of a number in a row that `narrow` writes, 2 or 4
+   narrow                           as in micro/narrow.h
+   NUMBER_BYTES                     of a number in a row that it writes, 2 or 4
    round_step(n, x, to)             write n <= 32 numbers of x, rounded, and zeros up to 32
    lay_units(even, odd, to)         to[c] = the unit of even[c] and odd[c], rounded, for c < 32
    round_two(to, a, b, sums)        write two vectors, rounded, to a row; return sums + their sums */
@@ -9,6 +10,9 @@
 #include "micro_exp.h"
 
 enum { STEP_NUMBERS = ERNIEM_STEP / 2, STEP_UNITS = ERNIEM_STEP / ERNIEM_UNIT };
+enum { ROW_UNITS = STEP_NUMBERS * NUMBER_BYTES / ERNIEM_UNIT }; /* of a step of a row */
+
+static int64_t place_of(const int64_t *rows, int64_t l) { return rows ? rows[l] : l; }
 
 /* to[u][c] = from[c][u]: the units of a step, by columns. */
 static void turn(const uint32_t from[ERNIEM_COLUMNS][STEP_UNITS], uint32_t *to)
@@ -41,7 +45,7 @@ static void pack_rows(int64_t n, int64_t k, const float *w, int64_t stride, cons
     for (int64_t l = 0; l < k; l += STEP_NUMBERS, to += ERNIEM_PANEL_STEP) {
         const int64_t rest = k - l < STEP_NUMBERS ? k - l : STEP_NUMBERS;
         for (int64_t c = 0; c < n; c++)
-            round_step(rest, w + rows[c] * stride + l, units[c]);
+            round_step(rest, w + place_of(rows, c) * stride + l, units[c]);
         turn(units, (uint32_t *)(void *)to);
     }
 }
@@ -54,16 +58,63 @@ static void pack_across(int64_t n, int64_t k, const float *w, int64_t stride, co
     const int64_t units = (k + STEP_NUMBERS - 1) / STEP_NUMBERS * STEP_UNITS;
     for (int64_t u = 0; u < units; u++, unit += ERNIEM_COLUMNS) {
         if (2 * u + 1 < k && n == ERNIEM_COLUMNS) {
-            lay_units(w + rows[2 * u] * stride, w + rows[2 * u + 1] * stride, unit);
+            lay_units(w + place_of(rows, 2 * u) * stride, w + place_of(rows, 2 * u + 1) * stride, unit);
             continue;
         }
         for (int64_t i = 0; i < 2; i++)
             if (2 * u + i < k)
-                memcpy(pair[i], w + rows[2 * u + i] * stride, (size_t)n * sizeof(float));
+                memcpy(pair[i], w + place_of(rows, 2 * u + i) * stride, (size_t)n * sizeof(float));
             else
                 memset(pair[i], 0, sizeof pair[i]);
         lay_units(pair[0], pair[1], unit);
     }
+}
+
+static void add_rows(int64_t n, int64_t k, const float *w, int64_t stride, float *sums)
+{
+    for (int64_t j = 0; j < n; j += VW) {
+        const int part = n - j < VW;
+        vf sum = part ? vf_load_part(sums + j, n - j) : vf_load(sums + j);
+        for (int64_t l = 0; l < k; l++)
+            sum = vf_add(sum, part ? vf_load_part(w + l * stride + j, n - j) : vf_load(w + l * stride + j));
+        if (part)
+            vf_store_part(sums + j, sum, n - j);
+        else
+            vf_store(sums + j, sum);
+    }
+}
+
+static void narrow_across(int64_t n, int64_t k, const float *w, int64_t stride, float *sums,
+                          unsigned char *to, int64_t to_stride)
+{
+    float lines[ROW_UNITS][ERNIEM_COLUMNS]; /* units by column, moved as if they were floats */
+#if NUMBER_BYTES == 2
+    pack_across(n, k, w, stride, NULL, (unsigned char *)lines);
+#else
+    memset(lines, 0, sizeof lines);
+    for (int64_t l = 0; l < k; l++)
+        narrow(n, w + l * stride, (unsigned char *)lines[l], NULL);
+#endif
+    add_rows(n, k, w, stride, sums);
+#if defined(HAS_QUADS)
+    const float *row[ROW_UNITS];
+    for (int u = 0; u < ROW_UNITS; u++)
+        row[u] = lines[u];
+    for (int64_t c = 0; c < n; c += 4, to += 4 * to_stride)
+        UNROLLED for (int u = 0; u < ROW_UNITS; u += VW) {
+            vf x[4];
+            UNROLLED for (int i = 0; i < 4; i++)
+                x[i] = vf_load_quads(row + u + i, c);
+            vf_transpose_quads(x);
+            UNROLLED for (int i = 0; i < 4; i++)
+                if (c + i < n)
+                    vf_store((float *)(void *)(to + i * to_stride) + u, x[i]);
+        }
+#else
+    for (int64_t c = 0; c < n; c++, to += to_stride)
+        for (int u = 0; u < ROW_UNITS; u++)
+            memcpy(to + u * ERNIEM_UNIT, &lines[u][c], ERNIEM_UNIT);
+#endif
 }
 
 static float exponentials(int64_t n, const float *x, unsigned char *to, float *sum)
@@ -115,5 +166,5 @@ static void scale(int rows, int columns, const float *sums, const float *factors
     }
 }
 
-static const struct erniem_narrow_attention attention = {pack_rows, pack_across, exponentials,
-                                                         scale};
+static const struct erniem_narrow_attention attention = {pack_rows, pack_across, narrow_across,
+                                                         exponentials, scale};

@@ -112,7 +112,7 @@ INLINE void copy_row(const int rounded, int64_t k, const float *x, unsigned char
     memset(out + k, 0, (size_t)(end - k) * sizeof(float));
 }
 
-static void round_row(int64_t k, const float *x, unsigned char *to, struct erniem_row *row)
+static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_row *row)
 {
     (void)row;
     copy_row(1, k, x, to);
@@ -148,7 +148,7 @@ static int64_t peak(int64_t rounds, float *kept)
         .finish = finish, .peak = peak, .attention = attention_                             \
     }
 
-const struct erniem_narrow MICRO(erniem_bfloat16) = WIDENING(round_row, tile_bfloat16, &attention);
+const struct erniem_narrow MICRO(erniem_bfloat16) = WIDENING(narrow, tile_bfloat16, &attention);
 const struct erniem_narrow MICRO(erniem_stored_bfloat16) = WIDENING(keep_row, tile_bfloat16, NULL);
 #if !defined(NO_HALF)
 const struct erniem_narrow MICRO(erniem_float16) = WIDENING(keep_row, tile_float16, NULL);

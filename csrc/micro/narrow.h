@@ -59,13 +59,18 @@ struct erniem_tile_narrow {
 
 /* Attention with queries, keys, exponentials and values of this number type; float32 in and out. */
 struct erniem_narrow_attention {
-    /* A panel of n <= 32 rows of w, rounded: column j holds the k numbers of row rows[j]. The rows of w
-       are `stride` floats apart; `to` has room for whole steps, and zeros fill them. */
+    /* A panel of n <= 32 rows of w, rounded: column j holds the k numbers of row rows[j], or of row j
+       where rows is NULL. The rows of w are `stride` floats apart; `to` has room for whole steps, and
+       zeros fill them. */
     void (*pack)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
                  unsigned char *to);
     /* A panel of n <= 32 columns of w, rounded: number l of column j is w[rows[l]][j], for l < k. */
     void (*pack_across)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
                         unsigned char *to);
+    /* One step of n <= 32 columns of w, as `narrow` writes rows, `to_stride` bytes apart: row j holds
+       w[l][j] for l < k <= 32. The same numbers are added to sums[j], which are not rounded. */
+    void (*narrow_across)(int64_t n, int64_t k, const float *w, int64_t stride, float *sums,
+                          unsigned char *to, int64_t to_stride);
     /* to = exp(x - max x), rounded, for n > 0 numbers, as `narrow` writes a row; *sum is their sum.
        Returns max x; where x has a NaN, any number, and the sum becomes NaN. */
     float (*exponentials)(int64_t n, const float *x, unsigned char *to, float *sum);
