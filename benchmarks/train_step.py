@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import memory_is_kept, trainable, value_and_grad
-from numpy_erniem.training.optimizer import AdamW, clip
+from numpy_erniem.training.optimizer import AdamW, clip_factor
 
 V, MASKED, LEARNING_RATE = 12_000, 0.2, 1e-3
 LIMITS = {  # largest difference of a loss, as a share of it, and of a weight, in learning rates
@@ -63,8 +63,9 @@ def ours(size, threads, precision="float32"):
 
     def step():
         loss, gradients = value_and_grad(model, batch, threads=threads, precision=precision)
-        flat, _ = clip(flatten(gradients), 1.0)
-        optimizer.step(weights, flat, threads=threads)
+        flat = flatten(gradients)
+        factor, _ = clip_factor(flat, 1.0, threads)
+        optimizer.step(weights, flat, threads=threads, gradient_factor=factor)
         return loss
 
     return step, weights

@@ -216,9 +216,10 @@ int64_t erniem_multiply_add_narrow(int number, int64_t rounds);
 float erniem_read(int64_t n, const float *x);
 
 /* training/products.c: the gradients of y (m, n) = x (m, k) w (n, k)T + b (n), all sizes >= 1, from
-   dy (m, n): dx (m, k) = dy w, dw (n, k) = dyT x, db (n) = the sum over the rows of dy. */
+   dy (m, n): dx (m, k) = dy w, dw (n, k) = dyT x, db (n) = the sum over the rows of dy. With `adds`
+   dy w is added to what dx holds. */
 int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                           const float *w, float *dx, float *dw, float *db);
+                           const float *w, int adds, float *dx, float *dw, float *db);
 int erniem_linear_backward_reference(int64_t m, int64_t n, int64_t k, const float *dy,
                                      const float *x, const float *w, float *dx, float *dw,
                                      float *db);
@@ -228,17 +229,19 @@ int erniem_linear_backward_reference(int64_t m, int64_t n, int64_t k, const floa
 int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                            const float *bias, float *y);
 int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                                    const float *w, float *dx, float *dw, float *db);
+                                    const float *w, int adds, float *dx, float *dw, float *db);
 /* training/elementwise.c: y = act(z) for n numbers. */
 int erniem_activated(int activation, int64_t n, const float *z, float *y);
 /* dz = dy act'(z) for n numbers; dz may be dy. */
 int erniem_activation_backward(int activation, int64_t n, const float *dy, const float *z,
                                float *dz);
 /* A step of AdamW for n weights w with gradients g and running means m and v, which change in place:
-   m = s[0] m + s[1] g, v = s[2] v + s[3] g^2, w = s[7] w - m / (sqrt(v) s[4] + s[5]) s[6], in this
-   order and each step rounded, means below 2^-126 made 0: the bits of the same formula in NumPy. s has
-   8 numbers. */
+   m = s[0] m + s[1] g, v = s[2] v + s[3] g^2, w = s[7] w - m / (sqrt(v) s[4] + s[5]) s[6], where g
+   is multiplied by s[8] first, in this order and each step rounded, means below 2^-126 made 0: the
+   bits of the same formula in NumPy. s has 9 numbers. */
 int erniem_adamw(int64_t n, const float *s, const float *g, float *w, float *m, float *v);
+/* *sum = the sum of the squares of n numbers, added up in float64 in one order. */
+int erniem_sum_of_squares(int64_t n, const float *x, double *sum);
 /* training/rows.c: the gradients of erniem_add_norm from dy (n, d), n and d >= 1: dv (n, d), of x and of
    the residual alike, dw (d) and db (d). dv overlaps nothing. */
 int erniem_norm_backward(int64_t n, int64_t d, const float *x, const float *residual,

@@ -123,6 +123,7 @@ struct erniem_adamw {
     float second_kept, second_new; /* b2, 1 - b2 */
     float correction, eps;         /* 1 / sqrt(1 - b2^t), eps */
     float rate, weight_kept;       /* learning rate / (1 - b1^t), 1 - decay */
+    float scale;                   /* of g */
 };
 
 /* Gradients and updates, float32. */

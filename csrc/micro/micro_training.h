@@ -230,6 +230,7 @@ INLINE vf vf_normal(vf x) { return vf_if_less(vf_abs(x), vf_set1(0x1p-126f), vf_
 /* One vector of adamw, in place. */
 INLINE void adamw_step(const struct erniem_adamw *step, vf g, vf *w, vf *m, vf *v)
 {
+    g = vf_mul(g, vf_set1(step->scale));
     *m = vf_normal(
         vf_add(vf_mul(*m, vf_set1(step->first_kept)), vf_mul(vf_set1(step->first_new), g)));
     *v = vf_normal(vf_add(vf_mul(*v, vf_set1(step->second_kept)),

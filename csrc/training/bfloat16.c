@@ -32,6 +32,7 @@ struct product {
     const float *b; /* (k, n), or (n, k) if b_turned */
     int b_turned;
     const float *bias; /* (n) or NULL */
+    int adds;          /* whether c is added to */
     float *c;          /* (m, n) */
     float *sums;       /* (m), of the rows of a, where it is turned; or NULL */
     int64_t steps, step_bytes; /* of a row of k; bytes of one */
@@ -121,7 +122,7 @@ static void finish(const struct product *p, int rows, int columns, int64_t l, co
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, sums, ERNIEM_COLUMNS);
     if (p->streams)
         p->kernel->stream(rows, sums, c, p->n);
-    else if (l == 0)
+    else if (l == 0 && !p->adds)
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, c, p->n);
     else
         add_sums(rows, columns, sums, c, p->n);
@@ -208,7 +209,7 @@ static void divide(struct product *p)
     const int64_t blocks = erniem_ceil_div(p->m, p->block_rows);
     p->chunk_panels = erniem_ceil_div(p->panel_count, erniem_ceil_div(threads, blocks));
     p->chunks = erniem_ceil_div(p->panel_count, p->chunk_panels);
-    p->streams = p->kernel->stream && p->n % ERNIEM_COLUMNS == 0 &&
+    p->streams = p->kernel->stream && !p->adds && p->n % ERNIEM_COLUMNS == 0 &&
                  (uintptr_t)p->c % ERNIEM_STEP == 0 && p->k <= DEPTH &&
                  p->m * p->n * (int64_t)sizeof(float) > STREAMED_BYTES;
 }
@@ -251,12 +252,12 @@ int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, cons
 }
 
 int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                                    const float *w, float *dx, float *dw, float *db)
+                                    const float *w, int adds, float *dx, float *dw, float *db)
 {
     if (!are_right(m, n, k))
         return ERNIEM_BAD_SIZE;
     struct product p = {.micro = erniem_micro(), .kernel = erniem_narrow(ERNIEM_BFLOAT16), .m = m,
-                        .n = k, .k = n, .a = dy, .b = w, .c = dx};
+                        .n = k, .k = n, .a = dy, .b = w, .adds = adds, .c = dx};
     const int status = multiply(&p);
     if (status != 0)
         return status;

@@ -1,4 +1,5 @@
-/* Number by number: activations into another array, their gradients, a step of AdamW. */
+/* Number by number: activations into another array, their gradients, sums of squares, a step of
+   AdamW. */
 
 #include <math.h>
 #include <string.h>
@@ -49,6 +50,47 @@ int erniem_activation_backward(int activation, int64_t n, const float *dy, const
     return run(activation, n, dy, z, dz);
 }
 
+struct squares {
+    int64_t n;
+    const float *x;
+    double *sums; /* of each task */
+};
+
+static void square_some(const void *job, struct erniem_tasks *tasks)
+{
+    const struct squares *p = job;
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
+        const int64_t end = erniem_min(p->n, (task + 1) * BLOCK);
+        double sums[8] = {0.0};
+        int64_t at = task * BLOCK;
+        for (; at + 8 <= end; at += 8)
+            for (int i = 0; i < 8; i++)
+                sums[i] += (double)p->x[at + i] * p->x[at + i];
+        for (; at < end; at++)
+            sums[0] += (double)p->x[at] * p->x[at];
+        p->sums[task] = 0.0;
+        for (int i = 0; i < 8; i++)
+            p->sums[task] += sums[i];
+    }
+}
+
+int erniem_sum_of_squares(int64_t n, const float *x, double *sum)
+{
+    const int64_t tasks = erniem_ceil_div(erniem_max(0, n), BLOCK);
+    *sum = 0.0;
+    if (!erniem_fits(n, 1, 1))
+        return ERNIEM_BAD_SIZE;
+    double *sums = erniem_acquire(erniem_max(1, tasks) * (int64_t)sizeof(double));
+    if (!sums)
+        return ERNIEM_NO_MEMORY;
+    const struct squares job = {n, x, sums};
+    const int status = erniem_parallel(tasks, square_some, &job);
+    for (int64_t task = 0; status == 0 && task < tasks; task++)
+        *sum += sums[task];
+    erniem_release(sums);
+    return status;
+}
+
 struct update {
     const struct erniem_micro *micro;
     struct erniem_adamw step;
@@ -72,7 +114,7 @@ int erniem_adamw(int64_t n, const float *numbers, const float *g, float *w, floa
         return ERNIEM_BAD_SIZE;
     const struct update job = {erniem_micro(),
                                {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
-                                numbers[5], numbers[6], numbers[7]},
+                                numbers[5], numbers[6], numbers[7], numbers[8]},
                                n, g, w, m, v};
     return erniem_parallel(erniem_ceil_div(n, BLOCK), update_some, &job);
 }

@@ -20,6 +20,7 @@ struct product {
     const float *a; /* (m, k), or (k, m) if `across` */
     int across;
     const float *b; /* (k, n) */
+    int adds;       /* whether c is added to */
     float *c;       /* (m, n) */
     float *sums;    /* (m), of the rows of the left side; NULL unless it lies across */
     float *panels;  /* [k block][panel][k in block][column] */
@@ -73,7 +74,7 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
 {
     const int64_t nr = p->micro->gemm.nr, kc = depth_of(p, block);
     const int64_t pace = erniem_ceil_div(nr, erniem_ceil_div(rows, height));
-    struct erniem_tile_f32 tile = {.kc = kc, .pace = pace, .add = block > 0, .ldc = p->n,
+    struct erniem_tile_f32 tile = {.kc = kc, .pace = pace, .add = block > 0 || p->adds, .ldc = p->n,
                                    .lda = p->across ? p->micro->training.height : ERNIEM_STRIDE};
     for (int64_t panel = first; panel < end; panel++) {
         tile.columns = (int)erniem_min(nr, p->n - panel * nr);
@@ -135,12 +136,13 @@ static int multiply(struct product *p)
 }
 
 int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                           const float *w, float *dx, float *dw, float *db)
+                           const float *w, int adds, float *dx, float *dw, float *db)
 {
     if (m < 1 || n < 1 || k < 1 || !erniem_fits(m, n, 4) || !erniem_fits(m, k + ERNIEM_MAX_NR, 4) ||
         !erniem_fits(n, k + ERNIEM_MAX_NR, 4))
         return ERNIEM_BAD_SIZE;
-    struct product p = {.micro = erniem_micro(), .m = m, .n = k, .k = n, .a = dy, .b = w, .c = dx};
+    struct product p = {.micro = erniem_micro(), .m = m, .n = k, .k = n, .a = dy, .b = w,
+                        .adds = adds, .c = dx};
     const int status = multiply(&p);
     if (status != 0)
         return status;

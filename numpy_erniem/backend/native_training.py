@@ -24,27 +24,30 @@ from numpy_erniem.backend.native_attention import (
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
 
 
-def linear_backward(dy, x, weight):
+def linear_backward(dy, x, weight, dx=None):
     """Native kernel of `training.primitives.linear_backward`."""
-    return _linear_backward(lib.erniem_linear_backward, dy, x, weight)
+    return _linear_backward(lib.erniem_linear_backward, dy, x, weight, dx)
 
 
-def bfloat16_linear_backward(dy, x, weight):
+def bfloat16_linear_backward(dy, x, weight, dx=None):
     """Native kernel of `training.products.bfloat16_linear_backward`."""
-    return _linear_backward(lib.erniem_bfloat16_linear_backward, dy, x, weight)
+    return _linear_backward(lib.erniem_bfloat16_linear_backward, dy, x, weight, dx)
 
 
-def _linear_backward(kernel, dy, x, weight):
-    if any(a.dtype != FLOAT for a in (dy, x, weight)):
+def _linear_backward(kernel, dy, x, weight, dx):
+    if any(a.dtype != FLOAT for a in (dy, x, weight) + (() if dx is None else (dx,))):
         return NOT_FLOAT
     if dy.ndim != 2 or x.ndim != 2 or not dy.size or not x.size:
         return SIZES
     (m, n), k = dy.shape, x.shape[1]
     if len(x) != m or weight.shape != (n, k):
         return SIZES
-    dx, dweight, dbias = new_array((m, k)), new_array((n, k)), new_array((n,))
+    adds = dx is not None
+    if adds and (dx.shape != (m, k) or not is_readable(dx) or not dx.flags.writeable):
+        return Unsupported("a gradient that C cannot add to in place")
+    dx, dweight, dbias = dx if adds else new_array((m, k)), new_array((n, k)), new_array((n,))
     status = kernel(
-        *(m, n, k, floats(dy), floats(x), floats(weight)),
+        *(m, n, k, floats(dy), floats(x), floats(weight), adds),
         *(floats(dx), floats(dweight), floats(dbias)),
     )
     return result_or_reason((dx, dweight, dbias), status)
@@ -92,7 +95,16 @@ def activation_backward(dy, z, y, activation):
     return result_or_reason(dz, status)
 
 
-def adamw(arrays, betas, eps, rate, decay, steps):
+def sum_of_squares(x):
+    """Native kernel of `training.primitives.sum_of_squares`."""
+    if x.dtype != FLOAT:
+        return NOT_FLOAT
+    result = ffi.new("double *")
+    status = lib.erniem_sum_of_squares(x.size, floats(x), result)
+    return result_or_reason(result[0], status)
+
+
+def adamw(arrays, betas, eps, rate, decay, steps, scale=1):
     """Native kernel of `training.primitives.adamw`."""
     g = arrays[0]
     if any(a.dtype != FLOAT for a in arrays):
@@ -103,7 +115,8 @@ def adamw(arrays, betas, eps, rate, decay, steps):
         return Unsupported("weights or means that C cannot change in place")
     b1, b2 = betas
     correction, size = 1 / math.sqrt(1 - b2**steps), rate / (1 - b1**steps)
-    numbers = ffi.new("float[8]", [b1, 1 - b1, b2, 1 - b2, correction, eps, size, 1 - decay])
+    means = [b1, 1 - b1, b2, 1 - b2]
+    numbers = ffi.new("float[9]", [*means, correction, eps, size, 1 - decay, scale])
     return result_or_reason(None, lib.erniem_adamw(g.size, numbers, *map(floats, arrays)))
 
 
@@ -234,6 +247,7 @@ KERNELS = {
     "drop": drop,
     "norm_backward": norm_backward,
     "scores_to_gradient": scores_to_gradient,
+    "sum_of_squares": sum_of_squares,
     "linear_backward": linear_backward,
     "bfloat16_linear": bfloat16_linear,
     "bfloat16_linear_backward": bfloat16_linear_backward,

@@ -29,7 +29,7 @@ from numpy_erniem.training.finetuning import (
     tagging_setup,
 )
 from numpy_erniem.training.learning_rate import layer_factors, schedule
-from numpy_erniem.training.optimizer import AdamW, clip
+from numpy_erniem.training.optimizer import AdamW, clip, clip_factor
 from numpy_erniem.training.pretraining import OBJECTIVES, Phase, Pretraining
 from numpy_erniem.training.trainer import Trainer
 from numpy_erniem.training.training_config import TrainingConfig
@@ -50,6 +50,7 @@ __all__ = [
     "choice_setup",
     "classification_setup",
     "clip",
+    "clip_factor",
     "extraction_setup",
     "layer_factors",
     "memory_is_kept",

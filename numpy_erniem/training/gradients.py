@@ -38,17 +38,19 @@ def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> tuple[An
     Returns
     -------
     y : (..., N) array
-    backward : from dy (..., N) to dx (..., K) and the gradients of w
+    backward : from dy (..., N) to dx (..., K) and the gradients of w; with another gradient of x as
+        second argument, dx is added to it in place
     """
     forward, linear_backward = products()
     z = forward(x, w)  # (..., K) -> (..., N)
     y = z if activation is None else activate(z, activation)
     kept = None if activation is None else (z, y, activation)
 
-    def backward(dy: np.ndarray) -> tuple[np.ndarray, Weights]:
+    def backward(dy: np.ndarray, dx: np.ndarray | None = None) -> tuple[np.ndarray, Weights]:
         dz = dy if kept is None else activation_backward(dy, *kept)
         rows, dz = x.reshape(-1, x.shape[-1]), dz.reshape(-1, dz.shape[-1])  # (M, K), (M, N)
-        dx, dweight, dbias = linear_backward(dz, rows, w["weight"])  # (M, K), (N, K), (N,)
+        dx = dx if dx is None else dx.reshape(rows.shape)
+        dx, dweight, dbias = linear_backward(dz, rows, w["weight"], dx)  # (M, K), (N, K), (N,)
         return dx.reshape(x.shape), {"weight": dweight, "bias": dbias}
 
     return y, backward

@@ -83,7 +83,8 @@ def self_attention(
     Returns
     -------
     y : (B, T, D) array
-    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+    backward : from dy (B, T, D) and another gradient dx of x, to which this one is added in place,
+        to dx (B, T, D) and the gradients of w
     """
     B, T, _ = x.shape
     inner, d = w["self_attn"], config.head_dim
@@ -104,14 +105,13 @@ def self_attention(
     )
     y, out_back = linear(context.reshape(B, T, -1), w["out_proj"])  # (B, T, H, d) -> (B, T, D)
 
-    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+    def backward(dy: np.ndarray, dx: np.ndarray) -> tuple[np.ndarray, Gradients]:
         dcontext, dout = out_back(dy)
         *dheads, ddistances = attention_back(dcontext.reshape(context.shape))
-        dx, dinner = None, {}
+        dinner = {}
         for n, back, dhead in zip("qkv", backs, dheads, strict=True):
             joined = dhead.swapaxes(1, 2).reshape(B, T, -1)  # (B, H, T, d) -> (B, T, H·d)
-            part, dinner[f"{n}_proj"] = back(joined)
-            dx = part if dx is None else np.add(dx, part, out=dx)
+            dx, dinner[f"{n}_proj"] = back(joined, dx)
         if ddistances:
             dtable = np.zeros_like(inner["distance_embedding"]["weight"])
             zero = config.max_position_embeddings - 1  # the row of distance 0
@@ -139,16 +139,17 @@ def feed_forward(
     Returns
     -------
     y : (B, T, D) array
-    backward : from dy (B, T, D) to dx (B, T, D) and the gradients of w
+    backward : from dy (B, T, D) and another gradient dx of x, to which this one is added in place,
+        to dx (B, T, D) and the gradients of w
     """
     z, wide_back = linear(x, w["linear1"])  # (B, T, D) -> (B, T, F)
     y, narrow_back = activated_linear(
         z, w["linear2"], config.hidden_act, config.act_dropout, rng
     )  # (B, T, F) -> (B, T, D)
 
-    def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
+    def backward(dy: np.ndarray, dx: np.ndarray) -> tuple[np.ndarray, Gradients]:
         dz, dlinear2 = narrow_back(dy)
-        dx, dlinear1 = wide_back(dz)
+        dx, dlinear1 = wide_back(dz, dx)
         return dx, {"linear1": dlinear1, "linear2": dlinear2}
 
     return y, backward
@@ -185,10 +186,10 @@ def encoder_layer(
 
     def backward(dy: np.ndarray) -> tuple[np.ndarray, Gradients]:
         dmiddle, dnorm2 = norm2_back(dy)
-        through, dfeed = fed_back(drop2_back(dmiddle))
-        dx, dnorm1 = norm1_back(dmiddle + through)
-        through, dattention = attended_back(drop1_back(dx))
-        return dx + through, {"self_attn": dattention, "norm1": dnorm1, **dfeed, "norm2": dnorm2}
+        dmiddle, dfeed = fed_back(drop2_back(dmiddle), dmiddle)
+        dx, dnorm1 = norm1_back(dmiddle)
+        dx, dattention = attended_back(drop1_back(dx), dx)
+        return dx, {"self_attn": dattention, "norm1": dnorm1, **dfeed, "norm2": dnorm2}
 
     return y, backward
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from numpy_erniem.checks import check_range
 from numpy_erniem.training.gradient_tree import SparseRows, scale, stored_values
-from numpy_erniem.training.primitives import adamw
+from numpy_erniem.training.primitives import adamw, sum_of_squares
 from numpy_erniem.training.threads import in_threads, parts_of_batch
 
 BLOCK = 1 << 19  # elements that a thread takes at once; of a sparse gradient, made dense
@@ -79,6 +79,7 @@ class AdamW:
         gradients: Flat,
         factor: float = 1,
         threads: int = 1,
+        gradient_factor: float = 1,
     ) -> None:
         """Change the weights that have a gradient, in place.
 
@@ -92,6 +93,8 @@ class AdamW:
             Multiplies the learning rate: the value of `schedule` at this step.
         threads : int
             The result does not depend on their number.
+        gradient_factor : float
+            Multiplies the gradients, which stay as they are: the factor of `clip_factor`.
 
         Raises
         ------
@@ -111,17 +114,22 @@ class AdamW:
             rate = self.learning_rate * factor * self.factors.get(name, 1)
             decay = self.weight_decay * rate if w.ndim > 1 else 0
             arrays = (w, self.first[name], self.second[name])
-            tasks += [(*block, rate, decay) for block in _blocks(g, arrays)]
+            tasks += [(*block, rate, decay, gradient_factor) for block in _blocks(g, arrays)]
         with parts_of_batch(threads) as parts:
             shares = [tasks[n::parts] for n in range(parts)]
             in_threads(lambda share: [self._update(*task) for task in share], shares)
 
     def _update(
-        self, g: "np.ndarray | _RowBlock", arrays: list[np.ndarray], rate: float, decay: float
+        self,
+        g: "np.ndarray | _RowBlock",
+        arrays: list[np.ndarray],
+        rate: float,
+        decay: float,
+        scale: float,
     ) -> None:
         """Apply the formula to one block of g and of w, m and v."""
         g = g if isinstance(g, np.ndarray) else g.dense()
-        adamw((g, *arrays), self.betas, self.eps, rate, decay, self.steps)
+        adamw((g, *arrays), self.betas, self.eps, rate, decay, self.steps, scale)
 
 
 def _check_weight(name: str, weight: np.ndarray | None, gradient: Any) -> None:
@@ -164,22 +172,24 @@ def _blocks(g: np.ndarray | SparseRows, arrays: tuple[np.ndarray, ...]) -> Itera
         yield flat[block], [line[block] for line in lines]
 
 
-def clip(gradients: dict[str, Any], max_norm: float | None) -> tuple[dict[str, Any], float]:
-    """Scale all gradients by one factor, so that their common norm is `max_norm` at most.
+def clip_factor(gradients: Flat, max_norm: float | None, threads: int = 1) -> tuple[float, float]:
+    """The factor that makes the common norm of all gradients `max_norm` at most, and that norm.
 
     Parameters
     ----------
     gradients : dict of str to array or SparseRows
-        By flat name; changed in place.
+        By flat name.
     max_norm : float or None
-        None: only the norm is computed.
+        None: the factor is 1.
+    threads : int
+        The result does not depend on their number.
 
     Returns
     -------
-    gradients : dict
-        The dict that was given.
+    factor : float
+        For `AdamW.step`; 1 where the norm is not above max_norm, or not finite.
     norm : float
-        √ Σ g² before clipping; NaN or infinite if a gradient is.
+        √ Σ g²; NaN or infinite if a gradient is.
 
     Raises
     ------
@@ -193,16 +203,36 @@ def clip(gradients: dict[str, Any], max_norm: float | None) -> tuple[dict[str, A
     """
     if max_norm is not None:
         check_max_norm("max_norm", max_norm)
-    norm = math.sqrt(sum(_sum_of_squares(g) for g in gradients.values()))
-    if max_norm is not None and max_norm < norm < math.inf:
-        scale(gradients, max_norm / (norm + 1e-6))
+    with parts_of_batch(threads), np.errstate(over="ignore"):
+        norm = math.sqrt(sum(sum_of_squares(stored_values(g)) for g in gradients.values()))
+    is_long = max_norm is not None and max_norm < norm < math.inf
+    return (max_norm / (norm + 1e-6) if is_long else 1), norm
+
+
+def clip(gradients: dict[str, Any], max_norm: float | None) -> tuple[dict[str, Any], float]:
+    """Scale all gradients in place by their `clip_factor`.
+
+    Parameters
+    ----------
+    gradients, max_norm
+        As of `clip_factor`.
+
+    Returns
+    -------
+    gradients : dict
+        The dict that was given.
+    norm : float
+        As of `clip_factor`: that before clipping.
+
+    Raises
+    ------
+    ValueError
+        A `max_norm` that is not above 0.
+    """
+    factor, norm = clip_factor(gradients, max_norm)
+    if factor != 1:
+        scale(gradients, factor)
     return gradients, norm
-
-
-def _sum_of_squares(gradient: np.ndarray | SparseRows) -> float:
-    flat = stored_values(gradient).reshape(-1)
-    with np.errstate(over="ignore"):
-        return float(flat @ flat)
 
 
 def nonfinite(tensors: Flat) -> list[str]:

@@ -13,7 +13,7 @@ from numpy_erniem.ops import CACHE_BLOCK
 
 @accelerated
 def linear_backward(
-    dy: np.ndarray, x: np.ndarray, weight: np.ndarray
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dx: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of y = x Wᵀ + b: dx = dy W, dW = dyᵀ x, db = Σ dy.
 
@@ -23,6 +23,8 @@ def linear_backward(
         The gradient of the loss by y.
     x : (M, K) array
     weight : (N, K) array
+    dx : (M, K) array, optional
+        Another gradient of x, to which this one is added in place.
 
     Returns
     -------
@@ -30,7 +32,8 @@ def linear_backward(
     dweight : (N, K) array
     dbias : (N,) array
     """
-    return dy @ weight, dy.T @ x, column_sums(dy)
+    dx = dy @ weight if dx is None else np.add(dx, dy @ weight, out=dx)
+    return dx, dy.T @ x, column_sums(dy)
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:
@@ -117,6 +120,25 @@ def scores_to_gradient(scores: np.ndarray, labels: np.ndarray, count: int) -> fl
 
 
 @accelerated
+def sum_of_squares(x: np.ndarray) -> float:
+    """Σ x², added up in float64 in one order: BLAS has another for each number of threads.
+
+    Parameters
+    ----------
+    x : array of any shape
+
+    Returns
+    -------
+    float
+    """
+    flat, sum_ = x.reshape(-1), 0.0
+    for at in range(0, flat.size, CACHE_BLOCK):
+        block = flat[at : at + CACHE_BLOCK].astype(np.float64)
+        sum_ += float(np.einsum("n,n->", block, block))
+    return sum_
+
+
+@accelerated
 def adamw(
     arrays: tuple[np.ndarray, ...],
     betas: tuple[float, float],
@@ -124,6 +146,7 @@ def adamw(
     rate: float,
     decay: float,
     steps: int,
+    scale: float = 1,
 ) -> None:
     """One step of AdamW, in place; `training.AdamW` has the formula.
 
@@ -141,6 +164,8 @@ def adamw(
         η λ.
     steps : int
         t, at least 1.
+    scale : float
+        Multiplies g first.
 
     Notes
     -----
@@ -152,6 +177,7 @@ def adamw(
     smallest = np.finfo(flat[0].dtype).tiny
     for at in range(0, flat[0].size, CACHE_BLOCK):
         g, w, m, v = (a[at : at + CACHE_BLOCK] for a in flat)
+        g = g * scale
         m *= b1
         m += (1 - b1) * g
         v *= b2

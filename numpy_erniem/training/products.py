@@ -39,7 +39,7 @@ def bfloat16_linear(x: np.ndarray, w: Weights) -> np.ndarray:
 
 @accelerated
 def bfloat16_linear_backward(
-    dy: np.ndarray, x: np.ndarray, weight: np.ndarray
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, dx: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`primitives.linear_backward`, with dy, x and W rounded to bfloat16 in both products.
 
@@ -49,6 +49,8 @@ def bfloat16_linear_backward(
         The gradient of the loss by y.
     x : (M, K) float32 array
     weight : (N, K) float32 array
+    dx : (M, K) float32 array, optional
+        Another gradient of x, to which this one is added in place.
 
     Returns
     -------
@@ -57,8 +59,10 @@ def bfloat16_linear_backward(
     dbias : (N,) array
         The sum of dy, which is not rounded.
     """
-    low = rounded(dy, BFLOAT16)
-    return low @ rounded(weight, BFLOAT16), low.T @ rounded(x, BFLOAT16), column_sums(dy)
+    low, more = rounded(dy, BFLOAT16), column_sums(dy)
+    step = low @ rounded(weight, BFLOAT16)
+    dx = step if dx is None else np.add(dx, step, out=dx)
+    return dx, low.T @ rounded(x, BFLOAT16), more
 
 
 class Products(NamedTuple):
@@ -69,7 +73,7 @@ class Products(NamedTuple):
     forward : function
         From x (..., K) and the weights to y (..., N).
     backward : function
-        From dy (M, N), x (M, K) and the weight to dx, dW and db.
+        From dy (M, N), x (M, K), the weight and maybe dx to dx, dW and db.
     """
 
     forward: Callable[..., np.ndarray]

@@ -18,7 +18,7 @@ from numpy_erniem.models.pretrained import ErnieMPreTrainedModel
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training.gradient_tree import Gradients, add, scale
 from numpy_erniem.training.learning_rate import layer_factors, schedule
-from numpy_erniem.training.optimizer import AdamW, clip, nonfinite
+from numpy_erniem.training.optimizer import AdamW, clip_factor, nonfinite
 from numpy_erniem.training.state import (
     REPORT,
     STATE,
@@ -170,11 +170,11 @@ class Trainer:
         loss, flat = sum(losses) / count, flatten(gradients)
         if count > 1:
             scale(flat, 1 / count)
-        flat, norm = clip(flat, config.max_grad_norm)
+        scale_down, norm = clip_factor(flat, config.max_grad_norm, config.threads)
         if not math.isfinite(loss) or not math.isfinite(norm):
             self._stop(step + 1, loss, flat)
         factor = schedule(step, config.steps, config.warmup_steps, config.decay)
-        self.optimizer.step(self.weights, flat, factor, config.threads)
+        self.optimizer.step(self.weights, flat, factor, config.threads, scale_down)
         return loss
 
     def _stop(self, step: int, loss: float, gradients: dict[str, Any]) -> None:

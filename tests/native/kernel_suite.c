@@ -468,8 +468,11 @@ static void check_linear_backward(int64_t m, int64_t n, int64_t k)
         for (int j = 0; j < 3; j++)
             results[i][j] = unset(sizes[j]);
         failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
-        failures += (i ? erniem_linear_backward : erniem_linear_backward_reference)(
-                        m, n, k, dy, x, w, results[i][0], results[i][1], results[i][2]) != 0;
+        float **to = results[i];
+        if (i)
+            failures += erniem_linear_backward(m, n, k, dy, x, w, 0, to[0], to[1], to[2]) != 0;
+        else
+            erniem_linear_backward_reference(m, n, k, dy, x, w, to[0], to[1], to[2]);
     }
     failures += erniem_set_threads(threads) != 0;
     for (int j = 0; j < 3; j++) {
@@ -512,7 +515,7 @@ static void check_bfloat16_linear(int64_t m, int64_t n, int64_t k)
         failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
         if (i) {
             failures += erniem_bfloat16_linear(m, n, k, x, w, b, to[3]) != 0;
-            failures += erniem_bfloat16_linear_backward(m, n, k, dy, x, w, to[0], to[1], to[2]) != 0;
+            failures += erniem_bfloat16_linear_backward(m, n, k, dy, x, w, 0, to[0], to[1], to[2]) != 0;
         } else {
             erniem_linear_reference(m, n, k, low_x, low_w, b, 0, to[3]);
             erniem_linear_backward_reference(m, n, k, low_dy, low_x, low_w, to[0], to[1], to[2]);
@@ -685,11 +688,12 @@ static void check_updates(int64_t n)
         }
         free(sides[0]), free(sides[1]);
     }
-    const float s[8] = {0.5f, 0.25f, 0.5f, 0.25f, 2.0f, 1.0f, 0.125f, 0.75f};
+    const float s[9] = {0.5f, 0.25f, 0.5f, 0.25f, 2.0f, 1.0f, 0.125f, 0.75f, 0.5f};
     float *w = numbers(n), *m = numbers(n), *v = numbers(n);
     for (int64_t j = 0; j < n; j++) {
         v[j] = fabsf(v[j]);
-        const float first = s[0] * m[j] + s[1] * dy[j], second = s[2] * v[j] + s[3] * dy[j] * dy[j];
+        const float g = s[8] * dy[j];
+        const float first = s[0] * m[j] + s[1] * g, second = s[2] * v[j] + s[3] * g * g;
         want[j] = s[7] * w[j] - first / (sqrtf(second) * s[4] + s[5]) * s[6];
     }
     failures += erniem_adamw(n, s, dy, w, m, v) != 0;
