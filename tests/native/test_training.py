@@ -9,6 +9,7 @@ from numpy_erniem.backend.unsupported import Unsupported
 from numpy_erniem.quantization.numbers import BFLOAT16, rounded, to_bfloat16
 from numpy_erniem.training import activation_gradients, attention_gradients, primitives
 from numpy_erniem.training.dropout import Dropped, drop
+from numpy_erniem.training.products import PRODUCTS
 from tests.conftest import native_is_built
 
 SIZES = [(1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)]
@@ -56,6 +57,36 @@ def test_linear_backward_passes_nan_on_where_the_formula_does(isa, native, rng):
     want = primitives.linear_backward.body(dy, x, w)
     for mine, right in zip(native.linear_backward(dy, x, w), want, strict=True):
         np.testing.assert_array_equal(np.isnan(mine), np.isnan(right))
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("m", "n", "k"), [(7, 3, 5), (70, 65, 100), (300, 1000, 1030)])
+def test_a_gradient_of_x_is_added_to_another_in_place(isa, native, rng, kind, m, n, k):
+    backward = PRODUCTS[kind].backward
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    before = rng.standard_normal((m, k), np.float32)
+    kernel = getattr(native, backward.__name__)
+    for run, atol in ((backward.body, 0), (kernel, 1e-5 * n**0.5)):
+        dx = before.copy()
+        got = run(dy, x, w, dx)
+        assert got[0] is dx
+        alone = run(dy, x, w)
+        np.testing.assert_allclose(dx, before + alone[0], rtol=0, atol=atol)
+        for mine, right in zip(got[1:], alone[1:], strict=True):
+            np.testing.assert_array_equal(mine, right)
+
+
+def test_a_gradient_that_cannot_be_added_to_in_place_is_declined(native, rng):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((9, 4), (9, 6), (4, 6)))
+    dx = np.zeros_like(x)
+    dx.flags.writeable = False
+    for wrong in (
+        dx,
+        np.zeros((9, 5), np.float32),
+        np.zeros((6, 9), np.float32).T,
+        x.astype(float),
+    ):
+        assert isinstance(native.linear_backward(dy, x, w, wrong), Unsupported)
 
 
 def test_what_linear_backward_declines(native, rng):
@@ -221,7 +252,7 @@ def test_adamw_has_the_bits_of_its_formula(isa, threads, native, rng, size, deca
     for array, tiny in ((arrays[0], 0), (arrays[2], -1.2e-38), (arrays[3], 1.2e-38)):
         array[::5] = tiny
     want = [a.copy() for a in arrays]
-    options = ((0.9, 0.97), 1e-8, 1e-3, decay, 3)
+    options = ((0.9, 0.97), 1e-8, 1e-3, decay, 3, 0.3)
     primitives.adamw.body(tuple(want), *options)
     for count in (1, 3):
         threads(count)
@@ -229,6 +260,26 @@ def test_adamw_has_the_bits_of_its_formula(isa, threads, native, rng, size, deca
         assert native.adamw(tuple(got), *options) is None
         for mine, right in zip(got, want, strict=True):
             np.testing.assert_array_equal(mine, right)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8192, 8193, 100_003])
+def test_sums_of_squares_have_one_order(isa, threads, native, rng, size):
+    x = rng.standard_normal(size, np.float32)
+    right = float((x.astype(np.float64) ** 2).sum())
+    assert primitives.sum_of_squares.body(x) == pytest.approx(right, rel=1e-12)
+    found = set()
+    for count in (1, 2, 3):
+        threads(count)
+        found.add(native.sum_of_squares(x))
+    assert len(found) == 1
+    assert found.pop() == pytest.approx(right, rel=1e-12)
+
+
+def test_what_sums_of_squares_pass_on_and_decline(native):
+    assert np.isnan(native.sum_of_squares(np.float32([1, np.nan])))
+    assert native.sum_of_squares(np.float32([1, np.inf])) == np.inf
+    assert native.sum_of_squares(np.float32([3e38, 3e38])) == pytest.approx(2 * 9e76)
+    assert isinstance(native.sum_of_squares(np.ones(3)), Unsupported)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

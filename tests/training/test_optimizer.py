@@ -1,13 +1,16 @@
+import copy
 import math
 
 import numpy as np
 import pytest
 
+from numpy_erniem.backend.blas import get_blas_threads, set_blas_threads
 from numpy_erniem.training.gradient_tree import SparseRows
 from numpy_erniem.training.learning_rate import schedule
 from numpy_erniem.training.optimizer import (
     AdamW,
     clip,
+    clip_factor,
     nonfinite,
 )
 
@@ -80,6 +83,40 @@ def test_clipping_leaves_short_gradients_alone():
     assert told == pytest.approx(norm, rel=1e-6)
     for name, value in copies.items():
         np.testing.assert_array_equal(clipped[name], value)
+
+
+def test_a_step_with_the_factor_has_the_bits_of_a_step_with_clipped_gradients():
+    gradients = {
+        **draw(1),
+        "table": SparseRows(np.array([3]), np.full((1, 5), 2, np.float32), (37, 5)),
+    }
+    results = []
+    for by_factor in (True, False):
+        weights, given = draw(0), {k: copy.deepcopy(v) for k, v in gradients.items()}
+        if by_factor:
+            factor, norm = clip_factor(given, 0.5)
+            assert factor == pytest.approx(0.5 / norm)
+            AdamW().step(weights, given, gradient_factor=factor)
+            np.testing.assert_array_equal(given["bias"], gradients["bias"])
+        else:
+            AdamW().step(weights, clip(given, 0.5)[0])
+        results.append(weights)
+    for name, value in results[0].items():
+        np.testing.assert_array_equal(value, results[1][name])
+        assert (value != draw(0)[name]).any()
+
+
+def test_the_norm_does_not_depend_on_threads_nor_on_those_of_blas():
+    gradients = {"w": np.random.default_rng(0).standard_normal(200_001, np.float32)}
+    before, found = get_blas_threads(), set()
+    try:
+        for threads in (1, 2):
+            set_blas_threads(threads)
+            found |= {clip_factor(gradients, 1.0, threads), clip_factor(gradients, 1.0)}
+    finally:
+        if before is not None:
+            set_blas_threads(before)
+    assert len(found) == 1
 
 
 def test_clipping_counts_sparse_rows():
