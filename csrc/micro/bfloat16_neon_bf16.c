@@ -40,13 +40,12 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
 }
 
 #define NUMBER_BYTES 2
-INLINE vf round_two(unsigned char *to, vf a, vf b, vf sums)
+INLINE void round_two(unsigned char *to, vf a, vf b)
 {
     const vf first = vf_to_bfloat16(a), second = vf_to_bfloat16(b);
     uint16_t *out = (uint16_t *)(void *)to;
     vst1_u16(out, vshrn_n_u32(vreinterpretq_u32_f32(first), 16));
     vst1_u16(out + VW, vshrn_n_u32(vreinterpretq_u32_f32(second), 16));
-    return vf_add(vf_add(sums, first), second);
 }
 
 #include "micro_bits.h"

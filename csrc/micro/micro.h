@@ -78,6 +78,9 @@ struct erniem_gemm_f32 {
 
     void (*tile)(const struct erniem_tile_f32 *tile);
 
+    /* A tile whose left side lies column by column: a[k * lda + r] in place of a[r * lda + k]. */
+    void (*tile_across)(const struct erniem_tile_f32 *tile);
+
     /* Multiply-adds without memory traffic, `rounds` times 2 * mr * nr operations. */
     float (*peak)(int64_t rounds);
 };
@@ -95,6 +98,25 @@ struct erniem_rowwise {
        d > 0; y may be x or add. */
     void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
                  const float *bias, float eps, float *y);
+};
+
+/* Attention, float32. A row of scores is a key, its columns are queries; the first `columns` of a row
+   count, a multiple of nr / 2, and rows are `stride` floats apart. */
+struct erniem_attention_f32 {
+    /* y[r][j] = x[which[r]][j] * factors[r * step] for r < rows and j < n; x has rows `stride` floats
+       apart, y ldy floats. which NULL means row r; y may be x. Returns whether every y is finite. */
+    int (*scale)(int64_t rows, int64_t n, const float *x, int64_t stride, const int64_t *which,
+                 const float *factors, int64_t step, float *y, int64_t ldy);
+
+    /* Add bias[j], unless it is NULL, to each row j < n; then highest[c] = the maximum of column c.
+       Where a column has a NaN, any number. */
+    void (*highest)(int64_t n, int columns, int64_t stride, const float *bias, float *x,
+                    float *highest);
+
+    /* x = exp(x - highest[c]) in column c of n rows, and sums[c] += their sum. No x is larger than
+       `highest`. */
+    void (*exponentials)(int64_t n, int columns, int64_t stride, const float *highest, float *x,
+                         float *sums);
 };
 
 /* The additions around the seven products of strassen.c, float32. */
@@ -130,10 +152,7 @@ struct erniem_adamw {
 struct erniem_training_f32 {
     int height; /* of a left side that lies across: mr, rounded up to whole vectors */
 
-    /* A tile whose left side lies column by column: a[k * lda + r] in place of a[r * lda + k]. */
-    void (*tile_across)(const struct erniem_tile_f32 *tile);
-
-    /* Lay the left side of such tiles, each of which has `share` rows, the last one what is left of
+    /* Lay the left side of tiles across, each of which has `share` rows, the last one what is left of
        `rows`: to[(t * k + l) * height + r] = from[l * stride + t * share + r] for l < k, tile t and
        row r of the tile; else 0. */
     void (*lay_across)(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
@@ -171,6 +190,7 @@ struct erniem_micro {
     const char *name; /* of the instruction set */
     struct erniem_gemm_f32 gemm;
     struct erniem_rowwise rowwise;
+    struct erniem_attention_f32 attention;
     struct erniem_strassen_f32 strassen;
     struct erniem_training_f32 training;
 };

@@ -4,8 +4,8 @@
    narrow                           as in micro/narrow.h
    NUMBER_BYTES                     of a number in a row that it writes, 2 or 4
    round_step(n, x, to)             write n <= 32 numbers of x, rounded, and zeros up to 32
-   lay_units(even, odd, to)         to[c] = the unit of even[c] and odd[c], rounded, for c < 32
-   round_two(to, a, b, sums)        write two vectors, rounded, to a row; return sums + their sums */
+   round_two(to, a, b)              write two vectors, rounded, to a row
+   lay_two(to, even, odd, sums)     write the units of two vectors, rounded; return sums + their sums */
 
 #include "micro_exp.h"
 
@@ -48,6 +48,12 @@ static void pack_rows(int64_t n, int64_t k, const float *w, int64_t stride, cons
             round_step(rest, w + place_of(rows, c) * stride + l, units[c]);
         turn(units, (uint32_t *)(void *)to);
     }
+}
+
+static void lay_units(const float *even, const float *odd, uint32_t *to)
+{
+    for (int c = 0; c < ERNIEM_COLUMNS; c += VW)
+        lay_two(to + c, vf_load(even + c), vf_load(odd + c), vf_set1(0.0f));
 }
 
 static void pack_across(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
@@ -117,54 +123,107 @@ static void narrow_across(int64_t n, int64_t k, const float *w, int64_t stride, 
 #endif
 }
 
-static float exponentials(int64_t n, const float *x, unsigned char *to, float *sum)
+static void lay_across(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                       unsigned char *to, int64_t to_stride)
 {
-    enum { TWO = 2 * VW };
-    const int64_t whole = n - n % TWO, rest = n - whole;
-    const int64_t size = (n + STEP_NUMBERS - 1) / STEP_NUMBERS * STEP_NUMBERS * NUMBER_BYTES;
-    vf top[2] = {vf_set1(x[0]), vf_set1(x[0])};
-    for (int64_t j = 0; j < whole; j += TWO) {
-        top[0] = vf_max(top[0], vf_load(x + j));
-        top[1] = vf_max(top[1], vf_load(x + j + VW));
-    }
-    float highest = vf_highest(vf_max(top[0], top[1]));
-    for (int64_t j = whole; j < n; j++)
-        highest = highest > x[j] ? highest : x[j];
-
-    const vf shift = vf_set1(highest);
-    vf sums = vf_set1(0.0f);
-    for (int64_t j = 0; j < whole; j += TWO, to += TWO * NUMBER_BYTES)
-        sums = round_two(to, vf_exp(vf_sub(vf_load(x + j), shift)),
-                         vf_exp(vf_sub(vf_load(x + j + VW), shift)), sums);
-    if (rest) {
-        float last[TWO] = {0.0f};
-        memcpy(last, x + whole, (size_t)rest * sizeof(float));
-        vf_store(last, vf_exp(vf_sub(vf_load(last), shift)));
-        vf_store(last + VW, vf_exp(vf_sub(vf_load(last + VW), shift)));
-        memset(last + rest, 0, (size_t)(TWO - rest) * sizeof(float));
-        sums = round_two(to, vf_load(last), vf_load(last + VW), sums);
-        to += TWO * NUMBER_BYTES;
-    }
-    const int64_t written = (whole + (rest ? TWO : 0)) * NUMBER_BYTES;
-    memset(to, 0, (size_t)(size - written));
-    *sum = vf_sum(sums);
-    return highest;
-}
-
-static void scale(int rows, int columns, const float *sums, const float *factors, float *y,
-                  int64_t ldy)
-{
-    for (int r = 0; r < rows; r++, sums += ERNIEM_COLUMNS, y += ldy) {
-        const vf factor = vf_set1(factors[r]);
-        for (int j = 0; j < columns; j += VW) {
-            const vf result = vf_mul(vf_load(sums + j), factor);
-            if (columns - j < VW)
-                vf_store_part(y + j, result, columns - j);
-            else
-                vf_store(y + j, result);
+    static const float zeros[ERNIEM_KC];
+    for (int64_t first = 0; first < n; first += STEP_NUMBERS, to += STEP_NUMBERS * NUMBER_BYTES) {
+        const float *row[STEP_NUMBERS];
+        for (int64_t j = 0; j < STEP_NUMBERS; j++)
+            row[j] = first + j < n ? w + place_of(rows, first + j) * stride : zeros;
+        int64_t whole = 0; /* columns of w that are moved four at a time */
+#if defined(HAS_QUADS)
+        whole = k - k % 4;
+        for (int64_t l = 0; l < whole; l += 4)
+            for (int j = 0; j < STEP_NUMBERS; j += 2 * VW) {
+                vf x[4], y[4];
+                UNROLLED for (int i = 0; i < 4; i++) {
+                    x[i] = vf_load_quads(row + j + i, l);
+                    y[i] = vf_load_quads(row + j + VW + i, l);
+                }
+                vf_transpose_quads(x);
+                vf_transpose_quads(y);
+                UNROLLED for (int i = 0; i < 4; i++)
+                    round_two(to + (l + i) * to_stride + j * NUMBER_BYTES, x[i], y[i]);
+            }
+#endif
+        for (int64_t l = whole; l < k; l++) {
+            float column[STEP_NUMBERS];
+            for (int j = 0; j < STEP_NUMBERS; j++)
+                column[j] = row[j][l];
+            for (int j = 0; j < STEP_NUMBERS; j += 2 * VW)
+                round_two(to + l * to_stride + j * NUMBER_BYTES, vf_load(column + j),
+                          vf_load(column + j + VW));
         }
     }
 }
 
-static const struct erniem_narrow_attention attention = {pack_rows, pack_across, narrow_across,
-                                                         exponentials, scale};
+/* One vector of columns; x and `to` begin at its first column. */
+INLINE void exponentials_of_vector(int64_t n, const float *highest, const float *x, uint32_t *to,
+                                   float *sums)
+{
+    enum { AT_ONCE = 2 }; /* units */
+    const vf shift = vf_load(highest), zero = vf_set1(0.0f);
+    const int64_t steps = (n + STEP_NUMBERS - 1) / STEP_NUMBERS;
+    vf sum[AT_ONCE] = {zero, zero};
+    int64_t j = 0;
+    for (; j + 2 * AT_ONCE <= n; j += 2 * AT_ONCE)
+        UNROLLED for (int i = 0; i < AT_ONCE; i++, x += 2 * ERNIEM_COLUMNS, to += ERNIEM_COLUMNS) {
+            const vf even = vf_exp_below_89(vf_sub(vf_load(x), shift));
+            const vf odd = vf_exp_below_89(vf_sub(vf_load(x + ERNIEM_COLUMNS), shift));
+            sum[i] = lay_two(to, even, odd, sum[i]);
+        }
+    for (; j < steps * STEP_NUMBERS; j += 2, x += 2 * ERNIEM_COLUMNS, to += ERNIEM_COLUMNS) {
+        vf even = zero, odd = zero;
+        if (j < n)
+            even = vf_exp_below_89(vf_sub(vf_load(x), shift));
+        if (j + 1 < n)
+            odd = vf_exp_below_89(vf_sub(vf_load(x + ERNIEM_COLUMNS), shift));
+        sum[0] = lay_two(to, even, odd, sum[0]);
+    }
+    vf_store(sums, vf_add(sum[0], sum[1]));
+}
+
+static void exponentials(int64_t n, int columns, const float *highest, const float *x,
+                         unsigned char *to, float *sums)
+{
+    const int64_t steps = (n + STEP_NUMBERS - 1) / STEP_NUMBERS;
+    uint32_t *units = (uint32_t *)(void *)to;
+    for (int c = 0; c < columns; c += VW)
+        exponentials_of_vector(n, highest + c, x + c, units + c, sums + c);
+    for (int64_t u = 0; u < steps * STEP_UNITS && columns < ERNIEM_COLUMNS; u++)
+        memset(units + u * ERNIEM_COLUMNS + columns, 0,
+               (size_t)(ERNIEM_COLUMNS - columns) * sizeof *units);
+}
+
+static void scale_across(int64_t columns, int64_t n, const float *sums, const float *factors, float *y,
+                         int64_t ldy)
+{
+#if defined(HAS_QUADS)
+    for (int64_t l = 0; l < n; l += VW) {
+        const float *row[VW];
+        for (int i = 0; i < VW; i++)
+            row[i] = sums + (l + i) * ERNIEM_COLUMNS;
+        for (int64_t c = 0; c < columns; c += 4) {
+            vf x[4];
+            UNROLLED for (int i = 0; i < 4; i++)
+                x[i] = vf_load_quads(row + i, c);
+            vf_transpose_quads(x);
+            for (int64_t i = 0; i < 4 && c + i < columns; i++) {
+                const vf result = vf_mul(x[i], vf_set1(factors[c + i]));
+                if (n - l < VW)
+                    vf_store_part(y + (c + i) * ldy + l, result, n - l);
+                else
+                    vf_store(y + (c + i) * ldy + l, result);
+            }
+        }
+    }
+#else
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t l = 0; l < n; l++)
+            y[c * ldy + l] = sums[l * ERNIEM_COLUMNS + c] * factors[c];
+#endif
+}
+
+static const struct erniem_narrow_attention attention = {
+    pack_rows, pack_across, narrow_across, lay_across, exponentials, scale_across};

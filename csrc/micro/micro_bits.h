@@ -8,8 +8,13 @@ static void round_step(int64_t n, const float *x, void *to)
     memset(out + n, 0, (size_t)(ERNIEM_STEP - 2 * n));
 }
 
-static void lay_units(const float *even, const float *odd, uint32_t *to)
+INLINE vf lay_two(uint32_t *to, vf even, vf odd, vf sums)
 {
-    for (int c = 0; c < ERNIEM_COLUMNS; c++)
-        to[c] = erniem_bfloat16_bits(even[c]) >> 16 | erniem_bfloat16_bits(odd[c]);
+    uint32_t low[VW], high[VW];
+    const vf first = vf_to_bfloat16(even), second = vf_to_bfloat16(odd);
+    vf_store((float *)(void *)low, first);
+    vf_store((float *)(void *)high, second);
+    for (int c = 0; c < VW; c++)
+        to[c] = low[c] >> 16 | high[c];
+    return vf_add(vf_add(sums, first), second);
 }

@@ -12,6 +12,7 @@
 #include "micro_tile.h"
 #include "micro_activations.h"
 #include "micro_rows.h"
+#include "micro_columns.h"
 #include "micro_strassen.h"
 #include "micro_training.h"
 #include "micro_dropout.h"
@@ -36,9 +37,10 @@ static float peak(int64_t rounds)
 
 const struct erniem_micro MICRO(erniem_micro) = {
     MICRO_NAME,
-    {MR, NV * VW, pack, pack_across, tile, peak},
+    {MR, NV * VW, pack, pack_across, tile, tile_across, peak},
     {activate, softmax, norm},
+    {scale_rows, highest_of_columns, exponentials_of_columns},
     {tile_of_sums, split, combine},
-    {HEIGHT, tile_across, lay_across, sum_across, drop, activation_backward, norm_backward,
+    {HEIGHT, lay_across, sum_across, drop, activation_backward, norm_backward,
      cross_entropy, adamw},
 };

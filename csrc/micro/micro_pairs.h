@@ -18,22 +18,20 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
 
 static void round_step(int64_t n, const float *x, void *to) { narrow(n, x, to, NULL); }
 
+INLINE void round_two(unsigned char *to, vf a, vf b)
+{
+    _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
+
 /* 16 even numbers, then 16 odd ones, are two by two laid side by side. */
-static void lay_units(const float *even, const float *odd, uint32_t *to)
+INLINE vf lay_two(uint32_t *to, vf even, vf odd, vf sums)
 {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
                                            8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    for (int c = 0; c < ERNIEM_COLUMNS; c += 16) {
-        const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(odd + c), _mm512_loadu_ps(even + c));
-        _mm512_storeu_si512(to + c, _mm512_permutexvar_epi16(order, (__m512i)both));
-    }
-}
-
-INLINE vf round_two(unsigned char *to, vf a, vf b, vf sums)
-{
-    const __m512bh both = _mm512_cvtne2ps_pbh(b, a);
-    _mm512_storeu_si512(to, (__m512i)both);
-    return _mm512_dpbf16_ps(sums, both, (__m512bh)_mm512_set1_epi16(0x3f80)); /* times 1 */
+    const __m512bh both = _mm512_cvtne2ps_pbh(odd, even);
+    const __m512i units = _mm512_permutexvar_epi16(order, (__m512i)both);
+    _mm512_storeu_si512(to, units);
+    return _mm512_dpbf16_ps(sums, (__m512bh)units, (__m512bh)_mm512_set1_epi16(0x3f80)); /* times 1 */
 }
 
 #include "micro_attention.h"

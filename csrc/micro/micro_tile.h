@@ -64,21 +64,25 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
 }
 
 /* The last panel of a product may have few columns: then half of the work is enough. */
-static void tile(const struct erniem_tile_f32 *t)
+INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
 {
     const int half = t->columns <= NV / 2 * VW;
     switch (t->rows) {
-#define ROWS(n)                                      \
-    case n:                                          \
-        if (half)                                    \
-            tile_of(n, NV / 2, 0, t, NULL, 0, NULL); \
-        else                                         \
-            tile_of(n, NV, 0, t, NULL, 0, NULL);     \
+#define ROWS(n)                                           \
+    case n:                                               \
+        if (half)                                         \
+            tile_of(n, NV / 2, across, t, NULL, 0, NULL); \
+        else                                              \
+            tile_of(n, NV, across, t, NULL, 0, NULL);     \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
     }
 }
+
+static void tile(const struct erniem_tile_f32 *t) { tile_of_rows(0, t); }
+
+static void tile_across(const struct erniem_tile_f32 *t) { tile_of_rows(1, t); }
 
 /* `whole` is a copy with constant columns, so that no column is tested. */
 static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, float sign,

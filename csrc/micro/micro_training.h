@@ -2,22 +2,6 @@
 
 enum { VECTORS_ACROSS = (MR + VW - 1) / VW, HEIGHT = VECTORS_ACROSS * VW };
 
-static void tile_across(const struct erniem_tile_f32 *t)
-{
-    const int half = t->columns <= NV / 2 * VW;
-    switch (t->rows) {
-#define ROWS(n)                                      \
-    case n:                                          \
-        if (half)                                    \
-            tile_of(n, NV / 2, 1, t, NULL, 0, NULL); \
-        else                                         \
-            tile_of(n, NV, 1, t, NULL, 0, NULL);     \
-        break;
-        MICRO_ROWS(ROWS)
-#undef ROWS
-    }
-}
-
 static void lay_across(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
                        float *to)
 {

@@ -71,12 +71,19 @@ struct erniem_narrow_attention {
        w[l][j] for l < k <= 32. The same numbers are added to sums[j], which are not rounded. */
     void (*narrow_across)(int64_t n, int64_t k, const float *w, int64_t stride, float *sums,
                           unsigned char *to, int64_t to_stride);
-    /* to = exp(x - max x), rounded, for n > 0 numbers, as `narrow` writes a row; *sum is their sum.
-       Returns max x; where x has a NaN, any number, and the sum becomes NaN. */
-    float (*exponentials)(int64_t n, const float *x, unsigned char *to, float *sum);
-    /* y[r][j] = sums[r][j] * factors[r] for columns <= 32 of a tile of sums. */
-    void (*scale)(int rows, int columns, const float *sums, const float *factors, float *y,
-                  int64_t ldy);
+    /* The columns of w as `narrow` writes rows, `to_stride` bytes apart: row l of k <= ERNIEM_KC holds
+       number l of the n rows of w, chosen as in `pack`. */
+    void (*lay_across)(int64_t n, int64_t k, const float *w, int64_t stride, const int64_t *rows,
+                       unsigned char *to, int64_t to_stride);
+    /* A panel of the exponentials of n > 0 rows of 32 numbers: number j of column c is
+       exp(x[j][c] - highest[c]), rounded; sums[c] is their sum. `columns`, 16 or 32, are computed; the
+       others become 0. No x is larger than `highest`. */
+    void (*exponentials)(int64_t n, int columns, const float *highest, const float *x,
+                         unsigned char *to, float *sums);
+    /* y[c][l] = sums[l][c] * factors[c] for c < columns <= 32 and l < n of a tile of sums, which has
+       memory for a multiple of ERNIEM_ROWS_TOGETHER rows. */
+    void (*scale_across)(int64_t columns, int64_t n, const float *sums, const float *factors, float *y,
+                         int64_t ldy);
 };
 
 struct erniem_narrow {

@@ -108,7 +108,7 @@ static void multiply(const struct attention *p, int across, int64_t rows, int64_
             tile.a = across ? a + r : a + r * lda;
             tile.b = tile.next = panels + j * kc;
             tile.c = c + r * ldc + j;
-            (across ? p->micro->training.tile_across : p->micro->gemm.tile)(&tile);
+            (across ? p->micro->gemm.tile_across : p->micro->gemm.tile)(&tile);
         }
 }
 

@@ -84,7 +84,7 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
         for (int64_t r = 0; r < rows; r += height, tile.next += kc * pace) {
             tile.rows = (int)erniem_min(height, rows - r);
             tile.c = p->c + (row0 + r) * p->n + panel * nr;
-            (p->across ? p->micro->training.tile_across : p->micro->gemm.tile)(&tile);
+            (p->across ? p->micro->gemm.tile_across : p->micro->gemm.tile)(&tile);
             tile.a += p->across ? kc * p->micro->training.height : height * ERNIEM_STRIDE;
         }
     }

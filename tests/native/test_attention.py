@@ -171,6 +171,35 @@ def test_small_probabilities_are_right_and_those_of_far_lower_scores_are_0(isa):
     assert found[0, 0, 0, 4] > 0
 
 
+@pytest.mark.parametrize("factor", [1, -0.5])
+def test_values_near_the_largest_number_do_not_overflow_before_the_division(isa, rng, factor):
+    from numpy_erniem.backend import native
+
+    q, k = heads(rng, 1, 2, 40, 16), heads(rng, 1, 2, 150, 16)
+    v = np.full_like(k, 3e38)
+    v[0, 0] = 1
+    factors = np.full((1, 2, 1, 1), factor, np.float32)
+    context, probabilities = native.attention(q, k, v, head_mask=factors, keep_probabilities=True)
+    np.testing.assert_allclose(context[0, :, 0], factor, rtol=1e-5)
+    np.testing.assert_allclose(context[0, :, 1], factor * 3e38, rtol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), factor, rtol=1e-5)
+
+
+def test_a_query_has_the_same_bits_beside_any_other_queries(isa, rng):
+    from numpy_erniem.backend import native
+
+    q, k, v = (heads(rng, 1, 2, 150, 24) for _ in range(3))
+    want = native.attention(q, k, v)[0]
+    for chosen in (slice(0, 1), slice(5, 22), slice(31, 64), slice(149, 150)):
+        got = native.attention(q[:, :, chosen], k, v)[0]
+        np.testing.assert_array_equal(got, want[:, chosen])
+    q[0, :, 7], v[0, 1, 3] = np.nan, 3e38
+    got = native.attention(q, k, v)[0]
+    np.testing.assert_array_equal(
+        np.delete(got, 7, axis=1)[..., 0, :], np.delete(want, 7, 1)[..., 0, :]
+    )
+
+
 def test_any_layout(rng, close):
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     same(close, np.repeat(q, 2, axis=3)[..., ::2], k[:, :, ::-1], np.asfortranarray(v))
