@@ -8,6 +8,8 @@
 /* Numbers below which a second thread is not worth waking. */
 enum { SMALL = 1 << 14 };
 
+enum { TOGETHER = 4 }; /* rows that one call of a micro-kernel norms */
+
 int erniem_add_norm_reference(int64_t n, int64_t d, const float *x, const float *residual,
                               const float *weight, const float *bias, float eps, float *y)
 {
@@ -72,25 +74,41 @@ struct norm {
     int64_t period;
 };
 
+/* The row that is normed to row i of y. */
+static const float *row_of(const struct norm *p, int64_t i)
+{
+    if (!p->words)
+        return p->x + i * p->d;
+    if (p->words->kind == ERNIEM_ROWS_FLOAT32)
+        return (const float *)p->words->rows + p->ids[i] * p->d;
+    widen_row(p->words, p->ids[i], p->d, p->y + i * p->d);
+    return p->y + i * p->d;
+}
+
+/* Rows i .. end - 1 of y. */
+static void norm_rows(const struct norm *p, int64_t i, int64_t end)
+{
+    const float *x[TOGETHER], *add[TOGETHER];
+    float *y[TOGETHER];
+    for (int64_t rows; i < end; i += rows) {
+        rows = erniem_min(TOGETHER, end - i);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t its = p->words ? p->rows[(i + r) % p->period] : i + r;
+            x[r] = row_of(p, i + r);
+            add[r] = p->residual ? p->residual + its * p->d : NULL;
+            y[r] = p->y + (i + r) * p->d;
+        }
+        p->micro->rowwise.norm(rows, p->d, x, p->residual ? add : NULL, p->weight, p->bias, p->eps,
+                               y);
+    }
+}
+
 static void norm_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct norm *p = job;
-    const int64_t step = rows_per_task(p->d), d = p->d;
-    for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t end = erniem_min(p->n, (task + 1) * step);
-        for (int64_t i = task * step; i < end; i++) {
-            const int64_t add = p->words ? p->rows[i % p->period] : i;
-            const float *x = p->x + i * d;
-            if (p->words && p->words->kind == ERNIEM_ROWS_FLOAT32)
-                x = (const float *)p->words->rows + p->ids[i] * d;
-            else if (p->words) {
-                widen_row(p->words, p->ids[i], d, p->y + i * d);
-                x = p->y + i * d;
-            }
-            p->micro->rowwise.norm(d, x, p->residual ? p->residual + add * d : NULL, p->weight,
-                                   p->bias, p->eps, p->y + i * d);
-        }
-    }
+    const int64_t step = rows_per_task(p->d);
+    for (int64_t task; (task = erniem_take(tasks)) >= 0;)
+        norm_rows(p, task * step, erniem_min(p->n, (task + 1) * step));
 }
 
 static int run_norm(const struct norm *job)

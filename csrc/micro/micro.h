@@ -94,10 +94,10 @@ struct erniem_rowwise {
        where x has a NaN, any number, and every x becomes NaN. */
     float (*softmax)(int64_t n, float factor, float *x);
 
-    /* y = (v - mean v) / sqrt(variance v + eps) * weight + bias, v = x + (add ? add : 0);
-       d > 0; y may be x or add. */
-    void (*norm)(int64_t d, const float *x, const float *add, const float *weight,
-                 const float *bias, float eps, float *y);
+    /* y = (v - mean v) / sqrt(variance v + eps) * weight + bias, v = x + (add ? add : 0), for each
+       of some rows of d numbers, d > 0; y[r] may be x[r] or add[r], but of no other row. */
+    void (*norm)(int64_t rows, int64_t d, const float *const *x, const float *const *add,
+                 const float *weight, const float *bias, float eps, float *const *y);
 };
 
 /* Attention, float32. A row of scores is a key, its columns are queries; the first `columns` of a row

@@ -78,61 +78,97 @@ static float softmax(int64_t n, float factor, float *x)
     return highest;
 }
 
-/* y = x + (add ? add : 0). Returns its sum. */
-static float add_rows(int64_t d, const float *x, const float *add, float *y)
+/* Rows that are normed side by side. A sum of VECTORS vectors waits for its last addition most of the
+   time; four of them keep the processor busy. */
+enum { GROUP = VECTORS < 4 ? 4 / VECTORS : 1 };
+
+/* y = x + (add ? add : 0) for some rows, at most GROUP, and their sums. */
+INLINE void add_rows(const int rows, int64_t d, const float *const *x, const float *const *add,
+                     float *const *y, float *totals)
 {
-    vf sums[VECTORS];
-    UNROLLED for (int v = 0; v < VECTORS; v++)
-        sums[v] = vf_set1(0.0f);
+    vf sums[GROUP][VECTORS];
+    UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int v = 0; v < VECTORS; v++)
+            sums[r][v] = vf_set1(0.0f);
     int64_t j = 0;
     for (; j + LANES <= d; j += LANES)
-        UNROLLED for (int v = 0; v < VECTORS; v++) {
-            const int64_t i = j + v * VW;
-            const vf own = vf_load(x + i), total = add ? vf_add(own, vf_load(add + i)) : own;
-            vf_store(y + i, total);
-            sums[v] = vf_add(sums[v], total);
+        UNROLLED for (int r = 0; r < rows; r++)
+            UNROLLED for (int v = 0; v < VECTORS; v++) {
+                const int64_t i = j + v * VW;
+                const vf own = vf_load(x[r] + i);
+                const vf total = add ? vf_add(own, vf_load(add[r] + i)) : own;
+                vf_store(y[r] + i, total);
+                sums[r][v] = vf_add(sums[r][v], total);
+            }
+    for (int v = 0; j < d; v++, j += VW)
+        UNROLLED for (int r = 0; r < rows; r++) {
+            const vf own = load_up_to(x[r] + j, d - j);
+            const vf total = add ? vf_add(own, load_up_to(add[r] + j, d - j)) : own;
+            store_up_to(y[r] + j, total, d - j);
+            sums[r][v] = vf_add(sums[r][v], total);
         }
-    for (int v = 0; j < d; v++, j += VW) {
-        const vf own = load_up_to(x + j, d - j);
-        const vf total = add ? vf_add(own, load_up_to(add + j, d - j)) : own;
-        store_up_to(y + j, total, d - j);
-        sums[v] = vf_add(sums[v], total);
-    }
-    return sum_of_lanes(sums);
+    UNROLLED for (int r = 0; r < rows; r++)
+        totals[r] = sum_of_lanes(sums[r]);
 }
 
-/* The sum of (y - mean)^2. */
-static float sum_of_squares(int64_t d, const float *y, vf means)
+/* The sums of (y - mean)^2. */
+INLINE void sum_squares(const int rows, int64_t d, const float *const *y, const vf *means,
+                        float *totals)
 {
-    vf sums[VECTORS];
-    UNROLLED for (int v = 0; v < VECTORS; v++)
-        sums[v] = vf_set1(0.0f);
+    vf sums[GROUP][VECTORS];
+    UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int v = 0; v < VECTORS; v++)
+            sums[r][v] = vf_set1(0.0f);
     int64_t j = 0;
     for (; j + LANES <= d; j += LANES)
-        UNROLLED for (int v = 0; v < VECTORS; v++) {
-            const vf away = vf_sub(vf_load(y + j + v * VW), means);
-            sums[v] = vf_fma(away, away, sums[v]);
+        UNROLLED for (int r = 0; r < rows; r++)
+            UNROLLED for (int v = 0; v < VECTORS; v++) {
+                const vf away = vf_sub(vf_load(y[r] + j + v * VW), means[r]);
+                sums[r][v] = vf_fma(away, away, sums[r][v]);
+            }
+    for (int v = 0; j < d; v++, j += VW)
+        UNROLLED for (int r = 0; r < rows; r++) {
+            const vf away = first_of(vf_sub(load_up_to(y[r] + j, d - j), means[r]), d - j);
+            sums[r][v] = vf_fma(away, away, sums[r][v]);
         }
-    for (int v = 0; j < d; v++, j += VW) {
-        const vf away = first_of(vf_sub(load_up_to(y + j, d - j), means), d - j);
-        sums[v] = vf_fma(away, away, sums[v]);
-    }
-    return sum_of_lanes(sums);
+    UNROLLED for (int r = 0; r < rows; r++)
+        totals[r] = sum_of_lanes(sums[r]);
 }
 
-static void norm(int64_t d, const float *x, const float *add, const float *weight,
-                 const float *bias, float eps, float *y)
+INLINE void norm_group(const int rows, int64_t d, const float *const *x, const float *const *add,
+                       const float *weight, const float *bias, float eps, float *const *y)
 {
-    const vf means = vf_set1(add_rows(d, x, add, y) / (float)d);
-    const vf scale = vf_set1(1.0f / sqrtf(sum_of_squares(d, y, means) / (float)d + eps));
+    float totals[GROUP];
+    vf means[GROUP], scales[GROUP];
+    add_rows(rows, d, x, add, y, totals);
+    UNROLLED for (int r = 0; r < rows; r++)
+        means[r] = vf_set1(totals[r] / (float)d);
+    sum_squares(rows, d, (const float *const *)y, means, totals);
+    UNROLLED for (int r = 0; r < rows; r++)
+        scales[r] = vf_set1(1.0f / sqrtf(totals[r] / (float)d + eps));
     int64_t j = 0;
     for (; j + VW <= d; j += VW) {
-        const vf unit = vf_mul(vf_sub(vf_load(y + j), means), scale);
-        vf_store(y + j, vf_fma(unit, vf_load(weight + j), vf_load(bias + j)));
+        const vf w = vf_load(weight + j), b = vf_load(bias + j);
+        UNROLLED for (int r = 0; r < rows; r++) {
+            const vf unit = vf_mul(vf_sub(vf_load(y[r] + j), means[r]), scales[r]);
+            vf_store(y[r] + j, vf_fma(unit, w, b));
+        }
     }
     if (j < d) {
-        const vf unit = vf_mul(vf_sub(vf_load_part(y + j, d - j), means), scale);
         const vf w = vf_load_part(weight + j, d - j), b = vf_load_part(bias + j, d - j);
-        vf_store_part(y + j, vf_fma(unit, w, b), d - j);
+        UNROLLED for (int r = 0; r < rows; r++) {
+            const vf unit = vf_mul(vf_sub(vf_load_part(y[r] + j, d - j), means[r]), scales[r]);
+            vf_store_part(y[r] + j, vf_fma(unit, w, b), d - j);
+        }
     }
+}
+
+static void norm(int64_t rows, int64_t d, const float *const *x, const float *const *add,
+                 const float *weight, const float *bias, float eps, float *const *y)
+{
+    int64_t r = 0;
+    for (; r + GROUP <= rows; r += GROUP)
+        norm_group(GROUP, d, x + r, add ? add + r : NULL, weight, bias, eps, y + r);
+    for (; r < rows; r++)
+        norm_group(1, d, x + r, add ? add + r : NULL, weight, bias, eps, y + r);
 }

@@ -39,12 +39,13 @@ static uint64_t hash(uint64_t so_far, int64_t n, const float *x)
 /* Rows of every length that the vectors could treat in another way. */
 static uint64_t norms(void)
 {
+    enum { ROWS = 5 };
     uint64_t sum = 1;
     for (int64_t d = 1; d < 100; d++) {
-        float *x = numbers(3 * d, 4.0f), *add = numbers(3 * d, 1.0f), *weight = numbers(d, 1.0f);
-        float *bias = numbers(d, 1.0f), *y = numbers(3 * d, 0.0f);
-        erniem_add_norm(3, d, x, add, weight, bias, 1e-5f, y);
-        sum = hash(sum, 3 * d, y);
+        float *x = numbers(ROWS * d, 4.0f), *add = numbers(ROWS * d, 1.0f), *weight = numbers(d, 1.0f);
+        float *bias = numbers(d, 1.0f), *y = numbers(ROWS * d, 0.0f);
+        erniem_add_norm(ROWS, d, x, add, weight, bias, 1e-5f, y);
+        sum = hash(sum, ROWS * d, y);
         free(x), free(add), free(weight), free(bias), free(y);
     }
     return sum;

@@ -60,6 +60,18 @@ def test_add_norm_of_many_rows(isa, rng, close):
     close(native.layer_norm(x, w, EPS), ops.layer_norm.body(x, w, EPS), "primitive")
 
 
+@pytest.mark.parametrize("d", [5, 16, 37, 768])
+def test_a_row_is_normed_as_alone(isa, rng, d):
+    from numpy_erniem.backend import native
+
+    x, residual = rng.standard_normal((2, 11, d), np.float32)
+    w = norm_weights(rng, d)
+    alone = [native.add_norm(x[i], residual[i], w, EPS) for i in range(11)]
+    for rows in range(1, 12):  # several are normed side by side
+        got = native.add_norm(x[:rows], residual[:rows], w, EPS)
+        np.testing.assert_array_equal(got, alone[:rows])
+
+
 def test_norm_of_nan_and_infinity(isa, rng):
     from numpy_erniem.backend import native
 
