@@ -27,7 +27,7 @@ class Recipe:
 
     phases: tuple[Phase, ...] = (
         Phase(12000, (*["mmlm"] * 4, "tlm", "camlm", "retrieve", "retrieve", "language")),
-        Phase(13000, ("mmlm", "mmlm", "retrieve", "retrieve", "retrieve", "language")),
+        Phase(15000, ("mmlm", "mmlm", "retrieve", "retrieve", "retrieve", "language")),
     )
     learning_rate: float = 2e-3
     precision: str = "bfloat16"  # of the products of linear maps

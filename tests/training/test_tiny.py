@@ -26,7 +26,7 @@ TRANSLATIONS = {
     "zh": ["打开文件。", "密码错误。", "删除选中的行。", "打印一页。"],
     "ko": ["파일을 엽니다.", "암호가 틀립니다.", "선택한 행을 삭제합니다.", "페이지를 인쇄합니다."],
 }
-LEAST = {"retrieval": 0.74, "language": 0.97}  # of each language
+LEAST = {"retrieval": 0.80, "language": 0.97}  # of each language
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_card_tells_good_scores_of_every_language():
     scores = card_scores()
     mean = scores.pop("mean")
     assert len(scores) == 28
-    assert mean[0] >= 0.89
+    assert mean[0] >= 0.90
     assert mean[1] >= 0.97
     for name, (retrieval, language, _) in scores.items():
         assert retrieval is None or retrieval >= LEAST["retrieval"], name
