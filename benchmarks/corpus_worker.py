@@ -24,14 +24,12 @@ import numpy as np
 
 from benchmarks.markdown import is_ours
 
-PARTS = {  # native kernel → part of the work
+PARTS = {  # native kernel → part of the work; linear maps with the norms that follow them
     "linear": "linear maps",
     "linears": "linear maps",
     "mlp": "linear maps",
     "attention": "attention",
-    "add_norm": "norms and embeddings",
-    "layer_norm": "norms and embeddings",
-    "embed": "norms and embeddings",
+    "embed": "embeddings",
 }
 
 Embed = Callable[[list[str], str, int], np.ndarray]  # texts, order, batch -> (n, D)

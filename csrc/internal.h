@@ -47,6 +47,14 @@ static inline void erniem_hide(int64_t n, const uint8_t *mask, float instead, fl
 struct erniem_tasks;
 int64_t erniem_take(struct erniem_tasks *tasks); /* one item, or -1 when none is left */
 
+/* tasks.c: counts, all 0, of the finished parts of `count` things; NULL without memory. Freed by
+   erniem_release. */
+struct erniem_parts;
+struct erniem_parts *erniem_parts(int64_t count);
+/* Count a part of thing i that is finished; whether it was the last of `parts`. Then the caller sees
+   everything that other threads wrote before they counted theirs. */
+int erniem_is_last_part(struct erniem_parts *counts, int64_t i, int64_t parts);
+
 /* threads.c: let up to erniem_get_threads() threads, the caller included, call work(job, tasks). The
    function takes items until none is left; it may return early where it finds no memory. Returns 0
    once every item is done, ERNIEM_NO_MEMORY if some were left, ERNIEM_BAD_SIZE for 2^32 items or
@@ -54,6 +62,10 @@ int64_t erniem_take(struct erniem_tasks *tasks); /* one item, or -1 when none is
    inside work(). Safe from several threads, and in the child of a fork. */
 int erniem_parallel(int64_t count, void (*work)(const void *job, struct erniem_tasks *tasks),
                     const void *job);
+
+/* rowwise.c: erniem_add_norm by the calling thread alone, of sizes that were checked. */
+void erniem_norm_here(int64_t n, int64_t d, const float *x, const float *residual,
+                      const float *weight, const float *bias, float eps, float *y);
 
 /* attention.c: whether `starts`, which may be NULL, are those of a packed batch as the interface has
    them: one row, as many keys as queries, and texts that each have a token. */

@@ -118,11 +118,25 @@ static int run_norm(const struct norm *job)
     return erniem_parallel(erniem_ceil_div(job->n, rows_per_task(job->d)), norm_some, job);
 }
 
+/* The job of erniem_add_norm. */
+static struct norm plain_norm(int64_t n, int64_t d, const float *x, const float *residual,
+                              const float *weight, const float *bias, float eps, float *y)
+{
+    return (struct norm){erniem_micro(), n, d, x, residual, weight, bias, eps, y,
+                         NULL, NULL, NULL, 1};
+}
+
+void erniem_norm_here(int64_t n, int64_t d, const float *x, const float *residual,
+                      const float *weight, const float *bias, float eps, float *y)
+{
+    const struct norm job = plain_norm(n, d, x, residual, weight, bias, eps, y);
+    norm_rows(&job, 0, n);
+}
+
 int erniem_add_norm(int64_t n, int64_t d, const float *x, const float *residual,
                     const float *weight, const float *bias, float eps, float *y)
 {
-    const struct norm job = {erniem_micro(), n, d, x, residual, weight, bias, eps, y,
-                             NULL, NULL, NULL, 1};
+    const struct norm job = plain_norm(n, d, x, residual, weight, bias, eps, y);
     return run_norm(&job);
 }
 

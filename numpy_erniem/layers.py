@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.ops import add_norm, attention, embed, linear, linears, mlp
+from numpy_erniem.ops import Norm, add_norm, attention, embed, linear, linears, mlp
 from numpy_erniem.packed import longest_text
 
 Weights = Mapping[str, Any]
@@ -85,7 +85,11 @@ def split_heads(x: np.ndarray, d: int) -> np.ndarray:
 
 
 def self_attention(
-    x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
+    x: np.ndarray,
+    w: Weights,
+    config: ErnieMConfig,
+    options: AttentionOptions,
+    norm: Norm | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
     """Every token attends to the tokens that its mask allows.
 
@@ -99,6 +103,8 @@ def self_attention(
         no columns in the last.
     config : ErnieMConfig
     options : AttentionOptions
+    norm : (residual, w, eps), optional
+        Of the layer norm that follows: the other arguments of `ops.add_norm`.
 
     Returns
     -------
@@ -127,7 +133,7 @@ def self_attention(
         **distance_vectors(T_most, S_most, inner, config),
     )
     context = context.reshape(B, T, -1)  # (B, T, H, d) -> (B, T, H·d)
-    return linear(context, w["out_proj"]), probabilities, (k, v)
+    return linear(context, w["out_proj"], norm=norm), probabilities, (k, v)
 
 
 def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[str, np.ndarray]:
@@ -154,7 +160,9 @@ def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[s
     return {"query_distance": rows, "key_distance": rows}
 
 
-def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
+def feed_forward(
+    x: np.ndarray, w: Weights, config: ErnieMConfig, norm: Norm | None = None
+) -> np.ndarray:
     """Two linear maps with an activation between them, token by token.
 
     Parameters
@@ -164,12 +172,14 @@ def feed_forward(x: np.ndarray, w: Weights, config: ErnieMConfig) -> np.ndarray:
         "linear1", a linear map (F, D), and "linear2", (D, F).
     config : ErnieMConfig
         For hidden_act, the activation.
+    norm : (residual, w, eps), optional
+        As of `self_attention`.
 
     Returns
     -------
     (B, T, D) array
     """
-    return mlp(x, w["linear1"], w["linear2"], config.hidden_act)
+    return mlp(x, w["linear1"], w["linear2"], config.hidden_act, norm)
 
 
 def encoder_layer(
@@ -193,9 +203,10 @@ def encoder_layer(
     key_value : two (B, H, S, d) arrays
     """
     eps = config.layer_norm_eps
-    context, probabilities, key_value = self_attention(x, w["self_attn"], config, options)
-    x = add_norm(context, x, w["norm1"], eps)
-    x = add_norm(feed_forward(x, w, config), x, w["norm2"], eps)
+    norm1, norm2 = w["norm1"], w["norm2"]
+    attended = self_attention(x, w["self_attn"], config, options, norm=(x, norm1, eps))
+    x, probabilities, key_value = attended
+    x = feed_forward(x, w, config, norm=(x, norm2, eps))
     return x, probabilities, key_value
 
 

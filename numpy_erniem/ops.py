@@ -19,25 +19,31 @@ from numpy_erniem.quantization.formula import narrow_linear
 from numpy_erniem.quantization.numbers import NARROW, rounded, take_rows
 
 Weights = Mapping[str, np.ndarray]
+Norm = tuple[np.ndarray | None, Weights, float]  # residual, w and eps of `add_norm`
 
 # Elements that are worked on at a time, so that temporaries stay in the second-level cache.
 CACHE_BLOCK = 1 << 16
 
 
 @accelerated
-def linear(x: np.ndarray, w: Weights, activation: str | None = None) -> np.ndarray:
-    """Affine map, then an activation: act(x Wᵀ + b).
+def linear(
+    x: np.ndarray, w: Weights, activation: str | None = None, norm: Norm | None = None
+) -> np.ndarray:
+    """Affine map, then an activation, then a layer norm: add_norm(act(x Wᵀ + b), *norm).
 
     Parameters
     ----------
     x : (..., K) array
     w : dict with "weight" (N, K) and "bias" (N,), and "scale" (N,) of an int8 weight
     activation : name in `ACTIVATIONS`, optional
+    norm : (residual, w, eps), optional; the other arguments of `add_norm`
 
     Returns
     -------
     (..., N) array
     """
+    if norm is not None:
+        return add_norm(linear(x, w, activation), *norm)
     rows = x.reshape(-1, x.shape[-1])  # (..., K) -> (M, K): one product for the whole batch
     narrow = w["weight"].dtype in NARROW  # of eight or sixteen bits
     y = narrow_linear(rows, w) if narrow else rows @ w["weight"].T  # (M, K)·(K, N) -> (M, N)
@@ -67,21 +73,23 @@ def linears(x: np.ndarray, ws: Sequence[Weights]) -> list[np.ndarray]:
 
 
 @accelerated
-def mlp(x: np.ndarray, first: Weights, second: Weights, activation: str) -> np.ndarray:
-    """Two linear maps with an activation between them: act(x W₁ᵀ + b₁) W₂ᵀ + b₂.
+def mlp(
+    x: np.ndarray, first: Weights, second: Weights, activation: str, norm: Norm | None = None
+) -> np.ndarray:
+    """Two linear maps, an activation between them: act(x W₁ᵀ + b₁) W₂ᵀ + b₂; then add_norm.
 
     Parameters
     ----------
     x : (..., K) array
     first, second : dict with "weight" and "bias", as of `linear`; (F, K) and (N, F)
-    activation : name in `ACTIVATIONS`
+    activation, norm : as of `linear`
 
     Returns
     -------
     (..., N) array
     """
     wide = linear(x, first, activation)  # (..., K) -> (..., F)
-    return linear(wide, second)  # (..., F) -> (..., N)
+    return linear(wide, second, norm=norm)  # (..., F) -> (..., N)
 
 
 @accelerated
@@ -93,8 +101,7 @@ def add_norm(x: np.ndarray, residual: np.ndarray | None, w: Weights, eps: float)
     x : (..., D) array
     residual : array that broadcasts to x, or None
     w : dict with "weight" γ (D,) and "bias" β (D,)
-    eps : float
-        Added to the variance.
+    eps : float, added to the variance
 
     Returns
     -------
@@ -121,8 +128,7 @@ def layer_norm(x: np.ndarray, w: Weights, eps: float) -> np.ndarray:
     ----------
     x : (..., D) array
     w : dict with "weight" γ (D,) and "bias" β (D,)
-    eps : float
-        Added to the variance.
+    eps : float, added to the variance
 
     Returns
     -------
@@ -137,15 +143,12 @@ def embed(ids: np.ndarray, rows: np.ndarray, w: Mapping[str, Weights], eps: floa
 
     Parameters
     ----------
-    ids : (B, T) integer array
-        Rows of the token table.
-    rows : (B, T) or (1, T) integer array
-        Rows of the position table.
+    ids : (B, T) integer array, rows of the token table
+    rows : (B, T) or (1, T) integer array, rows of the position table
     w : dict
         "word_embeddings" {"weight": (V, D)}, with "scale" (V,) where that is int8,
         "position_embeddings" {"weight": (R, D)} and "layer_norm" {"weight": (D,), "bias": (D,)}.
-    eps : float
-        Added to the variance.
+    eps : float, added to the variance
 
     Returns
     -------
@@ -276,8 +279,7 @@ def distance_scores(x: np.ndarray, distance: np.ndarray, others: int) -> np.ndar
     x : (B, H, n, d) array
     distance : (n + others - 1, d) array
         Row r is the vector e of distance i - j = r - (others - 1).
-    others : int
-        Number of the rows j.
+    others : int, the number of the rows j
 
     Returns
     -------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
+from numpy_erniem.layers import AttentionOptions, encoder_layer, feed_forward, self_attention
 from numpy_erniem.quantization.numbers import BFLOAT16, rounded
 
 B, H, T, S, D_HEAD = 2, 3, 5, 7, 4
@@ -62,6 +63,23 @@ def test_add_norm_is_its_formula(backend, rng, close):
     mean, variance = v.mean(-1, keepdims=True), v.var(-1, keepdims=True)
     want = (v - mean) / np.sqrt(variance + 0.1) * w["weight"] + w["bias"]
     close(ops.add_norm(x, residual, w, 0.1), want.astype(np.float32), "primitive")
+
+
+def test_a_norm_follows_linear_maps(backend, rng):
+    def weights(*shape):
+        return {
+            "weight": rng.standard_normal(shape, np.float32),
+            "bias": np.arange(shape[0], dtype=np.float32),
+        }
+
+    first, second = weights(8, 5), weights(5, 8)
+    x, residual = rng.standard_normal((2, 2, 3, 5), np.float32)
+    norm = residual, weights(5), 0.1
+    want = ops.add_norm(ops.mlp(x, first, second, "gelu"), *norm)
+    np.testing.assert_array_equal(ops.mlp(x, first, second, "gelu", norm), want)
+    wide = rng.standard_normal((2, 3, 8), np.float32)
+    want = ops.add_norm(ops.linear(wide, second, "tanh"), *norm)
+    np.testing.assert_array_equal(ops.linear(wide, second, "tanh", norm), want)
 
 
 def test_layer_norm_is_add_norm_without_residual(backend, rng, close):
@@ -194,3 +212,16 @@ def test_primitives_do_not_change_their_arguments(backend, qkv, rng):
     ops.add_norm(q, q, norm, 1e-5)
     for now, then in zip(arguments, before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_a_layer_norms_what_each_step_adds(backend, rng):
+    from tests.oracles import our_model
+
+    model = our_model()
+    w, config, options = model.weights["encoder"]["layers"][0], model.config, AttentionOptions()
+    x = rng.standard_normal((2, 7, config.hidden_size), np.float32)
+    attended, _, _ = self_attention(x, w["self_attn"], config, options)
+    middle = ops.add_norm(attended, x, w["norm1"], config.layer_norm_eps)
+    fed = feed_forward(middle, w, config)
+    want = ops.add_norm(fed, middle, w["norm2"], config.layer_norm_eps)
+    np.testing.assert_array_equal(encoder_layer(x, w, config, options)[0], want)

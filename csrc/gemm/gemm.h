@@ -19,6 +19,12 @@ struct erniem_packed {
     int32_t *totals;        /* int8: the sum of each column, likewise */
 };
 
+/* The layer norm that may follow a product: of y + residual, as by erniem_add_norm. */
+struct erniem_norm {
+    const float *residual, *weight, *bias; /* residual may be NULL */
+    float eps;
+};
+
 /* y[i] = act(x w[i]T + bias[i]) for `count` weights of one shape. */
 struct erniem_product {
     const struct erniem_micro *micro;
@@ -29,6 +35,7 @@ struct erniem_product {
     const float *const *bias; /* each may be NULL */
     int activation;
     float *const *y;
+    const struct erniem_norm *norm; /* of y[0], in place; or NULL, as always where count is not 1 */
     /* narrow.c alone, for a chain of products: x already as rows of the number type, or NULL; and where
        the results are written as such rows instead of to y, or NULL. Rows are erniem_row_bytes apart,
        and `rows` has memory for a multiple of ERNIEM_ROWS_TOGETHER of them. */
@@ -59,6 +66,17 @@ int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
    of k narrowed numbers to the next. */
 int erniem_multiply_narrow(const struct erniem_product *product);
 int64_t erniem_row_bytes(int number, int64_t k);
+
+/* norm.c: the layer norm of a product whose rows are in `blocks` blocks; nothing where p->norm is NULL.
+   Before the product: *done counts the finished work items of the blocks, or is NULL where rows are
+   normed after the product. Returns 0 or ERNIEM_NO_MEMORY. */
+int erniem_begin_norm(const struct erniem_product *p, int64_t blocks, struct erniem_parts **done);
+/* After a work item of a block, which has `parts` of them: norm the rows if it was the last one. */
+void erniem_norm_block(const struct erniem_product *p, struct erniem_parts *done, int64_t block,
+                       int64_t parts, int64_t row0, int64_t rows);
+/* After the product, which ended with this status: norm the rows if none are yet. Frees `done`. Returns
+   as erniem_linears. */
+int erniem_end_norm(const struct erniem_product *p, struct erniem_parts *done, int status);
 
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */

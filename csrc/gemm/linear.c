@@ -57,6 +57,7 @@ struct classical {
     int64_t block_rows;           /* rows of a task, at most BLOCK_ROWS */
     int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
     int in_place;                 /* whether tiles read x where it is */
+    struct erniem_parts *done;    /* work items of each block, where its rows are normed, or NULL */
 };
 
 /* Whether tiles may read rows of k floats where they are. Rows a multiple of 2 KB apart compete for
@@ -162,6 +163,7 @@ static void multiply_some(const void *job, struct erniem_tasks *tasks)
         t.first = chunk * c->chunk_panels;
         t.end = erniem_min(p->panels, t.first + c->chunk_panels);
         multiply(p, &t, copy);
+        erniem_norm_block(p, c->done, block, c->chunks, t.row0, t.rows);
     }
     erniem_release(copy);
 }
@@ -175,12 +177,15 @@ static int multiply_classically(const struct erniem_product *p)
     const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
                                                   : erniem_min(share, CHUNK_PANELS);
     const int64_t chunks = erniem_ceil_div(p->panels, chunk_panels);
-    const struct classical job = {p, block_rows, chunk_panels, chunks, fits_in_place(p->k)};
+    struct classical job = {p, block_rows, chunk_panels, chunks, fits_in_place(p->k), NULL};
+    if (erniem_begin_norm(p, erniem_ceil_div(p->m, block_rows), &job.done) != 0)
+        return ERNIEM_NO_MEMORY;
     const float *weight = p->packed[0]->data;
     erniem_prefetch_begin(weight + share % p->panels * erniem_min(p->k, ERNIEM_KC) * p->micro->gemm.nr,
                           weight + p->panels * p->micro->gemm.nr * p->k);
-    return erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * chunks, multiply_some,
-                           &job);
+    return erniem_end_norm(p, job.done,
+                           erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * chunks,
+                                           multiply_some, &job));
 }
 
 /* 0 where all weights have one shape and number type, and can be read by the instruction set in use;
@@ -205,9 +210,10 @@ static int wants_strassen(const struct erniem_product *p)
     return which == ERNIEM_STRASSEN_LARGE && p->m >= LARGE_M && p->n >= LARGE_N && p->k >= LARGE_K;
 }
 
-int erniem_linears(int64_t count, int64_t m, const float *x,
-                   const struct erniem_packed *const *packed, const float *const *bias,
-                   int activation, int independent, float *const *y)
+static int multiply_all(int64_t count, int64_t m, const float *x,
+                        const struct erniem_packed *const *packed, const float *const *bias,
+                        int activation, int independent, const struct erniem_norm *norm,
+                        float *const *y)
 {
     if (count < 1 || count > ERNIEM_MOST || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
@@ -215,7 +221,7 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
     const struct erniem_product p = {.micro = erniem_micro(), .count = count, .m = m,
                                      .n = first->n, .k = first->k, .panels = first->panels,
                                      .x = x, .packed = packed, .bias = bias,
-                                     .activation = activation, .y = y};
+                                     .activation = activation, .y = y, .norm = norm};
     if (!erniem_fits(m, p.k, 1) || !erniem_fits(m, p.n, 1) || !erniem_fits(count, p.n, 1))
         return ERNIEM_BAD_SIZE;
     const int status = check_weights(&p);
@@ -223,11 +229,29 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
         return status;
     if (first->number != ERNIEM_FLOAT32)
         return erniem_multiply_narrow(&p);
-    return !independent && wants_strassen(&p) ? erniem_strassen(&p) : multiply_classically(&p);
+    if (!independent && wants_strassen(&p))
+        return erniem_end_norm(&p, NULL, erniem_strassen(&p));
+    return multiply_classically(&p);
+}
+
+int erniem_linears(int64_t count, int64_t m, const float *x,
+                   const struct erniem_packed *const *packed, const float *const *bias,
+                   int activation, int independent, float *const *y)
+{
+    return multiply_all(count, m, x, packed, bias, activation, independent, NULL, y);
 }
 
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
                   int activation, int independent, float *y)
 {
-    return erniem_linears(1, m, x, &packed, &bias, activation, independent, &y);
+    return multiply_all(1, m, x, &packed, &bias, activation, independent, NULL, &y);
+}
+
+int erniem_linear_add_norm(int64_t m, const float *x, const struct erniem_packed *packed,
+                           const float *bias, int activation, int independent,
+                           const float *residual, const float *norm_weight, const float *norm_bias,
+                           float eps, float *y)
+{
+    const struct erniem_norm norm = {residual, norm_weight, norm_bias, eps};
+    return multiply_all(1, m, x, &packed, &bias, activation, independent, &norm, &y);
 }

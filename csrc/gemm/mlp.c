@@ -4,8 +4,9 @@
 
 #include "gemm.h"
 
-int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
-               int activation, const struct erniem_packed *second, const float *second_bias, float *y)
+static int multiply_both(int64_t m, const float *x, const struct erniem_packed *first,
+                         const float *first_bias, int activation, const struct erniem_packed *second,
+                         const float *second_bias, const struct erniem_norm *norm, float *y)
 {
     if (first->number != ERNIEM_BFLOAT16 || second->number != ERNIEM_BFLOAT16 ||
         first->n != second->k || activation < 0 || activation >= ERNIEM_ACTIVATIONS ||
@@ -25,10 +26,25 @@ int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, con
     const struct erniem_product back = {.micro = widen.micro, .count = 1, .m = m, .n = second->n,
                                         .k = second->k, .panels = second->panels, .rows = wide,
                                         .packed = &second, .bias = &second_bias,
-                                        .activation = ERNIEM_IDENTITY, .y = &y};
+                                        .activation = ERNIEM_IDENTITY, .y = &y, .norm = norm};
     int status = erniem_multiply_narrow(&widen);
     if (status == 0)
         status = erniem_multiply_narrow(&back);
     erniem_release(wide);
     return status;
+}
+
+int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
+               int activation, const struct erniem_packed *second, const float *second_bias, float *y)
+{
+    return multiply_both(m, x, first, first_bias, activation, second, second_bias, NULL, y);
+}
+
+int erniem_mlp_add_norm(int64_t m, const float *x, const struct erniem_packed *first,
+                        const float *first_bias, int activation, const struct erniem_packed *second,
+                        const float *second_bias, const float *residual, const float *norm_weight,
+                        const float *norm_bias, float eps, float *y)
+{
+    const struct erniem_norm norm = {residual, norm_weight, norm_bias, eps};
+    return multiply_both(m, x, first, first_bias, activation, second, second_bias, &norm, y);
 }

@@ -20,7 +20,9 @@ enum {
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
     AHEAD = 16384,            /* bytes that a single tile of rows prefetches ahead of itself */
-    STREAMED_BYTES = 1 << 20  /* of results, at least, that are written past the caches */
+    STREAMED_BYTES = 1 << 20, /* of results, at least, that are written past the caches */
+    NORMED_BYTES = 3 << 20    /* of a weight, at most, beside which most results stay in a cache of 2 MB,
+                                 as cores with AMX have, until their rows are normed */
 };
 
 struct narrow {
@@ -31,6 +33,7 @@ struct narrow {
     int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
     int streams;                  /* whether results are written past the caches */
     int64_t narrowed_stride;      /* of rows of results, if the product has such */
+    struct erniem_parts *done;    /* work items of each block, where its rows are normed, or NULL */
 };
 
 /* What a thread works with, in one block of memory. */
@@ -199,19 +202,26 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
                                     .block = task / p->count / job->chunks, .first = first,
                                     .end = erniem_min(p->panels, first + job->chunk_panels)};
         multiply(job, &t, &s);
+        const int64_t row0 = t.block * job->block_rows;
+        erniem_norm_block(p, job->done, t.block, job->chunks, row0,
+                          erniem_min(job->block_rows, p->m - row0));
     }
     if (job->kernel->end)
         job->kernel->end();
     erniem_release(memory);
 }
 
-/* Whether results go past the caches: they are too many to stay there, and whole lines. */
-static int streams(const struct erniem_product *p, const struct erniem_narrow *kernel)
+/* Whether results go past the caches: they are too many to stay there, and whole lines. Results whose
+   rows are normed go there only if a large weight, on its way through the cache, pushes them out. */
+static int streams(const struct erniem_product *p, const struct erniem_narrow *kernel,
+                   int64_t panel_bytes)
 {
     uintptr_t places = 0;
     if (p->narrowed)
         return kernel->stream_narrowed && p->n % ERNIEM_COLUMNS == 0 &&
                p->m * p->n * (int64_t)sizeof(uint16_t) > STREAMED_BYTES;
+    if (p->norm && p->panels * panel_bytes <= NORMED_BYTES)
+        return 0;
     for (int64_t i = 0; i < p->count; i++)
         places |= (uintptr_t)p->y[i];
     return kernel->stream && p->n % ERNIEM_COLUMNS == 0 && places % ERNIEM_STEP == 0 &&
@@ -241,13 +251,17 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
     const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
                                                   : erniem_min(share, CHUNK_PANELS);
-    const struct narrow job = {.product = p, .kernel = kernel,
-                               .steps = steps, .stride = stride, .block_rows = block_rows,
-                               .chunk_panels = chunk_panels, .streams = streams(p, kernel),
-                               .narrowed_stride = erniem_row_bytes(number, p->n),
-                               .chunks = erniem_ceil_div(p->panels, chunk_panels)};
+    struct narrow job = {.product = p, .kernel = kernel,
+                         .steps = steps, .stride = stride, .block_rows = block_rows,
+                         .chunk_panels = chunk_panels,
+                         .streams = streams(p, kernel, steps * ERNIEM_PANEL_STEP),
+                         .narrowed_stride = erniem_row_bytes(number, p->n),
+                         .chunks = erniem_ceil_div(p->panels, chunk_panels)};
     erniem_prefetch_begin(panel_of(p->packed[0], steps, share % p->panels),
                           panel_of(p->packed[0], steps, p->panels));
-    return erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * job.chunks, multiply_some,
-                           &job);
+    if (!job.streams && erniem_begin_norm(p, erniem_ceil_div(p->m, block_rows), &job.done) != 0)
+        return ERNIEM_NO_MEMORY;
+    return erniem_end_norm(p, job.done,
+                           erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * job.chunks,
+                                           multiply_some, &job));
 }

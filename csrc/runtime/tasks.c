@@ -45,3 +45,20 @@ int erniem_items_left(const struct erniem_share *shares, int count)
     }
     return 0;
 }
+
+struct erniem_parts {
+    _Atomic int64_t finished;
+};
+
+struct erniem_parts *erniem_parts(int64_t count)
+{
+    struct erniem_parts *counts = erniem_acquire(count * (int64_t)sizeof *counts);
+    for (int64_t i = 0; counts && i < count; i++)
+        atomic_init(&counts[i].finished, 0);
+    return counts;
+}
+
+int erniem_is_last_part(struct erniem_parts *counts, int64_t i, int64_t parts)
+{
+    return atomic_fetch_add_explicit(&counts[i].finished, 1, memory_order_acq_rel) + 1 == parts;
+}

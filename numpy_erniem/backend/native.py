@@ -28,8 +28,8 @@ from numpy_erniem.quantization.numbers import BFLOAT16, INT8, NARROW
 WRONG_ISA, BAD_SIZE = lib.ERNIEM_WRONG_ISA, lib.ERNIEM_BAD_SIZE
 
 
-def linear(x, w, activation=None):
-    """Native kernel of `ops.linear`."""
+def linear(x, w, activation=None, norm=None):
+    """Native kernel of `ops.linear`; the norm is part of the same call of C."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
     layer = layer_arguments(w, _linear_arguments)
@@ -39,12 +39,19 @@ def linear(x, w, activation=None):
     shape, number = x.shape, ACTIVATIONS.get(activation)
     if number is None or not shape or shape[-1] != k or not x.size:
         return SIZES
-    y = new_array((*shape[:-1], n))
-    alone = rows_are_independent()
-    status = lib.erniem_linear(x.size // k, floats(x), weight, bias, number, alone, floats(y))
+    its_shape = *shape[:-1], n
+    normed = None if norm is None else _norm_of(its_shape, *norm)
+    if type(normed) is Unsupported:
+        return normed
+    y = new_array(its_shape)
+    product = x.size // k, floats(x), weight, bias, number, rows_are_independent()
+    if normed is None:
+        status = lib.erniem_linear(*product, floats(y))
+    else:
+        status = lib.erniem_linear_add_norm(*product, *normed, floats(y))
     if status == WRONG_ISA:
         forget(w)
-        return linear(x, w, activation)
+        return linear(x, w, activation, norm)
     return result_or_reason(y, status)
 
 
@@ -79,11 +86,11 @@ def linears(x, ws):
     return result_or_reason(ys, status)
 
 
-def mlp(x, first, second, activation):
+def mlp(x, first, second, activation, norm=None):
     """Native kernel of `ops.mlp`: in bfloat16 one call, which keeps the wide array in it."""
     if first["weight"].dtype != BFLOAT16 or second["weight"].dtype != BFLOAT16:
         wide = linear(x, first, activation)
-        return wide if type(wide) is Unsupported else linear(wide, second)
+        return wide if type(wide) is Unsupported else linear(wide, second, norm=norm)
     if x.dtype != FLOAT:
         return NOT_FLOAT
     layers = [layer_arguments(w, _linear_arguments) for w in (first, second)]
@@ -94,8 +101,16 @@ def mlp(x, first, second, activation):
     number = ACTIVATIONS.get(activation)
     if number is None or not x.size or x.shape[-1] != k or its_k != wide:
         return SIZES
-    y = new_array((*x.shape[:-1], n))
-    status = lib.erniem_mlp(x.size // k, floats(x), *to_wide, number, *back, floats(y))
+    shape = *x.shape[:-1], n
+    normed = None if norm is None else _norm_of(shape, *norm)
+    if type(normed) is Unsupported:
+        return normed
+    y = new_array(shape)
+    products = x.size // k, floats(x), *to_wide, number, *back
+    if normed is None:
+        status = lib.erniem_mlp(*products, floats(y))
+    else:
+        status = lib.erniem_mlp_add_norm(*products, *normed, floats(y))
     return result_or_reason(y, status)
 
 
@@ -120,22 +135,32 @@ def add_norm(x, residual, w, eps):
     """Native kernel of `ops.add_norm`."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
-    shape, layer = x.shape, layer_arguments(w, _norm_arguments)
+    shape = x.shape
+    normed = _norm_of(shape, residual, w, eps)
+    if type(normed) is Unsupported:
+        return normed
+    if not x.size:
+        return SIZES
+    y = new_array(shape)
+    status = lib.erniem_add_norm(x.size // shape[-1], shape[-1], floats(x), *normed, floats(y))
+    return result_or_reason(y, status)
+
+
+def _norm_of(shape, residual, w, eps):
+    """What C reads for the norm of an array of this shape: residual, γ, β and eps."""
+    layer = layer_arguments(w, _norm_arguments)
     if type(layer) is Unsupported:
         return layer
     d, scale, shift = layer
-    if not shape or shape[-1] != d or not x.size:
+    if not shape or shape[-1] != d:
         return SIZES
-    added = ffi.NULL
-    if residual is not None:
-        if residual.dtype != FLOAT:
-            return NOT_FLOAT
-        if residual.shape != shape:
-            return Unsupported("a residual that broadcasts")
-        added = floats(residual)
-    y = new_array(shape)
-    status = lib.erniem_add_norm(x.size // d, d, floats(x), added, scale, shift, eps, floats(y))
-    return result_or_reason(y, status)
+    if residual is None:
+        return ffi.NULL, scale, shift, eps
+    if residual.dtype != FLOAT:
+        return NOT_FLOAT
+    if residual.shape != shape:
+        return Unsupported("a residual that broadcasts")
+    return floats(residual), scale, shift, eps
 
 
 def _norm_arguments(w):

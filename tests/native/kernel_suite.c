@@ -81,6 +81,48 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     free(x), free(w), free(bias), free(got), free(want), free(again);
 }
 
+/* A product of any number type and the norm that follows, in one call: the bits of two calls. k <= n. */
+static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
+{
+    float *x = numbers(m * k), *add = numbers(m * n), *w = numbers(n * k), *bias = numbers(n);
+    float *scale = numbers(n), *shift = numbers(n), *got = unset(m * n), *want = unset(m * n);
+    int8_t *eighth = malloc((size_t)(n * k) + 1);
+    uint16_t *half = malloc((size_t)(2 * n * k) + 1);
+    struct erniem_packed *packed[3] = {NULL, NULL, NULL}, *first = NULL;
+    for (int64_t i = 0; i < n * k; i++) {
+        uint32_t bits;
+        memcpy(&bits, w + i, sizeof bits);
+        eighth[i] = (int8_t)(127.0f * w[i]), half[i] = (uint16_t)(bits >> 16);
+    }
+    failures += erniem_pack(n, k, w, packed) != 0;
+    failures += erniem_pack_int8(n, k, eighth, scale, packed + 1) != 0;
+    failures += erniem_pack_16(ERNIEM_BFLOAT16, n, k, half, packed + 2) != 0;
+    failures += erniem_pack_16(ERNIEM_BFLOAT16, k, k, half, &first) != 0; /* of the same numbers */
+    for (int i = 0; i < 4; i++) {
+        const float *residual = i == 1 ? NULL : add;
+        memset(got, 255, (size_t)(m * n) * sizeof *got); /* not numbers */
+        if (i < 3) {
+            failures += erniem_linear(m, x, packed[i], bias, ERNIEM_GELU, 0, want) != 0;
+            failures += erniem_linear_add_norm(m, x, packed[i], bias, ERNIEM_GELU, 0, residual, scale,
+                                               shift, 1e-3f, got) != 0;
+        } else {
+            failures += erniem_mlp(m, x, first, NULL, ERNIEM_GELU, packed[2], bias, want) != 0;
+            failures += erniem_mlp_add_norm(m, x, first, NULL, ERNIEM_GELU, packed[2], bias, residual,
+                                            scale, shift, 1e-3f, got) != 0;
+        }
+        failures += erniem_add_norm(m, n, want, residual, scale, shift, 1e-3f, want) != 0;
+        if (memcmp(got, want, (size_t)(m * n) * sizeof *got) != 0) {
+            fprintf(stderr, "%s, %d, norm (%d, %d, %d) differs\n", erniem_isa(), i, (int)m, (int)n, (int)k);
+            failures++;
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        erniem_packed_free(packed[i]);
+    erniem_packed_free(first);
+    free(x), free(add), free(w), free(bias), free(scale), free(shift), free(got), free(want);
+    free(eighth), free(half);
+}
+
 /* Int8 weights: every kernel, several threads and several weights, to the bit as the formula. */
 static void check_int8(int64_t m, int64_t n, int64_t k)
 {
@@ -844,6 +886,9 @@ static void check_everything(void)
     check_linear(135, 130, 770, 1);
     check_attention(70, 70, 64, 1), check_attention(15, 800, 8, 0), check_attention(2, 800, 8, 1);
     check_rows(70, 300);
+    check_product_and_norm(1, 1, 1), check_product_and_norm(0, 3, 2), check_product_and_norm(3, 97, 5);
+    check_product_and_norm(33, 40, 17), check_product_and_norm(150, 33, 9);
+    check_product_and_norm(700, 70, 40), check_product_and_norm(1000, 800, 7);
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_bfloat16_linear(300, 70, 40), check_bfloat16_linear(3, 5, 4100);
     check_updates(1), check_updates(77), check_updates(20000);

@@ -26,7 +26,10 @@ def everything(seed=1):
     results = []
     for m, n, k in SIZES:
         w = {"weight": rng.standard_normal((n, k), np.float32), "bias": np.ones(n, np.float32)}
-        results.append(native.linear(rng.standard_normal((m, k), np.float32), w, "gelu"))
+        x, residual = rng.standard_normal((m, k), np.float32), np.ones((m, n), np.float32)
+        norm = residual, {"weight": np.ones(n, np.float32), "bias": np.ones(n, np.float32)}, 1e-5
+        results.append(native.linear(x, w, "gelu"))
+        results.append(native.linear(x, w, "gelu", norm))
     q, k, v = rng.standard_normal((3, 1, 2, 200, 32), np.float32)
     results.append(native.attention(q, k, v, mask=rng.random((1, 1, 200, 200)) < 0.5)[0])
     w = {"weight": np.ones(512, np.float32), "bias": np.ones(512, np.float32)}
