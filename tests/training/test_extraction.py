@@ -136,7 +136,7 @@ def test_the_tokens_of_all_spans_are_marked(small):
 
 
 def test_a_long_text_is_trained_in_chunks(small):
-    text = "One two three four five. " * 5 + "Ada came."
+    text = "Open the new file. " * 6 + "Ada came."
     asked = [AskedPrompt(text, "Person", ((text.index("Ada"), text.index("Ada") + 3),))]
     tokenizer, rows = rows_of(asked, small, max_length=20)
     assert len(rows) > 2

@@ -324,7 +324,7 @@ def test_every_step_changes_the_weights(tmp_path, steps, decay):
 
 def test_the_learning_rate_follows_the_schedule(tmp_path, monkeypatch):
     factors = []
-    monkeypatch.setattr(AdamW, "step", lambda self, w, g, factor, threads: factors.append(factor))
+    monkeypatch.setattr(AdamW, "step", lambda self, w, g, factor, *more: factors.append(factor))
     mine = trainer(tmp_path, steps=10, warmup=0.2, decay="linear")
     for step in range(10):
         mine._step(step)
