@@ -141,13 +141,24 @@ def test_the_number_of_languages_is_that_of_the_card():
 def test_every_source_of_texts_is_named():
     card = (numpy_erniem.bundled_checkpoint() / "README.md").read_text(encoding="utf-8")
     data = card.partition("## Data")[2].partition("## ")[0]
-    names = set(re.findall(r"[\d,]+ of ([\w.-]+)", data)) - {"English"}
-    other_names = {"libgtk": "GTK", "libc-l10n": "glibc", "gnome-user-docs": "the GNOME help"}
+    names = set(re.findall(r"[\d,]+ of ([@\w./-]+)", data)) - {"English"}
+    other_names = {
+        "libgtk": "GTK",
+        "libc-l10n": "glibc",
+        "gnome-user-docs": "the GNOME help",
+        "homeassistant": "Home Assistant and its frontend",
+        "home-assistant-frontend": "Home Assistant and its frontend",
+        "matrix-react-sdk": "the React SDK of Matrix",
+        "scratch-l10n": "Scratch",
+        "jupyterlab-language-pack": "JupyterLab",
+        "@docusaurus/theme-translations": "Docusaurus",
+        "@openstreetmap/id": "iD of OpenStreetMap",
+    }
     licence = README.partition("## Licence")[2].replace("-", " ").lower()
     assert len(names) >= 10
     for name in names:
         assert other_names.get(name, name).replace("-", " ").lower() in licence, name
-    for licence_name in set(re.findall(r"[(,] ?((?:MPL|BSD|CC|LGPL)[\w.-]*)", data)):
+    for licence_name in set(re.findall(r"[(,] ?((?:MPL|BSD|CC|LGPL|Apache|MIT|ISC)[\w.-]*)", data)):
         assert licence_name.removesuffix("-2.1").replace("-", " ").lower() in licence, licence_name
 
 

@@ -8,7 +8,7 @@ from numpy_erniem.pipelines.entailment import contradiction_class, entailment_cl
 from tests.pipelines.test_classify import Fixed
 
 NLI = ("entailment", "neutral", "contradiction")
-TEXTS = ["Open a file", "打开文件", "", "Close the window of the program"]
+TEXTS = ["Open the file", "打开窗口", "", "Close the window of the program"]
 LABELS = ["files", "sports", "the windows of programs"]
 LONG = " ".join(f"word{n}" for n in range(20))
 
