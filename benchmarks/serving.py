@@ -222,10 +222,19 @@ def memory(server: Server, clients: int, requests: int) -> Iterator[Row]:
     yield {"what": "open files after them", "median": server.files}
 
 
+def lines_of_log(server: Server) -> int:
+    """How many answers the log has, once no more come: it is written after an answer is sent."""
+    count = -1
+    while count != len(server.statuses):
+        count = len(server.statuses)
+        time.sleep(0.2)
+    return count
+
+
 def stop_under_load(server: Server, clients: int) -> Iterator[Row]:
     """SIGTERM while clients ask; what each saw, beside what the server's log says."""
     texts, seen, done = make_texts(), [], threading.Event()
-    before = len(server.statuses)
+    before = lines_of_log(server)
 
     def client(first: int) -> None:
         connection, n = server.connect(), first
