@@ -29,7 +29,7 @@ CACHE_BLOCK = 1 << 16
 def linear(
     x: np.ndarray, w: Weights, activation: str | None = None, norm: Norm | None = None
 ) -> np.ndarray:
-    """Affine map, then an activation, then a layer norm: add_norm(act(x Wᵀ + b), *norm).
+    """Affine map, then an activation: act(x Wᵀ + b); then a layer norm, if it is given.
 
     Parameters
     ----------
