@@ -9,28 +9,24 @@ a process of their own, on the cores that the server uses too.
 """
 
 import argparse
-import base64
 import json
 import multiprocessing
 import os
-import re
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from benchmarks import machine
 from benchmarks.measuring import DifferentError
+from benchmarks.server_process import Server, ask, vectors_of
 from benchmarks.serving_tables import fill_in, serving_table
 from benchmarks.workers import progress
 from numpy_erniem import Embedder, ErnieMConfig, ErnieMModel, ErnieMTokenizer, bundled_checkpoint
@@ -38,7 +34,6 @@ from numpy_erniem.backend.dispatch import get_num_threads
 
 Row = dict[str, Any]
 WORDS = ("open", "the", "file", "and", "read", "every", "line", "before", "you", "close", "it")
-COMMAND = (sys.executable, "-m", "numpy_erniem", "serve")
 TEXTS = 256  # different ones
 WARM = 2000  # requests before memory is read the first time
 PARTS = 4  # of the requests after them; memory is read after each
@@ -63,69 +58,6 @@ def make_model(folder: Path) -> None:
     config = ErnieMConfig(vocab_size=len(tokenizer), **BASE)
     ErnieMModel(config, seed=0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-class Server:
-    """A server in a process of its own."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "--model", f"m={folder}", "--port", "0", *arguments],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        self.statuses: list[int] = []
-        for line in self.process.stderr:
-            if '"listening"' in line:
-                self.url = urlsplit(json.loads(line)["address"])
-                break
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        """Read the log, so that its pipe is never full; the statuses of vectors are kept."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if '"/v1/embeddings"' in line:
-                self.statuses.append(json.loads(line)["status"])
-
-    def connect(self) -> HTTPConnection:
-        """A connection that is kept."""
-        return HTTPConnection(self.url.hostname or "", self.url.port, timeout=600)
-
-    @property
-    def resident(self) -> float:
-        """Memory of the process in MB, mapped weights included."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        found = re.search(r"VmRSS:\s+(\d+) kB", text)
-        return int(found[1]) / 1024 if found else float("nan")
-
-    @property
-    def files(self) -> int:
-        """Files and sockets that the process has open."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    def stop(self) -> int:
-        """End by SIGTERM; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(600)
-        self.reader.join(60)
-        return code
-
-
-def ask(connection: HTTPConnection, texts: str | list[str]) -> tuple[int, bytes]:
-    """Status and body of the response for some texts."""
-    body = json.dumps({"input": texts, "encoding_format": "base64"})
-    connection.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    return response.status, response.read()
-
-
-def vectors_of(body: bytes) -> np.ndarray:
-    """The vectors of a response."""
-    rows = [base64.b64decode(row["embedding"]) for row in json.loads(body)["data"]]
-    return np.array([np.frombuffer(row, "<f4") for row in rows])
 
 
 def run_clients(server: Server, clients: int, count: int) -> tuple[float, list[bytes]]:
@@ -222,19 +154,10 @@ def memory(server: Server, clients: int, requests: int) -> Iterator[Row]:
     yield {"what": "open files after them", "median": server.files}
 
 
-def lines_of_log(server: Server) -> int:
-    """How many answers the log has, once no more come: it is written after an answer is sent."""
-    count = -1
-    while count != len(server.statuses):
-        count = len(server.statuses)
-        time.sleep(0.2)
-    return count
-
-
 def stop_under_load(server: Server, clients: int) -> Iterator[Row]:
     """SIGTERM while clients ask; what each saw, beside what the server's log says."""
     texts, seen, done = make_texts(), [], threading.Event()
-    before = lines_of_log(server)
+    before = server.answers()
 
     def client(first: int) -> None:
         connection, n = server.connect(), first
