@@ -98,7 +98,7 @@ static int attend(const struct attention *p, const struct head *head, int64_t t,
                   const struct scratch *s)
 {
     struct block block = {.t = t, .queries = erniem_min(p->columns, end - t)};
-    block.width = (int)(block.queries <= p->columns / 2 ? p->columns / 2 : p->columns);
+    block.width = (int)(erniem_ceil_div(block.queries, p->step) * p->step);
     erniem_find_range(p, head, &block);
     p->kind->score(p, head, &block, s);
     find_highest(p, head, &block, s);
@@ -147,6 +147,7 @@ static void choose_kind(struct attention *p)
     p->narrow = erniem_narrow(p->number);
     p->kind = p->narrow ? &erniem_attention_bfloat16 : &erniem_attention_float32;
     p->columns = p->narrow ? ERNIEM_COLUMNS : p->micro->gemm.nr;
+    p->step = p->narrow ? ERNIEM_COLUMNS / 2 : p->micro->gemm.vw;
 }
 
 int erniem_attention(int number, int64_t B, int64_t H, int64_t T, int64_t S, int64_t d,

@@ -27,7 +27,7 @@ struct attention {
     const struct erniem_attention_kind *kind;
     const struct erniem_micro *micro;
     const struct erniem_narrow *narrow; /* bfloat16 alone */
-    int64_t columns;                    /* queries of a block */
+    int64_t columns, step;              /* queries of a block; its width is a multiple of `step` */
     int64_t parts, part_rows;           /* of the queries of a head */
     int64_t most_keys;                  /* of a text */
 };
@@ -50,7 +50,7 @@ struct head {
 /* Up to `columns` queries, from query t on, and the used keys that they may see. */
 struct block {
     int64_t t, queries;
-    int width;          /* columns that are computed: half of them, or all */
+    int width;          /* columns that are computed */
     int64_t first, end; /* of the keys; first is a multiple of ERNIEM_COLUMNS */
 };
 

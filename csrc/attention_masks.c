@@ -78,27 +78,23 @@ void erniem_find_range(const struct attention *p, const struct head *head, struc
     block->end = high;
 }
 
-enum { KEYS = 64 }; /* that are hidden together */
+enum {
+    KEYS = 64, /* that are hidden together */
+    HALF = 32  /* of the bits that stand for the queries of a block */
+};
 
-/* x[j][c] = the lowest number where bit c of hidden[j] is set, without a branch for each. */
-static void hide(int64_t keys, int64_t columns, const uint32_t *hidden, float *x)
+/* x[c] = the lowest number where bit c of `hidden` is set, without a branch for each. */
+static void hide(int64_t columns, uint32_t hidden, float *x)
 {
     const float lowest = -FLT_MAX;
-    uint32_t other, bit[ERNIEM_COLUMNS];
+    uint32_t other, bits[HALF];
     memcpy(&other, &lowest, sizeof other);
-    for (int c = 0; c < ERNIEM_COLUMNS; c++)
-        bit[c] = (uint32_t)1 << c;
-    for (int64_t j = 0; j < keys; j++, x += columns) {
-        uint32_t bits[ERNIEM_COLUMNS];
-        if (!hidden[j])
-            continue;
-        memcpy(bits, x, (size_t)columns * sizeof *bits);
-        for (int64_t c = 0; c < columns; c++) {
-            const uint32_t all = 0u - (uint32_t)((hidden[j] & bit[c]) != 0);
-            bits[c] = (bits[c] & ~all) | (other & all);
-        }
-        memcpy(x, bits, (size_t)columns * sizeof *bits);
+    memcpy(bits, x, (size_t)columns * sizeof *bits);
+    for (int64_t c = 0; c < columns; c++) {
+        const uint32_t all = 0u - (hidden >> c & 1);
+        bits[c] = (bits[c] & ~all) | (other & all);
     }
+    memcpy(x, bits, (size_t)columns * sizeof *bits);
 }
 
 void erniem_hide_scores(const struct attention *p, const struct head *head, const struct block *block,
@@ -106,12 +102,15 @@ void erniem_hide_scores(const struct attention *p, const struct head *head, cons
 {
     for (int64_t j = block->first; j < block->end; j += KEYS) {
         const int64_t keys = erniem_min(KEYS, block->end - j);
-        uint32_t hidden[KEYS] = {0};
+        uint64_t hidden[KEYS] = {0};
         for (int64_t r = 0; r < block->queries; r++) {
             const uint8_t *row = head->mask + (block->t + r) * p->mask_stride[2] + j;
             for (int64_t i = 0; i < keys; i++)
-                hidden[i] |= (uint32_t)(row[i] == 0) << r;
+                hidden[i] |= (uint64_t)(row[i] == 0) << r;
         }
-        hide(keys, p->columns, hidden, scores + j * p->columns);
+        for (int64_t i = 0; i < keys; i++)
+            for (int64_t c = 0; c < p->columns && hidden[i] >> c; c += HALF)
+                hide(erniem_min(HALF, p->columns - c), (uint32_t)(hidden[i] >> c),
+                     scores + (j + i) * p->columns + c);
     }
 }

@@ -12,7 +12,7 @@
 
 enum {
     BLOCK_ROWS = 140,   /* of a task, at most. With ERNIEM_KC columns they fill 430 KB, less than half
-                           of a second-level cache, beside one panel of 98 KB */
+                           of a second-level cache, beside one panel of at most 147 KB */
     CHUNK_PANELS = 24,  /* of a task, at most */
     FEW_ROWS = 32,      /* Up to so many rows the speed of memory decides, and it differs by core. */
     FEW_ROWS_TASKS = 6, /* So a thread's part of a weight has so many tasks, for work stealing. */
@@ -174,8 +174,8 @@ static int multiply_classically(const struct erniem_product *p)
     const int64_t block_rows = erniem_ceil_div(p->m, blocks), threads = erniem_get_threads();
     /* Threads that can share the blocks evenly copy each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
-    const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
-                                                  : erniem_min(share, CHUNK_PANELS);
+    const int64_t tasks = p->m <= FEW_ROWS ? FEW_ROWS_TASKS : erniem_ceil_div(share, CHUNK_PANELS);
+    const int64_t chunk_panels = erniem_ceil_div(share, tasks);
     const int64_t chunks = erniem_ceil_div(p->panels, chunk_panels);
     struct classical job = {p, block_rows, chunk_panels, chunks, fits_in_place(p->k), NULL};
     if (erniem_begin_norm(p, erniem_ceil_div(p->m, block_rows), &job.done) != 0)

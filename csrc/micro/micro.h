@@ -14,8 +14,8 @@
    apart: one cache line more, so that the rows of a tile never compete for the same cache set. */
 enum { ERNIEM_KC = 768, ERNIEM_STRIDE = ERNIEM_KC + 16 };
 
-/* Largest nr of any instruction set. */
-enum { ERNIEM_MAX_NR = 32 };
+/* Largest nr of any instruction set; at most 64, as attention has a bit for each. */
+enum { ERNIEM_MAX_NR = 48 };
 
 enum erniem_activation {
     ERNIEM_IDENTITY,
@@ -63,7 +63,8 @@ struct erniem_tile_f32 {
 
 /* Products of float32. */
 struct erniem_gemm_f32 {
-    int mr, nr; /* the register tile: at most mr rows by nr columns, a multiple of 4 */
+    int mr, nr; /* the register tile: at most mr rows by nr columns */
+    int vw;     /* floats of a vector; nr is a multiple of it, and of 4 */
 
     /* Lay n <= nr rows of w side by side as a panel: to[l][j] = w[rows[j]][l] for l < k <= ERNIEM_KC
        and j < n, 0 for the other j < nr. The rows of w are `stride` floats apart; rows NULL means
@@ -101,7 +102,7 @@ struct erniem_rowwise {
 };
 
 /* Attention, float32. A row of scores is a key, its columns are queries; the first `columns` of a row
-   count, a multiple of nr / 2, and rows are `stride` floats apart. */
+   count, a multiple of vw, and rows are `stride` floats apart. */
 struct erniem_attention_f32 {
     /* y[r][j] = x[which[r]][j] * factors[r * step] for r < rows and j < n; x has rows `stride` floats
        apart, y ldy floats. which NULL means row r; y may be x. Returns whether every y is finite. */
@@ -150,15 +151,13 @@ struct erniem_adamw {
 
 /* Gradients and updates, float32. */
 struct erniem_training_f32 {
-    int height; /* of a left side that lies across: mr, rounded up to whole vectors */
-
-    /* Lay the left side of tiles across, each of which has `share` rows, the last one what is left of
-       `rows`: to[(t * k + l) * height + r] = from[l * stride + t * share + r] for l < k, tile t and
-       row r of the tile; else 0. */
+    /* Lay the left side of tiles across, each of which has share <= mr rows, the last one what is left
+       of `rows`: to[(t * k + l) * mr + r] = from[l * stride + t * share + r] for l < k, tile t and row r
+       of the tile. */
     void (*lay_across)(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
                        float *to);
 
-    /* sums[r] += the sum over l of tile[l * height + r] for r < n. */
+    /* sums[r] += the sum over l of tile[l * mr + r] for r < n. */
     void (*sum_across)(int64_t k, int64_t n, const float *tile, float *sums);
 
     /* y = x * scale, or 0 where the random number of a place is below `least`: numbers 0 .. n - 1 of a

@@ -4,9 +4,12 @@
 
 #define MICRO(name) name##_avx512
 #define MICRO_NAME "avx512"
+enum { VW = 16 };
+#if !defined(MICRO_ROWS) /* by isa_avx512.c, for panels of its own; others have 32 columns */
 #define MICRO_ROWS(X) \
     X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-enum { VW = 16, MR = 14, NV = 2 }; /* 28 sums, 2 of the panel, 1 of the rows: 31 registers */
+enum { MR = 14, NV = 2 }; /* 28 sums, 2 of the panel, 1 of the rows: 31 registers */
+#endif
 
 typedef __m512 vf;
 

@@ -37,10 +37,10 @@ static float peak(int64_t rounds)
 
 const struct erniem_micro MICRO(erniem_micro) = {
     MICRO_NAME,
-    {MR, NV * VW, pack, pack_across, tile, tile_across, peak},
+    {MR, NV * VW, VW, pack, pack_across, tile, tile_across, peak},
     {activate, softmax, norm},
     {scale_rows, highest_of_columns, exponentials_of_columns},
     {tile_of_sums, split, combine},
-    {HEIGHT, lay_across, sum_across, drop, activation_backward, norm_backward,
+    {lay_across, sum_across, drop, activation_backward, norm_backward,
      cross_entropy, adamw},
 };

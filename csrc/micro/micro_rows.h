@@ -13,12 +13,12 @@ INLINE vf load_up_to(const float *p, int64_t n)
     return n >= VW ? vf_load(p) : n > 0 ? vf_load_part(p, n) : vf_set1(0.0f);
 }
 
-/* The first n floats, or all VW where n is larger. */
+/* Stores as many as load_up_to loads. */
 INLINE void store_up_to(float *p, vf x, int64_t n)
 {
     if (n >= VW)
         vf_store(p, x);
-    else
+    else if (n > 0)
         vf_store_part(p, x, n);
 }
 

@@ -27,7 +27,8 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
             panel[v] = vf_fma(vf_set1(sign), vf_load(other + v * VW), panel[v]);
             vf_store(sums + v * VW, panel[v]);
         }
-        UNROLLED for (int line = 0; line < NV * VW; line += 16)
+        vf_prefetch(next);
+        UNROLLED for (int line = 16; line < NV * VW && pace > 16; line += 16)
             vf_prefetch(next + line);
         UNROLLED for (int r = 0; r < rows; r++) {
             const vf left = vf_set1(across ? a[k * lda + r] : a[r * lda + k]);
@@ -63,21 +64,27 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
     }
 }
 
-/* The last panel of a product may have few columns: then half of the work is enough. */
-INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
+INLINE void tile_of_vectors(const int vectors, const int across, const struct erniem_tile_f32 *t)
 {
-    const int half = t->columns <= NV / 2 * VW;
     switch (t->rows) {
-#define ROWS(n)                                           \
-    case n:                                               \
-        if (half)                                         \
-            tile_of(n, NV / 2, across, t, NULL, 0, NULL); \
-        else                                              \
-            tile_of(n, NV, across, t, NULL, 0, NULL);     \
+#define ROWS(n)                                        \
+    case n:                                            \
+        tile_of(n, vectors, across, t, NULL, 0, NULL); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
     }
+}
+
+/* The last panel of a product may have few columns: then fewer vectors are enough. */
+INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
+{
+    if (NV > 2 && t->columns <= (NV - 2) * VW)
+        tile_of_vectors(NV - 2, across, t);
+    else if (t->columns <= (NV - 1) * VW)
+        tile_of_vectors(NV - 1, across, t);
+    else
+        tile_of_vectors(NV, across, t);
 }
 
 static void tile(const struct erniem_tile_f32 *t) { tile_of_rows(0, t); }

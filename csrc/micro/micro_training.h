@@ -1,29 +1,35 @@
 /* Gradients, and the update of weights. Part of micro_body.h. */
 
-enum { VECTORS_ACROSS = (MR + VW - 1) / VW, HEIGHT = VECTORS_ACROSS * VW };
+enum { VECTORS_ACROSS = (MR + VW - 1) / VW };
 
+/* A row of a tile is stored as whole vectors. What is too much is overwritten by the next row. */
 static void lay_across(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
                        float *to)
 {
-    for (int64_t l = 0; l < k; l++, from += stride, to += HEIGHT)
+    for (int64_t l = 0; l < k; l++, from += stride, to += MR)
         for (int64_t r = 0; r < rows; r += share) {
-            float *tile = to + r / share * k * HEIGHT;
+            float *tile = to + r / share * k * MR;
             const int64_t n = rows - r < share ? rows - r : share;
             vf_prefetch(from + r + 4 * stride);
-            UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++)
-                vf_store(tile + v * VW, load_up_to(from + r + v * VW, n - v * VW));
+            UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++) {
+                const vf x = load_up_to(from + r + v * VW, n - v * VW);
+                if (l + 1 < k)
+                    vf_store(tile + v * VW, x);
+                else
+                    store_up_to(tile + v * VW, x, n - v * VW);
+            }
         }
 }
 
 static void sum_across(int64_t k, int64_t n, const float *tile, float *sums)
 {
     vf sum[VECTORS_ACROSS];
-    float total[HEIGHT];
+    float total[VECTORS_ACROSS * VW];
     UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++)
         sum[v] = vf_set1(0.0f);
-    for (int64_t l = 0; l < k; l++, tile += HEIGHT)
+    for (int64_t l = 0; l < k; l++, tile += MR)
         UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++)
-            sum[v] = vf_add(sum[v], vf_load(tile + v * VW));
+            sum[v] = vf_add(sum[v], load_up_to(tile + v * VW, n - v * VW));
     UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++)
         vf_store(total + v * VW, sum[v]);
     for (int64_t r = 0; r < n; r++)

@@ -62,10 +62,10 @@ static void lay_left(const struct product *p, int64_t row0, int64_t rows, int64_
                    (size_t)kc * sizeof(float));
         return;
     }
-    const struct erniem_training_f32 *micro = &p->micro->training;
-    micro->lay_across(kc, rows, height, p->a + k0 * p->m + row0, p->m, to);
-    for (int64_t r = 0; r < rows && sums; r += height, to += kc * micro->height)
-        micro->sum_across(kc, erniem_min(height, rows - r), to, sums + r);
+    const struct erniem_micro *micro = p->micro;
+    micro->training.lay_across(kc, rows, height, p->a + k0 * p->m + row0, p->m, to);
+    for (int64_t r = 0; r < rows && sums; r += height, to += kc * micro->gemm.mr)
+        micro->training.sum_across(kc, erniem_min(height, rows - r), to, sums + r);
 }
 
 /* All tiles of a k block, one panel after the other. A tile prefetches a share of the next panel. */
@@ -75,7 +75,7 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
     const int64_t nr = p->micro->gemm.nr, kc = depth_of(p, block);
     const int64_t pace = erniem_ceil_div(nr, erniem_ceil_div(rows, height));
     struct erniem_tile_f32 tile = {.kc = kc, .pace = pace, .add = block > 0 || p->adds, .ldc = p->n,
-                                   .lda = p->across ? p->micro->training.height : ERNIEM_STRIDE};
+                                   .lda = p->across ? p->micro->gemm.mr : ERNIEM_STRIDE};
     for (int64_t panel = first; panel < end; panel++) {
         tile.columns = (int)erniem_min(nr, p->n - panel * nr);
         tile.b = panel_of(p, block, panel);
@@ -85,7 +85,7 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
             tile.rows = (int)erniem_min(height, rows - r);
             tile.c = p->c + (row0 + r) * p->n + panel * nr;
             (p->across ? p->micro->gemm.tile_across : p->micro->gemm.tile)(&tile);
-            tile.a += p->across ? kc * p->micro->training.height : height * ERNIEM_STRIDE;
+            tile.a += p->across ? kc * p->micro->gemm.mr : height * ERNIEM_STRIDE;
         }
     }
 }
@@ -94,8 +94,7 @@ static void multiply_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct product *p = job;
     const int64_t mr = p->micro->gemm.mr, tiles = erniem_ceil_div(p->block_rows, mr);
-    const int64_t height = erniem_max(mr, p->micro->training.height);
-    float *left = erniem_acquire(tiles * height * ERNIEM_STRIDE * (int64_t)sizeof(float));
+    float *left = erniem_acquire(tiles * mr * ERNIEM_STRIDE * (int64_t)sizeof(float));
     if (!left)
         return;
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
@@ -123,7 +122,7 @@ static int multiply(struct product *p)
     p->block_rows = erniem_ceil_div(p->m, row_blocks);
     const int64_t share = row_blocks % threads == 0 ? p->panel_count
                                                     : erniem_ceil_div(p->panel_count, threads);
-    p->chunk_panels = erniem_min(share, CHUNK_PANELS);
+    p->chunk_panels = erniem_ceil_div(share, erniem_ceil_div(share, CHUNK_PANELS));
     p->chunks = erniem_ceil_div(p->panel_count, p->chunk_panels);
     p->panels = erniem_acquire(erniem_max(1, p->panel_count * nr * p->k) * (int64_t)sizeof(float));
     if (!p->panels)

@@ -6,10 +6,10 @@ import pytest
 from tests.conftest import native_is_built
 
 # Every number of rows or columns that a loop could get wrong: none, one, one beside the tiles of
-# each instruction set (4 × 8, 6 × 16, 14 × 32), primes, few rows and one more, more than a block.
-# Depths that are read in place and that are not.
-ROWS = (1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 29, 32, 33, 139, 141)
-COLUMNS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 97)
+# each instruction set (4 × 8, 6 × 16, 9 × 48, 14 × 32), primes, few rows and one more, more than a
+# block. Depths that are read in place and that are not.
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 29, 32, 33, 139, 141)
+COLUMNS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 97)
 DEPTHS = (1, 2, 17, 64, 512, 767, 768, 769, 1543)
 
 
