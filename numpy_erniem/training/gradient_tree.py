@@ -54,11 +54,11 @@ class SparseRows:
         SparseRows
         """
         order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
-        if not len(first):
-            return cls(rows, values, shape)
-        return cls(ordered[first], np.add.reduceat(values[order], first, axis=0), shape)
+        ids, first, counts = np.unique(rows[order], return_index=True, return_counts=True)
+        sums = values[order[first]]  # (ids, D)
+        for i in np.flatnonzero(counts > 1):
+            sums[i] = values[order[first[i] : first[i] + counts[i]]].sum(axis=0)
+        return cls(ids, sums, shape)
 
     @property
     def dtype(self) -> np.dtype:

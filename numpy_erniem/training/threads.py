@@ -43,8 +43,11 @@ def parts_of_batch(threads: int) -> Iterator[int]:
     if backend_report()["backend"] != "native":
         yield threads
         return
-    before = get_num_threads()
-    set_num_threads(min(max(1, threads), MAX_THREADS))
+    before, wanted = get_num_threads(), min(max(1, threads), MAX_THREADS)
+    if wanted == before:  # set_num_threads counts the cores again: it reads a dozen files
+        yield 1
+        return
+    set_num_threads(wanted)
     try:
         yield 1
     finally:

@@ -26,3 +26,12 @@ def test_numpy_divides_the_batch_and_the_kernels_their_work(backend):
         inside = get_num_threads()
     assert (parts, inside) == ((3, before) if backend == "numpy" else (1, 3))
     assert get_num_threads() == before
+
+
+def test_a_number_of_threads_that_is_set_already_is_not_set_again(monkeypatch):
+    def refuse(n):
+        raise AssertionError(f"set to {n}")
+
+    monkeypatch.setattr(threads, "set_num_threads", refuse)
+    with threads.parts_of_batch(get_num_threads()):
+        pass
