@@ -43,7 +43,7 @@ def build(folder, compiler, *flags, suite=SUITE):
 def run(command, **variables):
     """What a program prints; fails where it reports an error."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=180, env={**os.environ, **variables}
+        command, capture_output=True, text=True, timeout=900, env={**os.environ, **variables}
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
