@@ -41,7 +41,7 @@ class Fixed:
 def equal(got, want):
     assert [row["label"] for row in got] == [row["label"] for row in want]
     np.testing.assert_allclose(
-        [row["score"] for row in got], [row["score"] for row in want], atol=1e-5
+        [row["score"] for row in got], [row["score"] for row in want], rtol=2e-5, atol=1e-5
     )
 
 
