@@ -20,6 +20,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -205,7 +206,25 @@ class BuildKernels(build_ext):
             ext.define_macros = [("_CFFI_NO_LIMITED_API", "")]
         ext.extra_compile_args = [*compile_flags, *(openmp[0] if openmp else [])]
         ext.extra_link_args = [*link_flags, *(openmp[1] if openmp else [])]
-        super().build_extension(ext)
+        with _files_side_by_side(self.compiler, self.parallel or os.cpu_count()):
+            super().build_extension(ext)
+
+
+@contextmanager
+def _files_side_by_side(compiler, jobs: int) -> Iterator[None]:
+    """Let setuptools compile several source files at a time."""
+    compile_files = compiler.compile
+
+    def compile_side_by_side(sources, *arguments, **options):
+        with ThreadPoolExecutor(jobs) as pool:
+            objects = pool.map(lambda name: compile_files([name], *arguments, **options), sources)
+            return [path for paths in objects for path in paths]
+
+    compiler.compile = compile_side_by_side
+    try:
+        yield
+    finally:
+        compiler.compile = compile_files
 
 
 class BuildWheel(bdist_wheel):

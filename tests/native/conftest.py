@@ -1,9 +1,12 @@
 """Fixtures for the C kernels: they are built, on every instruction set this processor has."""
 
+import os
+
 import numpy as np
 import pytest
 
 from tests.conftest import native_is_built
+from tests.native.programs import Programs
 
 # Every number of rows or columns that a loop could get wrong: none, one, one beside the tiles of
 # each instruction set (4 × 8, 6 × 16, 9 × 48, 14 × 32), primes, few rows and one more, more than a
@@ -130,6 +133,13 @@ def kernels():
             return lib.erniem_pack(n, k, ffi.NULL, packed), packed[0] != ffi.NULL
 
     return Kernels()
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """Compiled suites, shared by the processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    return Programs(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import warnings
+from unittest.mock import Mock
 
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.native.programs import copy_of_build_ext
 
 if not (REPOSITORY / "build_ext.py").exists() or not shutil.which("cc"):
     pytest.skip("needs the sources and a C compiler", allow_module_level=True)
@@ -169,10 +172,31 @@ def test_cffi_is_told_about_the_limited_api(build, monkeypatch, free_threaded):
     kernels = build.Extension(build.MODULE, sources=[])
     command = build.BuildKernels(Distribution({"ext_modules": [kernels]}))
     command.ensure_finalized()
-    command.compiler = type("Compiler", (), {"compiler_type": "unix"})
+    command.compiler = Mock(compiler_type="unix")
     command.build_extension(kernels)
     macros = [("_CFFI_NO_LIMITED_API", "")] if free_threaded else []
     assert [ext.define_macros for ext in built] == [macros]
+
+
+def test_files_are_compiled_side_by_side(build):
+    both = threading.Barrier(2, timeout=60)
+
+    def compile_files(sources, output_dir):
+        both.wait()  # until the other file is being compiled
+        return [f"{output_dir}/{name}.o" for name in sources]
+
+    compiler = Mock(compile=compile_files)
+    with build._files_side_by_side(compiler, 2):
+        assert compiler.compile(["a.c", "b.c"], output_dir="out") == ["out/a.c.o", "out/b.c.o"]
+
+
+def test_the_first_file_that_cannot_be_compiled_ends_the_build(build):
+    def compile_files(sources):
+        raise RuntimeError("the first of " + sources[0])
+
+    compiler = Mock(compile=compile_files)
+    with build._files_side_by_side(compiler, 2), pytest.raises(RuntimeError, match="the first"):
+        compiler.compile(["a.c", "b.c"])
 
 
 def test_a_build_without_openmp_has_the_other_threads(tmp_path):
@@ -183,10 +207,10 @@ def test_a_build_without_openmp_has_the_other_threads(tmp_path):
         tmp_path / "numpy_erniem",
         ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
     )
-    shutil.copy(REPOSITORY / "build_ext.py", tmp_path)
+    copy_of_build_ext(tmp_path)
     environment = {
         **os.environ,
-        "CFLAGS": "-O0 -Domp_get_thread_num=no_such_function",
+        "CFLAGS": "-Domp_get_thread_num=no_such_function",
         "PYTHONPATH": str(tmp_path),
     }
     environment.pop("NUMPY_ERNIEM_THREADING", None)

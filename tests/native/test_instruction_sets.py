@@ -2,16 +2,15 @@
 
 import platform
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from numpy_erniem import ErnieMConfig, ErnieMModel
 from tests.native.conftest import isas
-from tests.native.test_sanitizers import build, run
+from tests.native.programs import AARCH64, NATIVE, run
 
-SUITE = Path(__file__).with_name("suite_bits.c")
+SUITE = "suite_bits.c"
 LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 129, 200)
 
 # Where the processor has no fused multiply-add, plain C rounds twice.
@@ -78,14 +77,14 @@ def bits_of(output):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_every_step_has_the_same_bits(tmp_path, compiler):
-    steps = bits_of(run([build(tmp_path, compiler, "-O3", suite=SUITE)]))
+def test_every_step_has_the_same_bits(programs, compiler):
+    steps = bits_of(run([programs.build(SUITE, compiler, *NATIVE)]))
     if len(FUSED) < 2:
         pytest.skip("one instruction set alone has fused multiply-add here")
     assert all(steps[isa] == steps[FUSED[0]] for isa in FUSED)
 
 
-def test_another_processor_has_the_same_bits(tmp_path):
+def test_another_processor_has_the_same_bits(programs):
     """Neon in an emulator, beside the instruction sets of this processor.
 
     There plain C has fused multiply-add, too.
@@ -96,6 +95,6 @@ def test_another_processor_has_the_same_bits(tmp_path):
         pytest.skip("this processor has no fused multiply-add")
     if shutil.which("qemu-aarch64") is None:
         pytest.skip("qemu-aarch64 is not installed")
-    here = bits_of(run([build(tmp_path, "gcc", "-O2", suite=SUITE)]))[FUSED[0]]
-    program = build(tmp_path, "aarch64-linux-gnu-gcc", "-O2", "-static", suite=SUITE)
+    here = bits_of(run([programs.build(SUITE, "gcc", *NATIVE)]))[FUSED[0]]
+    program = programs.build(SUITE, *AARCH64)
     assert bits_of(run(["qemu-aarch64", program])) == {"neon": here, "generic": here}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.native.programs import copy_of_build_ext
 
 if not (REPOSITORY / "build_ext.py").exists() or not shutil.which("cc"):
     pytest.skip("needs the sources and a C compiler", allow_module_level=True)
@@ -44,6 +45,7 @@ def sources(tmp_path_factory):
     for pattern in ("*.py", "*.md", "LICENSE", "pyproject.toml"):
         for path in REPOSITORY.glob(pattern):
             shutil.copy(path, folder)
+    copy_of_build_ext(folder)
     return folder
 
 
