@@ -111,11 +111,11 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
 /* erniem_linears of one weight. */
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
                   int activation, int independent, float *y);
-/* gemm/mlp.c: y (m, n2) = act(x (m, k) first T + first_bias) second T + second_bias, both
-   weights of ERNIEM_BFLOAT16 (else ERNIEM_BAD_SIZE); a bias may be NULL. The bits of two calls of
-   erniem_linear, which between them write and read four bytes in place of two for each number. */
+/* gemm/mlp.c: y (m, n2) = act(x (m, k) first T + first_bias) second T + second_bias, with a bias that may
+   be NULL. The bits of two calls of erniem_linear, which between them hold all rows of the first. */
 int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
-               int activation, const struct erniem_packed *second, const float *second_bias, float *y);
+               int activation, const struct erniem_packed *second, const float *second_bias,
+               int independent, float *y);
 /* The same two, then erniem_add_norm of y and a residual (m, n) in one pass: with its weight and bias
    (n) and eps, and with the bits of the two calls. residual may be NULL, and is not y; n >= 1. */
 int erniem_linear_add_norm(int64_t m, const float *x, const struct erniem_packed *packed,
@@ -124,8 +124,8 @@ int erniem_linear_add_norm(int64_t m, const float *x, const struct erniem_packed
                            float eps, float *y);
 int erniem_mlp_add_norm(int64_t m, const float *x, const struct erniem_packed *first,
                         const float *first_bias, int activation, const struct erniem_packed *second,
-                        const float *second_bias, const float *residual, const float *norm_weight,
-                        const float *norm_bias, float eps, float *y);
+                        const float *second_bias, int independent, const float *residual,
+                        const float *norm_weight, const float *norm_bias, float eps, float *y);
 int erniem_linear_reference(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                             const float *bias, int activation, float *y);
 /* The same for one int8 weight (n, k), each operation of the formula in order. */

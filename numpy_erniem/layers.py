@@ -119,7 +119,6 @@ def self_attention(
     if options.past is not None:
         k = np.concatenate([options.past[0], k], axis=2)  # (B, H, S, d)
         v = np.concatenate([options.past[1], v], axis=2)
-    T_most, S_most = (longest_text(options.starts, n) for n in (T, k.shape[2]))
     context, probabilities = attention(
         q,
         k,
@@ -130,18 +129,22 @@ def self_attention(
         head_mask=options.head_mask,
         dtype=inner["q_proj"]["weight"].dtype,
         keep_probabilities=options.keep_probabilities,
-        **distance_vectors(T_most, S_most, inner, config),
+        **distance_vectors(T, k.shape[2], options.starts, inner, config),
     )
     context = context.reshape(B, T, -1)  # (B, T, H, d) -> (B, T, H·d)
     return linear(context, w["out_proj"], norm=norm), probabilities, (k, v)
 
 
-def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[str, np.ndarray]:
+def distance_vectors(
+    T: int, S: int, starts: np.ndarray | None, w: Weights, config: ErnieMConfig
+) -> dict[str, np.ndarray]:
     """The rows of the distance table that T queries, the last of S keys, can need.
 
     Parameters
     ----------
     T, S : int
+    starts : (n + 1,) integer array, or None
+        As of `AttentionOptions`: of a packed batch the longest text decides.
     w : dict
         "distance_embedding" {"weight": (2R - 1, d)}, unless positions are absolute.
     config : ErnieMConfig
@@ -153,6 +156,7 @@ def distance_vectors(T: int, S: int, w: Weights, config: ErnieMConfig) -> dict[s
     """
     if config.position_embedding_type == "absolute":
         return {}
+    T, S = longest_text(starts, T), longest_text(starts, S)
     zero = config.max_position_embeddings - 1  # the row of distance 0
     rows = w["distance_embedding"]["weight"][zero - T + 1 : zero + S]
     if config.position_embedding_type == "relative_key":

@@ -62,6 +62,11 @@ int64_t erniem_steps(int number, int64_t k);
 int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
                        struct erniem_packed **packed);
 
+/* linear.c: erniem_linears, and the norm that follows it, or NULL. */
+int erniem_multiply(int64_t count, int64_t m, const float *x,
+                    const struct erniem_packed *const *packed, const float *const *bias,
+                    int activation, int independent, const struct erniem_norm *norm, float *const *y);
+
 /* narrow.c: the product with weights of a number type that is not float32; and the bytes from one row
    of k narrowed numbers to the next. */
 int erniem_multiply_narrow(const struct erniem_product *product);

@@ -210,10 +210,9 @@ static int wants_strassen(const struct erniem_product *p)
     return which == ERNIEM_STRASSEN_LARGE && p->m >= LARGE_M && p->n >= LARGE_N && p->k >= LARGE_K;
 }
 
-static int multiply_all(int64_t count, int64_t m, const float *x,
-                        const struct erniem_packed *const *packed, const float *const *bias,
-                        int activation, int independent, const struct erniem_norm *norm,
-                        float *const *y)
+int erniem_multiply(int64_t count, int64_t m, const float *x,
+                    const struct erniem_packed *const *packed, const float *const *bias,
+                    int activation, int independent, const struct erniem_norm *norm, float *const *y)
 {
     if (count < 1 || count > ERNIEM_MOST || activation < 0 || activation >= ERNIEM_ACTIVATIONS)
         return ERNIEM_BAD_SIZE;
@@ -238,13 +237,13 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y)
 {
-    return multiply_all(count, m, x, packed, bias, activation, independent, NULL, y);
+    return erniem_multiply(count, m, x, packed, bias, activation, independent, NULL, y);
 }
 
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
                   int activation, int independent, float *y)
 {
-    return multiply_all(1, m, x, &packed, &bias, activation, independent, NULL, &y);
+    return erniem_multiply(1, m, x, &packed, &bias, activation, independent, NULL, &y);
 }
 
 int erniem_linear_add_norm(int64_t m, const float *x, const struct erniem_packed *packed,
@@ -253,5 +252,5 @@ int erniem_linear_add_norm(int64_t m, const float *x, const struct erniem_packed
                            float eps, float *y)
 {
     const struct erniem_norm norm = {residual, norm_weight, norm_bias, eps};
-    return multiply_all(1, m, x, &packed, &bias, activation, independent, &norm, &y);
+    return erniem_multiply(1, m, x, &packed, &bias, activation, independent, &norm, &y);
 }

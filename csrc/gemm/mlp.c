@@ -1,32 +1,37 @@
-/* Two products in bfloat16, an activation between them. The results of the first are rounded when they
-   are made, while they are in the first-level cache: each becomes a step of a row that the second
-   product reads. */
+/* Two products, an activation between them, without an array of all results of the first, which is four
+   times as wide. In bfloat16 those results are rounded when they are made, while they are in the
+   first-level cache: each becomes a step of a row that the second product reads. With other weights
+   some rows go through both products before the next ones do. */
 
 #include "gemm.h"
 
-static int multiply_both(int64_t m, const float *x, const struct erniem_packed *first,
-                         const float *first_bias, int activation, const struct erniem_packed *second,
-                         const float *second_bias, const struct erniem_norm *norm, float *y)
+enum { SOME_ROWS = 512 }; /* Fewer would read the weights too often. */
+
+struct two_products {
+    int64_t m;
+    const float *x;
+    const struct erniem_packed *first, *second;
+    const float *first_bias, *second_bias;
+    int activation, independent;
+    const struct erniem_norm *norm; /* or NULL */
+    float *y;
+};
+
+static int multiply_both_narrow(const struct two_products *t)
 {
-    if (first->number != ERNIEM_BFLOAT16 || second->number != ERNIEM_BFLOAT16 ||
-        first->n != second->k || activation < 0 || activation >= ERNIEM_ACTIVATIONS ||
-        !erniem_fits(m + ERNIEM_ROWS_TOGETHER, erniem_max(first->k, first->n), 8) ||
-        !erniem_fits(m, second->n, 1))
-        return ERNIEM_BAD_SIZE;
-    if (m == 0)
-        return 0;
-    const int64_t rows = erniem_ceil_div(m, ERNIEM_ROWS_TOGETHER) * ERNIEM_ROWS_TOGETHER;
+    const struct erniem_packed *first = t->first, *second = t->second;
+    const int64_t rows = erniem_ceil_div(t->m, ERNIEM_ROWS_TOGETHER) * ERNIEM_ROWS_TOGETHER;
     unsigned char *wide = erniem_acquire(rows * erniem_row_bytes(first->number, first->n));
     if (!wide)
         return ERNIEM_NO_MEMORY;
-    const struct erniem_product widen = {.micro = erniem_micro(), .count = 1, .m = m,
+    const struct erniem_product widen = {.micro = erniem_micro(), .count = 1, .m = t->m,
                                          .n = first->n, .k = first->k, .panels = first->panels,
-                                         .x = x, .packed = &first, .bias = &first_bias,
-                                         .activation = activation, .narrowed = wide};
-    const struct erniem_product back = {.micro = widen.micro, .count = 1, .m = m, .n = second->n,
+                                         .x = t->x, .packed = &first, .bias = &t->first_bias,
+                                         .activation = t->activation, .narrowed = wide};
+    const struct erniem_product back = {.micro = widen.micro, .count = 1, .m = t->m, .n = second->n,
                                         .k = second->k, .panels = second->panels, .rows = wide,
-                                        .packed = &second, .bias = &second_bias,
-                                        .activation = ERNIEM_IDENTITY, .y = &y, .norm = norm};
+                                        .packed = &second, .bias = &t->second_bias,
+                                        .activation = ERNIEM_IDENTITY, .y = &t->y, .norm = t->norm};
     int status = erniem_multiply_narrow(&widen);
     if (status == 0)
         status = erniem_multiply_narrow(&back);
@@ -34,17 +39,67 @@ static int multiply_both(int64_t m, const float *x, const struct erniem_packed *
     return status;
 }
 
-int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
-               int activation, const struct erniem_packed *second, const float *second_bias, float *y)
+/* Both products of the rows from row0 on. */
+static int multiply_rows(const struct two_products *t, int64_t row0, int64_t rows, float *wide)
 {
-    return multiply_both(m, x, first, first_bias, activation, second, second_bias, NULL, y);
+    const int64_t n = t->second->n;
+    float *y = t->y + row0 * n;
+    struct erniem_norm norm = t->norm ? *t->norm : (struct erniem_norm){0};
+    if (norm.residual)
+        norm.residual += row0 * n;
+    const int status = erniem_multiply(1, rows, t->x + row0 * t->first->k, &t->first, &t->first_bias,
+                                       t->activation, t->independent, NULL, &wide);
+    return status ? status : erniem_multiply(1, rows, wide, &t->second, &t->second_bias,
+                                             ERNIEM_IDENTITY, t->independent,
+                                             t->norm ? &norm : NULL, &y);
+}
+
+static int multiply_both_by_rows(const struct two_products *t)
+{
+    /* Strassen's algorithm, which computes rows in pairs, gets them all, as in two calls. */
+    const int pairs = !t->independent && erniem_get_strassen() != ERNIEM_STRASSEN_OFF;
+    const int64_t parts = pairs ? 1 : erniem_ceil_div(t->m, SOME_ROWS);
+    const int64_t most = erniem_ceil_div(t->m, parts);
+    float *wide = erniem_acquire(most * t->first->n * (int64_t)sizeof(float));
+    if (!wide)
+        return ERNIEM_NO_MEMORY;
+    int status = 0;
+    for (int64_t row0 = 0; row0 < t->m && status == 0; row0 += most)
+        status = multiply_rows(t, row0, erniem_min(most, t->m - row0), wide);
+    erniem_release(wide);
+    return status;
+}
+
+static int multiply_both(const struct two_products *t)
+{
+    const struct erniem_packed *first = t->first, *second = t->second;
+    if (first->n != second->k || t->activation < 0 || t->activation >= ERNIEM_ACTIVATIONS ||
+        !erniem_fits(t->m + ERNIEM_ROWS_TOGETHER, erniem_max(first->k, first->n), 8) ||
+        !erniem_fits(t->m, second->n, 1))
+        return ERNIEM_BAD_SIZE;
+    if (t->m == 0)
+        return 0;
+    if (first->number == ERNIEM_BFLOAT16 && second->number == ERNIEM_BFLOAT16)
+        return multiply_both_narrow(t);
+    return multiply_both_by_rows(t);
+}
+
+int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
+               int activation, const struct erniem_packed *second, const float *second_bias,
+               int independent, float *y)
+{
+    const struct two_products t = {m, x, first, second, first_bias, second_bias,
+                                   activation, independent, NULL, y};
+    return multiply_both(&t);
 }
 
 int erniem_mlp_add_norm(int64_t m, const float *x, const struct erniem_packed *first,
                         const float *first_bias, int activation, const struct erniem_packed *second,
-                        const float *second_bias, const float *residual, const float *norm_weight,
-                        const float *norm_bias, float eps, float *y)
+                        const float *second_bias, int independent, const float *residual,
+                        const float *norm_weight, const float *norm_bias, float eps, float *y)
 {
     const struct erniem_norm norm = {residual, norm_weight, norm_bias, eps};
-    return multiply_both(m, x, first, first_bias, activation, second, second_bias, &norm, y);
+    const struct two_products t = {m, x, first, second, first_bias, second_bias,
+                                   activation, independent, &norm, y};
+    return multiply_both(&t);
 }

@@ -12,6 +12,7 @@ FLOAT = np.dtype(np.float32)
 LARGE = 1 << 17  # bytes from which a result's memory is kept for the next one
 
 FLOATS = ffi.typeof("float[]")
+from_buffer = ffi.from_buffer
 IN_ORDER = 0x101  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED, in `flags.num`
 
 
@@ -31,7 +32,9 @@ def readable(array: np.ndarray) -> np.ndarray:
 
 def floats(array: np.ndarray) -> Any:
     """Pointer to a float32 array, or to a copy that C can read; it keeps what it points to."""
-    return ffi.from_buffer(FLOATS, readable(array))
+    if array.flags.num & IN_ORDER != IN_ORDER:
+        array = readable(array)
+    return from_buffer(FLOATS, array)
 
 
 def new_array(shape: tuple[int, ...]) -> np.ndarray:
@@ -48,6 +51,12 @@ def new_array(shape: tuple[int, ...]) -> np.ndarray:
         raise NoMemoryError(f"no memory for a result of {size} bytes")
     owner = ffi.buffer(ffi.gc(block, lib.erniem_release), size)
     return np.frombuffer(owner, FLOAT).reshape(shape)
+
+
+def new_floats(shape: tuple[int, ...]) -> tuple[np.ndarray, Any]:
+    """An array as by `new_array`, and the pointer to it."""
+    array = new_array(shape)
+    return array, from_buffer(FLOATS, array)
 
 
 def result_or_reason(result: Any, status: int) -> Any:

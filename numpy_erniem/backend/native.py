@@ -15,6 +15,7 @@ from numpy_erniem.backend.memory import (
     FLOAT,
     floats,
     new_array,
+    new_floats,
     readable,
     result_or_reason,
 )
@@ -23,7 +24,7 @@ from numpy_erniem.backend.packing import ROWS, forget, layer_arguments, panels, 
 from numpy_erniem.backend.ranking import top_scores
 from numpy_erniem.backend.tables import word_table
 from numpy_erniem.backend.unsupported import NOT_FLOAT, SIZES, Unsupported
-from numpy_erniem.quantization.numbers import BFLOAT16, INT8, NARROW
+from numpy_erniem.quantization.numbers import INT8, NARROW
 
 WRONG_ISA, BAD_SIZE = lib.ERNIEM_WRONG_ISA, lib.ERNIEM_BAD_SIZE
 
@@ -43,12 +44,12 @@ def linear(x, w, activation=None, norm=None):
     normed = None if norm is None else _norm_of(its_shape, *norm)
     if type(normed) is Unsupported:
         return normed
-    y = new_array(its_shape)
+    y, results = new_floats(its_shape)
     product = x.size // k, floats(x), weight, bias, number, rows_are_independent()
     if normed is None:
-        status = lib.erniem_linear(*product, floats(y))
+        status = lib.erniem_linear(*product, results)
     else:
-        status = lib.erniem_linear_add_norm(*product, *normed, floats(y))
+        status = lib.erniem_linear_add_norm(*product, *normed, results)
     if status == WRONG_ISA:
         forget(w)
         return linear(x, w, activation, norm)
@@ -71,11 +72,9 @@ def linears(x, ws):
         return SIZES
     if ns.count(n) != len(ws) or ks.count(k) != len(ws):
         return Unsupported("weights of different shapes")
-    ys = [new_array((*shape[:-1], n)) for _ in ws]
-    alone, pointers = rows_are_independent(), list(map(floats, ys))
-    status = lib.erniem_linears(
-        len(ws), x.size // k, floats(x), weights, biases, 0, alone, pointers
-    )
+    its_shape, alone = (*shape[:-1], n), rows_are_independent()
+    ys, results = zip(*(new_floats(its_shape) for _ in ws), strict=True)
+    status = lib.erniem_linears(len(ws), x.size // k, floats(x), weights, biases, 0, alone, results)
     if status == WRONG_ISA:
         for w in ws:
             forget(w)
@@ -87,10 +86,7 @@ def linears(x, ws):
 
 
 def mlp(x, first, second, activation, norm=None):
-    """Native kernel of `ops.mlp`: in bfloat16 one call, which keeps the wide array in it."""
-    if first["weight"].dtype != BFLOAT16 or second["weight"].dtype != BFLOAT16:
-        wide = linear(x, first, activation)
-        return wide if type(wide) is Unsupported else linear(wide, second, norm=norm)
+    """Native kernel of `ops.mlp`: one call, which keeps the wide array, or a part of it, in it."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
     layers = [layer_arguments(w, _linear_arguments) for w in (first, second)]
@@ -105,12 +101,16 @@ def mlp(x, first, second, activation, norm=None):
     normed = None if norm is None else _norm_of(shape, *norm)
     if type(normed) is Unsupported:
         return normed
-    y = new_array(shape)
-    products = x.size // k, floats(x), *to_wide, number, *back
+    y, results = new_floats(shape)
+    products = x.size // k, floats(x), *to_wide, number, *back, rows_are_independent()
     if normed is None:
-        status = lib.erniem_mlp(*products, floats(y))
+        status = lib.erniem_mlp(*products, results)
     else:
-        status = lib.erniem_mlp_add_norm(*products, *normed, floats(y))
+        status = lib.erniem_mlp_add_norm(*products, *normed, results)
+    if status == WRONG_ISA:
+        forget(first)
+        forget(second)
+        return mlp(x, first, second, activation, norm)
     return result_or_reason(y, status)
 
 
@@ -141,8 +141,8 @@ def add_norm(x, residual, w, eps):
         return normed
     if not x.size:
         return SIZES
-    y = new_array(shape)
-    status = lib.erniem_add_norm(x.size // shape[-1], shape[-1], floats(x), *normed, floats(y))
+    y, results = new_floats(shape)
+    status = lib.erniem_add_norm(x.size // shape[-1], shape[-1], floats(x), *normed, results)
     return result_or_reason(y, status)
 
 

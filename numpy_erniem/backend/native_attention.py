@@ -7,9 +7,12 @@ import numpy as np
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.memory import (
     FLOAT,
+    FLOATS,
     floats,
+    from_buffer,
     is_readable,
     new_array,
+    new_floats,
     readable,
     result_or_reason,
 )
@@ -51,7 +54,7 @@ def attention(
     for given in arguments:
         if type(given) is Unsupported:
             return given
-    context = new_array((B, T, H, d))
+    context, contexts = new_floats((B, T, H, d))
     probabilities = new_array((B, H, T, S)) if keep_probabilities else None
     status = lib.erniem_attention(
         lib.ERNIEM_BFLOAT16 if dtype == BFLOAT16 else lib.ERNIEM_FLOAT32,
@@ -60,7 +63,7 @@ def attention(
         *rows_arguments(k),
         *rows_arguments(v),
         *chain.from_iterable(arguments),
-        floats(context),
+        contexts,
         ffi.NULL if probabilities is None else floats(probabilities),
     )
     return result_or_reason((context, probabilities), status)
@@ -119,7 +122,7 @@ def rows_arguments(x: np.ndarray):
     _, H, T, d = x.shape
     by_token = x.swapaxes(1, 2)
     if is_readable(by_token):
-        return floats(by_token), (T * H * d, d, H * d)
+        return from_buffer(FLOATS, by_token), (T * H * d, d, H * d)
     return floats(x), (H * T * d, T * d, d)
 
 

@@ -91,7 +91,7 @@ def self_attention(
     flat, backs = zip(*(linear(x, inner[f"{n}_proj"]) for n in "qkv"), strict=True)
     q, k, v = (split_heads(y, d) for y in flat)  # (B, T, D) -> (B, H, T, d)
     longest = longest_text(options.starts, T)
-    distances = distance_vectors(longest, longest, inner, config)
+    distances = distance_vectors(T, T, options.starts, inner, config)
     context, attention_back = attention(
         q,
         k,

@@ -1,4 +1,7 @@
-"""Two linear maps with an activation between them: one call in bfloat16, the bits of two calls."""
+"""Two linear maps with an activation between them: one call, the bits of two calls."""
+
+import mmap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,14 +9,17 @@ import pytest
 from numpy_erniem import ops
 from numpy_erniem.backend.dispatch import use_backend
 from numpy_erniem.backend.frozen import freeze
+from numpy_erniem.backend.independent_rows import independent_rows
 from numpy_erniem.backend.unsupported import Unsupported
-from numpy_erniem.quantization.numbers import BFLOAT16, STORED_BFLOAT16, to_bfloat16
+from numpy_erniem.quantization.numbers import BFLOAT16, to_bfloat16
 from tests.conftest import native_is_built
-from tests.native.conftest import kernels_of_16_bits
+from tests.native.conftest import isas, kernels_of_16_bits
+from tests.native.test_norm import layer as any_layer
 
 if native_is_built():
     from numpy_erniem.backend import native, settings
 
+STATM = Path("/proc/self/statm")
 SIZES = [  # rows, K, F, N
     (1, 64, 96, 32),
     (5, 70, 33, 7),
@@ -30,6 +36,10 @@ def kernel(request):
     settings.choose_kernel("bfloat16", request.param)
     yield request.param
     settings.choose_isa(settings.available_isas()[0])
+
+
+def resident_megabytes():
+    return int(STATM.read_text().split()[1]) * mmap.PAGESIZE >> 20
 
 
 def layer(rng, n, k, dtype=BFLOAT16):
@@ -76,12 +86,67 @@ def test_numbers_that_are_not_finite_stay_in_their_row(kernel, rng):
     np.testing.assert_array_equal(found[others], want[others])
 
 
-@pytest.mark.parametrize("dtypes", [(BFLOAT16, STORED_BFLOAT16), (STORED_BFLOAT16, BFLOAT16)])
-def test_other_weights_are_two_calls(rng, dtypes):
-    first, second = layer(rng, 96, 64, dtypes[0]), layer(rng, 32, 96, dtypes[1])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        ("bfloat16", "stored_bfloat16"),
+        ("stored_bfloat16", "bfloat16"),
+        ("int8", "float32"),
+        ("float32", "int8"),
+    ],
+)
+def test_weights_of_two_number_types(rng, numbers):
+    first, second = any_layer(rng, 96, 64, numbers[0]), any_layer(rng, 32, 96, numbers[1])
     x = rng.standard_normal((5, 64), np.float32)
     want = native.linear(native.linear(x, first, "gelu"), second)
     np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), want)
+
+
+def test_strassens_algorithm_gets_all_rows(rng, strassen):
+    """It computes rows in pairs, so some rows for themselves would have other bits."""
+    first, second = any_layer(rng, 520, 520, "float32"), any_layer(rng, 516, 520, "float32")
+    x = rng.standard_normal((1030, 520), np.float32)
+    without = native.mlp(x, first, second, "relu")
+    strassen(native.lib.ERNIEM_STRASSEN_LARGE)
+    want = native.linear(native.linear(x, first, "relu"), second)
+    assert (want != without).any()
+    np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), want)
+
+
+def test_independent_rows_are_not_paired(rng, strassen):
+    first, second = any_layer(rng, 520, 520, "float32"), any_layer(rng, 516, 520, "float32")
+    x = rng.standard_normal((1030, 520), np.float32)
+    want = native.mlp(x, first, second, "relu")
+    strassen(native.lib.ERNIEM_STRASSEN_LARGE)
+    with independent_rows():
+        np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), want)
+
+
+@pytest.mark.skipif(len(isas()) < 2, reason="one instruction set alone")
+def test_weights_are_packed_again_for_another_instruction_set(rng):
+    first, second = any_layer(rng, 96, 64, "float32"), any_layer(rng, 32, 96, "float32")
+    x = rng.standard_normal((5, 64), np.float32)
+    try:
+        for name in (*isas(), isas()[0]):
+            settings.choose_isa(name)
+            found = native.mlp(x, first, second, "relu")
+            want = native.linear(native.linear(x, first, "relu"), second)
+            np.testing.assert_array_equal(found, want)
+    finally:
+        settings.choose_isa(isas()[0])
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="this system has no /proc/self/statm")
+@pytest.mark.parametrize("number", ["float32", "int8"])
+def test_the_wide_array_is_not_held_whole(rng, number):
+    """Of 16,384 rows of 1,024 numbers: 64 MB. (In bfloat16 it is, rounded.)"""
+    first, second = any_layer(rng, 1024, 16, number), any_layer(rng, 16, 1024, number)
+    x = rng.standard_normal((16384, 16), np.float32)
+    native.mlp(x[:1], first, second, "relu")  # packs the weights
+    native.lib.erniem_forget_memory()
+    before = resident_megabytes()
+    native.mlp(x, first, second, "relu")  # the memory it released is kept
+    assert resident_megabytes() - before < 40
 
 
 def test_what_the_kernel_does_not_take_is_left_to_numpy(rng):
