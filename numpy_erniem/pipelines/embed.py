@@ -1,13 +1,12 @@
 """Texts in, one vector per text out."""
 
 import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from numpy_erniem.checkpoint.keywords import take_hub_keywords
 from numpy_erniem.checkpoint.sentence_settings import (
@@ -15,28 +14,22 @@ from numpy_erniem.checkpoint.sentence_settings import (
     pooling_parts,
     read_sentence_settings,
 )
-from numpy_erniem.checks import nearest
 from numpy_erniem.pipelines.base import Pipeline
 from numpy_erniem.pipelines.estimator import TextTransformer
-from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch, run_rows
+from numpy_erniem.pipelines.packing import BATCH_TOKENS, Batch
 from numpy_erniem.pipelines.pooling import finish_vectors, pool_texts, warn_of_a_guess
-from numpy_erniem.pipelines.progress import Progress
 from numpy_erniem.pipelines.prompts import choose_prompt, count_prompt_tokens
 from numpy_erniem.pipelines.scores import check_whole
-from numpy_erniem.pipelines.sentence_transformers import check_encode_arguments
-from numpy_erniem.pipelines.similarity import similarity_matrix
+from numpy_erniem.pipelines.sentence_transformers import SentenceTransformersMethods
 from numpy_erniem.pipelines.streaming import Prepared
-from numpy_erniem.pipelines.texts import check_text
-from numpy_erniem.pipelines.token_vectors import read_in_windows, span_vectors
+from numpy_erniem.pipelines.token_vectors import TokenVectors
 from numpy_erniem.pipelines.tokens import encode_texts, row_of, take_ranges
 from numpy_erniem.tokenizer import ErnieMTokenizer
 
 SPECIALS = 2  # tokens around a text: [CLS] and [SEP]
-OF_TOKENS = ("layer", "prompt_name", "prompt", "batch_tokens", "batch_size")
-OF_SPANS = (*OF_TOKENS, "pooling", "normalize", "dimensions")
 
 
-class Embedder(Pipeline[np.ndarray], TextTransformer):
+class Embedder(Pipeline[np.ndarray], TextTransformer, TokenVectors, SentenceTransformersMethods):
     """A model with its tokenizer, for turning texts into vectors.
 
     Called with a text it gives an array (W,), with n texts an array (n, W). `stream` yields a
@@ -239,143 +232,6 @@ class Embedder(Pipeline[np.ndarray], TextTransformer):
     def collect(self, results: list[np.ndarray]) -> np.ndarray:
         """The vectors as one array (n, W)."""
         return np.stack(results)
-
-    def tokens(self, text: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The vector of each token of a text, and the characters that it stands for.
-
-        A text that is longer than the model takes is read in windows that overlap by a quarter;
-        each token has its vector from the window in which it stands farthest from an edge.
-
-        Parameters
-        ----------
-        text : str
-        **options
-            layer, prompt_name, prompt, batch_tokens, batch_size.
-
-        Returns
-        -------
-        vectors : (tokens, D) float32 array
-            Without special tokens and prompt; neither cut nor scaled.
-        spans : (tokens, 2) int array
-            `text[start:end]`.
-
-        Raises
-        ------
-        TypeError
-            The text is not a str, or another option is given.
-        """
-        _check_taken("tokens", options, OF_TOKENS)
-        task = self.with_options(**options)
-        text, before = check_text(text, "text"), task._prompt_text()
-        read = read_in_windows(task.tokenizer, before, text, task.longest)
-        rows = run_rows(
-            task.model,
-            read.rows,
-            token_outputs=(task._hidden,),
-            batch_tokens=task.batch_tokens,
-            batch_size=task.batch_size,
-            **task.arguments(),
-        )
-        return read.merge([row[task._hidden] for row in rows]), read.spans
-
-    def spans(self, text: str, spans: Any, **options: Any) -> np.ndarray:
-        """One vector for each span of a text, which the model reads as a whole ("late chunking").
-
-        Parameters
-        ----------
-        text : str
-        spans : iterable of (int, int)
-            Characters: start, and end behind the last one. A span has every token that overlaps it.
-        **options
-            As of `tokens`, and pooling, normalize, dimensions. The vectors of tokens are averaged;
-            with pooling "max", their highest numbers are taken. Dense layers follow.
-
-        Returns
-        -------
-        (spans, W) float32 array
-
-        Raises
-        ------
-        TypeError
-            The text is not a str, spans are no pairs, or another option is given.
-        ValueError
-            A span is empty, outside the text, or has no token; the pooling is another one.
-        """
-        _check_taken("spans", options, OF_SPANS)
-        if options.get("pooling") not in (None, "mean", "max"):
-            raise ValueError(f"pooling {options['pooling']!r}: of spans it is mean or max")
-        task = self.with_options(**options)
-        pooling = "max" if task._pooling == "max" else "mean"
-        task.settings.width(task.model.config.hidden_size, pooling)
-        return task._finish(span_vectors(*task.tokens(text), len(text), spans, pooling))
-
-    def similarity(self, a: ArrayLike, b: ArrayLike) -> np.ndarray:
-        """Similarity of all vectors of a with all of b, by the function that is recorded.
-
-        Parameters and result are those of `similarity_matrix`: (n, W) and (m, W) give (n, m).
-        """
-        return similarity_matrix(a, b, self.settings.similarity)
-
-    def encode(
-        self,
-        sentences: str | Iterable[Any],
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        *,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
-        **others: Any,
-    ) -> np.ndarray:
-        """Embed texts, with the arguments of sentence-transformers' `SentenceTransformer.encode`.
-
-        Parameters
-        ----------
-        sentences, prompt_name, prompt, batch_size
-            As `texts` and these in a call of the Embedder.
-        show_progress_bar : bool, optional
-            Tell on standard error how far the work is, if it takes longer than two seconds.
-        normalize_embeddings : bool
-            Scale every vector to length 1. False: as the checkpoint records.
-        truncate_dim : int, optional
-            Keep that many numbers of each vector, from its start: before `normalize_embeddings`
-            scales it, and after a scaling that the checkpoint records.
-        **others
-            convert_to_numpy, convert_to_tensor, device, output_value and precision, with the value
-            that they have here anyway.
-
-        Returns
-        -------
-        (number of texts, D) float32 array
-            Of one str, a (D,) array. With `truncate_dim`, D is that number.
-
-        Raises
-        ------
-        ValueError
-            As in a call, or an argument of sentence-transformers has a value that is not accepted.
-        TypeError
-            As in a call, or an argument is unknown.
-        """
-        check_encode_arguments(others)
-        shorter = self if truncate_dim is None else self.with_options(dimensions=truncate_dim)
-        embedder = shorter if normalize_embeddings else self  # else a scaled vector is cut
-        vectors = embedder(
-            sentences,
-            normalize=True if normalize_embeddings else None,
-            prompt_name=prompt_name,
-            prompt=prompt,
-            batch_size=batch_size,
-            progress=Progress(sys.stderr, "texts") if show_progress_bar else None,
-        )
-        return vectors[..., :truncate_dim]
-
-
-def _check_taken(method: str, options: Mapping[str, Any], taken: Sequence[str]) -> None:
-    """Raise a TypeError for an option that a method would ignore."""
-    for name, value in options.items():
-        if value is not None and name not in taken:
-            raise TypeError(f"{method} takes no option {name!r}{nearest(name, list(taken))}")
 
 
 def embed(

@@ -1,13 +1,100 @@
 """Vectors of the tokens of a text of any length, and of spans of it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_erniem.checks import nearest
+from numpy_erniem.pipelines.packing import run_rows
 from numpy_erniem.pipelines.pooling import pool
+from numpy_erniem.pipelines.texts import check_text
 from numpy_erniem.pipelines.tokens import TextTooLongError, encode_with_spans, row_of
 from numpy_erniem.pipelines.windows import best_window, cut_windows
 from numpy_erniem.tokenizer import ErnieMTokenizer
+
+OF_TOKENS = ("layer", "prompt_name", "prompt", "batch_tokens", "batch_size")
+OF_SPANS = (*OF_TOKENS, "pooling", "normalize", "dimensions")
+
+
+class TokenVectors:
+    """Methods of an `Embedder`: vectors of tokens and of spans."""
+
+    def tokens(self: Any, text: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The vector of each token of a text, and the characters that it stands for.
+
+        A text that is longer than the model takes is read in windows that overlap by a quarter;
+        each token has its vector from the window in which it stands farthest from an edge.
+
+        Parameters
+        ----------
+        text : str
+        **options
+            layer, prompt_name, prompt, batch_tokens, batch_size.
+
+        Returns
+        -------
+        vectors : (tokens, D) float32 array
+            Without special tokens and prompt; neither cut nor scaled.
+        spans : (tokens, 2) int array
+            `text[start:end]`.
+
+        Raises
+        ------
+        TypeError
+            The text is not a str, or another option is given.
+        """
+        _check_taken("tokens", options, OF_TOKENS)
+        task = self.with_options(**options)
+        text, before = check_text(text, "text"), task._prompt_text()
+        read = read_in_windows(task.tokenizer, before, text, task.longest)
+        rows = run_rows(
+            task.model,
+            read.rows,
+            token_outputs=(task._hidden,),
+            batch_tokens=task.batch_tokens,
+            batch_size=task.batch_size,
+            **task.arguments(),
+        )
+        return read.merge([row[task._hidden] for row in rows]), read.spans
+
+    def spans(self: Any, text: str, spans: Any, **options: Any) -> np.ndarray:
+        """One vector for each span of a text, which the model reads as a whole ("late chunking").
+
+        Parameters
+        ----------
+        text : str
+        spans : iterable of (int, int)
+            Characters: start, and end behind the last one. A span has every token that overlaps it.
+        **options
+            As of `tokens`, and pooling, normalize, dimensions. The vectors of tokens are averaged;
+            with pooling "max", their highest numbers are taken. Dense layers follow.
+
+        Returns
+        -------
+        (spans, W) float32 array
+
+        Raises
+        ------
+        TypeError
+            The text is not a str, spans are no pairs, or another option is given.
+        ValueError
+            A span is empty, outside the text, or has no token; the pooling is another one.
+        """
+        _check_taken("spans", options, OF_SPANS)
+        if options.get("pooling") not in (None, "mean", "max"):
+            raise ValueError(f"pooling {options['pooling']!r}: of spans it is mean or max")
+        task = self.with_options(**options)
+        pooling = "max" if task._pooling == "max" else "mean"
+        task.settings.width(task.model.config.hidden_size, pooling)
+        return task._finish(span_vectors(*task.tokens(text), len(text), spans, pooling))
+
+
+def _check_taken(method: str, options: Mapping[str, Any], taken: Sequence[str]) -> None:
+    """Raise a TypeError for an option that a method would ignore."""
+    for name, value in options.items():
+        if value is not None and name not in taken:
+            raise TypeError(f"{method} takes no option {name!r}{nearest(name, list(taken))}")
 
 
 class TextWindows(NamedTuple):
