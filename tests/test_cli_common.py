@@ -183,11 +183,15 @@ def test_completion_of_bash_knows_commands_and_options(run, tmp_path):
     complete = """
         source ./script
         function=$(complete -p erniem | sed 's/.*-F \\([^ ]*\\).*/\\1/')
-        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); COMPREPLY=(); $function; echo "${COMPREPLY[@]}"; }
+        try() {
+            COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); COMPREPLY=()
+            $function
+            echo "${COMPREPLY[@]}"
+        }
         try erniem zero
         try erniem embed --pooli
         try erniem finetune ta
-    """  # noqa: E501
+    """
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")
     done = subprocess.run(["bash", "-c", complete], cwd=tmp_path, capture_output=True, text=True)

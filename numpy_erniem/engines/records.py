@@ -87,10 +87,8 @@ def _read_text_file(
 ) -> Iterator[Record]:
     name = _name(path)
     check_encoding(encoding)  # before anything is opened
-    if path == STANDARD_INPUT:
-        file: IO[bytes] = sys.stdin.buffer
-    else:
-        file = (gzip.open if path.lower().endswith(".gz") else open)(path, "rb")  # type: ignore
+    opened: Any = gzip.open if path.lower().endswith(".gz") else open
+    file: IO[bytes] = sys.stdin.buffer if path == STANDARD_INPUT else opened(path, "rb")
     lines = _Lines(file, name, encoding)
     try:
         if kind == "json":
