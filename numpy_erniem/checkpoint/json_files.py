@@ -1,9 +1,10 @@
 """JSON from others: of a sensible size, without duplicate keys; and text that can be written."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from numpy_erniem.checkpoint.lfs import refuse_pointer
 
@@ -93,6 +94,22 @@ def parse_json(path: Path | str, text: bytes) -> Any:
 def load_unique(text: str) -> Any:
     """A value of JSON; ValueError for a text that is no JSON, or an object with a key twice."""
     return json.loads(text, object_pairs_hook=_unique)
+
+
+def load_data(text: str) -> Any:
+    """`load_unique` of what strangers wrote: also ValueError for numbers that JSON cannot hold."""
+    return json.loads(
+        text, object_pairs_hook=_unique, parse_constant=_refuse_number, parse_float=_finite
+    )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text[:100]} is not a finite number, the only ones that JSON has; write null")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-from numpy_erniem.checkpoint.json_files import load_unique
+from numpy_erniem.checkpoint.json_files import load_data
 from numpy_erniem.engines.encoding import check_encoding
 from numpy_erniem.engines.errors import DataError
 from numpy_erniem.engines.input_paths import STANDARD_INPUT
@@ -164,7 +164,7 @@ def _parsed(record: Record) -> Record:
     if record.error is not None:
         return record
     try:
-        value = load_unique(record.value)
+        value = load_data(record.value)
     except (ValueError, RecursionError) as error:
         return Record(record.where, "", f"is not JSON: {error}")
     return _checked(record.where, value)
@@ -185,7 +185,7 @@ def _read_json(lines: _Lines) -> Iterator[Record]:
     if not records:
         return
     try:
-        values = load_unique("\n".join(r.value for r in records))
+        values = load_data("\n".join(r.value for r in records))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{lines.name} is not JSON: {error}") from None
     if not isinstance(values, list):

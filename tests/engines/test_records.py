@@ -180,6 +180,16 @@ def test_a_row_with_a_key_twice_is_named(tmp_path):
     assert good.value == {"text": "c"}
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_a_number_that_could_not_be_written_is_named(number, tmp_path):
+    """Python reads them, and would write NaN or Infinity, which other readers of JSON refuse."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "a", "score": {number}}}\n{{"text": "b", "score": 1e-9}}\n')
+    wrong, good = read(path)
+    assert wrong.error.startswith(f"is not JSON: {number} is not a finite number")
+    assert good.value == {"text": "b", "score": 1e-9}
+
+
 def test_a_table_with_a_row_of_another_length(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text,id\n"a\nb",1\nc\n\nd,2\n')
@@ -212,6 +222,7 @@ def test_a_table_that_cannot_be_used_is_named(text, message, tmp_path):
         ('{"a": 1}', "holds a JSON dict, not an array of rows"),
         ("[1,", "is not JSON"),
         ('[{"text": "a", "text": "b"}]', "duplicate key 'text'"),
+        ('[{"text": "a", "score": NaN}]', "NaN is not a finite number"),
         ("[]", "empty"),
     ],
 )
