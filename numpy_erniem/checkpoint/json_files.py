@@ -109,7 +109,7 @@ def _finite(text: str) -> float:
 
 
 def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:100]} is not a finite number, the only ones that JSON has; write null")
+    raise ValueError(f"{text[:99]} is not a finite number, as all of JSON are; write null")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def _float_weights(model: ErnieMPreTrainedModel, copied: bool = False) -> dict[s
     if model.precision in ("int8", "bfloat16"):
         raise ValueError(
             f"the weights are {model.precision}, of which training has no gradients; train the "
-            "checkpoint that they were made of, or load it with dtype='float32'"
+            "checkpoint that they were made of (in Python, from_pretrained(..., dtype='float32') "
+            "widens them)"
         )
     flat = {name: (value, widen(value)) for name, value in flatten(model.weights).items()}
     if not copied and all(wide is value for value, wide in flat.values()):
