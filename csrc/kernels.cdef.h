@@ -111,8 +111,9 @@ int erniem_linears(int64_t count, int64_t m, const float *x,
 /* erniem_linears of one weight. */
 int erniem_linear(int64_t m, const float *x, const struct erniem_packed *packed, const float *bias,
                   int activation, int independent, float *y);
-/* gemm/mlp.c: y (m, n2) = act(x (m, k) first T + first_bias) second T + second_bias, with a bias that may
-   be NULL. The bits of two calls of erniem_linear, which between them hold all rows of the first. */
+/* gemm/mlp.c: y (m, n2) = act(x (m, k) first T + first_bias) second T + second_bias, with the bits of two
+   calls of erniem_linear; a bias may be NULL. Between two weights of ERNIEM_BFLOAT16, two bytes are
+   written and read for each number in place of four. */
 int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,
                int activation, const struct erniem_packed *second, const float *second_bias,
                int independent, float *y);

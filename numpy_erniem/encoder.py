@@ -91,7 +91,7 @@ class _Kept:
     ) -> None:
         if self.inputs.keep_hidden_states:
             self.hidden_states.append(hidden_state)
-        if self.inputs.keep_attentions and probabilities is not None:
+        if probabilities is not None:
             self.attentions.append(probabilities)
-        if self.inputs.keep_key_values and key_value is not None:
+        if key_value is not None:
             self.key_values.append(key_value)

@@ -37,6 +37,8 @@ class AttentionOptions(NamedTuple):
         its own text alone.
     key_bias : (B or 1, S) array, or None
         Added to the scores of each key.
+    keep_key_value : bool
+        Whether the layer returns its keys and values.
     """
 
     mask: np.ndarray | None = None
@@ -45,6 +47,7 @@ class AttentionOptions(NamedTuple):
     keep_probabilities: bool = False
     starts: np.ndarray | None = None
     key_bias: np.ndarray | None = None
+    keep_key_value: bool = False
 
 
 def embeddings(
@@ -90,7 +93,7 @@ def self_attention(
     config: ErnieMConfig,
     options: AttentionOptions,
     norm: Norm | None = None,
-) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
+) -> tuple[np.ndarray, np.ndarray | None, KeyValue | None]:
     """Every token attends to the tokens that its mask allows.
 
     Parameters
@@ -110,7 +113,7 @@ def self_attention(
     -------
     context : (B, T, D) array
     probabilities : (B, H, T, S) array, or None unless they are kept
-    key_value : two (B, H, S, d) arrays
+    key_value : two (B, H, S, d) arrays, or None unless they are kept
     """
     B, T, _ = x.shape
     inner, d = w["self_attn"], config.head_dim
@@ -132,7 +135,8 @@ def self_attention(
         **distance_vectors(T, k.shape[2], options.starts, inner, config),
     )
     context = context.reshape(B, T, -1)  # (B, T, H, d) -> (B, T, H·d)
-    return linear(context, w["out_proj"], norm=norm), probabilities, (k, v)
+    y = linear(context, w["out_proj"], norm=norm)  # (B, T, H·d) -> (B, T, D)
+    return y, probabilities, (k, v) if options.keep_key_value else None
 
 
 def distance_vectors(
@@ -188,7 +192,7 @@ def feed_forward(
 
 def encoder_layer(
     x: np.ndarray, w: Weights, config: ErnieMConfig, options: AttentionOptions
-) -> tuple[np.ndarray, np.ndarray | None, KeyValue]:
+) -> tuple[np.ndarray, np.ndarray | None, KeyValue | None]:
     """Attention, then feed-forward, each added to its input and normed.
 
     Parameters
@@ -204,7 +208,7 @@ def encoder_layer(
     -------
     x : (B, T, D) array
     probabilities : (B, H, T, S) array, or None unless they are kept
-    key_value : two (B, H, S, d) arrays
+    key_value : two (B, H, S, d) arrays, or None unless they are kept
     """
     eps = config.layer_norm_eps
     norm1, norm2 = w["norm1"], w["norm2"]

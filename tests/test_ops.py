@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from numpy_erniem import ops
-from numpy_erniem.layers import AttentionOptions, encoder_layer, feed_forward, self_attention
+from numpy_erniem.layers import (
+    AttentionOptions,
+    encoder_layer,
+    feed_forward,
+    self_attention,
+    split_heads,
+)
 from numpy_erniem.quantization.numbers import BFLOAT16, rounded
 
 B, H, T, S, D_HEAD = 2, 3, 5, 7, 4
@@ -225,3 +231,17 @@ def test_a_layer_norms_what_each_step_adds(backend, rng):
     fed = feed_forward(middle, w, config)
     want = ops.add_norm(fed, middle, w["norm2"], config.layer_norm_eps)
     np.testing.assert_array_equal(encoder_layer(x, w, config, options)[0], want)
+
+
+def test_keys_and_values_are_given_up_unless_they_are_kept(backend, rng):
+    from tests.oracles import our_model
+
+    model = our_model()
+    w, config = model.weights["encoder"]["layers"][0], model.config
+    x = rng.standard_normal((2, 7, config.hidden_size), np.float32)
+    assert encoder_layer(x, w, config, AttentionOptions())[2] is None
+    keys, values = encoder_layer(x, w, config, AttentionOptions(keep_key_value=True))[2]
+    inner = w["self_attn"]["self_attn"]
+    for kept, name in ((keys, "k_proj"), (values, "v_proj")):
+        want = split_heads(ops.linear(x, inner[name]), config.head_dim)
+        np.testing.assert_allclose(kept, want, rtol=0, atol=1e-6)

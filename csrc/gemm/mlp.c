@@ -1,11 +1,8 @@
-/* Two products, an activation between them, without an array of all results of the first, which is four
-   times as wide. In bfloat16 those results are rounded when they are made, while they are in the
-   first-level cache: each becomes a step of a row that the second product reads. With other weights
-   some rows go through both products before the next ones do. */
+/* Two products, an activation between them. In bfloat16 the results of the first are rounded when they
+   are made, while they are in the first-level cache: each becomes a step of a row that the second
+   product reads. */
 
 #include "gemm.h"
-
-enum { SOME_ROWS = 512 }; /* Fewer would read the weights too often. */
 
 struct two_products {
     int64_t m;
@@ -39,33 +36,16 @@ static int multiply_both_narrow(const struct two_products *t)
     return status;
 }
 
-/* Both products of the rows from row0 on. */
-static int multiply_rows(const struct two_products *t, int64_t row0, int64_t rows, float *wide)
+static int multiply_one_by_one(const struct two_products *t)
 {
-    const int64_t n = t->second->n;
-    float *y = t->y + row0 * n;
-    struct erniem_norm norm = t->norm ? *t->norm : (struct erniem_norm){0};
-    if (norm.residual)
-        norm.residual += row0 * n;
-    const int status = erniem_multiply(1, rows, t->x + row0 * t->first->k, &t->first, &t->first_bias,
-                                       t->activation, t->independent, NULL, &wide);
-    return status ? status : erniem_multiply(1, rows, wide, &t->second, &t->second_bias,
-                                             ERNIEM_IDENTITY, t->independent,
-                                             t->norm ? &norm : NULL, &y);
-}
-
-static int multiply_both_by_rows(const struct two_products *t)
-{
-    /* Strassen's algorithm, which computes rows in pairs, gets them all, as in two calls. */
-    const int pairs = !t->independent && erniem_get_strassen() != ERNIEM_STRASSEN_OFF;
-    const int64_t parts = pairs ? 1 : erniem_ceil_div(t->m, SOME_ROWS);
-    const int64_t most = erniem_ceil_div(t->m, parts);
-    float *wide = erniem_acquire(most * t->first->n * (int64_t)sizeof(float));
+    float *wide = erniem_acquire(t->m * t->first->n * (int64_t)sizeof(float));
     if (!wide)
         return ERNIEM_NO_MEMORY;
-    int status = 0;
-    for (int64_t row0 = 0; row0 < t->m && status == 0; row0 += most)
-        status = multiply_rows(t, row0, erniem_min(most, t->m - row0), wide);
+    int status = erniem_multiply(1, t->m, t->x, &t->first, &t->first_bias, t->activation,
+                                 t->independent, NULL, &wide);
+    if (status == 0)
+        status = erniem_multiply(1, t->m, wide, &t->second, &t->second_bias, ERNIEM_IDENTITY,
+                                 t->independent, t->norm, &t->y);
     erniem_release(wide);
     return status;
 }
@@ -81,7 +61,7 @@ static int multiply_both(const struct two_products *t)
         return 0;
     if (first->number == ERNIEM_BFLOAT16 && second->number == ERNIEM_BFLOAT16)
         return multiply_both_narrow(t);
-    return multiply_both_by_rows(t);
+    return multiply_one_by_one(t);
 }
 
 int erniem_mlp(int64_t m, const float *x, const struct erniem_packed *first, const float *first_bias,

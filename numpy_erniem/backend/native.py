@@ -86,7 +86,7 @@ def linears(x, ws):
 
 
 def mlp(x, first, second, activation, norm=None):
-    """Native kernel of `ops.mlp`: one call, which keeps the wide array, or a part of it, in it."""
+    """Native kernel of `ops.mlp`: one call, which keeps the wide array in it."""
     if x.dtype != FLOAT:
         return NOT_FLOAT
     layers = [layer_arguments(w, _linear_arguments) for w in (first, second)]

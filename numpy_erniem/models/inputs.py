@@ -112,7 +112,7 @@ def prepare_inputs(
         refuse_for_packed(past_key_values, keep_key_values, keep_attentions, factors)
     bias = checked_key_bias(key_bias, B, P + T, dtype)
     attention = [
-        AttentionOptions(mask, factor, pair, keep_attentions, ends, bias)
+        AttentionOptions(mask, factor, pair, keep_attentions, ends, bias, keep_key_values)
         for factor, pair in zip(factors, past, strict=True)
     ]
     return Inputs(

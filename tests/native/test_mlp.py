@@ -1,8 +1,5 @@
 """Two linear maps with an activation between them: one call, the bits of two calls."""
 
-import mmap
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -19,7 +16,6 @@ from tests.native.test_norm import layer as any_layer
 if native_is_built():
     from numpy_erniem.backend import native, settings
 
-STATM = Path("/proc/self/statm")
 SIZES = [  # rows, K, F, N
     (1, 64, 96, 32),
     (5, 70, 33, 7),
@@ -36,10 +32,6 @@ def kernel(request):
     settings.choose_kernel("bfloat16", request.param)
     yield request.param
     settings.choose_isa(settings.available_isas()[0])
-
-
-def resident_megabytes():
-    return int(STATM.read_text().split()[1]) * mmap.PAGESIZE >> 20
 
 
 def layer(rng, n, k, dtype=BFLOAT16):
@@ -102,17 +94,6 @@ def test_weights_of_two_number_types(rng, numbers):
     np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), want)
 
 
-def test_strassens_algorithm_gets_all_rows(rng, strassen):
-    """It computes rows in pairs, so some rows for themselves would have other bits."""
-    first, second = any_layer(rng, 520, 520, "float32"), any_layer(rng, 516, 520, "float32")
-    x = rng.standard_normal((1030, 520), np.float32)
-    without = native.mlp(x, first, second, "relu")
-    strassen(native.lib.ERNIEM_STRASSEN_LARGE)
-    want = native.linear(native.linear(x, first, "relu"), second)
-    assert (want != without).any()
-    np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), want)
-
-
 def test_independent_rows_are_not_paired(rng, strassen):
     first, second = any_layer(rng, 520, 520, "float32"), any_layer(rng, 516, 520, "float32")
     x = rng.standard_normal((1030, 520), np.float32)
@@ -134,19 +115,6 @@ def test_weights_are_packed_again_for_another_instruction_set(rng):
             np.testing.assert_array_equal(found, want)
     finally:
         settings.choose_isa(isas()[0])
-
-
-@pytest.mark.skipif(not STATM.exists(), reason="this system has no /proc/self/statm")
-@pytest.mark.parametrize("number", ["float32", "int8"])
-def test_the_wide_array_is_not_held_whole(rng, number):
-    """Of 16,384 rows of 1,024 numbers: 64 MB. (In bfloat16 it is, rounded.)"""
-    first, second = any_layer(rng, 1024, 16, number), any_layer(rng, 16, 1024, number)
-    x = rng.standard_normal((16384, 16), np.float32)
-    native.mlp(x[:1], first, second, "relu")  # packs the weights
-    native.lib.erniem_forget_memory()
-    before = resident_megabytes()
-    native.mlp(x, first, second, "relu")  # the memory it released is kept
-    assert resident_megabytes() - before < 40
 
 
 def test_what_the_kernel_does_not_take_is_left_to_numpy(rng):
