@@ -82,7 +82,7 @@ def linears(x, ws):
     if status == BAD_SIZE:  # weights of different number types: one call for each
         ys = [linear(x, w) for w in ws] if len(ws) > 1 else SIZES
         return next((y for y in ys if type(y) is Unsupported), ys)
-    return result_or_reason(ys, status)
+    return result_or_reason(list(ys), status)
 
 
 def mlp(x, first, second, activation, norm=None):

@@ -67,7 +67,7 @@ class Programs:
             program = folder / f"{Path(suite).stem}.exe"
             if not program.exists():
                 source = Path(__file__).with_name(suite)
-                succeed([*command, *STRICT, source, *objects, "-o", program, "-lm"])
+                succeed([*command, "-O1", *STRICT, source, *objects, "-o", program, "-lm"])
         return program
 
 
