@@ -6,7 +6,7 @@ Three sizes: 3 layers of 128 (the bundled model) with 64 x 44 tokens, 6 layers o
 and 12 layers of 768 (the base model) with 8 x 128; vocabulary 12,000, 20 % of the tokens masked, an
 attention mask per query as CAMLM has it, no dropout. A step is loss, gradients, clipping to norm 1,
 and AdamW. First the loss and the weights after three steps are compared, then steps of both are
-timed in turn, in one process; memory is the growth of the peak of a process that does nothing else.
+timed in turn, each in a process of its own; memory is the growth of that process's peak by then.
 torch computes the scores of masked tokens only, too. With --precision bfloat16 ours rounds the
 inputs of products, and torch runs under its autocast.
 """
@@ -27,6 +27,7 @@ from numpy_erniem.training import memory_is_kept, trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW, clip_factor
 
 V, MASKED, LEARNING_RATE = 12_000, 0.2, 1e-3
+WARM = 2  # steps before those that count
 LIMITS = {  # largest difference of a loss, as a share of it, and of a weight, in learning rates
     "float32": (1e-4, 3),
     "bfloat16": (1e-2, 6),
@@ -127,25 +128,40 @@ def verify(size, threads, precision):
     return worst
 
 
-def peak_memory(size, threads, which, precision):
-    """Megabytes that three steps add to the peak of a fresh process."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
-        f"import train_step as t; print(t.growth(t.{which}, {size!r}, {threads}, {precision!r}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+class Process:
+    """An engine that makes steps when it is asked, and nothing else meanwhile."""
+
+    def __init__(self, which, size, threads, precision):
+        code = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
+            f"import train_step as t; t.answer(t.{which}, {size!r}, {threads}, {precision!r})"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def step(self):
+        """Milliseconds of a step, and megabytes that all steps so far added to the peak."""
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        return tuple(map(float, self.process.stdout.readline().split()))
+
+    def end(self):
+        """Let it end."""
+        self.process.communicate()
 
 
-def growth(make, size, threads, precision):
+def answer(make, size, threads, precision):
+    """Time a step for each line of standard input."""
     if make is theirs:
         import torch  # noqa: F401, its libraries are not the step's memory
     before = peak()
     step, _ = make(size, threads, precision)
     with memory_is_kept():
-        for _ in range(3):
+        for _ in sys.stdin:
+            start = time.perf_counter()
             step()
-    return (peak() - before) / 1024
+            print(1e3 * (time.perf_counter() - start), (peak() - before) / 1024, flush=True)
 
 
 def peak():
@@ -166,19 +182,13 @@ def main():
     print("size        ours            torch           speed   peak MB ours, torch   difference")
     for size in SIZES:
         worst = verify(size, *how)
-        steps = ours(size, *how)[0], theirs(size, *how)[0]
-        times = [[], []]
-        with memory_is_kept():
-            for _ in range(options.runs):
-                for step, kept in zip(steps, times, strict=True):
-                    start = time.perf_counter()
-                    step()
-                    kept.append(1e3 * (time.perf_counter() - start))
-        (mine, least), (other, best) = ((np.median(t[2:]), min(t)) for t in times)
-        memory = [
-            peak_memory(size, options.threads, which, options.precision)
-            for which in ("ours", "theirs")
-        ]
+        engines = [Process(which, size, *how) for which in ("ours", "theirs")]
+        turns = [[engine.step() for engine in engines] for _ in range(WARM + options.runs)]
+        for engine in engines:
+            engine.end()
+        times, peaks = np.moveaxis(turns, -1, 0)  # (turn, engine) each
+        (mine, other), (least, best) = np.median(times[WARM:], 0), times.min(0)
+        memory = peaks[-1]
         print(
             f"{size:10}  {mine:6.0f} {least:6.0f}   {other:6.0f} {best:6.0f}   {other / mine:5.2f}x"
             f"   {memory[0]:6.0f} {memory[1]:6.0f}          {worst:.1e}"
