@@ -12,21 +12,21 @@ inputs of products, and torch runs under its autocast.
 """
 
 import argparse
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.workers import Worker
 from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
 from numpy_erniem.models.weights import flatten
-from numpy_erniem.training import memory_is_kept, trainable, value_and_grad
+from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW, clip_factor
 
 V, MASKED, LEARNING_RATE = 12_000, 0.2, 1e-3
+MODULE = "benchmarks.train_worker"
 WARM = 2  # steps before those that count
 LIMITS = {  # largest difference of a loss, as a share of it, and of a weight, in learning rates
     "float32": (1e-4, 3),
@@ -128,46 +128,12 @@ def verify(size, threads, precision):
     return worst
 
 
-class Process:
-    """An engine that makes steps when it is asked, and nothing else meanwhile."""
-
-    def __init__(self, which, size, threads, precision):
-        code = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
-            f"import train_step as t; t.answer(t.{which}, {size!r}, {threads}, {precision!r})"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def step(self):
-        """Milliseconds of a step, and megabytes that all steps so far added to the peak."""
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        return tuple(map(float, self.process.stdout.readline().split()))
-
-    def end(self):
-        """Let it end."""
-        self.process.communicate()
-
-
-def answer(make, size, threads, precision):
-    """Time a step for each line of standard input."""
-    if make is theirs:
-        import torch  # noqa: F401, its libraries are not the step's memory
-    before = peak()
-    step, _ = make(size, threads, precision)
-    with memory_is_kept():
-        for _ in sys.stdin:
-            start = time.perf_counter()
-            step()
-            print(1e3 * (time.perf_counter() - start), (peak() - before) / 1024, flush=True)
-
-
-def peak():
-    """Kilobytes; of the process since its program started, so Linux alone."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+def step(worker):
+    """Milliseconds of a step, and megabytes that all steps so far added to the peak."""
+    answer = worker.ask("step")
+    if "missing" in answer:
+        raise RuntimeError(f"{worker.engine}: {answer['missing']}")
+    return answer["ms"], answer["added_mb"]
 
 
 def main():
@@ -180,15 +146,16 @@ def main():
     print(f"{options.precision}, {options.threads} threads; milliseconds of a step,")
     print(f"median and best of {options.runs}\n")
     print("size        ours            torch           speed   peak MB ours, torch   difference")
+    engines = [f"{name} {options.precision}" for name in ("ours", "theirs")]
     for size in SIZES:
         worst = verify(size, *how)
-        engines = [Process(which, size, *how) for which in ("ours", "theirs")]
-        turns = [[engine.step() for engine in engines] for _ in range(WARM + options.runs)]
-        for engine in engines:
-            engine.end()
-        times, peaks = np.moveaxis(turns, -1, 0)  # (turn, engine) each
+        workers = [Worker(name, size, options.threads, MODULE) for name in engines]
+        turns = [[step(worker) for worker in workers] for _ in range(WARM + options.runs)]
+        for worker in workers:
+            worker.end()
+        times, added = np.moveaxis(turns, -1, 0)  # (turn, engine) each
         (mine, other), (least, best) = np.median(times[WARM:], 0), times.min(0)
-        memory = peaks[-1]
+        memory = added[-1]
         print(
             f"{size:10}  {mine:6.0f} {least:6.0f}   {other:6.0f} {best:6.0f}   {other / mine:5.2f}x"
             f"   {memory[0]:6.0f} {memory[1]:6.0f}          {worst:.1e}"

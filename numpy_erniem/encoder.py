@@ -23,10 +23,8 @@ class Inputs:
     input_ids: np.ndarray | None  # (B, T) int64
     inputs_embeds: np.ndarray | None  # (B, T, D), where there are no ids
     position_ids: np.ndarray  # (B or 1, T) int64
-    attention: list[AttentionOptions]  # per layer: masks, and the past
-    keep_key_values: bool = False
+    attention: list[AttentionOptions]  # per layer: masks, the past, and what the layer returns
     keep_hidden_states: bool = False
-    keep_attentions: bool = False
     starts: np.ndarray | None = None  # (n + 1,) int64, of a packed batch of n texts
 
 

@@ -42,8 +42,11 @@ def encode_chunked(inputs: Inputs, w: Mapping[str, Any], config: ErnieMConfig) -
     B, T = (inputs.inputs_embeds if inputs.input_ids is None else inputs.input_ids).shape[:2]
     longest = longest_text(inputs.starts, T)
     most = max(1, CHUNK_SIZE // (config.intermediate_size * longest))  # such texts of a chunk
-    kept = inputs.keep_key_values or inputs.keep_hidden_states or inputs.keep_attentions
-    if B * T <= most * longest or kept:
+    layers = inputs.attention
+    kept = inputs.keep_hidden_states or any(
+        o.keep_probabilities or o.keep_key_value for o in layers
+    )
+    if B * T <= most * longest or kept or inputs.keep_hidden_states:
         return encode(inputs, w, config)
     if inputs.starts is not None:
         return _encode_packed(inputs, inputs.starts, w, config, most * longest)

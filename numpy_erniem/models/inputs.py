@@ -120,9 +120,7 @@ def prepare_inputs(
         inputs_embeds=vectors,
         position_ids=_positions(position_ids, ids, B, T, P, config, ends),
         attention=_without_pruned(attention, config),
-        keep_key_values=keep_key_values,
         keep_hidden_states=flag(output_hidden_states, "output_hidden_states"),
-        keep_attentions=keep_attentions,
         starts=ends,
     )
 

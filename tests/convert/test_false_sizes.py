@@ -44,30 +44,12 @@ TENSORS = {
     ),
 }
 
-
-@pytest.mark.parametrize("case", TENSORS)
-def test_a_tensor_that_lies_in_a_zip(case, tmp_path):
-    value, message = TENSORS[case]
-    path = pickles.write_zip(tmp_path / "file", dict_of(a=value))
-    with pytest.raises(ValueError, match=message):
-        read_torch(path)
-
-
 LEGACY = {
     "a list that lacks a key": ({"keys": ()}, "list of storages does not match"),
     "a list with a key too many": ({"keys": ("0", "1")}, "list of storages does not match"),
     "a key twice": ({"keys": ("0", "0")}, "list of storages does not match"),
     "a storage cut off": ({"data": bytes(40)}, "truncated, or not of 12 elements"),
 }
-
-
-@pytest.mark.parametrize("case", LEGACY)
-def test_a_legacy_stream_that_lies(case, tmp_path):
-    change, message = LEGACY[case]
-    path = pickles.write_legacy(tmp_path / "file", dict_of(a=tensor()), **change)
-    with pytest.raises(ValueError, match=message):
-        read_torch(path)
-
 
 ARRAYS = {
     "object dtype": (array(dtype="O8"), "'O8' is not one of"),
@@ -103,9 +85,25 @@ ARRAYS = {
 }
 
 
+@pytest.mark.parametrize("case", TENSORS)
+def test_a_tensor_that_lies_in_a_zip(case, tmp_path):
+    value, message = TENSORS[case]
+    refused(read_torch, pickles.write_zip(tmp_path / "file", dict_of(a=value)), message)
+
+
+@pytest.mark.parametrize("case", LEGACY)
+def test_a_legacy_stream_that_lies(case, tmp_path):
+    change, message = LEGACY[case]
+    path = pickles.write_legacy(tmp_path / "file", dict_of(a=tensor()), **change)
+    refused(read_torch, path, message)
+
+
 @pytest.mark.parametrize("case", ARRAYS)
 def test_an_array_that_lies(case, tmp_path):
     value, message = ARRAYS[case]
-    path = pickles.write_pdparams(tmp_path / "file", dict_of(a=value))
+    refused(read_pdparams, pickles.write_pdparams(tmp_path / "file", dict_of(a=value)), message)
+
+
+def refused(read, path, message):
     with pytest.raises(ValueError, match=message):
-        read_pdparams(path)
+        read(path)

@@ -94,13 +94,16 @@ def test_weights_of_two_number_types(rng, numbers):
     np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), want)
 
 
-def test_independent_rows_are_not_paired(rng, strassen):
+def test_strassens_algorithm_is_used_unless_rows_are_independent(rng, strassen):
     first, second = any_layer(rng, 520, 520, "float32"), any_layer(rng, 516, 520, "float32")
-    x = rng.standard_normal((1030, 520), np.float32)
-    want = native.mlp(x, first, second, "relu")
+    x = rng.standard_normal((200, 520), np.float32)
+    without = native.mlp(x, first, second, "relu")
     strassen(native.lib.ERNIEM_STRASSEN_LARGE)
+    want = native.linear(native.linear(x, first, "relu"), second)
+    assert (want != without).any()
+    np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), want)
     with independent_rows():
-        np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), want)
+        np.testing.assert_array_equal(native.mlp(x, first, second, "relu"), without)
 
 
 @pytest.mark.skipif(len(isas()) < 2, reason="one instruction set alone")
