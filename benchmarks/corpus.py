@@ -8,7 +8,6 @@ the same token ids and give the mean of a text's token vectors, scaled to length
 import argparse
 import filecmp
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,16 +121,6 @@ def read_texts(path: Path, most: int | None) -> list[str]:
     return [texts[i * len(texts) // n] for i in range(n)]
 
 
-def link_or_copy(path: Path, there: Path) -> None:
-    """Put a file into another folder, without a copy where the system can; what is there stays."""
-    if Path(there).exists():
-        return
-    try:
-        os.link(path, there)
-    except OSError:  # such as another disk
-        shutil.copy2(path, there)
-
-
 def work_folder(folder: Path, model: Path | None, tokenizer: Path | None) -> Path:
     """The folder in which a corpus is embedded: `folder`/corpus.
 
@@ -141,7 +130,7 @@ def work_folder(folder: Path, model: Path | None, tokenizer: Path | None) -> Pat
     if model is None:
         shutil.rmtree(work, ignore_errors=True)  # links to what `folder` had earlier
         others = shutil.ignore_patterns("corpus", "large", "*.npy")
-        shutil.copytree(folder, work, ignore=others, copy_function=link_or_copy)
+        shutil.copytree(folder, work, ignore=others, copy_function=engines.link_or_copy)
         engines.add_tokenizer(work, tokenizer or bundled_checkpoint())
     return work
 
@@ -162,7 +151,7 @@ def prepare_folder(
             continue  # files of these names are written here
         there = folder / path.name
         if not there.exists():
-            link_or_copy(path.resolve(), there)
+            engines.link_or_copy(path.resolve(), there)
         elif not filecmp.cmp(path, there):
             raise ValueError(f"{there} is not that of {model}; give an empty --folder")
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")

@@ -128,6 +128,16 @@ def export_if_needed(folder: Path, names: Iterable[str]) -> None:
         progress(f"ONNX Runtime and OpenVINO are left out, no ONNX export: {error}")
 
 
+def link_or_copy(path: Path, there: Path) -> None:
+    """Put a file into another folder, without a copy where the system can; what is there stays."""
+    if Path(there).exists():
+        return
+    try:
+        os.link(path, there)
+    except OSError:  # such as another disk
+        shutil.copy2(path, there)
+
+
 def add_tokenizer(folder: Path, tokenizer: Path) -> None:
     """Copy a tokenizer's files into the folder of the model."""
     for name in ("vocab.txt", "sentencepiece.bpe.model", "tokenizer_config.json"):

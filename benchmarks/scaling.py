@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measuring
-from benchmarks.corpus import link_or_copy
 from benchmarks.corpus_race import vectors_of
 from benchmarks.corpus_worker import make_rows
+from benchmarks.engines import link_or_copy
 from benchmarks.markdown import is_ours
 from benchmarks.workers import Worker, progress, wait_until_quiet
 from numpy_erniem.pipelines.packing import BATCH_TOKENS

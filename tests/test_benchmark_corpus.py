@@ -116,7 +116,7 @@ def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
     def refuse(path, there):
         raise OSError("another disk")
 
-    monkeypatch.setattr(corpus.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     corpus.prepare_folder(tmp_path / "work", bundled_checkpoint(), TEXTS, ["native"])
     corpus.prepare_folder(tmp_path / "work", bundled_checkpoint(), TEXTS, ["native"])
     names = {path.name for path in bundled_checkpoint().iterdir()}
