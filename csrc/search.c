@@ -134,7 +134,7 @@ static void multiply(const struct search *s, int64_t row0, int64_t rows, float *
             memcpy(copy + r * ERNIEM_STRIDE, x + r * s->d, (size_t)tile.kc * sizeof(float));
         for (int64_t panel = 0; panel < queries->panels; panel++) {
             tile.columns = (int)erniem_min(nr, queries->n - panel * nr);
-            tile.b = erniem_panel(queries, block, panel, tile.kc);
+            tile.b = erniem_panel(queries, block, panel);
             tile.next = next;
             tile.c = scores + panel * nr;
             queries->micro->gemm.tile(&tile);

@@ -113,6 +113,29 @@ def test_growth_counts_the_memory_above_the_start_per_token():
     assert text.rstrip().endswith("| 2 | 8 |")
 
 
+def test_a_peak_is_measured_over_enough_rounds(monkeypatch):
+    """A run of a thousand rounds is over before a second thread wakes."""
+    pytest.importorskip("numpy_erniem._kernels")
+    from benchmarks import limits
+
+    asked = []
+
+    def fastest(run, times):
+        run()
+        return asked[-1] * 1e-5  # seconds
+
+    monkeypatch.setattr(limits, "fastest", fastest)
+
+    def kernel(rounds):
+        asked.append(rounds)
+        return 500
+
+    assert limits.peak_rate(kernel) == pytest.approx(500 * 1e5 / 1e9)
+    assert asked == [1, 1000, 2000, 2000]
+    with pytest.raises(RuntimeError, match="the kernel did not run"):
+        limits.peak_rate(lambda rounds: 0)
+
+
 def test_a_product_is_shown_beside_the_limits_of_its_own_minute():
     row = {"m": 8, "n": 1000, "k": 500, "seconds": 1e-4, "peak": 160.0, "bandwidth": 25.0}
     text = tables.linear_table({**LIMITS, "rows": [row]})

@@ -43,12 +43,32 @@ struct erniem_product {
     unsigned char *narrowed;
 };
 
-/* The panel with this number in a k block that is kc deep. */
-static inline const float *erniem_panel(const struct erniem_packed *w, int64_t block, int64_t panel,
-                                        int64_t kc)
+/* How deep a k block is. */
+static inline int64_t erniem_depth(int64_t k, int64_t block)
 {
-    return (const float *)w->data + (block * ERNIEM_KC * w->panels + panel * kc) * w->micro->gemm.nr;
+    return erniem_min(ERNIEM_KC, k - block * ERNIEM_KC);
 }
+
+/* The panel with this number in a k block. */
+static inline const float *erniem_panel(const struct erniem_packed *w, int64_t block, int64_t panel)
+{
+    const int64_t row = block * ERNIEM_KC * w->panels + panel * erniem_depth(w->k, block);
+    return (const float *)w->data + row * w->micro->gemm.nr;
+}
+
+/* Some rows of a k block times some panels of a weight; after the last block the bias is added, and the
+   activation follows. */
+struct erniem_panels {
+    const struct erniem_packed *w;
+    int64_t block, first, end; /* panels first .. end - 1 of this k block */
+    int64_t rows, lda;
+    const float *a;    /* lda floats from one row to the next */
+    const float *bias; /* of all columns, or NULL */
+    int activation;
+    float *y; /* at the first panel's columns; ldy floats from one row to the next */
+    int64_t ldy;
+    const float *next; /* what is read after it, for prefetches alone */
+};
 
 /* Whether strassen.c may add the panels 2 * pair and 2 * pair + 1 of a k block. */
 static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, int64_t pair)
@@ -61,6 +81,12 @@ static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, i
 int64_t erniem_steps(int number, int64_t k);
 int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
                        struct erniem_packed **packed);
+
+/* linear.c: the tiles of some panels; whether tiles may read rows of k floats where they are; and rows of
+   a k block, copied to where they may, ERNIEM_STRIDE floats apart. */
+void erniem_multiply_panels(const struct erniem_panels *some);
+int erniem_fits_in_place(int64_t k);
+void erniem_copy_rows(int64_t rows, int64_t k, int64_t block, const float *x, float *to);
 
 /* linear.c: erniem_linears, and the norm that follows it, or NULL. */
 int erniem_multiply(int64_t count, int64_t m, const float *x,

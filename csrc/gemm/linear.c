@@ -60,86 +60,88 @@ struct classical {
     struct erniem_parts *done;    /* work items of each block, where its rows are normed, or NULL */
 };
 
-/* Whether tiles may read rows of k floats where they are. Rows a multiple of 2 KB apart compete for
-   so few sets of the first-level cache that they throw each other out. */
-static int fits_in_place(int64_t k) { return k <= ERNIEM_KC && k % 512 != 0; }
-
 /* What a task computes: some rows of x times some panels of a weight. */
 struct work_item {
     int64_t weight, row0, rows, first, end;
 };
 
-static int64_t depth_of(const struct erniem_product *p, int64_t block)
+/* Rows a multiple of 2 KB apart compete for so few sets of the first-level cache that they throw each
+   other out. */
+int erniem_fits_in_place(int64_t k) { return k <= ERNIEM_KC && k % 512 != 0; }
+
+void erniem_copy_rows(int64_t rows, int64_t k, int64_t block, const float *x, float *to)
 {
-    return erniem_min(ERNIEM_KC, p->k - block * ERNIEM_KC);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(to + r * ERNIEM_STRIDE, x + r * k + block * ERNIEM_KC,
+               (size_t)erniem_depth(k, block) * sizeof(float));
 }
 
 /* The rows of a k block as a tile wants them, lda floats apart: where they are, or in `copy`. */
 static const float *rows_of(const struct erniem_product *p, const struct work_item *t,
                             int64_t block, float *copy, int64_t *lda)
 {
-    const float *x = p->x + t->row0 * p->k + block * ERNIEM_KC;
+    const float *x = p->x + t->row0 * p->k;
     *lda = copy ? ERNIEM_STRIDE : p->k;
     if (!copy)
-        return x;
-    for (int64_t r = 0; r < t->rows; r++)
-        memcpy(copy + r * ERNIEM_STRIDE, x + r * p->k, (size_t)depth_of(p, block) * sizeof(float));
+        return x + block * ERNIEM_KC;
+    erniem_copy_rows(t->rows, p->k, block, x, copy);
     return copy;
 }
 
-/* The panel after one of a k block: the next one, of the next block, or of the next task. */
-static const float *what_follows(const struct erniem_product *p, const struct work_item *t,
-                                 int64_t block, int64_t panel)
+/* What is read after a k block: the first panel of the next block, or of the next task. */
+static const float *what_follows(const struct erniem_product *p, const struct work_item *t, int64_t block)
 {
-    int64_t weight = t->weight;
-    if (++panel == t->end) {
-        panel = t->first;
-        if ((++block) * ERNIEM_KC >= p->k) {
-            block = 0;
-            weight = (weight + 1) % p->count;
-            panel = weight ? t->first : t->end % p->panels;
-        }
+    int64_t weight = t->weight, panel = t->first;
+    if ((++block) * ERNIEM_KC >= p->k) {
+        block = 0;
+        weight = (weight + 1) % p->count;
+        panel = weight ? t->first : t->end % p->panels;
     }
-    return erniem_panel(p->packed[weight], block, panel, depth_of(p, block));
+    return erniem_panel(p->packed[weight], block, panel);
 }
 
-/* For each k block, for each panel, every tile of rows. Each tile prefetches a share of the panel
-   that comes next, so that memory works as evenly as the tiles do. A single tile prefetches what it
-   will soon read itself. */
-static void multiply(const struct erniem_product *p, const struct work_item *t, float *copy)
+/* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next, so
+   that memory works as evenly as the tiles do. A single tile prefetches what it will soon read itself. */
+void erniem_multiply_panels(const struct erniem_panels *t)
 {
-    const struct erniem_micro *micro = p->micro;
-    const int nr = micro->gemm.nr;
+    const struct erniem_packed *w = t->w;
+    const struct erniem_micro *micro = w->micro;
+    const int64_t nr = micro->gemm.nr, kc = erniem_depth(w->k, t->block);
     const int64_t tiles = erniem_ceil_div(t->rows, micro->gemm.mr);
     const int64_t height = erniem_ceil_div(t->rows, tiles), pace = erniem_ceil_div(nr, tiles);
+    const int last = (t->block + 1) * ERNIEM_KC >= w->k;
+    struct erniem_tile_f32 tile = {.kc = kc, .lda = t->lda, .pace = pace, .add = t->block > 0,
+                                   .ldc = t->ldy};
 
-    for (int64_t block = 0; block == 0 || block * ERNIEM_KC < p->k; block++) {
-        const int64_t kc = depth_of(p, block);
-        const int last = (block + 1) * ERNIEM_KC >= p->k;
-        const float *bias = last ? p->bias[t->weight] : NULL;
-        int64_t lda;
-        const float *a = rows_of(p, t, block, copy, &lda);
-
-        for (int64_t panel = t->first; panel < t->end; panel++) {
-            const float *b = erniem_panel(p->packed[t->weight], block, panel, kc);
-            const float *next = tiles == 1 ? b + erniem_min(AHEAD, kc * nr)
-                                           : what_follows(p, t, block, panel);
-            const int columns = (int)erniem_min(nr, p->n - panel * nr);
-            float *y = p->y[t->weight] + t->row0 * p->n + panel * nr;
-            struct erniem_tile_f32 tile = {.columns = columns, .kc = kc, .lda = lda, .b = b,
-                                           .pace = pace, .add = block > 0, .ldc = p->n,
-                                           .bias = bias ? bias + panel * nr : NULL};
-
-            for (int64_t r = 0; r < t->rows; r += height, next += kc * pace) {
-                tile.rows = (int)erniem_min(height, t->rows - r);
-                tile.a = a + r * lda;
-                tile.next = next;
-                tile.c = y + r * p->n;
-                micro->gemm.tile(&tile);
-            }
-            if (last && p->activation != ERNIEM_IDENTITY) /* while they are in a cache */
-                micro->rowwise.activate(p->activation, t->rows, columns, p->n, y);
+    for (int64_t panel = t->first; panel < t->end; panel++) {
+        float *y = t->y + (panel - t->first) * nr;
+        tile.b = erniem_panel(w, t->block, panel);
+        tile.columns = (int)erniem_min(nr, w->n - panel * nr);
+        tile.bias = last && t->bias ? t->bias + panel * nr : NULL;
+        tile.next = tiles == 1              ? tile.b + erniem_min(AHEAD, kc * nr)
+                    : panel + 1 < t->end    ? erniem_panel(w, t->block, panel + 1)
+                                            : t->next;
+        for (int64_t r = 0; r < t->rows; r += height, tile.next += kc * pace) {
+            tile.rows = (int)erniem_min(height, t->rows - r);
+            tile.a = t->a + r * t->lda;
+            tile.c = y + r * t->ldy;
+            micro->gemm.tile(&tile);
+            if (last && t->activation != ERNIEM_IDENTITY) /* while it is in the first-level cache */
+                micro->rowwise.activate(t->activation, tile.rows, tile.columns, t->ldy, tile.c);
         }
+    }
+}
+
+static void multiply(const struct erniem_product *p, const struct work_item *t, float *copy)
+{
+    struct erniem_panels some = {.w = p->packed[t->weight], .first = t->first, .end = t->end,
+                                 .rows = t->rows, .bias = p->bias[t->weight],
+                                 .activation = p->activation, .ldy = p->n,
+                                 .y = p->y[t->weight] + t->row0 * p->n + t->first * p->micro->gemm.nr};
+    for (some.block = 0; some.block == 0 || some.block * ERNIEM_KC < p->k; some.block++) {
+        some.a = rows_of(p, t, some.block, copy, &some.lda);
+        some.next = what_follows(p, t, some.block);
+        erniem_multiply_panels(&some);
     }
 }
 
@@ -177,7 +179,7 @@ static int multiply_classically(const struct erniem_product *p)
     const int64_t tasks = p->m <= FEW_ROWS ? FEW_ROWS_TASKS : erniem_ceil_div(share, CHUNK_PANELS);
     const int64_t chunk_panels = erniem_ceil_div(share, tasks);
     const int64_t chunks = erniem_ceil_div(p->panels, chunk_panels);
-    struct classical job = {p, block_rows, chunk_panels, chunks, fits_in_place(p->k), NULL};
+    struct classical job = {p, block_rows, chunk_panels, chunks, erniem_fits_in_place(p->k), NULL};
     if (erniem_begin_norm(p, erniem_ceil_div(p->m, block_rows), &job.done) != 0)
         return ERNIEM_NO_MEMORY;
     const float *weight = p->packed[0]->data;

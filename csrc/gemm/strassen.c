@@ -88,13 +88,13 @@ static float *left_of(const struct work_item *t, int64_t block, int64_t tile)
 
 static int64_t block_size(const struct strassen *p, int64_t block)
 {
-    return erniem_min(ERNIEM_KC, p->product.k - block * ERNIEM_KC);
+    return erniem_depth(p->product.k, block);
 }
 
 static const float *panel_of(const struct strassen *p, int64_t weight, int64_t block,
                              int64_t panel)
 {
-    return erniem_panel(p->product.packed[weight], block, panel, block_size(p, block));
+    return erniem_panel(p->product.packed[weight], block, panel);
 }
 
 static int is_last(const struct strassen *p, const struct work_item *t)

@@ -2,35 +2,52 @@
 
 #include "micro_exp.h"
 
-/* P(X > a) of the standard normal distribution for 0 <= a <= 6: `upper_tail` in activations.py, as a
-   power of 2. The coefficients are printed by benchmarks/fit_gelu.py. 2^r for |r| <= 1/2 errs by 1e-7
-   of itself, and the tail is at most 1/2. */
+/* Vectors that are computed side by side, a step of all before the next step of one: a step waits for the
+   step before it, and a processor looks only so far ahead for other work. */
+enum { SIDE_BY_SIDE = VW == 16 ? 8 : 4 };
+#define EACH_VECTOR(n) UNROLLED for (int i = 0; i < (n); i++)
+
+/* a[i] becomes P(X > a[i]) of the standard normal distribution for 0 <= a[i] <= 6: `upper_tail` in
+   activations.py, as a power of 2. The coefficients are printed by benchmarks/fit_gelu.py. 2^r for
+   |r| <= 1/2 errs by 1e-7 of itself, and the tail is at most 1/2. */
+INLINE void vf_upper_tails(const int n, vf *a)
+{
+    static const float to_power[] = {-5.06748e-06f, 4.7833324e-05f, -0.00019926265f, -0.00013426568f,
+                                     0.007078548f, -0.052513096f, -0.4592015f, -1.1511061f, -1.0f};
+    static const float of_2[] = {0.009671513f, 0.055507336f, 0.24022242f, 0.693147f, 1.0f};
+    vf power[SIDE_BY_SIDE], whole[SIDE_BY_SIDE], p[SIDE_BY_SIDE];
+    EACH_VECTOR(n) power[i] = vf_set1(2.1356382e-07f);
+    UNROLLED for (int c = 0; c < 9; c++)
+        EACH_VECTOR(n) power[i] = vf_fma(power[i], a[i], vf_set1(to_power[c]));
+    EACH_VECTOR(n) whole[i] = vf_round(power[i]);
+    EACH_VECTOR(n) power[i] = vf_sub(power[i], whole[i]);
+    EACH_VECTOR(n) p[i] = vf_set1(0.0013264727f);
+    UNROLLED for (int c = 0; c < 5; c++)
+        EACH_VECTOR(n) p[i] = vf_fma(p[i], power[i], vf_set1(of_2[c]));
+    EACH_VECTOR(n) a[i] = vf_scale(p[i], whole[i]);
+}
+
 INLINE vf vf_upper_tail(vf a)
 {
-    vf q = vf_set1(2.1356382e-07f);
-    q = vf_fma(q, a, vf_set1(-5.06748e-06f));
-    q = vf_fma(q, a, vf_set1(4.7833324e-05f));
-    q = vf_fma(q, a, vf_set1(-0.00019926265f));
-    q = vf_fma(q, a, vf_set1(-0.00013426568f));
-    q = vf_fma(q, a, vf_set1(0.007078548f));
-    q = vf_fma(q, a, vf_set1(-0.052513096f));
-    q = vf_fma(q, a, vf_set1(-0.4592015f));
-    q = vf_fma(q, a, vf_set1(-1.1511061f));
-    q = vf_fma(q, a, vf_set1(-1.0f));
-    const vf n = vf_round(q), r = vf_sub(q, n);
-    vf p = vf_set1(0.0013264727f);
-    p = vf_fma(p, r, vf_set1(0.009671513f));
-    p = vf_fma(p, r, vf_set1(0.055507336f));
-    p = vf_fma(p, r, vf_set1(0.24022242f));
-    p = vf_fma(p, r, vf_set1(0.693147f));
-    p = vf_fma(p, r, vf_set1(1.0f));
-    return vf_scale(p, n);
+    vf_upper_tails(1, &a);
+    return a;
+}
+
+INLINE void vf_gelus(const int n, vf *x)
+{
+    vf tail[SIDE_BY_SIDE];
+    EACH_VECTOR(n) tail[i] = vf_min(vf_set1(6.0f), vf_abs(x[i]));
+    vf_upper_tails(n, tail);
+    EACH_VECTOR(n) {
+        const vf size = vf_min(vf_set1(6.0f), vf_abs(x[i]));
+        x[i] = vf_sub(vf_max(vf_set1(0.0f), x[i]), vf_mul(size, tail[i]));
+    }
 }
 
 INLINE vf vf_gelu(vf x)
 {
-    const vf zero = vf_set1(0.0f), size = vf_min(vf_set1(6.0f), vf_abs(x));
-    return vf_sub(vf_max(zero, x), vf_mul(size, vf_upper_tail(size)));
+    vf_gelus(1, &x);
+    return x;
 }
 
 INLINE vf vf_sigmoid(vf x)
@@ -101,15 +118,33 @@ INLINE vf vf_activate(const int activation, vf x)
     }
 }
 
+INLINE void activate_places(const int activation, const int n, float *const *place)
+{
+    vf x[SIDE_BY_SIDE];
+    EACH_VECTOR(n) x[i] = vf_load(place[i]);
+    if (activation == ERNIEM_GELU)
+        vf_gelus(n, x);
+    else
+        EACH_VECTOR(n) x[i] = vf_activate(activation, x[i]);
+    EACH_VECTOR(n) vf_store(place[i], x[i]);
+}
+
 INLINE void activate_with(const int activation, int64_t rows, int64_t n, int64_t stride, float *x)
 {
+    float *place[SIDE_BY_SIDE];
+    int count = 0;
     for (int64_t r = 0; r < rows; r++, x += stride) {
         int64_t j = 0;
-        for (; j + VW <= n; j += VW)
-            vf_store(x + j, vf_activate(activation, vf_load(x + j)));
+        for (; j + VW <= n; j += VW) {
+            place[count++] = x + j;
+            if (count == SIDE_BY_SIDE)
+                activate_places(activation, count, place), count = 0;
+        }
         if (j < n)
             vf_store_part(x + j, vf_activate(activation, vf_load_part(x + j, n - j)), n - j);
     }
+    for (int i = 0; i < count; i++)
+        activate_places(activation, 1, place + i);
 }
 
 static void activate(int activation, int64_t rows, int64_t n, int64_t stride, float *x)

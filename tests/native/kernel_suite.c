@@ -123,6 +123,26 @@ static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
     free(eighth), free(half);
 }
 
+/* Two products in one pass: the bits of two calls, for many rows and for few. */
+static void check_mlp(int64_t m, int64_t n, int64_t f, int64_t k)
+{
+    float *x = numbers(m * k), *w = numbers(f * k), *v = numbers(n * f), *bias = numbers(f);
+    float *wide = unset(m * f), *got = unset(m * n), *want = unset(m * n);
+    struct erniem_packed *first = NULL, *second = NULL;
+    failures += erniem_pack(f, k, w, &first) != 0;
+    failures += erniem_pack(n, f, v, &second) != 0;
+    failures += erniem_linear(m, x, first, bias, ERNIEM_GELU, 1, wide) != 0;
+    failures += erniem_linear(m, wide, second, NULL, ERNIEM_IDENTITY, 1, want) != 0;
+    failures += erniem_mlp(m, x, first, bias, ERNIEM_GELU, second, NULL, 1, got) != 0;
+    if (memcmp(got, want, (size_t)(m * n) * sizeof *got) != 0) {
+        fprintf(stderr, "%s, mlp (%d, %d, %d, %d) differs\n", erniem_isa(), (int)m, (int)n, (int)f, (int)k);
+        failures++;
+    }
+    erniem_packed_free(first);
+    erniem_packed_free(second);
+    free(x), free(w), free(v), free(bias), free(wide), free(got), free(want);
+}
+
 /* Int8 weights: every kernel, several threads and several weights, to the bit as the formula. */
 static void check_int8(int64_t m, int64_t n, int64_t k)
 {
@@ -889,6 +909,7 @@ static void check_everything(void)
     check_product_and_norm(1, 1, 1), check_product_and_norm(0, 3, 2), check_product_and_norm(3, 97, 5);
     check_product_and_norm(33, 40, 17), check_product_and_norm(150, 33, 9);
     check_product_and_norm(700, 70, 40), check_product_and_norm(1000, 800, 7);
+    check_mlp(1, 3, 5, 2), check_mlp(190, 40, 800, 3), check_mlp(130, 7, 20, 900), check_mlp(99, 50, 1, 512);
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_bfloat16_linear(300, 70, 40), check_bfloat16_linear(3, 5, 4100);
     check_updates(1), check_updates(77), check_updates(20000);

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,30 @@ def test_the_environment_leaves_openmp_out(build, compiler, monkeypatch):
     chosen = compiler()
     monkeypatch.setenv("NUMPY_ERNIEM_OPENMP", "0")
     assert build.openmp_flags(chosen) is None
+
+
+def test_the_flag_for_branches_is_one_that_the_compiler_takes(build, compiler, monkeypatch):
+    """gcc hands it to its assembler, clang takes it itself; both know it for x86-64 alone."""
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    tried = []
+    monkeypatch.setattr(build, "_probe_runs", lambda compiler, flags, text: tried.append(flags))
+    chosen = compiler()
+    assert build.branch_flags(chosen) == []
+    for_gcc, for_clang = [flags for flags, _ in tried]
+    assert for_gcc == [f"-Wa,{for_clang[0]}"]
+    for one in (for_gcc, for_clang):
+        monkeypatch.setattr(build, "_probe_runs", lambda c, flags, text, one=one: flags[0] == one)
+        assert build.branch_flags(chosen) == one
+    monkeypatch.setattr(build.platform, "machine", lambda: "aarch64")
+    assert build.branch_flags(chosen) == []
+    chosen.compiler_type = "msvc"
+    monkeypatch.setattr(build.platform, "machine", lambda: "AMD64")
+    assert build.branch_flags(chosen) == []
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flag is for x86-64")
+def test_a_build_has_the_flag_for_branches(build, compiler):
+    assert "branches-within-32B-boundaries" in "".join(build.branch_flags(compiler()))
 
 
 def test_flags_of_each_system(build, monkeypatch):

@@ -12,6 +12,7 @@ from numpy_erniem.quantization.numbers import BFLOAT16, to_bfloat16
 from tests.conftest import native_is_built
 from tests.native.conftest import isas, kernels_of_16_bits
 from tests.native.test_norm import layer as any_layer
+from tests.native.test_norm import norm_weights
 
 if native_is_built():
     from numpy_erniem.backend import native, settings
@@ -92,6 +93,32 @@ def test_weights_of_two_number_types(rng, numbers):
     x = rng.standard_normal((5, 64), np.float32)
     want = native.linear(native.linear(x, first, "gelu"), second)
     np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), want)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (200, 40, 1600, 50),  # three parts of the wide array, the last one not whole
+        (97, 800, 768, 33),  # two parts of a row of x, which is copied
+        (130, 512, 30, 7),  # copied too; one part that is not whole
+        (64, 33, 770, 1),
+    ],
+    ids=str,
+)
+def test_many_rows_of_float32_pass_both_maps_at_once(isa, rng, threads, size):
+    """With 7 threads there are too few rows for that: the bits stay the same."""
+    m, k, f, n = size
+    first, second = any_layer(rng, f, k, "float32"), any_layer(rng, n, f, "float32")
+    x = rng.standard_normal((m, k), np.float32)
+    norm = rng.standard_normal((m, n), np.float32), norm_weights(rng, n), 1e-3
+    plain = native.linear(native.linear(x, first, "gelu"), second)
+    normed = ops.add_norm.body(plain, *norm)
+    for count in (1, 2, 7):
+        threads(count)
+        np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), plain)
+        found = native.mlp(x, first, second, "gelu", norm)
+        np.testing.assert_allclose(found, normed, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(native.mlp(x[:5], first, second, "gelu"), plain[:5])
 
 
 def test_strassens_algorithm_is_used_unless_rows_are_independent(rng, strassen):
