@@ -118,9 +118,9 @@ void erniem_multiply_panels(const struct erniem_panels *t)
         tile.b = erniem_panel(w, t->block, panel);
         tile.columns = (int)erniem_min(nr, w->n - panel * nr);
         tile.bias = last && t->bias ? t->bias + panel * nr : NULL;
-        tile.next = tiles == 1              ? tile.b + erniem_min(AHEAD, kc * nr)
-                    : panel + 1 < t->end    ? erniem_panel(w, t->block, panel + 1)
-                                            : t->next;
+        tile.next = panel + 1 < t->end ? erniem_panel(w, t->block, panel + 1) : t->next;
+        if (tiles == 1)
+            tile.next = tile.b + erniem_min(AHEAD, kc * nr);
         for (int64_t r = 0; r < t->rows; r += height, tile.next += kc * pace) {
             tile.rows = (int)erniem_min(height, t->rows - r);
             tile.a = t->a + r * t->lda;

@@ -10,8 +10,9 @@
 
 #include <stdint.h>
 
-/* A product is cut into blocks of at most ERNIEM_KC k. Rows that are copied lie ERNIEM_STRIDE floats
-   apart: one cache line more, so that the rows of a tile never compete for the same cache set. */
+/* A product is cut into blocks of at most ERNIEM_KC k, which is a multiple of every nr. Rows that are
+   copied lie ERNIEM_STRIDE floats apart: one cache line more, so that the rows of a tile never compete
+   for the same cache set. */
 enum { ERNIEM_KC = 768, ERNIEM_STRIDE = ERNIEM_KC + 16 };
 
 /* Largest nr of any instruction set; at most 64, as attention has a bit for each. */

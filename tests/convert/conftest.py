@@ -1,4 +1,4 @@
-"""A small model of the XLM-R family, made without torch."""
+"""Small models of the families that are converted, and what convert makes of them."""
 
 import json
 import shutil
@@ -6,18 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from numpy_erniem import convert
 from numpy_erniem.checkpoint.folder import write_folder
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
-
-SIZES = {
-    "vocab_size": 99,
-    "hidden_size": 12,
-    "num_attention_heads": 3,
-    "num_hidden_layers": 2,
-    "intermediate_size": 37,
-    "max_position_embeddings": 30,
-    "layer_norm_eps": 1e-5,
-}
+from tests.convert.head_models import SIZES, torch_model
 
 
 @pytest.fixture
@@ -42,3 +34,26 @@ def family_source(tmp_path):
     }
     write_folder(folder, {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()})
     return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Save a model of the library, and return it and its folder."""
+
+    def make(family, task, safe=True, **options):
+        model = torch_model(family, task, **options)
+        model.save_pretrained(tmp_path / "source", safe_serialization=safe)
+        return model, tmp_path / "source"
+
+    return make
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Convert a folder; the new one."""
+
+    def make(folder):
+        make.report = convert(folder, tmp_path / "out", tokenizer=False)
+        return tmp_path / "out"
+
+    return make

@@ -1,17 +1,12 @@
 """Heads of XLM-RoBERTa and BERT through convert, load and a call: torch's numbers, or a refusal."""
 
-import json
-
 import numpy as np
 import pytest
 
 import numpy_erniem
-from numpy_erniem import convert
-from numpy_erniem.checkpoint.folder import read_folder, write_folder
-from tests.convert.conftest import SIZES
+from numpy_erniem.checkpoint.folder import read_folder
+from tests.convert.head_models import IDS, SIZES, assert_equal, change
 
-IDS = np.array([[0, 5, 17, 2, 8, 9, 3], [0, 6, 7, 2, 1, 1, 1]])
-MASK = (IDS != 1).astype(int)
 FAMILIES = ("XLMRoberta", "Roberta", "Camembert", "Bert")
 TASKS = (
     "SequenceClassification",
@@ -21,74 +16,6 @@ TASKS = (
     "MaskedLM",
 )
 WRAPPERS = ("module.", "model.", "_orig_mod.", "_orig_mod.module.")
-
-
-def torch_model(family, task, **options):
-    """A model of a library's class with large random weights."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    config = getattr(transformers, f"{family}Config")(**SIZES, pad_token_id=1, **options)
-    model = getattr(transformers, f"{family}{task}")(config).eval()
-    torch.manual_seed(7)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0, 0.3)
-    return model
-
-
-def run(model, **arguments):
-    import torch
-
-    tensors = {name: torch.from_numpy(x) for name, x in arguments.items()}
-    with torch.no_grad():
-        return {n: x.numpy() for n, x in model(**tensors, return_dict=True).items()}
-
-
-def inputs(task, rows):
-    arguments = {"input_ids": IDS[rows], "attention_mask": MASK[rows]}
-    if task == "ForMultipleChoice":
-        return {name: x[None] for name, x in arguments.items()}
-    return arguments
-
-
-def assert_equal(ours, theirs, task, rows=slice(None)):
-    """Compare what both return, at the real tokens."""
-    arguments = inputs(task, rows)
-    want, got = run(theirs, **arguments), ours(**arguments)
-    assert want
-    for name, numbers in want.items():
-        seen = MASK[rows] == 1 if numbers.shape[:2] == MASK[rows].shape else slice(None)
-        np.testing.assert_allclose(got[name][seen], numbers[seen], rtol=0, atol=2e-5)
-
-
-def change(folder, edit, **keys):
-    """Write a checkpoint again: its tensors after `edit`, and other keys of its config."""
-    tensors = {n: t.numpy().copy() for n, t in read_folder(folder).items()}
-    write_folder(folder, edit(tensors) or tensors)
-    config = json.loads((folder / "config.json").read_text()) | keys
-    (folder / "config.json").write_text(json.dumps(config))
-
-
-@pytest.fixture
-def source(tmp_path):
-    """Save a model of the library, and return it and its folder."""
-
-    def make(family, task, safe=True, **options):
-        model = torch_model(family, task, **options)
-        model.save_pretrained(tmp_path / "source", safe_serialization=safe)
-        return model, tmp_path / "source"
-
-    return make
-
-
-@pytest.fixture
-def out(tmp_path):
-    """Convert a folder; the new one."""
-
-    def make(folder):
-        make.report = convert(folder, tmp_path / "out", tokenizer=False)
-        return tmp_path / "out"
-
-    return make
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -285,66 +212,6 @@ def test_a_class_with_a_head_that_the_file_has_not_is_an_encoder(source, out):
     assert "names XLMRobertaForMaskedLM, but the file has no head" in str(out.report)
 
 
-LM = {"XLMRoberta": "lm_head.", "Bert": "cls.predictions."}
-
-
-@pytest.mark.parametrize("family", LM)
-def test_a_copied_decoder_is_dropped_and_another_is_refused(family, source, out, tmp_path):
-    theirs, folder = source(family, "ForMaskedLM", safe=False)  # with the copies
-    assert_equal(numpy_erniem.load(out(folder)), theirs, "")
-    name = f"{LM[family]}decoder.weight"
-    assert "a copy of the word embedding" in out.report.dropped[name]
-    change(folder, lambda t: t | {name: t[name] + 1})
-    with pytest.raises(ValueError, match="is not tied to the word embedding"):
-        convert(folder, tmp_path / "other", tokenizer=False)
-
-
-@pytest.mark.parametrize("family", LM)
-def test_a_masked_lm_with_the_bias_of_its_decoder_alone(family, source, out):
-    theirs, folder = source(family, "ForMaskedLM", safe=False)
-    change(folder, lambda t: {n: x for n, x in t.items() if n != f"{LM[family]}bias"})
-    (folder / "pytorch_model.bin").unlink()
-    assert_equal(numpy_erniem.load(out(folder)), theirs, "")
-
-
-def test_biases_that_differ_are_refused(source, out):
-    _, folder = source("Bert", "ForMaskedLM", safe=False)
-    name = "cls.predictions.decoder.bias"
-    change(folder, lambda t: t | {name: t[name] + 1})
-    with pytest.raises(ValueError, match=f"{name} and cls.predictions.bias differ"):
-        out(folder)
-
-
-def test_an_untied_masked_lm_without_its_decoder_is_refused(source, out):
-    _, folder = source("XLMRoberta", "ForMaskedLM")
-    change(folder, lambda t: None, tie_word_embeddings=False)
-    with pytest.raises(ValueError, match=r"tie_word_embeddings is false.*lm_head\.decoder\.weight"):
-        out(folder)
-
-
-def test_a_masked_lm_of_bert_with_another_activation_is_refused(source, out):
-    _, folder = source("Bert", "ForMaskedLM", hidden_act="relu")
-    with pytest.raises(ValueError, match="the masked-LM head has hidden_act 'relu'"):
-        out(folder)
-
-
-def test_bert_for_pretraining_is_a_masked_lm(source, out):
-    theirs, folder = source("Bert", "ForPreTraining")
-    ours = numpy_erniem.load(out(folder))
-    want = run(theirs, input_ids=IDS, attention_mask=MASK)["prediction_logits"]
-    got = ours(IDS, attention_mask=MASK).logits
-    np.testing.assert_allclose(got[MASK == 1], want[MASK == 1], rtol=0, atol=2e-5)
-    assert "cls.seq_relationship.weight" in out.report.dropped
-
-
-def test_a_tensor_under_two_names_is_refused(source, out):
-    _, folder = source("Bert", "ForMaskedLM")
-    name = "cls.predictions.transform.LayerNorm."
-    change(folder, lambda t: t | {f"{name}gamma": t[f"{name}weight"]})
-    with pytest.raises(ValueError, match=rf"both {name}weight; remove one"):
-        out(folder)
-
-
 def test_a_pooler_that_the_head_does_not_use_is_dropped(source, out):
     theirs, folder = source("XLMRoberta", "ForQuestionAnswering")
     pooler = {"roberta.pooler.dense.weight": np.ones((12, 12), np.float32)}
@@ -352,20 +219,6 @@ def test_a_pooler_that_the_head_does_not_use_is_dropped(source, out):
     change(folder, lambda tensors: tensors | pooler)
     assert_equal(numpy_erniem.load(out(folder)), theirs, "")
     assert any("pooler.dense.weight" in name for name in out.report.dropped)
-
-
-def test_names_of_tensorflow_are_understood(source, out):
-    theirs, folder = source("Bert", "ForMaskedLM")
-
-    def edit(tensors):
-        new = {}
-        for name, x in tensors.items():
-            name = name.replace("LayerNorm.weight", "LayerNorm.gamma")
-            new[name.replace("LayerNorm.bias", "LayerNorm.beta")] = x
-        return new
-
-    change(folder, edit)
-    assert_equal(numpy_erniem.load(out(folder)), theirs, "")
 
 
 SIZES_IN_CONFIG = {"vocab_size": 98, "max_position_embeddings": 29, "num_hidden_layers": 1}

@@ -11,7 +11,7 @@ from numpy_erniem import Embedder, ErnieMConfig, ErnieMModel, ErnieMTokenizer, c
 from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.main import main
 from numpy_erniem.training import TrainingConfig, TrainingSetup, classification_setup, trainable
-from tests.convert.conftest import SIZES
+from tests.convert.head_models import SIZES
 
 TEXTS = ["Open the file", "A red cat and a dog"]
 

@@ -14,7 +14,7 @@ from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.models.padding import batch_mask
 from numpy_erniem.training.pretraining.masking import MaskedBatch
 from numpy_erniem.training.pretraining.pretraining import masked_logits
-from tests.convert.conftest import SIZES
+from tests.convert.head_models import SIZES
 
 TEXTS = ["In 1997, Steve became the CEO of Apple.", "Ada", "Berlin, Paris and Rome, she says."]
 TRANSPOSED = (
