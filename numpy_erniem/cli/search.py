@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from numpy_erniem.checkpoint.hub import bundled_checkpoint
 from numpy_erniem.cli.notes import note, progress_file, remark
 from numpy_erniem.cli.options import add_model_options, model_options
 from numpy_erniem.cli.output import json_text
@@ -150,27 +151,41 @@ def _recorded(model: str | None) -> str:
     """How an index records a model: a folder by its full path, so that it is found again."""
     if model is None:
         return BUNDLED
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+    if not Path(model).is_dir():
+        return model
+    folder = Path(model).resolve()
+    return BUNDLED if folder == bundled_checkpoint().resolve() else str(folder)
 
 
 def _model_of(index: SearchIndex, options: argparse.Namespace) -> str | None:
     """The model for the queries: --model, else the one that the index records."""
-    recorded = index.notes.get("model")
-    if options.model is not None:
-        if recorded not in (None, options.model, _recorded(options.model)):
+    named, recorded = options.model, index.notes.get("model")
+    if named is not None and recorded not in (named, _recorded(named)):
+        if recorded is not None:
             remark(
                 f"warning: the index was built with {recorded}; scores of vectors from another "
                 "model carry no meaning"
             )
-        return options.model
+        return named
     if not isinstance(recorded, str):
         raise ValueError("the index does not record which model made it; name it with --model")
     for name in ("revision", "subfolder"):
         if getattr(options, name) is None and isinstance(index.notes.get(name), str):
             setattr(options, name, index.notes[name])
-    if options.dtype is None and index.notes.get("dtype") in PRECISIONS:
-        options.dtype = index.notes["dtype"]
-    return None if recorded == BUNDLED else recorded
+    _choose_dtype(index.notes.get("dtype"), options)
+    return named or (None if recorded == BUNDLED else recorded)
+
+
+def _choose_dtype(recorded: object, options: argparse.Namespace) -> None:
+    """Queries get the number type of the index; another one that is asked for is told."""
+    if options.dtype is None and recorded in PRECISIONS:
+        options.dtype = recorded
+    elif options.dtype not in (None, recorded):
+        how = f"with --dtype {recorded}" if recorded in PRECISIONS else "without --dtype"
+        remark(
+            f"warning: the index was built {how}; vectors of queries in {options.dtype} "
+            "are a little different, and so are the scores"
+        )
 
 
 def _vectors(

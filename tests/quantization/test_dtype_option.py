@@ -116,5 +116,21 @@ def test_a_search_computes_as_the_index_was_built(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(Embedder, "from_pretrained", classmethod(load))
     assert main(["search", str(tmp_path / "index"), TEXTS[0], "--top-k", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] > 0.99999
+    named = ["search", str(tmp_path / "index"), TEXTS[0], "--model", str(bundled_checkpoint())]
+    assert main(named) == 0
+    assert "warning" not in capsys.readouterr().err
     assert main(["search", str(tmp_path / "index"), TEXTS[0], "--dtype", "float32"]) == 0
-    assert loaded == ["int8", "float32"]
+    assert "the index was built with --dtype int8; vectors of queries in float32" in (
+        capsys.readouterr().err
+    )
+    assert loaded == ["int8", "int8", "float32"]
+
+
+def test_a_search_in_a_number_type_that_the_index_has_not_is_told(tmp_path, capsys):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS), "utf-8")
+    folder = str(tmp_path / "index")
+    assert main(["search", folder, "--build", str(tmp_path / "texts.txt")]) == 0
+    assert main(["search", folder, TEXTS[0]]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main(["search", folder, TEXTS[0], "--dtype", "int8"]) == 0
+    assert "the index was built without --dtype" in capsys.readouterr().err
