@@ -102,6 +102,8 @@ int64_t erniem_row_bytes(int number, int64_t k);
    Before the product: *done counts the finished work items of the blocks, or is NULL where rows are
    normed after the product. Returns 0 or ERNIEM_NO_MEMORY. */
 int erniem_begin_norm(const struct erniem_product *p, int64_t blocks, struct erniem_parts **done);
+/* Norm rows row0 .. row0 + rows - 1 of y, where they are. */
+void erniem_norm_rows(const struct erniem_norm *norm, int64_t n, int64_t row0, int64_t rows, float *y);
 /* After a work item of a block, which has `parts` of them: norm the rows if it was the last one. */
 void erniem_norm_block(const struct erniem_product *p, struct erniem_parts *done, int64_t block,
                        int64_t parts, int64_t row0, int64_t rows);

@@ -91,11 +91,8 @@ static void pass_rows(const struct pass *p, int64_t row0, int64_t rows, float *w
         back.next = erniem_panel(first, 0, to_wide.end < first->panels ? to_wide.end : 0);
         erniem_multiply_panels(&back);
     }
-    const struct erniem_norm *norm = t->norm;
-    if (norm)
-        erniem_norm_here(rows, second->n, back.y,
-                         norm->residual ? norm->residual + row0 * second->n : NULL, norm->weight,
-                         norm->bias, norm->eps, back.y);
+    if (t->norm)
+        erniem_norm_rows(t->norm, second->n, row0, rows, t->y);
 }
 
 static void pass_some(const void *job, struct erniem_tasks *tasks)

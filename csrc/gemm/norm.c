@@ -15,15 +15,18 @@ int erniem_begin_norm(const struct erniem_product *p, int64_t blocks, struct ern
     return *done ? 0 : ERNIEM_NO_MEMORY;
 }
 
+void erniem_norm_rows(const struct erniem_norm *norm, int64_t n, int64_t row0, int64_t rows, float *y)
+{
+    const float *residual = norm->residual ? norm->residual + row0 * n : NULL;
+    y += row0 * n;
+    erniem_norm_here(rows, n, y, residual, norm->weight, norm->bias, norm->eps, y);
+}
+
 void erniem_norm_block(const struct erniem_product *p, struct erniem_parts *done, int64_t block,
                        int64_t parts, int64_t row0, int64_t rows)
 {
-    if (!done || !erniem_is_last_part(done, block, parts))
-        return;
-    const struct erniem_norm *norm = p->norm;
-    float *y = p->y[0] + row0 * p->n;
-    const float *residual = norm->residual ? norm->residual + row0 * p->n : NULL;
-    erniem_norm_here(rows, p->n, y, residual, norm->weight, norm->bias, norm->eps, y);
+    if (done && erniem_is_last_part(done, block, parts))
+        erniem_norm_rows(p->norm, p->n, row0, rows, p->y[0]);
 }
 
 int erniem_end_norm(const struct erniem_product *p, struct erniem_parts *done, int status)

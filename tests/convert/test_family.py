@@ -8,18 +8,7 @@ import pytest
 from numpy_erniem import ErnieMModel, convert
 from numpy_erniem.checkpoint.folder import read_folder, write_folder
 from numpy_erniem.conversion.xlm_roberta import DIFFERS, FAMILY, from_family
-
-SIZES = {
-    "vocab_size": 99,
-    "hidden_size": 12,
-    "num_attention_heads": 3,
-    "num_hidden_layers": 2,
-    "intermediate_size": 37,
-    "max_position_embeddings": 30,
-    "layer_norm_eps": 1e-5,
-}
-IDS = np.array([[0, 5, 17, 2, 8, 9, 3], [0, 6, 7, 2, 1, 1, 1]])
-MASK = (IDS != 1).astype(int)
+from tests.convert.head_models import IDS, MASK, SIZES
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from numpy_erniem.models.inputs import prepare_inputs
 from numpy_erniem.tokenizer.rows import pad_rows
 from numpy_erniem.training import encoder as training_encoder
 from numpy_erniem.training import trainable
+from tests.convert.head_models import SIZES
 
 NAMES = [
     "XLMRobertaModel",
@@ -163,19 +164,11 @@ def test_with_a_tokenizer_no_mask_is_needed(name, side, make, tmp_path):
         np.testing.assert_allclose(states[row != 1], alone, rtol=0, atol=2e-5)
 
 
-SMALL = {
-    "vocab_size": 99,
-    "hidden_size": 12,
-    "num_attention_heads": 3,
-    "num_hidden_layers": 2,
-    "intermediate_size": 37,
-    "max_position_embeddings": 30,
-}
 IDS = np.array([[1, 1, 0, 5, 17, 2], [0, 5, 1, 9, 8, 2]])
 
 
 def small(convention, **changes):
-    config = ErnieMConfig(**SMALL, position_convention=convention, **changes)
+    config = ErnieMConfig(**SIZES, position_convention=convention, **changes)
     return ErnieMModel(config, seed=3)
 
 
