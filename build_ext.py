@@ -135,6 +135,16 @@ def branch_flags(compiler) -> list[str]:
     return next((x for x in candidates if _probe_runs(compiler, (x, []), PROBE)), [])
 
 
+def debug_flags() -> list[str]:
+    """Leave out what debuggers need, unless CFLAGS asks for it.
+
+    Python's own flags ask for it always; then the build takes half as long again, and the kernels
+    ten times the room.
+    """
+    asked = any(flag.startswith("-g") for flag in shlex.split(os.environ.get("CFLAGS", "")))
+    return [] if asked else ["-g0"]
+
+
 def _probe_runs(compiler, flags: Flags, text: str) -> bool:
     with tempfile.TemporaryDirectory() as folder, _messages_to(Path(folder, "messages")):
         source = Path(folder, "probe.c")
@@ -218,7 +228,8 @@ class BuildKernels(build_ext):
     def _compile(self, ext: Extension) -> None:
         glue = Path(self.build_temp) / "_kernels.c"
         write_glue(glue)
-        compile_flags, link_flags = MSVC if self.compiler.compiler_type == "msvc" else OTHERS
+        is_msvc = self.compiler.compiler_type == "msvc"
+        compile_flags, link_flags = MSVC if is_msvc else OTHERS
         openmp = openmp_flags(self.compiler)
         print(f"numpy-erniem: OpenMP {' '.join(openmp[0]) if openmp else 'is left out'}")
         ext.sources = [str(glue), *SOURCES]
@@ -227,6 +238,7 @@ class BuildKernels(build_ext):
         if not ext.py_limited_api:  # empty, as cffi may define it as well
             ext.define_macros = [("_CFFI_NO_LIMITED_API", "")]
         ext.extra_compile_args = [*compile_flags, *branch_flags(self.compiler)]
+        ext.extra_compile_args += [] if is_msvc else debug_flags()
         ext.extra_compile_args += openmp[0] if openmp else []
         ext.extra_link_args = [*link_flags, *(openmp[1] if openmp else [])]
         with _files_side_by_side(self.compiler, self.parallel or os.cpu_count()):

@@ -127,6 +127,16 @@ def test_a_build_has_the_flag_for_branches(build, compiler):
     assert "branches-within-32B-boundaries" in "".join(build.branch_flags(compiler()))
 
 
+def test_what_debuggers_need_is_left_out_unless_cflags_ask_for_it(build, monkeypatch):
+    for asked in ("-g", "-O1 -g3", "-ggdb"):
+        monkeypatch.setenv("CFLAGS", asked)
+        assert build.debug_flags() == []
+    monkeypatch.setenv("CFLAGS", "-O2 -fno-gcse")
+    assert build.debug_flags() == ["-g0"]
+    monkeypatch.delenv("CFLAGS")
+    assert build.debug_flags() == ["-g0"]
+
+
 def test_flags_of_each_system(build, monkeypatch):
     assert build.openmp_candidates("msvc") == [(["/openmp:llvm"], [])]
     monkeypatch.setattr(sys, "platform", "linux")
@@ -242,6 +252,8 @@ def test_a_build_without_openmp_has_the_other_threads(tmp_path):
     options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "build_ext.py"], **options)
     assert "numpy-erniem: OpenMP is left out" in done.stdout, done.stderr
+    (kernels,) = (tmp_path / "numpy_erniem").glob("_kernels.*")
+    assert b".debug_info" not in kernels.read_bytes()
     code = (
         "from numpy_erniem.backend import settings as s; print(s.__file__);"
         "print(s.available_threading()); s.set_threading('openmp')"
