@@ -18,9 +18,10 @@ static float widen(int number, uint16_t w)
     if (number != ERNIEM_FLOAT16)
         return from_bits((uint32_t)w << 16);
     const int exponent = w >> 10 & 31, digits = w & 1023;
+    const float unit = from_bits((uint32_t)(exponent + 102) << 23); /* 2^(exponent - 25) */
     const float size = exponent == 31 ? (digits ? NAN : INFINITY)
-                       : exponent     ? ldexpf((float)(1024 + digits), exponent - 25)
-                                      : ldexpf((float)digits, -24);
+                       : exponent     ? (float)(1024 + digits) * unit
+                                      : (float)digits * 0x1p-24f;
     return w >> 15 ? -size : size;
 }
 

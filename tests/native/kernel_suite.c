@@ -529,7 +529,7 @@ static void check_linear_backward(int64_t m, int64_t n, int64_t k)
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < 3; j++)
             results[i][j] = unset(sizes[j]);
-        failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
+        failures += erniem_set_threads(i == 2 ? 3 : 1) != 0;
         float **to = results[i];
         if (i)
             failures += erniem_linear_backward(m, n, k, dy, x, w, 0, to[0], to[1], to[2]) != 0;
@@ -574,7 +574,7 @@ static void check_bfloat16_linear(int64_t m, int64_t n, int64_t k)
         for (int j = 0; j < 4; j++)
             results[i][j] = unset(sizes[j]);
         float **to = results[i];
-        failures += erniem_set_threads(i == 2 ? 3 : threads) != 0;
+        failures += erniem_set_threads(i == 2 ? 3 : 1) != 0;
         if (i) {
             failures += erniem_bfloat16_linear(m, n, k, x, w, b, to[3]) != 0;
             failures += erniem_bfloat16_linear_backward(m, n, k, dy, x, w, 0, to[0], to[1], to[2]) != 0;
@@ -706,7 +706,7 @@ static void check_dropout(int64_t H, int64_t T, int64_t S)
     failures += erniem_drop(0, H * T, S, seed, least, scale, P, dropped) != 0;
     const int threads = erniem_wanted_threads();
     for (int i = 0; i < 2; i++) {
-        failures += erniem_set_threads(i ? 3 : threads) != 0;
+        failures += erniem_set_threads(i ? 3 : 1) != 0;
         failures += erniem_attention_dropped(1, H, T, S, S, q, stride, k, k_stride, v, k_stride, 0,
                                              NULL, NULL, NULL, NULL, NULL, seed, least, scale, got[i]) != 0;
     }
@@ -939,10 +939,8 @@ int main(int count, char **arguments)
         failures += strcmp(erniem_threading(), threading) != 0;
         for (int i = 0; erniem_available_isa(i); i++) {
             failures += erniem_choose_isa(erniem_available_isa(i)) != 0;
-            for (int threads = 1; threads <= (strcmp(threading, "serial") ? 3 : 1); threads += 2) {
-                erniem_set_threads(threads);
-                check_everything();
-            }
+            erniem_set_threads(3); /* a thread that is alone works as in "serial" */
+            check_everything();
             printf("%s, %s: %s\n", threading, erniem_isa(), failures ? "wrong" : "right");
         }
         check_jobs();

@@ -27,8 +27,8 @@ STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{CSRC}"]
 
 # Flags that several suites share.
 NATIVE = ("-O3", "-fopenmp")
-CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fopenmp")
-RACES = ("-O1", "-g", "-fsanitize=thread")
+CHECKED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fopenmp")
+RACES = ("-O1", "-g1", "-fsanitize=thread")
 AARCH64 = ("aarch64-linux-gnu-gcc", "-O2", "-static", "-fopenmp")
 
 QUIET = {"capture_output": True, "text": True}
