@@ -96,6 +96,11 @@ int erniem_multiply(int64_t count, int64_t m, const float *x,
 /* narrow.c: the product with weights of a number type that is not float32; and the bytes from one row
    of k narrowed numbers to the next. */
 int erniem_multiply_narrow(const struct erniem_product *product);
+/* The same for a few rows, by the calling thread alone and without the norm, of kernels without `begin`.
+   `memory` has the scratch bytes of so many rows, at a cache line; the weight `next` is read afterwards. */
+int64_t erniem_narrow_scratch(const struct erniem_product *product, int64_t rows);
+void erniem_multiply_narrow_here(const struct erniem_product *product, const struct erniem_packed *next,
+                                 unsigned char *memory);
 int64_t erniem_row_bytes(int number, int64_t k);
 
 /* norm.c: the layer norm of a product whose rows are in `blocks` blocks; nothing where p->norm is NULL.

@@ -1,6 +1,7 @@
-/* Two products, an activation between them. In float32 many rows pass through both products, ERNIEM_KC
-   wide columns at a time. In bfloat16 the results of the first are rounded when they are made, while they
-   are in the first-level cache: each becomes a step of a row that the second product reads. */
+/* Two products, an activation between them. Many rows pass through both of them some at a time, so that
+   the wide results stay in a cache: in float32 ERNIEM_KC wide columns at a time, in other number types
+   whole rows. In bfloat16 the results of the first product are rounded when they are made, while they are
+   in the first-level cache: each becomes a step of a row that the second product reads. */
 
 #include "gemm.h"
 
@@ -14,24 +15,59 @@ struct two_products {
     float *y;
 };
 
-static int multiply_both_narrow(const struct two_products *t)
+/* Both products of some rows. The results of the first lie in `wide`: float32, or rows of bfloat16. */
+struct both {
+    struct erniem_product widen, back;
+    float *wide, *y;
+};
+
+static void connect(const struct two_products *t, int64_t row0, int64_t m, unsigned char *wide,
+                    struct both *both)
 {
     const struct erniem_packed *first = t->first, *second = t->second;
-    const int64_t rows = erniem_ceil_div(t->m, ERNIEM_ROWS_TOGETHER) * ERNIEM_ROWS_TOGETHER;
-    unsigned char *wide = erniem_acquire(rows * erniem_row_bytes(first->number, first->n));
+    both->wide = (float *)(void *)wide;
+    both->y = t->y + row0 * second->n;
+    both->widen = (struct erniem_product){.micro = erniem_micro(), .count = 1, .m = m, .n = first->n,
+                                          .k = first->k, .panels = first->panels,
+                                          .x = t->x + row0 * first->k, .packed = &t->first,
+                                          .bias = &t->first_bias, .activation = t->activation};
+    both->back = (struct erniem_product){.micro = erniem_micro(), .count = 1, .m = m, .n = second->n,
+                                         .k = second->k, .panels = second->panels,
+                                         .packed = &t->second, .bias = &t->second_bias,
+                                         .activation = ERNIEM_IDENTITY, .y = &both->y};
+    if (second->number == ERNIEM_BFLOAT16) {
+        both->widen.narrowed = wide;
+        both->back.rows = wide;
+    } else {
+        both->widen.y = &both->wide;
+        both->back.x = both->wide;
+    }
+}
+
+/* Bytes of a row of wide results. */
+static int64_t wide_row(const struct two_products *t)
+{
+    const int64_t n = t->first->n;
+    return t->second->number == ERNIEM_BFLOAT16 ? erniem_row_bytes(ERNIEM_BFLOAT16, n) : 4 * n;
+}
+
+static int64_t wide_bytes(const struct two_products *t, int64_t rows)
+{
+    rows = erniem_ceil_div(rows, ERNIEM_ROWS_TOGETHER) * ERNIEM_ROWS_TOGETHER;
+    return erniem_ceil_div(rows * wide_row(t), 64) * 64;
+}
+
+static int multiply_both_narrow(const struct two_products *t)
+{
+    struct both both;
+    unsigned char *wide = erniem_acquire(wide_bytes(t, t->m));
     if (!wide)
         return ERNIEM_NO_MEMORY;
-    const struct erniem_product widen = {.micro = erniem_micro(), .count = 1, .m = t->m,
-                                         .n = first->n, .k = first->k, .panels = first->panels,
-                                         .x = t->x, .packed = &first, .bias = &t->first_bias,
-                                         .activation = t->activation, .narrowed = wide};
-    const struct erniem_product back = {.micro = widen.micro, .count = 1, .m = t->m, .n = second->n,
-                                        .k = second->k, .panels = second->panels, .rows = wide,
-                                        .packed = &second, .bias = &t->second_bias,
-                                        .activation = ERNIEM_IDENTITY, .y = &t->y, .norm = t->norm};
-    int status = erniem_multiply_narrow(&widen);
+    connect(t, 0, t->m, wide, &both);
+    both.back.norm = t->norm;
+    int status = erniem_multiply_narrow(&both.widen);
     if (status == 0)
-        status = erniem_multiply_narrow(&back);
+        status = erniem_multiply_narrow(&both.back);
     erniem_release(wide);
     return status;
 }
@@ -52,7 +88,8 @@ static int multiply_one_by_one(const struct two_products *t)
 
 enum {
     MOST_ROWS = 90, /* of a task. With ERNIEM_KC columns they fill 283 KB of a second-level cache */
-    FEWEST_ROWS = 32
+    FEWEST_ROWS = 32,
+    WIDE_BYTES = 1 << 20 /* of whole rows of a task, at most */
 };
 
 /* Rows that pass through both products. */
@@ -109,22 +146,53 @@ static void pass_some(const void *job, struct erniem_tasks *tasks)
     erniem_release(wide);
 }
 
-static int multiply_in_one_pass(const struct two_products *t)
+/* The same with other number types, and whole wide rows: a row of eight bits is rounded by its largest
+   number. */
+static void pass_narrow_rows(const void *job, struct erniem_tasks *tasks)
 {
-    const int64_t threads = erniem_get_threads(), k = t->first->k;
-    const int64_t blocks = erniem_ceil_div(erniem_ceil_div(t->m, MOST_ROWS), threads) * threads;
-    const struct pass p = {t, erniem_ceil_div(t->m, blocks),
-                           erniem_fits_in_place(k) ? 0 : erniem_ceil_div(k, ERNIEM_KC)};
-    return erniem_parallel(erniem_ceil_div(t->m, p.block_rows), pass_some, &p);
+    const struct pass *p = job;
+    const struct two_products *t = p->products;
+    unsigned char *wide = erniem_acquire(wide_bytes(t, p->block_rows));
+    struct both both;
+    connect(t, 0, p->block_rows, wide, &both);
+    const int64_t first_bytes = erniem_narrow_scratch(&both.widen, p->block_rows);
+    const int64_t second_bytes = erniem_narrow_scratch(&both.back, p->block_rows);
+    unsigned char *scratch = erniem_acquire(erniem_max(first_bytes, second_bytes));
+    for (int64_t task; wide && scratch && (task = erniem_take(tasks)) >= 0;) {
+        const int64_t row0 = task * p->block_rows, rows = erniem_min(p->block_rows, t->m - row0);
+        connect(t, row0, rows, wide, &both);
+        erniem_multiply_narrow_here(&both.widen, t->second, scratch);
+        erniem_multiply_narrow_here(&both.back, t->first, scratch);
+        if (t->norm)
+            erniem_norm_rows(t->norm, t->second->n, row0, rows, t->y);
+    }
+    erniem_release(scratch);
+    erniem_release(wide);
 }
 
-/* Whether one pass takes it: with few rows for a thread, the threads rather share the weights. */
+static int multiply_in_one_pass(const struct two_products *t)
+{
+    const int is_float32 = t->first->number == ERNIEM_FLOAT32;
+    const int64_t threads = erniem_get_threads(), k = t->first->k;
+    const int64_t most = is_float32 ? MOST_ROWS : erniem_max(1, WIDE_BYTES / wide_row(t));
+    const int64_t blocks = erniem_ceil_div(erniem_ceil_div(t->m, most), threads) * threads;
+    const struct pass p = {t, erniem_ceil_div(t->m, blocks),
+                           erniem_fits_in_place(k) ? 0 : erniem_ceil_div(k, ERNIEM_KC)};
+    return erniem_parallel(erniem_ceil_div(t->m, p.block_rows),
+                           is_float32 ? pass_some : pass_narrow_rows, &p);
+}
+
+/* Whether one pass takes it: with few rows for a thread, the threads rather share the weights. Kernels
+   that write past the caches are too fast to read the weights so often. */
 static int is_one_pass(const struct two_products *t)
 {
     const struct erniem_micro *micro = erniem_micro();
-    return t->m >= FEWEST_ROWS * erniem_get_threads() && t->first->number == ERNIEM_FLOAT32 &&
-           t->second->number == ERNIEM_FLOAT32 && t->first->micro == micro &&
-           t->second->micro == micro &&
+    const int number = t->first->number;
+    if (number != t->second->number || t->m < FEWEST_ROWS * erniem_get_threads())
+        return 0;
+    if (number != ERNIEM_FLOAT32)
+        return !erniem_narrow(number)->stream;
+    return t->first->micro == micro && t->second->micro == micro &&
            (t->independent || erniem_get_strassen() == ERNIEM_STRASSEN_OFF);
 }
 
@@ -137,10 +205,10 @@ static int multiply_both(const struct two_products *t)
         return ERNIEM_BAD_SIZE;
     if (t->m == 0)
         return 0;
-    if (first->number == ERNIEM_BFLOAT16 && second->number == ERNIEM_BFLOAT16)
-        return multiply_both_narrow(t);
     if (is_one_pass(t))
         return multiply_in_one_pass(t);
+    if (first->number == ERNIEM_BFLOAT16 && second->number == ERNIEM_BFLOAT16)
+        return multiply_both_narrow(t);
     return multiply_one_by_one(t);
 }
 

@@ -33,6 +33,7 @@ struct narrow {
     int64_t chunk_panels, chunks; /* panels of a task; such chunks of a weight */
     int streams;                  /* whether results are written past the caches */
     int64_t narrowed_stride;      /* of rows of results, if the product has such */
+    const unsigned char *next;    /* what is read after the last task, if that is known */
     struct erniem_parts *done;    /* work items of each block, where its rows are normed, or NULL */
 };
 
@@ -81,6 +82,8 @@ static const unsigned char *what_follows(const struct narrow *job, const struct 
     const struct erniem_product *p = job->product;
     if (++panel < t->end)
         return panel_of(p->packed[t->weight], job->steps, panel);
+    if (job->next)
+        return job->next;
     const int64_t weight = (t->weight + 1) % p->count;
     return panel_of(p->packed[weight], job->steps, weight ? t->first : t->end % p->panels);
 }
@@ -183,17 +186,33 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
     }
 }
 
+/* Where the narrowed rows begin in the memory of a scratch: behind the sums and the steps of rows. */
+static int64_t x_begins(int64_t rows)
+{
+    const int64_t bytes = SUMS_BYTES + rows * (int64_t)sizeof(struct erniem_row);
+    return erniem_ceil_div(bytes, ERNIEM_STEP) * ERNIEM_STEP;
+}
+
+static struct scratch scratch_in(unsigned char *memory, int64_t rows)
+{
+    return (struct scratch){.x = memory + x_begins(rows), .sums = memory, .block = -1,
+                            .row = (struct erniem_row *)(void *)(memory + SUMS_BYTES)};
+}
+
+int64_t erniem_narrow_scratch(const struct erniem_product *p, int64_t rows)
+{
+    const int64_t stride = erniem_row_bytes(p->packed[0]->number, p->k);
+    return x_begins(rows) + (p->rows ? 0 : (rows + ERNIEM_ROWS_TOGETHER - 1) * stride);
+}
+
 static void multiply_some(const void *work, struct erniem_tasks *tasks)
 {
     const struct narrow *job = work;
     const struct erniem_product *p = job->product;
-    const int64_t x_bytes = p->rows ? 0 : (job->block_rows + ERNIEM_ROWS_TOGETHER - 1) * job->stride;
-    unsigned char *memory = erniem_acquire(x_bytes + SUMS_BYTES + job->block_rows *
-                                           (int64_t)sizeof(struct erniem_row));
+    unsigned char *memory = erniem_acquire(erniem_narrow_scratch(p, job->block_rows));
     if (!memory)
         return;
-    struct scratch s = {.x = memory, .sums = memory + x_bytes, .block = -1,
-                        .row = (struct erniem_row *)(void *)(memory + x_bytes + SUMS_BYTES)};
+    struct scratch s = scratch_in(memory, job->block_rows);
     if (job->kernel->begin)
         job->kernel->begin();
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
@@ -202,9 +221,8 @@ static void multiply_some(const void *work, struct erniem_tasks *tasks)
                                     .block = task / p->count / job->chunks, .first = first,
                                     .end = erniem_min(p->panels, first + job->chunk_panels)};
         multiply(job, &t, &s);
-        const int64_t row0 = t.block * job->block_rows;
-        erniem_norm_block(p, job->done, t.block, job->chunks, row0,
-                          erniem_min(job->block_rows, p->m - row0));
+        erniem_norm_block(p, job->done, t.block, job->chunks, t.block * job->block_rows,
+                          erniem_min(job->block_rows, p->m - t.block * job->block_rows));
     }
     if (job->kernel->end)
         job->kernel->end();
@@ -234,34 +252,49 @@ int64_t erniem_row_bytes(int number, int64_t k)
     return (erniem_steps(number, k) << erniem_narrow(number)->widens | 1) * ERNIEM_STEP;
 }
 
-int erniem_multiply_narrow(const struct erniem_product *p)
+static struct narrow job_of(const struct erniem_product *p)
 {
     const int number = p->packed[0]->number;
-    const struct erniem_narrow *kernel = erniem_narrow(number);
+    return (struct narrow){.product = p, .kernel = erniem_narrow(number),
+                           .steps = erniem_steps(number, p->k),
+                           .stride = erniem_row_bytes(number, p->k),
+                           .block_rows = p->m,
+                           .narrowed_stride = erniem_row_bytes(number, p->n)};
+}
+
+void erniem_multiply_narrow_here(const struct erniem_product *p, const struct erniem_packed *next,
+                                 unsigned char *memory)
+{
+    struct narrow job = job_of(p);
+    struct scratch s = scratch_in(memory, p->m);
+    const struct work_item all = {.end = p->panels};
+    job.next = next->data;
+    multiply(&job, &all, &s);
+}
+
+int erniem_multiply_narrow(const struct erniem_product *p)
+{
+    struct narrow job = job_of(p);
+    const struct erniem_narrow *kernel = job.kernel;
     const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
-    const int64_t steps = erniem_steps(number, p->k), stride = erniem_row_bytes(number, p->k);
-    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / stride));
+    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / job.stride));
     const int64_t threads = erniem_get_threads();
     int64_t blocks = erniem_ceil_div(p->m, most);
     const int64_t even = erniem_ceil_div(blocks, threads) * threads;
     if (p->m >= even * SHARE_ROWS)
         blocks = even;
-    const int64_t block_rows = whole_groups(kernel, erniem_ceil_div(p->m, blocks));
+    job.block_rows = whole_groups(kernel, erniem_ceil_div(p->m, blocks));
     /* Threads that can share the blocks evenly narrow each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
-    const int64_t chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
-                                                  : erniem_min(share, CHUNK_PANELS);
-    struct narrow job = {.product = p, .kernel = kernel,
-                         .steps = steps, .stride = stride, .block_rows = block_rows,
-                         .chunk_panels = chunk_panels,
-                         .streams = streams(p, kernel, steps * ERNIEM_PANEL_STEP),
-                         .narrowed_stride = erniem_row_bytes(number, p->n),
-                         .chunks = erniem_ceil_div(p->panels, chunk_panels)};
-    erniem_prefetch_begin(panel_of(p->packed[0], steps, share % p->panels),
-                          panel_of(p->packed[0], steps, p->panels));
-    if (!job.streams && erniem_begin_norm(p, erniem_ceil_div(p->m, block_rows), &job.done) != 0)
+    job.chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
+                                        : erniem_min(share, CHUNK_PANELS);
+    job.chunks = erniem_ceil_div(p->panels, job.chunk_panels);
+    job.streams = streams(p, kernel, job.steps * ERNIEM_PANEL_STEP);
+    blocks = erniem_ceil_div(p->m, job.block_rows);
+    erniem_prefetch_begin(panel_of(p->packed[0], job.steps, share % p->panels),
+                          panel_of(p->packed[0], job.steps, p->panels));
+    if (!job.streams && erniem_begin_norm(p, blocks, &job.done) != 0)
         return ERNIEM_NO_MEMORY;
     return erniem_end_norm(p, job.done,
-                           erniem_parallel(erniem_ceil_div(p->m, block_rows) * p->count * job.chunks,
-                                           multiply_some, &job));
+                           erniem_parallel(blocks * p->count * job.chunks, multiply_some, &job));
 }

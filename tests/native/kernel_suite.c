@@ -81,23 +81,31 @@ static void check_linear(int64_t m, int64_t n, int64_t k, int activation)
     free(x), free(w), free(bias), free(got), free(want), free(again);
 }
 
-/* A product of any number type and the norm that follows, in one call: the bits of two calls. k <= n. */
-static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
+/* A weight of a number type: 0, float32; 1, int8; 2, bfloat16. */
+static struct erniem_packed *weight(int type, int64_t n, int64_t k)
 {
-    float *x = numbers(m * k), *add = numbers(m * n), *w = numbers(n * k), *bias = numbers(n);
-    float *scale = numbers(n), *shift = numbers(n), *got = unset(m * n), *want = unset(m * n);
+    struct erniem_packed *packed = NULL;
+    float *w = numbers(n * k), *scale = numbers(n);
     int8_t *eighth = malloc((size_t)(n * k) + 1);
     uint16_t *half = malloc((size_t)(2 * n * k) + 1);
-    struct erniem_packed *packed[3] = {NULL, NULL, NULL}, *first = NULL;
     for (int64_t i = 0; i < n * k; i++) {
         uint32_t bits;
         memcpy(&bits, w + i, sizeof bits);
         eighth[i] = (int8_t)(127.0f * w[i]), half[i] = (uint16_t)(bits >> 16);
     }
-    failures += erniem_pack(n, k, w, packed) != 0;
-    failures += erniem_pack_int8(n, k, eighth, scale, packed + 1) != 0;
-    failures += erniem_pack_16(ERNIEM_BFLOAT16, n, k, half, packed + 2) != 0;
-    failures += erniem_pack_16(ERNIEM_BFLOAT16, k, k, half, &first) != 0; /* of the same numbers */
+    failures += (type == 0   ? erniem_pack(n, k, w, &packed)
+                 : type == 1 ? erniem_pack_int8(n, k, eighth, scale, &packed)
+                             : erniem_pack_16(ERNIEM_BFLOAT16, n, k, half, &packed)) != 0;
+    free(w), free(scale), free(eighth), free(half);
+    return packed;
+}
+
+/* A product of any number type and the norm that follows, in one call: the bits of two calls. */
+static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
+{
+    float *x = numbers(m * k), *add = numbers(m * n), *bias = numbers(n);
+    float *scale = numbers(n), *shift = numbers(n), *got = unset(m * n), *want = unset(m * n);
+    struct erniem_packed *packed[4] = {weight(0, n, k), weight(1, n, k), weight(2, n, k), weight(2, k, k)};
     for (int i = 0; i < 4; i++) {
         const float *residual = i == 1 ? NULL : add;
         memset(got, 255, (size_t)(m * n) * sizeof *got); /* not numbers */
@@ -106,8 +114,8 @@ static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
             failures += erniem_linear_add_norm(m, x, packed[i], bias, ERNIEM_GELU, 0, residual, scale,
                                                shift, 1e-3f, got) != 0;
         } else {
-            failures += erniem_mlp(m, x, first, NULL, ERNIEM_GELU, packed[2], bias, 0, want) != 0;
-            failures += erniem_mlp_add_norm(m, x, first, NULL, ERNIEM_GELU, packed[2], bias, 0,
+            failures += erniem_mlp(m, x, packed[3], NULL, ERNIEM_GELU, packed[2], bias, 0, want) != 0;
+            failures += erniem_mlp_add_norm(m, x, packed[3], NULL, ERNIEM_GELU, packed[2], bias, 0,
                                             residual, scale, shift, 1e-3f, got) != 0;
         }
         failures += erniem_add_norm(m, n, want, residual, scale, shift, 1e-3f, want) != 0;
@@ -116,31 +124,35 @@ static void check_product_and_norm(int64_t m, int64_t n, int64_t k)
             failures++;
         }
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         erniem_packed_free(packed[i]);
-    erniem_packed_free(first);
-    free(x), free(add), free(w), free(bias), free(scale), free(shift), free(got), free(want);
-    free(eighth), free(half);
+    free(x), free(add), free(bias), free(scale), free(shift), free(got), free(want);
 }
 
 /* Two products in one pass: the bits of two calls, for many rows and for few. */
-static void check_mlp(int64_t m, int64_t n, int64_t f, int64_t k)
+static void check_mlp(int type, int64_t m, int64_t n, int64_t f, int64_t k)
 {
-    float *x = numbers(m * k), *w = numbers(f * k), *v = numbers(n * f), *bias = numbers(f);
+    float *x = numbers(m * k), *bias = numbers(f), *ones = numbers(n), *add = numbers(m * n);
     float *wide = unset(m * f), *got = unset(m * n), *want = unset(m * n);
-    struct erniem_packed *first = NULL, *second = NULL;
-    failures += erniem_pack(f, k, w, &first) != 0;
-    failures += erniem_pack(n, f, v, &second) != 0;
+    struct erniem_packed *first = weight(type, f, k), *second = weight(type, n, f);
     failures += erniem_linear(m, x, first, bias, ERNIEM_GELU, 1, wide) != 0;
     failures += erniem_linear(m, wide, second, NULL, ERNIEM_IDENTITY, 1, want) != 0;
-    failures += erniem_mlp(m, x, first, bias, ERNIEM_GELU, second, NULL, 1, got) != 0;
-    if (memcmp(got, want, (size_t)(m * n) * sizeof *got) != 0) {
-        fprintf(stderr, "%s, mlp (%d, %d, %d, %d) differs\n", erniem_isa(), (int)m, (int)n, (int)f, (int)k);
-        failures++;
+    for (int normed = 0; normed < 2; normed++) {
+        if (normed) {
+            failures += erniem_add_norm(m, n, want, add, ones, ones, 1e-3f, want) != 0;
+            failures += erniem_mlp_add_norm(m, x, first, bias, ERNIEM_GELU, second, NULL, 1, add, ones,
+                                            ones, 1e-3f, got) != 0;
+        } else
+            failures += erniem_mlp(m, x, first, bias, ERNIEM_GELU, second, NULL, 1, got) != 0;
+        if (memcmp(got, want, (size_t)(m * n) * sizeof *got) != 0) {
+            fprintf(stderr, "%s, mlp %d, %d (%d, %d, %d, %d) differs\n", erniem_isa(), type, normed,
+                    (int)m, (int)n, (int)f, (int)k);
+            failures++;
+        }
     }
     erniem_packed_free(first);
     erniem_packed_free(second);
-    free(x), free(w), free(v), free(bias), free(wide), free(got), free(want);
+    free(x), free(bias), free(ones), free(add), free(wide), free(got), free(want);
 }
 
 /* Int8 weights: every kernel, several threads and several weights, to the bit as the formula. */
@@ -909,7 +921,10 @@ static void check_everything(void)
     check_product_and_norm(1, 1, 1), check_product_and_norm(0, 3, 2), check_product_and_norm(3, 97, 5);
     check_product_and_norm(33, 40, 17), check_product_and_norm(150, 33, 9);
     check_product_and_norm(700, 70, 40), check_product_and_norm(1000, 800, 7);
-    check_mlp(1, 3, 5, 2), check_mlp(190, 40, 800, 3), check_mlp(130, 7, 20, 900), check_mlp(99, 50, 1, 512);
+    for (int type = 0; type < 3; type++) {
+        check_mlp(type, 1, 3, 5, 2), check_mlp(type, 190, 40, 800, 3), check_mlp(type, 99, 50, 1, 512);
+        check_mlp(type, 130, 7, 20, 900), check_mlp(type, 101, 3, 4000, 2);
+    }
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_bfloat16_linear(300, 70, 40), check_bfloat16_linear(3, 5, 4100);
     check_updates(1), check_updates(77), check_updates(20000);

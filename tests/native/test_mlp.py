@@ -10,7 +10,7 @@ from numpy_erniem.backend.independent_rows import independent_rows
 from numpy_erniem.backend.unsupported import Unsupported
 from numpy_erniem.quantization.numbers import BFLOAT16, to_bfloat16
 from tests.conftest import native_is_built
-from tests.native.conftest import isas, kernels_of_16_bits
+from tests.native.conftest import int8_kernels, isas, kernels_of_16_bits
 from tests.native.test_norm import layer as any_layer
 from tests.native.test_norm import norm_weights
 
@@ -119,6 +119,28 @@ def test_many_rows_of_float32_pass_both_maps_at_once(isa, rng, threads, size):
         found = native.mlp(x, first, second, "gelu", norm)
         np.testing.assert_allclose(found, normed, rtol=0, atol=1e-4)
     np.testing.assert_array_equal(native.mlp(x[:5], first, second, "gelu"), plain[:5])
+
+
+@pytest.mark.parametrize("kernel", [("int8", n) for n in int8_kernels()] + kernels_of_16_bits())
+@pytest.mark.parametrize(
+    "size", [(400, 40, 1600, 50), (161, 70, 4100, 33), (64, 33, 100, 1)], ids=str
+)
+def test_many_rows_of_other_number_types_pass_both_maps_at_once(rng, threads, kernel, size):
+    m, k, f, n = size
+    first, second = any_layer(rng, f, k, kernel[0]), any_layer(rng, n, f, kernel[0])
+    x = rng.standard_normal((m, k), np.float32)
+    norm = rng.standard_normal((m, n), np.float32), norm_weights(rng, n), 1e-3
+    settings.choose_kernel(*kernel)
+    try:
+        plain = native.linear(native.linear(x, first, "gelu"), second)
+        normed = native.add_norm(plain, *norm)
+        for count in (1, 2, 7):
+            threads(count)
+            np.testing.assert_array_equal(native.mlp(x, first, second, "gelu"), plain)
+            np.testing.assert_array_equal(native.mlp(x, first, second, "gelu", norm), normed)
+        np.testing.assert_array_equal(native.mlp(x[:5], first, second, "gelu"), plain[:5])
+    finally:
+        settings.choose_isa(isas()[0])
 
 
 def test_strassens_algorithm_is_used_unless_rows_are_independent(rng, strassen):
