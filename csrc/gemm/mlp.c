@@ -88,8 +88,9 @@ static int multiply_one_by_one(const struct two_products *t)
 
 enum {
     MOST_ROWS = 90, /* of a task. With ERNIEM_KC columns they fill 283 KB of a second-level cache */
-    FEWEST_ROWS = 32,
-    WIDE_BYTES = 1 << 20 /* of whole rows of a task, at most */
+    FEWEST_ROWS = 32,        /* for a thread; with fewer, the threads rather share the weights, */
+    FEWEST_NARROW_ROWS = 128, /* which matters more where products take less time */
+    WIDE_BYTES = 1 << 20     /* of whole rows of a task, at most */
 };
 
 /* Rows that pass through both products. */
@@ -182,13 +183,13 @@ static int multiply_in_one_pass(const struct two_products *t)
                            is_float32 ? pass_some : pass_narrow_rows, &p);
 }
 
-/* Whether one pass takes it: with few rows for a thread, the threads rather share the weights. Kernels
-   that write past the caches are too fast to read the weights so often. */
+/* Whether one pass takes it. Kernels that write past the caches are too fast to read weights so often. */
 static int is_one_pass(const struct two_products *t)
 {
     const struct erniem_micro *micro = erniem_micro();
     const int number = t->first->number;
-    if (number != t->second->number || t->m < FEWEST_ROWS * erniem_get_threads())
+    const int64_t fewest = number == ERNIEM_FLOAT32 ? FEWEST_ROWS : FEWEST_NARROW_ROWS;
+    if (number != t->second->number || t->m < fewest * erniem_get_threads())
         return 0;
     if (number != ERNIEM_FLOAT32)
         return !erniem_narrow(number)->stream;

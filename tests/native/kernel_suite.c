@@ -923,7 +923,7 @@ static void check_everything(void)
     check_product_and_norm(700, 70, 40), check_product_and_norm(1000, 800, 7);
     for (int type = 0; type < 3; type++) {
         check_mlp(type, 1, 3, 5, 2), check_mlp(type, 190, 40, 800, 3), check_mlp(type, 99, 50, 1, 512);
-        check_mlp(type, 130, 7, 20, 900), check_mlp(type, 101, 3, 4000, 2);
+        check_mlp(type, 130, 7, 20, 900), check_mlp(type, 401, 3, 1500, 2);
     }
     check_linear_backward(770, 150, 40), check_linear_backward(40, 800, 99);
     check_bfloat16_linear(300, 70, 40), check_bfloat16_linear(3, 5, 4100);
