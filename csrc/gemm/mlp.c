@@ -87,10 +87,10 @@ static int multiply_one_by_one(const struct two_products *t)
 }
 
 enum {
-    MOST_ROWS = 90, /* of a task. With ERNIEM_KC columns they fill 283 KB of a second-level cache */
-    FEWEST_ROWS = 32,        /* for a thread; with fewer, the threads rather share the weights, */
-    FEWEST_NARROW_ROWS = 128, /* which matters more where products take less time */
-    WIDE_BYTES = 1 << 20     /* of whole rows of a task, at most */
+    MOST_ROWS = 90,           /* of a task; with ERNIEM_KC columns they fill 283 KB of a cache */
+    FEWEST_ROWS = 32,         /* for a thread; with fewer, the threads rather share the weights, */
+    FEWEST_NARROW_ROWS = 128, /* which counts more where products take less time */
+    WIDE_BYTES = 1 << 20      /* of whole rows of a task, at most */
 };
 
 /* Rows that pass through both products. */
