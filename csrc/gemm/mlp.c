@@ -21,6 +21,8 @@ struct both {
     float *wide, *y;
 };
 
+/* The products of rows row0 .. row0 + m - 1, with `wide` between them. They point into `both`, which must
+   stay where it is. */
 static void connect(const struct two_products *t, int64_t row0, int64_t m, unsigned char *wide,
                     struct both *both)
 {
@@ -183,7 +185,7 @@ static int multiply_in_one_pass(const struct two_products *t)
                            is_float32 ? pass_some : pass_narrow_rows, &p);
 }
 
-/* Whether one pass takes it. Kernels that write past the caches are too fast to read weights so often. */
+/* Whether one pass takes it. Kernels with `begin`, those of AMX, are too fast to read weights so often. */
 static int is_one_pass(const struct two_products *t)
 {
     const struct erniem_micro *micro = erniem_micro();
@@ -192,7 +194,7 @@ static int is_one_pass(const struct two_products *t)
     if (number != t->second->number || t->m < fewest * erniem_get_threads())
         return 0;
     if (number != ERNIEM_FLOAT32)
-        return !erniem_narrow(number)->stream;
+        return !erniem_narrow(number)->begin;
     return t->first->micro == micro && t->second->micro == micro &&
            (t->independent || erniem_get_strassen() == ERNIEM_STRASSEN_OFF);
 }
