@@ -82,6 +82,12 @@ static inline void erniem_watch_forks(erniem_once *once, void (*watch)(void))
     (void)watch;
 }
 static inline void erniem_in_child(void (*handler)(void)) { (void)handler; }
+static inline void erniem_around_fork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)before;
+    (void)parent;
+    (void)child;
+}
 
 #else
 
@@ -142,7 +148,7 @@ static inline void erniem_pause(void)
 }
 
 /* Call `watch` once in this process: it says by erniem_in_child what the child of a fork does
-   before anything else. */
+   before anything else, or by erniem_around_fork also what the parent does before and after it. */
 typedef pthread_once_t erniem_once;
 #define ERNIEM_ONCE_INIT PTHREAD_ONCE_INIT
 static inline void erniem_watch_forks(erniem_once *once, void (*watch)(void))
@@ -150,6 +156,10 @@ static inline void erniem_watch_forks(erniem_once *once, void (*watch)(void))
     pthread_once(once, watch);
 }
 static inline void erniem_in_child(void (*handler)(void)) { pthread_atfork(NULL, NULL, handler); }
+static inline void erniem_around_fork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    pthread_atfork(before, parent, child);
+}
 
 #endif
 #endif
