@@ -6,11 +6,11 @@ enum { VECTORS_ACROSS = (MR + VW - 1) / VW };
 static void lay_across(int64_t k, int64_t rows, int64_t share, const float *from, int64_t stride,
                        float *to)
 {
-    for (int64_t l = 0; l < k; l++, from += stride, to += MR)
-        for (int64_t r = 0; r < rows; r += share) {
-            float *tile = to + r / share * k * MR;
+    for (int64_t l = 0; l < k; l++, from += stride, to += MR) {
+        float *tile = to;
+        for (int64_t r = 0; r < rows; r += share, tile += k * MR) {
             const int64_t n = rows - r < share ? rows - r : share;
-            vf_prefetch(from + r + 4 * stride);
+            vf_prefetch(from + r + 16 * stride);
             UNROLLED for (int v = 0; v < VECTORS_ACROSS; v++) {
                 const vf x = load_up_to(from + r + v * VW, n - v * VW);
                 if (l + 1 < k)
@@ -19,6 +19,7 @@ static void lay_across(int64_t k, int64_t rows, int64_t share, const float *from
                     store_up_to(tile + v * VW, x, n - v * VW);
             }
         }
+    }
 }
 
 static void sum_across(int64_t k, int64_t n, const float *tile, float *sums)
