@@ -31,6 +31,7 @@ static void pack_across(int64_t n, int64_t k, const float *w, int64_t stride, co
     for (int64_t l = 0; l < k; l++, to += NV * VW)
         UNROLLED for (int j = 0; j < NV * VW; j += VW) {
             const float *from = w + (rows ? rows[l] : l) * stride + j;
+            vf_prefetch(from + 8 * stride);
             vf_store(to + j, n >= j + VW ? vf_load(from)
                              : n > j     ? vf_load_part(from, n - j)
                                          : vf_set1(0.0f));
