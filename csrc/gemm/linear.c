@@ -172,8 +172,9 @@ static void multiply_some(const void *job, struct erniem_tasks *tasks)
 
 static int multiply_classically(const struct erniem_product *p)
 {
-    const int64_t blocks = erniem_ceil_div(p->m, BLOCK_ROWS);
-    const int64_t block_rows = erniem_ceil_div(p->m, blocks), threads = erniem_get_threads();
+    const int64_t threads = erniem_get_threads(), round = p->m > BLOCK_ROWS * threads ? threads : 1;
+    const int64_t blocks = erniem_ceil_div(erniem_ceil_div(p->m, BLOCK_ROWS), round) * round;
+    const int64_t block_rows = erniem_ceil_div(p->m, blocks);
     /* Threads that can share the blocks evenly copy each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
     const int64_t tasks = p->m <= FEW_ROWS ? FEW_ROWS_TASKS : erniem_ceil_div(share, CHUNK_PANELS);
