@@ -88,7 +88,7 @@ static struct header *find(int64_t bytes)
     struct header *best = NULL;
     for (struct header *block = oldest; block; block = block->newer) {
         const int64_t has = block->bytes, had = best ? best->bytes : ERNIEM_MOST + 1;
-        const int suits = has >= bytes && has / limits->times <= bytes;
+        const int suits = has >= bytes && has <= bytes * limits->times;
         if (suits && (has < had || (has == had && is_own(block) >= is_own(best))))
             best = block;
     }
