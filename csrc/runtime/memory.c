@@ -28,7 +28,7 @@ static void *allocate(size_t bytes, size_t alignment)
 static void deallocate(void *block) { free(block); }
 #endif
 
-enum { LINE = 64, HUGE_PAGE = 1 << 21, LEAST_PIECE = 1 << 16 };
+enum { LINE = 64, HUGE_PAGE = 1 << 21, LEAST_PIECE = 1 << 16, MOST_KEPT = 1024 };
 
 /* Of the list: its blocks, their bytes, and releases after which a block that nobody took goes. A block
    may be `times` as large as what is asked for; then it may be cut. */
@@ -37,60 +37,65 @@ struct limits {
     int64_t bytes, releases, times;
 };
 static const struct limits little = {48, 0, (int64_t)128 << 20, 1024, 2};
-static const struct limits much = {512, 1, ERNIEM_MOST, 8192, 16};
+static const struct limits much = {MOST_KEPT / 2, 1, ERNIEM_MOST, 8192, 16};
 
 struct header { /* in the cache line before the block */
-    int64_t bytes, number;          /* number: of the last release when it came into the list */
-    const char *owner;              /* the thread that released it: the address of its `me` */
-    struct header *older, *newer;   /* in the list */
-    struct header *before, *after;  /* pieces beside it, of the same memory of the system, or NULL */
-    int is_free;                    /* whether it is in the list */
+    int64_t bytes;
+    struct header *before, *after; /* pieces beside it, of the same memory of the system, or NULL */
+    struct header *next;           /* of the blocks that are given back */
+    int is_free;
 };
 _Static_assert(sizeof(struct header) <= LINE, "a header fits in the line before its block");
+
+struct kept { /* a free block; beside each other they are searched without a look at the headers */
+    struct header *block;
+    int64_t bytes, number; /* number: of the last release when it came into the list */
+    const char *owner;     /* the thread that released it: the address of its `me` */
+};
 
 static ERNIEM_THREAD_LOCAL char me;
 
 static erniem_lock lock = ERNIEM_LOCK_INIT; /* guards all below, and the headers */
 static const struct limits *limits = &little;
 static int users_of_much;
-static struct header *oldest, *newest;
-static int free_count;
-static int64_t free_bytes, releases;
+static struct kept kept[MOST_KEPT]; /* oldest first */
+static int kept_count;
+static int64_t kept_bytes, releases;
 
-static void enlist(struct header *block)
+/* Where the list is full, a free block is not in it. */
+static void enlist(struct header *block, const char *owner)
 {
     block->is_free = 1;
-    block->number = releases;
-    block->older = newest;
-    block->newer = NULL;
-    *(newest ? &newest->newer : &oldest) = block;
-    newest = block;
-    free_bytes += block->bytes;
-    free_count++;
+    if (kept_count == MOST_KEPT)
+        return;
+    kept[kept_count++] = (struct kept){block, block->bytes, releases, owner};
+    kept_bytes += block->bytes;
 }
 
-static void unlist(struct header *block)
+static void unlist(int i)
 {
-    block->is_free = 0;
-    *(block->older ? &block->older->newer : &oldest) = block->newer;
-    *(block->newer ? &block->newer->older : &newest) = block->older;
-    free_bytes -= block->bytes;
-    free_count--;
+    kept[i].block->is_free = 0;
+    kept_bytes -= kept[i].bytes;
+    kept_count--;
+    for (; i < kept_count; i++)
+        kept[i] = kept[i + 1];
 }
+
+static int is_whole(const struct header *block) { return !block->before && !block->after; }
 
 /* Whether this thread released the block: it is likely to be in the cache of its core. */
-static int is_own(const struct header *block) { return block->owner == &me; }
+static int is_own(const struct kept *block) { return block->owner == &me; }
 
-/* The smallest block in the list that suits. Among blocks of one size, the thread's own come first, then
-   the newest. NULL if there is none. */
-static struct header *find(int64_t bytes)
+/* The place of the smallest block that suits. Among blocks of one size, the thread's own come first, then
+   the newest. -1 if there is none. */
+static int find(int64_t bytes)
 {
-    struct header *best = NULL;
-    for (struct header *block = oldest; block; block = block->newer) {
-        const int64_t has = block->bytes, had = best ? best->bytes : ERNIEM_MOST + 1;
+    int best = -1;
+    for (int i = 0; i < kept_count; i++) {
+        const int64_t has = kept[i].bytes, had = best < 0 ? ERNIEM_MOST + 1 : kept[best].bytes;
         const int suits = has >= bytes && has <= bytes * limits->times;
-        if (suits && (has < had || (has == had && is_own(block) >= is_own(best))))
-            best = block;
+        if (suits && (has < had || (has == had && is_own(&kept[i]) >= is_own(&kept[best]))))
+            best = i;
     }
     return best;
 }
@@ -102,16 +107,26 @@ static void cut(struct header *block, int64_t bytes)
     if (rest < LEAST_PIECE)
         return;
     struct header *piece = (struct header *)(void *)((char *)block + LINE + size);
-    *piece = (struct header){.bytes = rest, .owner = block->owner, .before = block,
-                             .after = block->after};
+    *piece = (struct header){.bytes = rest, .before = block, .after = block->after};
     if (piece->after)
         piece->after->before = piece;
     block->after = piece;
     block->bytes = size;
-    enlist(piece);
+    enlist(piece, &me);
 }
 
-/* Make the piece after a block, which is free, a part of it. */
+/* Take a free block out of the list, if it is there. */
+static void take(struct header *block)
+{
+    block->is_free = 0;
+    for (int i = kept_count - 1; i >= 0; i--)
+        if (kept[i].block == block) {
+            unlist(i);
+            return;
+        }
+}
+
+/* Make the piece after a block a part of it. Both are in no list. */
 static void join_next(struct header *block)
 {
     const struct header *next = block->after;
@@ -135,9 +150,10 @@ void *erniem_acquire(int64_t bytes)
     static erniem_once once = ERNIEM_ONCE_INIT;
     erniem_watch_forks(&once, watch_forks);
     erniem_lock_take(&lock);
-    struct header *block = find(bytes);
+    const int place = find(bytes);
+    struct header *block = place < 0 ? NULL : kept[place].block;
     if (block) {
-        unlist(block);
+        unlist(place);
         if (limits->cuts)
             cut(block, bytes);
     }
@@ -156,30 +172,24 @@ void *erniem_acquire(int64_t bytes)
     return (char *)block + LINE;
 }
 
-/* The block that has been in the list for the longest time, but no piece of one; or NULL. */
-static struct header *oldest_whole(void)
+/* Give back the whole blocks that are beyond the limits, after the lock is free; and `gone`. */
+static void free_the_lock_and_trim(const struct limits *most, struct header *gone)
 {
-    struct header *block = oldest;
-    while (block && (block->before || block->after))
-        block = block->newer;
-    return block;
-}
-
-/* Give back what is beyond the limits, after the lock is free. */
-static void free_the_lock_and_trim(const struct limits *most)
-{
-    struct header *gone = NULL, *block;
-    while ((block = oldest_whole()) &&
-           (free_count > most->blocks || free_bytes > most->bytes ||
-            block->number + most->releases <= releases)) {
-        unlist(block);
-        block->older = gone;
-        gone = block;
+    for (int i = 0; i < kept_count && (kept_count > most->blocks || kept_bytes > most->bytes ||
+                                       kept[i].number + most->releases <= releases);) {
+        struct header *block = kept[i].block;
+        if (is_whole(block)) {
+            unlist(i);
+            block->next = gone;
+            gone = block;
+        } else {
+            i++;
+        }
     }
     erniem_lock_free(&lock);
     while (gone) {
-        block = gone;
-        gone = block->older;
+        struct header *block = gone;
+        gone = block->next;
         deallocate(block);
     }
 }
@@ -188,21 +198,25 @@ void erniem_release(void *memory)
 {
     if (!memory)
         return;
-    struct header *block = (struct header *)(void *)((char *)memory - LINE);
+    struct header *block = (struct header *)(void *)((char *)memory - LINE), *gone = NULL;
     erniem_lock_take(&lock);
     releases++;
     if (block->after && block->after->is_free) {
-        unlist(block->after);
+        take(block->after);
         join_next(block);
     }
     if (block->before && block->before->is_free) {
         block = block->before;
-        unlist(block);
+        take(block);
         join_next(block);
     }
-    block->owner = &me;
-    enlist(block);
-    free_the_lock_and_trim(limits);
+    if (kept_count == MOST_KEPT && is_whole(block)) {
+        block->next = NULL;
+        gone = block;
+    } else {
+        enlist(block, &me);
+    }
+    free_the_lock_and_trim(limits, gone);
 }
 
 void erniem_keep_much_memory(int yes)
@@ -210,12 +224,12 @@ void erniem_keep_much_memory(int yes)
     erniem_lock_take(&lock);
     users_of_much += yes ? 1 : -1;
     limits = users_of_much > 0 ? &much : &little;
-    free_the_lock_and_trim(limits);
+    free_the_lock_and_trim(limits, NULL);
 }
 
 void erniem_forget_memory(void)
 {
     static const struct limits none = {0};
     erniem_lock_take(&lock);
-    free_the_lock_and_trim(&none);
+    free_the_lock_and_trim(&none, NULL);
 }

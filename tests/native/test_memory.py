@@ -158,6 +158,21 @@ def test_training_cuts_a_block_and_joins_its_pieces(kept, order):
     assert address(again) == whole
     lib.erniem_release(again)
 
+def test_more_pieces_than_the_list_holds_are_joined_too(kept):
+    """It holds 1,024: every second one of 2,400 is free when the list is full."""
+    blocks = [lib.erniem_acquire(MB) for _ in range(300)]
+    places = {address(block) for block in blocks}
+    for block in blocks:
+        lib.erniem_release(block)
+    pieces = [lib.erniem_acquire(MB // 8 - 64) for _ in range(8 * len(blocks))]
+    assert places < {address(piece) for piece in pieces}
+    for piece in sorted(pieces, key=address)[::2] + sorted(pieces, key=address)[1::2]:
+        lib.erniem_release(piece)
+    blocks = [lib.erniem_acquire(MB) for _ in range(300)]
+    assert {address(block) for block in blocks} == places
+    for block in blocks:
+        lib.erniem_release(block)
+
 
 def test_a_small_result_does_not_cut_a_block_that_is_far_larger(kept):
     lib.erniem_release(lib.erniem_acquire(40 * MB))
