@@ -158,6 +158,7 @@ def test_training_cuts_a_block_and_joins_its_pieces(kept, order):
     assert address(again) == whole
     lib.erniem_release(again)
 
+
 def test_more_pieces_than_the_list_holds_are_joined_too(kept):
     """It holds 1,024: every second one of 2,400 is free when the list is full."""
     blocks = [lib.erniem_acquire(MB) for _ in range(300)]
