@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numpy_erniem.backend.kept_memory import memory_is_kept
-from tests.conftest import native_is_built
+from tests.conftest import REPOSITORY, native_is_built
 
 if native_is_built():
     from numpy_erniem.backend import memory
@@ -133,17 +133,15 @@ def address(block):
     return int(memory.ffi.cast("intptr_t", block))
 
 
-@pytest.fixture
-def kept():
-    """Memory is kept as in training, none of it from before."""
-    lib.erniem_forget_memory()
-    with memory_is_kept():
-        yield
-    lib.erniem_forget_memory()
+def in_a_new_process(check, *arguments):
+    """Run a function of this module where no memory is kept from other tests."""
+    call = f"from tests.native import test_memory; test_memory.{check.__name__}{arguments!r}"
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2)])
-def test_training_cuts_a_block_and_joins_its_pieces(kept, order):
+@memory_is_kept()
+def cut_and_join(*order):
     whole = address(lib.erniem_acquire(40 * MB))
     lib.erniem_release(memory.ffi.cast("void *", whole))
     pieces = [lib.erniem_acquire(n * MB) for n in (10, 20, 5)]
@@ -159,23 +157,26 @@ def test_training_cuts_a_block_and_joins_its_pieces(kept, order):
     lib.erniem_release(again)
 
 
-def test_more_pieces_than_the_list_holds_are_joined_too(kept):
-    """It holds 1,024: every second one of 2,400 is free when the list is full."""
+@memory_is_kept()
+def fill_the_list_with_pieces():
     blocks = [lib.erniem_acquire(MB) for _ in range(300)]
     places = {address(block) for block in blocks}
     for block in blocks:
         lib.erniem_release(block)
-    pieces = [lib.erniem_acquire(MB // 8 - 64) for _ in range(8 * len(blocks))]
+    size = MB // 8 - 64
+    pieces = sorted((lib.erniem_acquire(size) for _ in range(8 * len(blocks))), key=address)
     assert places < {address(piece) for piece in pieces}
-    for piece in sorted(pieces, key=address)[::2] + sorted(pieces, key=address)[1::2]:
+    for piece in pieces:
+        memory.ffi.memmove(piece, bytes(size), size)
+    full = resident()
+    for piece in pieces[::2] + pieces[1::2]:
         lib.erniem_release(piece)
-    blocks = [lib.erniem_acquire(MB) for _ in range(300)]
-    assert {address(block) for block in blocks} == places
-    for block in blocks:
-        lib.erniem_release(block)
+    lib.erniem_forget_memory()
+    assert full - resident() > 250 * MB
 
 
-def test_a_small_result_does_not_cut_a_block_that_is_far_larger(kept):
+@memory_is_kept()
+def take_a_small_and_a_large_block():
     lib.erniem_release(lib.erniem_acquire(40 * MB))
     small, large = lib.erniem_acquire(MB), lib.erniem_acquire(40 * MB)
     assert not address(large) <= address(small) < address(large) + 40 * MB
@@ -183,9 +184,7 @@ def test_a_small_result_does_not_cut_a_block_that_is_far_larger(kept):
         lib.erniem_release(block)
 
 
-def test_inference_cuts_no_block():
-    """Else a text of another length would find the blocks of the one before in pieces."""
-    lib.erniem_forget_memory()
+def take_blocks_as_in_inference():
     whole = lib.erniem_acquire(40 * MB)
     lib.erniem_release(whole)
     half = lib.erniem_acquire(21 * MB)
@@ -196,9 +195,8 @@ def test_inference_cuts_no_block():
         lib.erniem_release(block)
 
 
-def test_a_block_is_given_back_when_its_last_piece_is_free():
+def give_a_block_back_after_its_last_piece():
     size = 80 * MB
-    lib.erniem_forget_memory()
     with memory_is_kept():
         lib.erniem_release(lib.erniem_acquire(size))
         pieces = [lib.erniem_acquire(20 * MB) for _ in range(3)]
@@ -212,6 +210,31 @@ def test_a_block_is_given_back_when_its_last_piece_is_free():
         lib.erniem_release(piece)
     lib.erniem_forget_memory()
     assert full - resident() > 50 * MB
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2)])
+def test_training_cuts_a_block_and_joins_its_pieces(order):
+    in_a_new_process(cut_and_join, *order)
+
+
+def test_more_pieces_than_the_list_holds_are_joined_too():
+    """It holds 1,024: every second one of 2,400 is free when the list is full."""
+    resident()  # or the test is skipped
+    in_a_new_process(fill_the_list_with_pieces)
+
+
+def test_a_small_result_does_not_cut_a_block_that_is_far_larger():
+    in_a_new_process(take_a_small_and_a_large_block)
+
+
+def test_inference_cuts_no_block():
+    """Else a text of another length would find the blocks of the one before in pieces."""
+    in_a_new_process(take_blocks_as_in_inference)
+
+
+def test_a_block_is_given_back_when_its_last_piece_is_free():
+    resident()  # or the test is skipped
+    in_a_new_process(give_a_block_back_after_its_last_piece)
 
 
 # A number: take a block of so many bytes. None: release one. "keep", "stop": training begins, ends.
