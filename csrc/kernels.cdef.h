@@ -69,12 +69,13 @@ int erniem_get_threads(void);
 int erniem_wanted_threads(void);
 
 /* memory.c: memory that starts at a cache line; NULL where there is none. A block that is released is
-   kept for the next caller, within limits: 128 MB, or, for training, all that is used again. */
+   kept for the next caller, within limits: 128 MB, or, for training, all that is used again. Training
+   also cuts blocks, and joins their pieces. */
 void *erniem_acquire(int64_t bytes);
 void erniem_release(void *block); /* NULL is allowed */
 /* Begin to keep much, or end it; calls may be nested. */
 void erniem_keep_much_memory(int yes);
-/* Give all kept blocks back to the system. */
+/* Give all kept blocks back to the system, but for pieces of one that is partly in use. */
 void erniem_forget_memory(void);
 
 /* gemm/pack.c: a weight (n, k), packed for the instruction set in use: its sizes, the type of its

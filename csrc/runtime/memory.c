@@ -33,7 +33,7 @@ enum { LINE = 64, HUGE_PAGE = 1 << 21, LEAST_PIECE = 1 << 16, MOST_KEPT = 1024 }
 /* Of the list: its blocks, their bytes, and releases after which a block that nobody took goes. A block
    may be `times` as large as what is asked for; then it may be cut. */
 struct limits {
-    int blocks, cuts;
+    int blocks, cuts; /* cuts: whether blocks are cut */
     int64_t bytes, releases, times;
 };
 static const struct limits little = {48, 0, (int64_t)128 << 20, 1024, 2};
@@ -50,7 +50,7 @@ _Static_assert(sizeof(struct header) <= LINE, "a header fits in the line before 
 struct kept { /* a free block; beside each other they are searched without a look at the headers */
     struct header *block;
     int64_t bytes, number; /* number: of the last release when it came into the list */
-    const char *owner;     /* the thread that released it: the address of its `me` */
+    const char *owner;     /* the thread that released or cut it: the address of its `me` */
 };
 
 static ERNIEM_THREAD_LOCAL char me;
@@ -83,7 +83,7 @@ static void unlist(int i)
 
 static int is_whole(const struct header *block) { return !block->before && !block->after; }
 
-/* Whether this thread released the block: it is likely to be in the cache of its core. */
+/* Whether this thread had the block: it is likely to be in the cache of its core. */
 static int is_own(const struct kept *block) { return block->owner == &me; }
 
 /* The place of the smallest block that suits. Among blocks of one size, the thread's own come first, then

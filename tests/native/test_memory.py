@@ -72,39 +72,24 @@ def test_a_thread_gets_its_own_block_back():
     assert again == mine
 
 
-GIVEN_BACK = """
-import mmap
-
-from pathlib import Path
-
-import numpy as np
-
-from numpy_erniem._kernels import ffi, lib
-
-
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE >> 20
-
-
-size = 64 << 20
-block = lib.erniem_acquire(size)
-np.frombuffer(ffi.buffer(block, size), np.uint8)[:] = 1
-lib.erniem_release(block)
-before = resident()
-for _ in range(1000):
-    lib.erniem_release(lib.erniem_acquire(100))
-assert before - resident() < 20
-for _ in range(100):
-    lib.erniem_release(lib.erniem_acquire(100))
-assert before - resident() > 40
-"""
+def take_other_blocks():
+    size = 64 * MB
+    block = lib.erniem_acquire(size)
+    memory.ffi.memmove(block, bytes(size), size)
+    lib.erniem_release(block)
+    before = resident()
+    for _ in range(1000):
+        lib.erniem_release(lib.erniem_acquire(100))
+    assert before - resident() < 20 * MB
+    for _ in range(100):
+        lib.erniem_release(lib.erniem_acquire(100))
+    assert before - resident() > 40 * MB
 
 
 def test_a_block_that_nobody_takes_is_given_back():
     """When batches have other sizes by now: after 1,024 other blocks were released."""
     resident()  # or the test is skipped
-    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    in_a_new_process(take_other_blocks)
 
 
 def test_much_memory_is_kept_while_it_is_asked_for():
@@ -116,7 +101,7 @@ def test_much_memory_is_kept_while_it_is_asked_for():
         for block in blocks:
             memory.ffi.memmove(block, bytes(size), size)
             lib.erniem_release(block)
-        return {int(memory.ffi.cast("intptr_t", block)) for block in blocks}
+        return {address(block) for block in blocks}
 
     lib.erniem_forget_memory()
     with memory_is_kept():

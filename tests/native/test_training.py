@@ -12,8 +12,11 @@ from numpy_erniem.training.dropout import Dropped, drop
 from numpy_erniem.training.products import PRODUCTS
 from tests.conftest import native_is_built
 
-SIZES = [(1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)]
-SIZES += [(300, 200, 130), (450, 512, 100)]  # blocks of rows for each thread; rows that are copied
+SIZES = [
+    *((1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)),
+    (300, 200, 130),  # blocks of rows for each thread
+    (450, 512, 100),  # rows of dy that are copied, though they are short
+]
 
 
 @pytest.fixture
