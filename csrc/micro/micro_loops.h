@@ -6,12 +6,15 @@
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("clang loop unroll(full)")
+#define TWICE /* it would load for both steps at once, and run out of registers */
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 24")
+#define TWICE _Pragma("GCC unroll 2") /* two steps of the loop in a row */
 #else
 #define INLINE static inline
 #define UNROLLED
+#define TWICE
 #endif
 
 #endif

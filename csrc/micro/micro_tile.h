@@ -1,9 +1,12 @@
 /* A tile: a part of a product, held in registers. Part of micro_body.h. */
 
-/* `rows`, `vectors`, the vectors of the panel that are used, and `across`, whether a lies column by
-   column, are constants wherever this is inlined, so `sum` lives in registers. If there is an
-   `other` panel, sign times that is added to b, and the result kept in `sums`. */
-INLINE void tile_of(const int rows, const int vectors, const int across,
+enum { LINES = NV * VW > 16 ? NV * VW / 16 : 1 }; /* cache lines of a step of a panel */
+
+/* `rows`, `vectors`, the vectors of the panel that are used, `across`, whether a lies column by column,
+   and `lines`, the cache lines that a step prefetches, are constants wherever this is inlined, so `sum`
+   lives in registers. If there is an `other` panel, sign times that is added to b, and the result kept
+   in `sums`. */
+INLINE void tile_of(const int rows, const int vectors, const int across, const int lines,
                     const struct erniem_tile_f32 *t, const float *other, float sign, float *sums)
 {
     /* Copies, which the stores below cannot change: the compiler keeps them in registers. */
@@ -19,7 +22,7 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
         for (int line = 0; line < cols; line += 16)
             vf_prefetch_to_write(c + r * ldc + line);
 
-    for (int64_t k = 0; k < kc; k++) {
+    TWICE for (int64_t k = 0; k < kc; k++) {
         vf panel[NV];
         UNROLLED for (int v = 0; v < vectors; v++)
             panel[v] = vf_load(b + v * VW);
@@ -27,9 +30,8 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
             panel[v] = vf_fma(vf_set1(sign), vf_load(other + v * VW), panel[v]);
             vf_store(sums + v * VW, panel[v]);
         }
-        vf_prefetch(next);
-        UNROLLED for (int line = 16; line < NV * VW && pace > 16; line += 16)
-            vf_prefetch(next + line);
+        UNROLLED for (int line = 0; line < lines; line++)
+            vf_prefetch(next + 16 * line);
         UNROLLED for (int r = 0; r < rows; r++) {
             const vf left = vf_set1(across ? a[k * lda + r] : a[r * lda + k]);
             UNROLLED for (int v = 0; v < vectors; v++)
@@ -64,12 +66,13 @@ INLINE void tile_of(const int rows, const int vectors, const int across,
     }
 }
 
-INLINE void tile_of_vectors(const int vectors, const int across, const struct erniem_tile_f32 *t)
+INLINE void tile_of_vectors(const int vectors, const int across, const int lines,
+                            const struct erniem_tile_f32 *t)
 {
     switch (t->rows) {
-#define ROWS(n)                                        \
-    case n:                                            \
-        tile_of(n, vectors, across, t, NULL, 0, NULL); \
+#define ROWS(n)                                               \
+    case n:                                                   \
+        tile_of(n, vectors, across, lines, t, NULL, 0, NULL); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
@@ -77,19 +80,28 @@ INLINE void tile_of_vectors(const int vectors, const int across, const struct er
 }
 
 /* The last panel of a product may have few columns: then fewer vectors are enough. */
-INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
+INLINE void tile_of_rows(const int across, const int lines, const struct erniem_tile_f32 *t)
 {
     if (NV > 2 && t->columns <= (NV - 2) * VW)
-        tile_of_vectors(NV - 2, across, t);
+        tile_of_vectors(NV - 2, across, lines, t);
     else if (t->columns <= (NV - 1) * VW)
-        tile_of_vectors(NV - 1, across, t);
+        tile_of_vectors(NV - 1, across, lines, t);
     else
-        tile_of_vectors(NV, across, t);
+        tile_of_vectors(NV, across, lines, t);
 }
 
-static void tile(const struct erniem_tile_f32 *t) { tile_of_rows(0, t); }
+/* Where `next` is less than a line from step to step, one line is enough for each. */
+INLINE void tile_at_pace(const int across, const struct erniem_tile_f32 *t)
+{
+    if (LINES == 1 || t->pace <= 16)
+        tile_of_rows(across, 1, t);
+    else
+        tile_of_rows(across, LINES, t);
+}
 
-static void tile_across(const struct erniem_tile_f32 *t) { tile_of_rows(1, t); }
+static void tile(const struct erniem_tile_f32 *t) { tile_at_pace(0, t); }
+
+static void tile_across(const struct erniem_tile_f32 *t) { tile_at_pace(1, t); }
 
 /* `whole` is a copy with constant columns, so that no column is tested. */
 static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, float sign,
@@ -101,9 +113,9 @@ static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, fl
     whole.bias = NULL;
     whole.ldc = NV * VW;
     switch (t->rows) {
-#define ROWS(n)                                       \
-    case n:                                           \
-        tile_of(n, NV, 0, &whole, other, sign, sums); \
+#define ROWS(n)                                          \
+    case n:                                              \
+        tile_of(n, NV, 0, 1, &whole, other, sign, sums); \
         break;
         MICRO_ROWS(ROWS)
 #undef ROWS
