@@ -80,28 +80,26 @@ INLINE void tile_of_vectors(const int vectors, const int across, const int lines
 }
 
 /* The last panel of a product may have few columns: then fewer vectors are enough. */
-INLINE void tile_of_rows(const int across, const int lines, const struct erniem_tile_f32 *t)
+INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
 {
     if (NV > 2 && t->columns <= (NV - 2) * VW)
-        tile_of_vectors(NV - 2, across, lines, t);
+        tile_of_vectors(NV - 2, across, 1, t);
     else if (t->columns <= (NV - 1) * VW)
-        tile_of_vectors(NV - 1, across, lines, t);
+        tile_of_vectors(NV - 1, across, 1, t);
     else
-        tile_of_vectors(NV, across, lines, t);
+        tile_of_vectors(NV, across, 1, t);
 }
 
-/* Where `next` is less than a line from step to step, one line is enough for each. */
-INLINE void tile_at_pace(const int across, const struct erniem_tile_f32 *t)
+/* Where `next` moves on by more than a line in a step, all lines of the step are wanted. */
+static void tile(const struct erniem_tile_f32 *t)
 {
-    if (LINES == 1 || t->pace <= 16)
-        tile_of_rows(across, 1, t);
+    if (LINES > 1 && t->pace > 16 && t->columns > (NV - 1) * VW)
+        tile_of_vectors(NV, 0, LINES, t);
     else
-        tile_of_rows(across, LINES, t);
+        tile_of_rows(0, t);
 }
 
-static void tile(const struct erniem_tile_f32 *t) { tile_at_pace(0, t); }
-
-static void tile_across(const struct erniem_tile_f32 *t) { tile_at_pace(1, t); }
+static void tile_across(const struct erniem_tile_f32 *t) { tile_of_rows(1, t); }
 
 /* `whole` is a copy with constant columns, so that no column is tested. */
 static void tile_of_sums(const struct erniem_tile_f32 *t, const float *other, float sign,
