@@ -25,6 +25,11 @@ TOLERANCES = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the tests that take minutes: at the end, a second process would wait for them."""
+    items.sort(key=lambda item: item.path.name not in ("test_sanitizers.py", "test_suite_16.py"))
+
+
 def native_is_built() -> bool:
     with use_backend("auto"):
         return backend_report()["backend"] == "native"
