@@ -90,7 +90,8 @@ INLINE void tile_of_rows(const int across, const struct erniem_tile_f32 *t)
         tile_of_vectors(NV, across, 1, t);
 }
 
-/* Where `next` moves on by more than a line in a step, all lines of the step are wanted. */
+/* Where `next` moves on by more than a line in a step, all lines of the step are wanted. A panel of few
+   columns gets the first of them alone: more copies of the loop take long to compile. */
 static void tile(const struct erniem_tile_f32 *t)
 {
     if (LINES > 1 && t->pace > 16 && t->columns > (NV - 1) * VW)
