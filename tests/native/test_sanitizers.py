@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -69,30 +70,44 @@ def test_aarch64_in_an_emulator(programs):
     assert run(["qemu-aarch64", program]) == "".join(lines)
 
 
-def cross_compile(programs, target):
-    """The suite for another system, by the compiler of the package ziglang."""
+def zig(target):
+    """The compiler of the package ziglang, which first builds the libraries of a system."""
     pytest.importorskip("ziglang", reason="pip install 'numpy-erniem[cross]' brings a compiler")
-    compiler = [sys.executable, "-m", "ziglang", "cc"]
-    return programs.compile(SUITE, *compiler, "-target", target, "-O2")
+    return [sys.executable, "-m", "ziglang", "cc", "-target", target]
+
+
+def compiler_for_musl():
+    """Debian's, which has its library ready, or zig."""
+    return ["musl-gcc"] if shutil.which("musl-gcc") else zig(f"{platform.machine()}-linux-musl")
+
+
+def compiler_for_windows():
+    """Clang with Debian's libraries of MinGW, or zig."""
+    libraries = sorted(Path("/usr/lib/gcc/x86_64-w64-mingw32").glob("*-posix/libgcc.a"))
+    if not libraries or shutil.which("clang") is None:
+        return zig("x86_64-windows-gnu")
+    place = f"-L{libraries[-1].parent}"
+    command = ["clang", "--target=x86_64-w64-mingw32", "-static", place]
+    return [*command, "-Wno-unused-command-line-argument"]  # a file is compiled without its library
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a program for Linux")
 def test_kernels_run_with_musl(programs):
     """The libc of musllinux wheels, whose threads have small stacks."""
-    output = run([cross_compile(programs, f"{platform.machine()}-linux-musl")])
+    output = run([programs.compile(SUITE, *compiler_for_musl(), "-O2")])
     assert "pool, generic: right" in output
     assert "serial, generic: right" in output
 
 
 @pytest.mark.parametrize("target", ["x86_64-macos", "aarch64-macos"])
 def test_kernels_compile_for_macos(programs, target):
-    program = cross_compile(programs, target)
+    program = programs.compile(SUITE, *zig(target), "-O2")
     assert program.read_bytes().startswith(b"\xcf\xfa\xed\xfe")  # a 64-bit Mach-O file
 
 
 def test_kernels_run_on_windows(programs):
     """Under wine where it is installed; without it the kernels are compiled at least."""
-    program = cross_compile(programs, "x86_64-windows-gnu")
+    program = programs.compile(SUITE, *compiler_for_windows(), "-O2")
     assert program.read_bytes().startswith(b"MZ")
     places = os.pathsep.join(("/usr/lib/wine", os.environ["PATH"]))
     wine, server = (
