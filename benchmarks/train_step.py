@@ -7,8 +7,9 @@ and 12 layers of 768 (the base model) with 8 x 128; vocabulary 12,000, 20 % of t
 attention mask per query as CAMLM has it, no dropout. A step is loss, gradients, clipping to norm 1,
 and AdamW. First the loss and the weights after three steps are compared, then steps of both are
 timed in turn, each in a process of its own; memory is the growth of that process's peak by then.
-torch computes the scores of masked tokens only, too. With --precision bfloat16 ours rounds the
-inputs of products, and torch runs under its autocast.
+"of peak" (ours, torch) is what the best step of each does of the multiply-adds in float32 that the
+machine did at best between the steps. torch computes the scores of masked tokens only, too. With
+--precision bfloat16 ours rounds the inputs of products, and torch runs under its autocast.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.limits import multiply_add_peak
 from benchmarks.workers import Worker
-from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM
+from numpy_erniem import ErnieMConfig, ErnieMForMaskedLM, set_num_threads
 from numpy_erniem.models.weights import flatten
 from numpy_erniem.training import trainable, value_and_grad
 from numpy_erniem.training.optimizer import AdamW, clip_factor
@@ -55,6 +57,14 @@ def setting(size):
     mask = (rng.random((B, T, T)) < 0.7) | np.eye(T, dtype=bool)
     batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
     return trainable(ErnieMForMaskedLM(config, seed=1)), batch
+
+
+def operations(size):
+    """Multiplications and additions of a step: of the products, forward and in both gradients."""
+    L, D, _, B, T = SIZES[size]
+    layers = L * B * T * (12 * D * D + 2 * T * D)  # the maps of D x D and D x 4D, and attention
+    head = np.count_nonzero(setting(size)[1]["labels"] != -100) * (D * D + D * V)
+    return 3 * 2 * (layers + head)
 
 
 def ours(size, threads, precision="float32"):
@@ -142,23 +152,27 @@ def main():
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--precision", choices=LIMITS, default="float32")
     options = parser.parse_args()
+    set_num_threads(options.threads)  # of the peak
     how = options.threads, options.precision
     print(f"{options.precision}, {options.threads} threads; milliseconds of a step,")
     print(f"median and best of {options.runs}\n")
-    print("size        ours            torch           speed   peak MB ours, torch   difference")
+    print("size        ours            torch            speed  of peak     peak MB   difference")
     engines = [f"{name} {options.precision}" for name in ("ours", "theirs")]
     for size in SIZES:
         worst = verify(size, *how)
         workers = [Worker(name, size, options.threads, MODULE) for name in engines]
-        turns = [[step(worker) for worker in workers] for _ in range(WARM + options.runs)]
+        turns, peak = [], 0.0
+        for _ in range(WARM + options.runs):
+            turns.append([step(worker) for worker in workers])
+            peak = max(peak, multiply_add_peak())  # GFLOP/s
         for worker in workers:
             worker.end()
         times, added = np.moveaxis(turns, -1, 0)  # (turn, engine) each
         (mine, other), (least, best) = np.median(times[WARM:], 0), times.min(0)
-        memory = added[-1]
+        memory, shares = added[-1], operations(size) / peak / times.min(0) / 1e6
         print(
             f"{size:10}  {mine:6.0f} {least:6.0f}   {other:6.0f} {best:6.0f}   {other / mine:5.2f}x"
-            f"   {memory[0]:6.0f} {memory[1]:6.0f}          {worst:.1e}"
+            f"  {shares[0]:.2f} {shares[1]:.2f}  {memory[0]:6.0f} {memory[1]:6.0f}  {worst:.1e}"
         )
 
 
