@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numpy_erniem.config import ErnieMConfig
-from numpy_erniem.ops import Norm, add_norm, attention, embed, linear, linears, mlp
+from numpy_erniem.ops import Norm, attention, embed, layer_norm, linear, linears, mlp
 from numpy_erniem.packed import longest_text
 
 Weights = Mapping[str, Any]
@@ -79,7 +79,7 @@ def embeddings(
     if inputs_embeds is None:
         return embed(input_ids, rows, w, config.layer_norm_eps)
     positions = w["position_embeddings"]["weight"][rows]  # (B or 1, T, D)
-    return add_norm(inputs_embeds, positions, w["layer_norm"], config.layer_norm_eps)
+    return layer_norm(inputs_embeds + positions, w["layer_norm"], config.layer_norm_eps)
 
 
 def split_heads(x: np.ndarray, d: int) -> np.ndarray:

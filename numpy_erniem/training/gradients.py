@@ -154,14 +154,14 @@ def embed(
 
     def backward(dy: np.ndarray) -> Weights:
         words, positions = (w[f"{n}_embeddings"]["weight"] for n in ("word", "position"))
-        _, norm_back = add_norm(words[ids], positions[rows], w["layer_norm"], eps)
-        dv, dnorm = norm_back(dy)  # (B, T, D)
+        total, gamma = words[ids] + positions[rows], w["layer_norm"]["weight"]  # (B, T, D), (D,)
+        dv, dgamma, dbeta = norm_backward(dy, total, None, gamma, eps)
         return {
             "word_embeddings": {"weight": embedding_gradient(ids, dv, words.shape, padding)},
             "position_embeddings": {
                 "weight": embedding_gradient(rows, dv, positions.shape, padding)
             },
-            "layer_norm": dnorm,
+            "layer_norm": {"weight": dgamma, "bias": dbeta},
         }
 
     return y, backward

@@ -53,7 +53,7 @@ def embeddings(inputs: Inputs, w: Weights, config: ErnieMConfig) -> tuple[np.nda
     if inputs.inputs_embeds is None:
         return embed(inputs.input_ids, rows, w, eps, padding)
     table = w["position_embeddings"]["weight"]
-    y, norm_back = add_norm(inputs.inputs_embeds, table[rows], w["layer_norm"], eps)
+    y, norm_back = add_norm(inputs.inputs_embeds + table[rows], None, w["layer_norm"], eps)
 
     def backward(dy: np.ndarray) -> Gradients:
         dv, dnorm = norm_back(dy)

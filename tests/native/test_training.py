@@ -3,14 +3,21 @@
 import numpy as np
 import pytest
 
-from numpy_erniem import ops
+from numpy_erniem import backend_report, ops, reset_backend_report
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
 from numpy_erniem.quantization.numbers import BFLOAT16, rounded, to_bfloat16
-from numpy_erniem.training import activation_gradients, attention_gradients, primitives
+from numpy_erniem.training import (
+    activation_gradients,
+    attention_gradients,
+    primitives,
+    value_and_grad,
+)
 from numpy_erniem.training.dropout import Dropped, drop
 from numpy_erniem.training.products import PRODUCTS
 from tests.conftest import native_is_built
+from tests.models.conftest import B, D, T, V
+from tests.training.conftest import make
 
 SIZES = [
     *((1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)),
@@ -598,3 +605,17 @@ def test_what_adamw_declines(native, rng):
     for n in range(1, 4):
         wrong = [np.asfortranarray(a) if i == n else a for i, a in enumerate(arrays)]
         assert isinstance(native.adamw(tuple(wrong), *options), Unsupported)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_a_padded_batch_leaves_no_primitive_to_numpy(rng, vectors):
+    model = make("ErnieMForTokenClassification")
+    ids = rng.integers(2, V, (B, T))
+    x = rng.standard_normal((B, T, D), np.float32)
+    batch = {"inputs_embeds": x} if vectors else {"input_ids": ids}
+    mask = np.arange(T) < np.array([[T], [4]])
+    reset_backend_report()
+    value_and_grad(model, {**batch, "attention_mask": mask, "labels": rng.integers(0, 2, (B, T))})
+    calls = backend_report()["calls"]
+    assert {"norm_backward", "linear_backward", "attention_backward"} <= calls.keys()
+    assert all(where.keys() == {"native"} for where in calls.values()), calls
