@@ -187,8 +187,9 @@ def embedding_gradient(
     -------
     SparseRows
     """
-    ids = np.broadcast_to(ids, dy.shape[:2]).reshape(-1)
-    values = dy.reshape(len(ids), -1)  # (B·T, D)
+    if len(ids) < len(dy):  # every text has the same rows
+        dy = dy.sum(axis=0, keepdims=True)  # (1, T, D)
+    ids, values = ids.reshape(-1), dy.reshape(ids.size, -1)  # (N,), (N, D)
     if padding is not None and (ids == padding).any():
         ids, values = ids[ids != padding], values[ids != padding]
     return SparseRows.gather(ids, values, shape)
