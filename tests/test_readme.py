@@ -232,7 +232,7 @@ def test_layers_compute_by_primitives():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np"
     }
-    assert {"linear", "attention", "add_norm"} <= imported(tree, "ops")
+    assert {"linear", "attention", "mlp", "layer_norm"} <= imported(tree, "ops")
     assert not from_numpy & {"exp", "matmul", "dot", "einsum", "tanh", "sqrt", "mean", "sum"}
     assert not any(isinstance(node, ast.MatMult) for node in ast.walk(tree))
 
