@@ -1,7 +1,7 @@
 """Suites of the kernels as C programs.
 
-Compilers take most of the time of these tests. So the kernels are compiled once for each compiler
-with its flags, however many suites and processes of pytest want them.
+Compilers take most of the time of these tests. So a file is compiled once for each compiler with
+the flags that matter to it, however many suites and processes of pytest want it.
 """
 
 import hashlib
@@ -31,6 +31,8 @@ CHECKED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=
 RACES = ("-O1", "-g1", "-fsanitize=thread")
 AARCH64 = ("aarch64-linux-gnu-gcc", "-O2", "-static", "-fopenmp")
 
+OF_THREADS = ("-fopenmp", "-DERNIEM_SERIAL")  # read by runtime/threads*.c alone
+
 QUIET = {"capture_output": True, "text": True}
 
 
@@ -59,16 +61,24 @@ class Programs:
 
     def compile(self, suite, *command):
         """Compile a suite by a command that must succeed."""
-        name = hashlib.sha256(" ".join(command).encode()).hexdigest()[:16]
-        folder = self.folder / name
+        folder = self.folder / digest(flags_of("any other file", command))
         folder.mkdir(exist_ok=True)
         with alone_in(folder):
             objects = compiled_kernels(folder, command)
-            program = folder / f"{Path(suite).stem}.exe"
+            program = folder / f"{Path(suite).stem}-{digest(command)}.exe"
             if not program.exists():
                 source = Path(__file__).with_name(suite)
                 succeed([*command, "-O1", *STRICT, source, *objects, "-o", program, "-lm"])
         return program
+
+
+def flags_of(name, command):
+    """A compiler with the flags that matter to a file of csrc/."""
+    return [word for word in command if word not in OF_THREADS or name.startswith("threads")]
+
+
+def digest(command):
+    return hashlib.sha256(" ".join(command).encode()).hexdigest()[:16]
 
 
 def copy_of_build_ext(folder):
@@ -92,9 +102,10 @@ def compiled_kernels(folder, command):
     """Compile the files of csrc/ that have no object file yet, on every core."""
 
     def compiled(source):
-        path = folder / f"{'-'.join(source.relative_to(CSRC).parts)}.o"
+        words = flags_of(source.name, command)
+        path = folder / f"{'-'.join(source.relative_to(CSRC).parts)}-{digest(words)}.o"
         if not path.exists():
-            succeed([*command, *STRICT, "-c", source, "-o", path])
+            succeed([*words, *STRICT, "-c", source, "-o", path])
         return path
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.programs import AARCH64, CHECKED, NATIVE, RACES, run
+from tests.native.programs import AARCH64, CHECKED, CSRC, NATIVE, RACES, run
 
 SUITE = "kernel_suite.c"
 KINDS = ("pool", "openmp", "serial")
+
+
+def test_the_flags_of_threads_matter_to_their_files_alone():
+    words = re.compile(r"_OPENMP|pragma omp|ERNIEM_SERIAL|threads\.h")
+    found = [path for path in CSRC.rglob("*.[ch]") if words.search(path.read_text("utf-8"))]
+    assert {path.name for path in found} >= {"threads.h", "threads.c", "threads_openmp.c"}
+    assert all(path.name.startswith("threads") for path in found)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,13 +56,13 @@ def test_clang_with_its_own_openmp_library(programs):
 
 
 def test_clang_without_openmp(programs):
-    output = run([programs.build(SUITE, "clang", "-O2")])
+    output = run([programs.build(SUITE, "clang", "-O3")])
     assert "pool, generic: right" in output
     assert "openmp" not in output
 
 
 def test_without_threads(programs):
-    output = run([programs.build(SUITE, "gcc", "-O1", "-DERNIEM_SERIAL", "-fopenmp")])
+    output = run([programs.build(SUITE, "gcc", *NATIVE, "-DERNIEM_SERIAL")])
     assert "serial, generic: right" in output
     assert "pool" not in output
     assert "openmp" not in output
