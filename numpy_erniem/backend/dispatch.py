@@ -204,6 +204,12 @@ def set_num_threads(n: int) -> None:
         settings.set_num_threads(n)
 
 
+def change_num_threads(n: int) -> None:
+    """Do as `set_num_threads`, without counting the cores again, which means to read many files."""
+    if settings := _settings():
+        settings.change_num_threads(n)
+
+
 def get_num_threads() -> int:
     """Return how many threads a C kernel may use; 1 where they are not built.
 

@@ -115,8 +115,13 @@ def set_num_threads(n: int) -> None:
 
     The cores are counted now.
     """
-    lib.erniem_set_threads(check_num_threads(n))
+    change_num_threads(n)
     lib.erniem_set_cores(min(MAX_THREADS, available_cores()))
+
+
+def change_num_threads(n: int) -> None:
+    """Let each kernel use n threads, but no more than there were cores when they were counted."""
+    lib.erniem_set_threads(check_num_threads(n))
 
 
 def get_num_threads() -> int:

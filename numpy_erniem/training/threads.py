@@ -6,6 +6,7 @@ NumPy releases the GIL while it computes; BLAS uses one thread each meanwhile. T
 parts are summed in order: the result is bit-identical for a fixed number of parts.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,13 +18,15 @@ import numpy as np
 
 from numpy_erniem.backend.blas import openblas
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores
-from numpy_erniem.backend.dispatch import backend_report, get_num_threads, set_num_threads
+from numpy_erniem.backend.dispatch import backend_report, change_num_threads, get_num_threads
+
+cores = functools.cache(available_cores)  # counted once, not in each step: it reads many files
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Let the C kernels, and NumPy's BLAS if it is OpenBLAS, use one thread inside the block."""
-    pools = [(get_num_threads, set_num_threads), *filter(None, [openblas()])]
+    pools = [(get_num_threads, change_num_threads), *filter(None, [openblas()])]
     before = [get() for get, _ in pools]
     for _, put in pools:
         put(1)
@@ -43,15 +46,12 @@ def parts_of_batch(threads: int) -> Iterator[int]:
     if backend_report()["backend"] != "native":
         yield threads
         return
-    before, wanted = get_num_threads(), min(max(1, threads), MAX_THREADS)
-    if wanted == before:  # set_num_threads counts the cores again: it reads a dozen files
-        yield 1
-        return
-    set_num_threads(wanted)
+    before = get_num_threads()
+    change_num_threads(min(max(1, threads), MAX_THREADS))
     try:
         yield 1
     finally:
-        set_num_threads(before)
+        change_num_threads(before)
 
 
 def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
@@ -61,7 +61,7 @@ def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
     """
     if len(parts) == 1:
         return [work(parts[0])]
-    workers = min(len(parts), available_cores())
+    workers = min(len(parts), cores())
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(copy_context().run, work, part) for part in parts]
         return [job.result() for job in jobs]

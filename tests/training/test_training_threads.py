@@ -2,12 +2,17 @@
 
 import threading
 
+from numpy_erniem.backend import cores
 from numpy_erniem.backend.dispatch import get_num_threads
-from numpy_erniem.training import threads
+from numpy_erniem.models.weights import flatten
+from numpy_erniem.training import threads, value_and_grad
+from numpy_erniem.training.optimizer import AdamW, clip_factor
+from tests.models.conftest import B, T, V
+from tests.training.conftest import make
 
 
 def test_parts_run_in_no_more_threads_than_there_are_cores(monkeypatch):
-    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
 
     two = threading.Barrier(2, timeout=60)
 
@@ -28,10 +33,16 @@ def test_numpy_divides_the_batch_and_the_kernels_their_work(backend):
     assert get_num_threads() == before
 
 
-def test_a_number_of_threads_that_is_set_already_is_not_set_again(monkeypatch):
-    def refuse(n):
-        raise AssertionError(f"set to {n}")
+def test_a_step_does_not_count_the_cores(backend, monkeypatch, rng):
+    def refuse(root="/"):
+        raise AssertionError("the files of control groups were read")
 
-    monkeypatch.setattr(threads, "set_num_threads", refuse)
-    with threads.parts_of_batch(get_num_threads()):
-        pass
+    threads.cores()  # once in a program
+    monkeypatch.setattr(cores, "cpu_quota", refuse)
+    model = make("ErnieMForTokenClassification")
+    ids, labels = rng.integers(2, V, (B, T)), rng.integers(0, 2, (B, T))
+    batch = {"input_ids": ids, "labels": labels}
+    _, gradients = value_and_grad(model, batch, threads=get_num_threads() + 1)
+    weights, flat = flatten(model.weights), flatten(gradients)
+    factor, _ = clip_factor(flat, 1.0, threads=3)
+    AdamW(1e-3).step(weights, flat, threads=3, gradient_factor=factor)
