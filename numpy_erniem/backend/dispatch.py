@@ -205,7 +205,14 @@ def set_num_threads(n: int) -> None:
 
 
 def change_num_threads(n: int) -> None:
-    """Do as `set_num_threads`, without counting the cores again, which means to read many files."""
+    """Do as `set_num_threads`, without counting the cores again, which means to read many files.
+
+    Parameters
+    ----------
+    n : int
+        1 to 1024; a ValueError for others.
+    """
+    check_num_threads(n)
     if settings := _settings():
         settings.change_num_threads(n)
 

@@ -20,7 +20,7 @@ from numpy_erniem.backend.blas import openblas
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores
 from numpy_erniem.backend.dispatch import backend_report, change_num_threads, get_num_threads
 
-cores = functools.cache(available_cores)  # counted once, not in each step: it reads many files
+counted_cores = functools.cache(available_cores)  # not in each step: it reads many files
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def in_threads(work: Callable[..., Any], parts: Sequence[Any]) -> list[Any]:
     """
     if len(parts) == 1:
         return [work(parts[0])]
-    workers = min(len(parts), cores())
+    workers = min(len(parts), counted_cores())
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(copy_context().run, work, part) for part in parts]
         return [job.result() for job in jobs]

@@ -12,7 +12,7 @@ from tests.training.conftest import make
 
 
 def test_parts_run_in_no_more_threads_than_there_are_cores(monkeypatch):
-    monkeypatch.setattr(threads, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "counted_cores", lambda: 2)
 
     two = threading.Barrier(2, timeout=60)
 
@@ -37,7 +37,7 @@ def test_a_step_does_not_count_the_cores(backend, monkeypatch, rng):
     def refuse(root="/"):
         raise AssertionError("the files of control groups were read")
 
-    threads.cores()  # once in a program
+    threads.counted_cores()  # once in a program
     monkeypatch.setattr(cores, "cpu_quota", refuse)
     model = make("ErnieMForTokenClassification")
     ids, labels = rng.integers(2, V, (B, T)), rng.integers(0, 2, (B, T))
