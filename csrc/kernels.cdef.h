@@ -37,8 +37,9 @@ int erniem_choose_isa(const char *name);
 #define ERNIEM_BFLOAT16 2        /* arithmetic in bfloat16: x is rounded to it, sums are float32 */
 #define ERNIEM_STORED_BFLOAT16 3 /* arithmetic in float32, with weights that are widened, exactly */
 #define ERNIEM_FLOAT16 4         /* the same */
+#define ERNIEM_TRAINED_FLOAT32 5 /* of no packed weight: float32 in training */
 /* The kernel in use for products with weights of this number type, such as "avx512vnni"; of float32
-   it is the instruction set. NULL for an unknown type. */
+   it is the instruction set, in training too, unless that has "amx". NULL for an unknown type. */
 const char *erniem_kernel(int number);
 /* Number i of the kernels of this number type that the processor, this build and the instruction
    set in use allow, best first; NULL at the end. */
@@ -235,13 +236,17 @@ int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, con
 int erniem_linear_backward_reference(int64_t m, int64_t n, int64_t k, const float *dy,
                                      const float *x, const float *w, float *dx, float *dw,
                                      float *db);
-/* training/bfloat16.c: y (m, n) = x wT + bias (n), which may be NULL, and the gradients as above, all
+/* training/narrow.c: y (m, n) = x wT + bias (n), which may be NULL, and the gradients as above, all
    sizes >= 1. x, w and dy are rounded to bfloat16 for the products, as by erniem_linears with
    ERNIEM_BFLOAT16; the sums are float32, and db has no rounded number. Bits depend on the kernel. */
 int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                            const float *bias, float *y);
 int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
                                     const float *w, int adds, float *dx, float *dw, float *db);
+/* y (m, n) = x wT + bias in float32 by AMX, where that is the kernel of ERNIEM_TRAINED_FLOAT32; elsewhere
+   ERNIEM_WRONG_ISA: erniem_linear has the product. */
+int erniem_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+                         const float *bias, float *y);
 /* training/elementwise.c: y = act(z) for n numbers. */
 int erniem_activated(int activation, int64_t n, const float *z, float *y);
 /* dz = dy act'(z) for n numbers; dz may be dy. */

@@ -116,6 +116,11 @@ void erniem_norm_block(const struct erniem_product *p, struct erniem_parts *done
    as erniem_linears. */
 int erniem_end_norm(const struct erniem_product *p, struct erniem_parts *done, int status);
 
+/* training/narrow.c: erniem_linear_backward by a kernel of numbers of 16 bits. */
+int erniem_narrow_backward(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k,
+                           const float *dy, const float *x, const float *w, int adds, float *dx,
+                           float *dw, float *db);
+
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */
 int erniem_strassen(const struct erniem_product *product);

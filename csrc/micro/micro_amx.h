@@ -1,5 +1,6 @@
 /* Tiles of sums by AMX. For a kernel in *_amx.c, which before defines MULTIPLY(sums, rows, columns),
-   the instruction for its number type, and NUMBER_BYTES.
+   the instruction for its number type, and NUMBER_BYTES, and behind this file multiply_16_rows and
+   multiply_32_rows.
 
    AMX has eight tile registers of 16 rows by 64 bytes. Four hold sums, 32 rows by 32 columns. Two
    hold a step of 16 rows of x each, two the same step of 16 columns of a panel:
@@ -17,12 +18,15 @@
 
 #include "narrow.h"
 
+#if !defined(UNCUT)
+#define UNCUT 12 /* steps that are one block: writing sums costs more */
+#endif
+
 enum {
     MOST_ROWS = 128,                  /* of a tile of the driver */
     HALF = 16,                        /* rows, or columns, of a tile register */
     SUMS_ROW = 4 * ERNIEM_COLUMNS,    /* bytes from one row of sums to the next */
     STEPS = 8,                        /* of a block: 16 KB of a panel, and as much of 32 rows */
-    UNCUT = 12,                       /* steps that are one block: writing sums costs more */
     BLOCK_BYTES = 5 << 18,            /* processors with AMX have second-level caches of 2 MB */
     UNIT_ROW = 4 * ERNIEM_COLUMNS     /* bytes from one unit of a panel to the next */
 };
@@ -62,16 +66,10 @@ struct block {
     unsigned char *sums;
 };
 
-static inline void prefetch_some(const struct block *b, int64_t step)
+/* The sums of 16 rows, and of the 16 below them: to the registers, where a first block begins with 0, and
+   back. */
+static inline void load_sums(const struct block *b)
 {
-    const char *line = (const char *)b->next + step * b->pace * ERNIEM_STEP;
-    for (int64_t i = 0; i < b->pace; i++, line += ERNIEM_STEP)
-        _mm_prefetch(line, _MM_HINT_T1);
-}
-
-static void multiply_16_rows(const struct block *b)
-{
-    const unsigned char *x = b->x, *panel = b->panel;
     if (b->first) {
         _tile_zero(0);
         _tile_zero(1);
@@ -79,53 +77,40 @@ static void multiply_16_rows(const struct block *b)
         _tile_loadd(0, b->sums, SUMS_ROW);
         _tile_loadd(1, b->sums + 64, SUMS_ROW);
     }
-    for (int64_t step = 0; step < b->steps; step++) {
-        prefetch_some(b, step);
-        _tile_loadd(4, x, b->stride);
-        _tile_loadd(6, panel, UNIT_ROW);
-        MULTIPLY(0, 4, 6);
-        _tile_loadd(7, panel + 64, UNIT_ROW);
-        MULTIPLY(1, 4, 7);
-        x += ERNIEM_STEP;
-        panel += ERNIEM_PANEL_STEP;
+}
+
+static inline void load_sums_below(const struct block *b)
+{
+    if (b->first) {
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(2, b->sums + HALF * SUMS_ROW, SUMS_ROW);
+        _tile_loadd(3, b->sums + HALF * SUMS_ROW + 64, SUMS_ROW);
     }
+}
+
+static inline void store_sums(const struct block *b)
+{
     _tile_stored(0, b->sums, SUMS_ROW);
     _tile_stored(1, b->sums + 64, SUMS_ROW);
 }
 
-static void multiply_32_rows(const struct block *b)
+static inline void store_sums_below(const struct block *b)
 {
-    const unsigned char *x = b->x, *panel = b->panel, *below = x + HALF * b->stride;
-    unsigned char *const sums = b->sums, *const sums_below = sums + HALF * SUMS_ROW;
-    if (b->first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(0, sums, SUMS_ROW);
-        _tile_loadd(1, sums + 64, SUMS_ROW);
-        _tile_loadd(2, sums_below, SUMS_ROW);
-        _tile_loadd(3, sums_below + 64, SUMS_ROW);
-    }
-    for (int64_t step = 0; step < b->steps; step++) {
-        prefetch_some(b, step);
-        _tile_loadd(4, x, b->stride);
-        _tile_loadd(6, panel, UNIT_ROW);
-        MULTIPLY(0, 4, 6);
-        _tile_loadd(7, panel + 64, UNIT_ROW);
-        MULTIPLY(1, 4, 7);
-        _tile_loadd(5, below, b->stride);
-        MULTIPLY(2, 5, 6);
-        MULTIPLY(3, 5, 7);
-        x += ERNIEM_STEP;
-        below += ERNIEM_STEP;
-        panel += ERNIEM_PANEL_STEP;
-    }
-    _tile_stored(0, sums, SUMS_ROW);
-    _tile_stored(1, sums + 64, SUMS_ROW);
-    _tile_stored(2, sums_below, SUMS_ROW);
-    _tile_stored(3, sums_below + 64, SUMS_ROW);
+    _tile_stored(2, b->sums + HALF * SUMS_ROW, SUMS_ROW);
+    _tile_stored(3, b->sums + HALF * SUMS_ROW + 64, SUMS_ROW);
+}
+
+/* sums += x * panel, over the steps of a block. */
+static void multiply_16_rows(const struct block *b);
+static void multiply_32_rows(const struct block *b);
+
+static inline void prefetch_some(const struct block *b, int64_t step)
+{
+    const char *line = (const char *)b->next + step * b->pace * ERNIEM_STEP;
+    for (int64_t i = 0; i < b->pace; i++, line += ERNIEM_STEP)
+        _mm_prefetch(line, _MM_HINT_T1);
 }
 
 static void tile(const struct erniem_tile_narrow *t)

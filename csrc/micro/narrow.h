@@ -33,6 +33,7 @@ enum {
     ERNIEM_UNIT = 4,                                    /* bytes */
     ERNIEM_STEP = 64,                                   /* bytes of a row, */
     ERNIEM_PANEL_STEP = ERNIEM_STEP * ERNIEM_COLUMNS,   /* and of a panel */
+    ERNIEM_THIRDS = 3,                                  /* of a number of float32, see float32_amx.c */
     ERNIEM_MAX_ROWS = 128,                              /* of a tile of any kernel, */
     ERNIEM_ROWS_TOGETHER = 16                           /* of which it may read and write so many */
 };
@@ -90,6 +91,7 @@ struct erniem_narrow {
     const char *name;
     int mr;              /* rows of a tile, at most */
     int group;           /* rows that it computes together, so that fewer cost the same; 0 means 1 */
+    int lines;           /* of a step of 32 numbers of 16 bits; ERNIEM_THIRDS or, 0 means, 1 */
     int widens;          /* whether it widens the numbers of a row, which then has twice the bytes */
     int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
                             ERNIEM_BLOCK_BYTES */
@@ -107,6 +109,9 @@ struct erniem_narrow {
     void (*finish)(int rows, int columns, const void *sums, const struct erniem_row *row,
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
+
+    /* Whether a sum of some rows of a tile is NaN, where an infinity makes it so; else NULL. */
+    int (*has_nan)(int rows, const float *sums);
 
     /* Copy rows of 32 floats to y, ldy floats apart, past the caches; cache lines lie on cache lines.
        For kernels that are faster than a cache takes their results; else NULL. */
@@ -169,6 +174,7 @@ extern const struct erniem_narrow erniem_int8_generic, erniem_int8_sse2, erniem_
 extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
     erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
     erniem_bfloat16_neon_bf16;
+extern const struct erniem_narrow erniem_trained_float32_amx;
 extern const struct erniem_narrow erniem_stored_bfloat16_generic, erniem_stored_bfloat16_avx2,
     erniem_stored_bfloat16_avx512, erniem_stored_bfloat16_neon;
 extern const struct erniem_narrow erniem_float16_generic, erniem_float16_avx2,

@@ -212,17 +212,21 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
     }
     if (number >= ERNIEM_BFLOAT16 && number <= ERNIEM_FLOAT16)
         count = list_16(micro, number, found);
+#if ERNIEM_HAS_AMX
+    if (number == ERNIEM_TRAINED_FLOAT32 && avx512 && has_amx(22))
+        found[count++] = &erniem_trained_float32_amx;
+#endif
     return i >= 0 && i < count ? found[i] : NULL;
 }
 
-enum { NUMBERS = ERNIEM_FLOAT16 + 1 };
+enum { NUMBERS = ERNIEM_TRAINED_FLOAT32 + 1 };
 
 /* Only erniem_choose_isa and erniem_choose_kernel write these; Python calls the first when it loads
    the kernels. */
 static const struct erniem_micro *_Atomic chosen = &erniem_micro_generic;
 static const struct erniem_narrow *_Atomic chosen_narrow[NUMBERS] = {
     NULL, &erniem_int8_generic, &erniem_bfloat16_generic, &erniem_stored_bfloat16_generic,
-    &erniem_float16_generic};
+    &erniem_float16_generic, NULL};
 
 const struct erniem_micro *erniem_micro(void) { return chosen; }
 
@@ -251,19 +255,26 @@ int erniem_choose_isa(const char *name)
     return -1;
 }
 
-const char *erniem_kernel(int number)
+static int is_float32(int number)
 {
-    if (number == ERNIEM_FLOAT32)
-        return erniem_isa();
-    return erniem_narrow(number) ? erniem_narrow(number)->name : NULL;
+    return number == ERNIEM_FLOAT32 || number == ERNIEM_TRAINED_FLOAT32;
 }
 
+const char *erniem_kernel(int number)
+{
+    if (erniem_narrow(number))
+        return erniem_narrow(number)->name;
+    return is_float32(number) ? erniem_isa() : NULL;
+}
+
+/* Of float32 the instruction set itself comes last. */
 const char *erniem_available_kernel(int number, int i)
 {
-    if (number == ERNIEM_FLOAT32)
-        return i == 0 ? erniem_isa() : NULL;
     const struct erniem_narrow *kernel = available_narrow(erniem_micro(), number, i);
-    return kernel ? kernel->name : NULL;
+    if (kernel)
+        return kernel->name;
+    const int is_first = i == 0 || available_narrow(erniem_micro(), number, i - 1) != NULL;
+    return is_float32(number) && is_first ? erniem_isa() : NULL;
 }
 
 int erniem_choose_kernel(int number, const char *name)

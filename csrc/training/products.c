@@ -6,6 +6,8 @@
    column, and the same pass adds up the bias' gradient. Rows of dy are copied only where tiles cannot
    read them in their place.
 
+   Where AMX is in use, narrow.c computes both instead.
+
    A task is a block of rows of c times some panels. Its sums run over all k in one order, block by
    block, so the bits of c do not depend on the number of threads. */
 
@@ -145,6 +147,9 @@ int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, con
     if (m < 1 || n < 1 || k < 1 || !erniem_fits(m, n, 4) || !erniem_fits(m, k + ERNIEM_MAX_NR, 4) ||
         !erniem_fits(n, k + ERNIEM_MAX_NR, 4))
         return ERNIEM_BAD_SIZE;
+    const struct erniem_narrow *thirds = erniem_narrow(ERNIEM_TRAINED_FLOAT32);
+    if (thirds)
+        return erniem_narrow_backward(thirds, m, n, k, dy, x, w, adds, dx, dw, db);
     struct product p = {.micro = erniem_micro(), .m = m, .n = k, .k = n, .a = dy, .b = w,
                         .in_place = erniem_fits_in_place(n), .adds = adds, .c = dx};
     const int status = multiply(&p);

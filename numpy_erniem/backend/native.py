@@ -56,6 +56,12 @@ def linear(x, w, activation=None, norm=None):
     return result_or_reason(y, status)
 
 
+def float32_linear(x, w):
+    """Native kernel of `training.products.float32_linear`."""
+    y = native_training.thirds_linear(x, w)
+    return linear(x, w) if y is None else y
+
+
 def linears(x, ws):
     """Native kernel of `ops.linears`: one call for all weights, if they have one shape."""
     if x.dtype != FLOAT:
@@ -249,5 +255,6 @@ KERNELS = {
     "embed": embed,
     "attention": attention,
     "top_scores": top_scores,
+    "float32_linear": float32_linear,
     **native_training.KERNELS,
 }

@@ -55,6 +55,15 @@ def _linear_backward(kernel, dy, x, weight, dx):
 
 def bfloat16_linear(x, w):
     """Native kernel of `training.products.bfloat16_linear`."""
+    return _linear(lib.erniem_bfloat16_linear, x, w)
+
+
+def thirds_linear(x, w):
+    """The product of `training.products.float32_linear` by AMX; None where that is not in use."""
+    return _linear(lib.erniem_thirds_linear, x, w)
+
+
+def _linear(kernel, x, w):
     weight, bias = w["weight"], w["bias"]
     if any(a.dtype != FLOAT for a in (x, weight, bias)):
         return NOT_FLOAT
@@ -64,10 +73,8 @@ def bfloat16_linear(x, w):
     if x.shape[-1] != k or bias.shape != (n,):
         return SIZES
     y = new_array((*x.shape[:-1], n))
-    status = lib.erniem_bfloat16_linear(
-        *(x.size // k, n, k, floats(x), floats(weight), floats(bias), floats(y))
-    )
-    return result_or_reason(y, status)
+    status = kernel(x.size // k, n, k, floats(x), floats(weight), floats(bias), floats(y))
+    return None if status == lib.ERNIEM_WRONG_ISA else result_or_reason(y, status)
 
 
 def activate(z, activation):

@@ -1,23 +1,24 @@
-/* Linear maps and their gradients with products of bfloat16: x, w and dy are rounded to it, sums are
-   float32.
+/* Linear maps and their gradients with products of numbers of 16 bits: x, w and dy are rounded to
+   bfloat16, or, for float32 by AMX, taken apart into thirds (micro/float32_amx.c). Sums are float32.
 
       y = x wT + b        dx = dy w        dw = dyT x        db = the sum over the rows of dy
 
-   Each product c = a b is computed by the kernels of weights of 16 bits (micro/narrow.h). Both sides
-   are rounded for the call: b into panels of 32 columns, then a into rows, a block of them by the
-   thread that multiplies it. What a product needs turned is turned on the way.
+   Each product c = a b is computed by the kernels of micro/narrow.h. Both sides are prepared for the
+   call: b as panels of 32 columns, then a as rows, a block of them by the thread that multiplies it.
+   What a product needs turned is turned on the way.
 
-   The sums run over k in one order, DEPTH by DEPTH, for any number of threads and of rows. */
+   The sums run over k in one order, some depth at a time, for any number of threads and of rows. */
 
 #include "../runtime/platform.h"
 
+#include <math.h>
 #include <string.h>
 
-#include "../internal.h"
-#include "../micro/narrow.h"
+#include "../gemm/gemm.h"
 
 enum {
-    DEPTH = 4096,      /* of k, that a tile adds up at a time */
+    DEPTH = 4096,      /* of k, that a tile adds up at a time, */
+    THIRDS_DEPTH = 1024,
     BLOCK_ROWS = 288,  /* of a task, at most */
     STEP_NUMBERS = 32, /* of a step of a row */
     STREAMED_BYTES = 1 << 20
@@ -35,8 +36,9 @@ struct product {
     int adds;          /* whether c is added to */
     float *c;          /* (m, n) */
     float *sums;       /* (m), of the rows of a, where it is turned; or NULL */
-    int64_t steps, step_bytes; /* of a row of k; bytes of one */
-    int64_t stride;            /* bytes from row to row of a block, which has DEPTH numbers at most */
+    int64_t depth;                         /* of k, of the rows of a block */
+    int64_t steps, step_bytes, panel_step; /* steps of k; bytes of one in a row and in a panel */
+    int64_t stride;                        /* bytes from row to row of a block */
     unsigned char *panels;
     int64_t panel_count, block_rows, chunk_panels, chunks;
     int streams; /* whether results are written past the caches, as in gemm/narrow.c */
@@ -44,7 +46,7 @@ struct product {
 
 static unsigned char *panel_of(const struct product *p, int64_t panel)
 {
-    return p->panels + panel * p->steps * ERNIEM_PANEL_STEP;
+    return p->panels + panel * p->steps * p->panel_step;
 }
 
 /* Panels of b: a task is a step of all of them, so that it reads b from front to back. */
@@ -57,7 +59,7 @@ static void lay_panels(const void *job, struct erniem_tasks *tasks)
             const int64_t column = panel * ERNIEM_COLUMNS;
             p->kernel->attention->pack_across(erniem_min(ERNIEM_COLUMNS, p->n - column), depth,
                                               p->b + l0 * p->n + column, p->n, NULL,
-                                              panel_of(p, panel) + step * ERNIEM_PANEL_STEP);
+                                              panel_of(p, panel) + step * p->panel_step);
         }
     }
 }
@@ -75,7 +77,7 @@ static void lay_panels_turned(const void *job, struct erniem_tasks *tasks)
 
 static int64_t depth_of(const struct product *p, int64_t l)
 {
-    return erniem_min(DEPTH, p->k - l);
+    return erniem_min(p->depth, p->k - l);
 }
 
 /* Numbers l .. of rows of a. */
@@ -128,6 +130,24 @@ static void finish(const struct product *p, int rows, int columns, int64_t l, co
         add_sums(rows, columns, sums, c, p->n);
 }
 
+/* Thirds make NaN of what an infinity is multiplied by. Sums of NaN are computed again, of whole numbers. */
+static void mend(const struct product *p, int64_t row0, int rows, int64_t column, int columns, int64_t l,
+                 float *sums)
+{
+    const int64_t a_step = p->a_turned ? p->m : 1, b_step = p->b_turned ? 1 : p->n;
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < columns; j++) {
+            const float *a = p->a + (p->a_turned ? l * p->m + row0 + r : (row0 + r) * p->k + l);
+            const float *b = p->b + (p->b_turned ? (column + j) * p->k + l : l * p->n + column + j);
+            if (!isnan(sums[r * ERNIEM_COLUMNS + j]))
+                continue;
+            float sum = 0.0f;
+            for (int64_t i = 0; i < depth_of(p, l) && !isnan(sum); i++)
+                sum += a[i * a_step] * b[i * b_step];
+            sums[r * ERNIEM_COLUMNS + j] = sum;
+        }
+}
+
 /* For each panel, every tile of rows, of the products from l on. A tile prefetches a share of the next
    panel. */
 static void multiply_block(const struct product *p, int64_t row0, int64_t rows, int64_t first,
@@ -135,14 +155,15 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
 {
     const int64_t step = l / STEP_NUMBERS, tiles = erniem_ceil_div(rows, p->kernel->mr);
     const int64_t height = erniem_ceil_div(rows, tiles);
-    struct erniem_tile_narrow tile = {.steps = erniem_ceil_div(depth_of(p, l), STEP_NUMBERS),
+    const int64_t steps = erniem_ceil_div(depth_of(p, l), STEP_NUMBERS);
+    struct erniem_tile_narrow tile = {.steps = steps * p->panel_step / ERNIEM_PANEL_STEP,
                                       .stride = p->stride, .sums = sums,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
     for (int64_t panel = first; panel < end; panel++) {
         const int64_t column = panel * ERNIEM_COLUMNS;
         const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column);
-        tile.panel = panel_of(p, panel) + step * ERNIEM_PANEL_STEP;
-        tile.next = panel_of(p, panel + 1 < end ? panel + 1 : first) + step * ERNIEM_PANEL_STEP;
+        tile.panel = panel_of(p, panel) + step * p->panel_step;
+        tile.next = panel_of(p, panel + 1 < end ? panel + 1 : first) + step * p->panel_step;
         for (int64_t r = 0; r < rows; r += height) {
             float *c = p->c + (row0 + r) * p->n + column;
             tile.rows = (int)erniem_min(height, rows - r);
@@ -152,6 +173,8 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
                     ERNIEM_PREFETCH_TO_WRITE(c + i + j);
             p->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
+            if (p->kernel->has_nan && p->kernel->has_nan(tile.rows, sums))
+                mend(p, row0 + r, tile.rows, column, columns, l, sums);
             finish(p, tile.rows, columns, l, p->bias ? p->bias + column : NULL, sums, c);
         }
     }
@@ -173,7 +196,7 @@ static void multiply_some(const void *job, struct erniem_tasks *tasks)
         const int64_t row0 = task / p->chunks * p->block_rows, chunk = task % p->chunks;
         const int64_t rows = erniem_min(p->block_rows, p->m - row0);
         memset(totals, 0, (size_t)rows * sizeof(float));
-        for (int64_t l = 0; l < p->k; l += DEPTH) {
+        for (int64_t l = 0; l < p->k; l += p->depth) {
             if (p->a_turned)
                 lay_rows_turned(p, row0, rows, l, totals, left);
             else
@@ -210,20 +233,23 @@ static void divide(struct product *p)
     p->chunk_panels = erniem_ceil_div(p->panel_count, erniem_ceil_div(threads, blocks));
     p->chunks = erniem_ceil_div(p->panel_count, p->chunk_panels);
     p->streams = p->kernel->stream && !p->adds && p->n % ERNIEM_COLUMNS == 0 &&
-                 (uintptr_t)p->c % ERNIEM_STEP == 0 && p->k <= DEPTH &&
+                 (uintptr_t)p->c % ERNIEM_STEP == 0 && p->k <= p->depth &&
                  p->m * p->n * (int64_t)sizeof(float) > STREAMED_BYTES;
 }
 
 static int multiply(struct product *p)
 {
-    const int64_t steps = erniem_ceil_div(erniem_min(p->k, DEPTH), STEP_NUMBERS);
+    const int64_t lines = erniem_max(1, p->kernel->lines);
+    p->depth = lines == ERNIEM_THIRDS ? THIRDS_DEPTH : DEPTH;
     p->steps = erniem_ceil_div(p->k, STEP_NUMBERS);
-    p->step_bytes = ERNIEM_STEP << p->kernel->widens;
+    p->step_bytes = lines * ERNIEM_STEP << p->kernel->widens;
+    p->panel_step = lines * ERNIEM_PANEL_STEP;
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
-    p->stride = (steps << p->kernel->widens | 1) * ERNIEM_STEP;
+    const int64_t row = erniem_ceil_div(erniem_min(p->k, p->depth), STEP_NUMBERS) * p->step_bytes;
+    p->stride = row | ERNIEM_STEP;
     p->panel_count = erniem_ceil_div(p->n, ERNIEM_COLUMNS);
     divide(p);
-    p->panels = erniem_acquire(p->panel_count * p->steps * ERNIEM_PANEL_STEP);
+    p->panels = erniem_acquire(p->panel_count * p->steps * p->panel_step);
     if (!p->panels)
         return ERNIEM_NO_MEMORY;
     int status = p->b_turned ? erniem_parallel(p->panel_count, lay_panels_turned, p)
@@ -241,27 +267,47 @@ static int are_right(int64_t m, int64_t n, int64_t k)
            erniem_fits(m + more, k + more, 16) && erniem_fits(n + more, k + more, 16);
 }
 
-int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
-                           const float *bias, float *y)
+static int linear(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k, const float *x,
+                  const float *w, const float *bias, float *y)
 {
     if (!are_right(m, n, k))
         return ERNIEM_BAD_SIZE;
-    struct product p = {.micro = erniem_micro(), .kernel = erniem_narrow(ERNIEM_BFLOAT16), .m = m,
-                        .n = n, .k = k, .a = x, .b = w, .b_turned = 1, .bias = bias, .c = y};
+    struct product p = {.micro = erniem_micro(), .kernel = kernel, .m = m, .n = n, .k = k, .a = x,
+                        .b = w, .b_turned = 1, .bias = bias, .c = y};
     return multiply(&p);
+}
+
+int erniem_narrow_backward(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k,
+                           const float *dy, const float *x, const float *w, int adds, float *dx,
+                           float *dw, float *db)
+{
+    if (!are_right(m, n, k))
+        return ERNIEM_BAD_SIZE;
+    struct product p = {.micro = erniem_micro(), .kernel = kernel, .m = m, .n = k, .k = n, .a = dy,
+                        .b = w, .adds = adds, .c = dx};
+    const int status = multiply(&p);
+    if (status != 0)
+        return status;
+    p = (struct product){.micro = p.micro, .kernel = kernel, .m = n, .n = k, .k = m, .a = dy,
+                         .a_turned = 1, .b = x, .c = dw, .sums = db};
+    return multiply(&p);
+}
+
+int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+                           const float *bias, float *y)
+{
+    return linear(erniem_narrow(ERNIEM_BFLOAT16), m, n, k, x, w, bias, y);
 }
 
 int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
                                     const float *w, int adds, float *dx, float *dw, float *db)
 {
-    if (!are_right(m, n, k))
-        return ERNIEM_BAD_SIZE;
-    struct product p = {.micro = erniem_micro(), .kernel = erniem_narrow(ERNIEM_BFLOAT16), .m = m,
-                        .n = k, .k = n, .a = dy, .b = w, .adds = adds, .c = dx};
-    const int status = multiply(&p);
-    if (status != 0)
-        return status;
-    p = (struct product){.micro = p.micro, .kernel = p.kernel, .m = n, .n = k, .k = m, .a = dy,
-                         .a_turned = 1, .b = x, .c = dw, .sums = db};
-    return multiply(&p);
+    return erniem_narrow_backward(erniem_narrow(ERNIEM_BFLOAT16), m, n, k, dy, x, w, adds, dx, dw, db);
+}
+
+int erniem_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+                         const float *bias, float *y)
+{
+    const struct erniem_narrow *kernel = erniem_narrow(ERNIEM_TRAINED_FLOAT32);
+    return kernel ? linear(kernel, m, n, k, x, w, bias, y) : ERNIEM_WRONG_ISA;
 }
