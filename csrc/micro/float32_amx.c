@@ -41,6 +41,7 @@
 
 enum {
     THIRDS = ERNIEM_THIRDS,
+    AHEAD = 512,                         /* floats of a row that are prefetched */
     NUMBERS = 32,                        /* of a step, */
     ROW_STEP = THIRDS * ERNIEM_STEP,     /* bytes of one in a row */
     PANEL_STEP = THIRDS * ERNIEM_PANEL_STEP
@@ -104,6 +105,8 @@ static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_r
     (void)row;
     for (; k > 0; k -= NUMBERS, x += NUMBERS) {
         vf low = load_first(k, x), high = load_first(k - VW, x + VW);
+        _mm_prefetch((const char *)(x + AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)(x + AHEAD + VW), _MM_HINT_T0);
         for (int i = 0; i < THIRDS; i++, to += ERNIEM_STEP) {
             _mm512_store_si512(to, firsts(low, high));
             low = without_first(low), high = without_first(high);

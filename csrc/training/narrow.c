@@ -21,6 +21,7 @@ enum {
     THIRDS_DEPTH = 1024,
     BLOCK_ROWS = 288,  /* of a task, at most */
     STEP_NUMBERS = 32, /* of a step of a row */
+    AHEAD = 2,         /* panels, that are prefetched of b */
     STREAMED_BYTES = 1 << 20
 };
 
@@ -49,6 +50,15 @@ static unsigned char *panel_of(const struct product *p, int64_t panel)
     return p->panels + panel * p->steps * p->panel_step;
 }
 
+/* Two cache lines each of some rows. */
+static void prefetch_columns(const float *x, int64_t stride, int64_t rows)
+{
+    for (int64_t i = 0; i < rows; i++, x += stride) {
+        ERNIEM_PREFETCH(x);
+        ERNIEM_PREFETCH(x + ERNIEM_COLUMNS / 2);
+    }
+}
+
 /* Panels of b: a task is a step of all of them, so that it reads b from front to back. */
 static void lay_panels(const void *job, struct erniem_tasks *tasks)
 {
@@ -57,6 +67,7 @@ static void lay_panels(const void *job, struct erniem_tasks *tasks)
         const int64_t l0 = step * STEP_NUMBERS, depth = erniem_min(STEP_NUMBERS, p->k - l0);
         for (int64_t panel = 0; panel < p->panel_count; panel++) {
             const int64_t column = panel * ERNIEM_COLUMNS;
+            prefetch_columns(p->b + l0 * p->n + column + AHEAD * ERNIEM_COLUMNS, p->n, depth);
             p->kernel->attention->pack_across(erniem_min(ERNIEM_COLUMNS, p->n - column), depth,
                                               p->b + l0 * p->n + column, p->n, NULL,
                                               panel_of(p, panel) + step * p->panel_step);
