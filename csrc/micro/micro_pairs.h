@@ -4,8 +4,11 @@
 
 static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_row *row)
 {
+    enum { AHEAD = 512 }; /* floats that are prefetched */
     (void)row;
     for (; k > 0; k -= 32, x += 32, to += ERNIEM_STEP) {
+        _mm_prefetch((const char *)(x + AHEAD), _MM_HINT_T0);
+        _mm_prefetch((const char *)(x + AHEAD + 16), _MM_HINT_T0);
         const __mmask32 part = k < 32 ? ((__mmask32)1 << k) - 1 : (__mmask32)-1;
         const __m512 low = _mm512_maskz_loadu_ps((__mmask16)part, x);
         const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(part >> 16), x + 16);

@@ -530,11 +530,24 @@ static void check_rows(int64_t n, int64_t d)
     free(x), free(add), free(w), free(b), free(got), free(want), free(ids);
 }
 
+/* The product of a linear map in training, where AMX has it. */
+static void check_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w)
+{
+    float *b = numbers(n), *got = unset(m * n), *want = unset(m * n);
+    const int status = erniem_thirds_linear(m, n, k, x, w, b, got);
+    failures += status != (strcmp(erniem_kernel(ERNIEM_TRAINED_FLOAT32), "amx") ? ERNIEM_WRONG_ISA : 0);
+    erniem_linear_reference(m, n, k, x, w, b, 0, want);
+    if (status == 0)
+        compare("thirds_linear", m, n, k, m * n, got, want);
+    free(b), free(got), free(want);
+}
+
 /* The gradients of a linear map beside the loops; the same bits with any number of threads. */
 static void check_linear_backward(int64_t m, int64_t n, int64_t k)
 {
     const int64_t sizes[3] = {m * k, n * k, n};
     float *dy = numbers(m * n), *x = numbers(m * k), *w = numbers(n * k), *results[3][3];
+    check_thirds_linear(m, n, k, x, w);
     for (int i = 0; i < m * n; i++)
         dy[i] /= sqrtf((float)(m + n));
     const int threads = erniem_wanted_threads();

@@ -113,22 +113,92 @@ def test_what_linear_backward_declines(native, rng):
         assert isinstance(native.linear_backward(*wrong), Unsupported)
 
 
-def bfloat16_kernels():
-    """The kernels of bfloat16 products that this processor has."""
+def kernels_of(number):
+    """The kernels of a number type that this processor has."""
     if not native_is_built():
         return ["none"]
     from numpy_erniem.backend import settings
 
-    return settings.available_kernels("bfloat16")
+    return settings.available_kernels(number)
 
 
-@pytest.fixture(params=bfloat16_kernels())
-def bfloat16_kernel(request):
+def chosen_kernel(number, name):
     from numpy_erniem.backend import settings
 
-    settings.choose_kernel("bfloat16", request.param)
-    yield request.param
+    settings.choose_kernel(number, name)
+    yield name
     settings.choose_isa(settings.available_isas()[0])
+
+
+@pytest.fixture(params=kernels_of("bfloat16"))
+def bfloat16_kernel(request):
+    yield from chosen_kernel("bfloat16", request.param)
+
+
+@pytest.fixture(params=kernels_of("trained_float32"))
+def float32_kernel(request):
+    yield from chosen_kernel("trained_float32", request.param)
+
+
+def float32_products(dy, x, w, bias):
+    """The output of the map and the three gradients, by the kernels in use."""
+    from numpy_erniem.backend import native
+
+    y = native.float32_linear(x, {"weight": w, "bias": bias})
+    return y, *native.KERNELS["linear_backward"](dy, x, w)
+
+
+# k, n and m beyond the 1,024 that a tile of AMX adds up at a time
+DEEP_SIZES = [*SIZES, (70, 65, 1025), (2100, 3, 33), (40, 2080, 5)]
+
+
+@pytest.mark.parametrize(("m", "n", "k"), DEEP_SIZES)
+def test_float32_products_are_as_near_as_sums_of_float32(float32_kernel, rng, m, n, k):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    bias = rng.standard_normal(n, np.float32)
+    got = float32_products(dy, x, w, bias)
+    dy, x, w = (a.astype(np.float64) for a in (dy, x, w))
+    want = x @ w.T + bias, *primitives.linear_backward.body(dy, x, w)
+    for mine, right, terms in zip(got, want, (k, n, m, m), strict=True):
+        assert mine.dtype == np.float32
+        error = np.sqrt(np.mean((mine - right) ** 2)) / terms**0.5
+        assert error < 3e-8 * (1 + terms**0.5)  # 2^-25, and more as sums grow
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
+def test_float32_products_keep_every_digit_of_a_number(float32_kernel, scale):
+    """Each row has one number, and the product with a power of 2 is exact."""
+    numbers = np.float32([1, 1 / 3, -2 / 3, 1.0000001, 16777215, 0.1, -1e-3]) * np.float32(scale)
+    x, half, bias = np.diag(numbers), np.eye(7, dtype=np.float32) / 2, np.zeros(7, np.float32)
+    for dy, left, right in ((x, half, half), (half, x, half), (half, half, x)):
+        got = float32_products(dy, left, right, bias)
+        for mine, product in zip(got, (left @ right.T, dy @ right, dy.T @ left), strict=False):
+            np.testing.assert_array_equal(mine, product)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(13, 33, 17), (290, 100, 70), (70, 65, 1100)])
+def test_float32_products_have_the_same_bits_for_any_number_of_threads(
+    float32_kernel, threads, rng, m, n, k
+):
+    dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
+    results = []
+    for count in (1, 2, 3):
+        threads(count)
+        results.append(float32_products(dy, x, w, np.zeros(n, np.float32)))
+    for more in results[1:]:
+        for mine, right in zip(more, results[0], strict=True):
+            np.testing.assert_array_equal(mine, right)
+
+
+def test_float32_products_with_infinity_are_those_of_the_formula(float32_kernel, rng):
+    """1 and 2 have fewer digits than a number may have: times infinity, not times 0 and NaN."""
+    dy, x, w = (np.ones(s, np.float32) for s in ((9, 1100), (9, 35), (1100, 35)))
+    dy[3, 7], dy[4, 1090], x[5, 2], w[8, 20], w[1090, 9] = np.nan, np.inf, -np.inf, np.inf, 2
+    bias = np.zeros(1100, np.float32)
+    with np.errstate(invalid="ignore"):
+        want = x @ w.T, *primitives.linear_backward.body(dy, x, w)
+    for mine, right in zip(float32_products(dy, x, w, bias), want, strict=True):
+        np.testing.assert_array_equal(mine, right)
 
 
 LOW_SIZES = [*SIZES, (70, 65, 4097), (8200, 3, 33), (40, 9000, 5)]
