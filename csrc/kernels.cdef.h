@@ -237,16 +237,14 @@ int erniem_linear_backward_reference(int64_t m, int64_t n, int64_t k, const floa
                                      const float *x, const float *w, float *dx, float *dw,
                                      float *db);
 /* training/narrow.c: y (m, n) = x wT + bias (n), which may be NULL, and the gradients as above, all
-   sizes >= 1. x, w and dy are rounded to bfloat16 for the products, as by erniem_linears with
-   ERNIEM_BFLOAT16; the sums are float32, and db has no rounded number. Bits depend on the kernel. */
-int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
-                           const float *bias, float *y);
-int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                                    const float *w, int adds, float *dx, float *dw, float *db);
-/* y (m, n) = x wT + bias in float32 by AMX, where that is the kernel of ERNIEM_TRAINED_FLOAT32; elsewhere
-   ERNIEM_WRONG_ISA: erniem_linear has the product. */
-int erniem_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+   sizes >= 1. ERNIEM_BFLOAT16: x, w and dy are rounded to it for the products, as by erniem_linears; the
+   sums are float32, and db has no rounded number. ERNIEM_TRAINED_FLOAT32: in float32 by AMX; without that
+   ERNIEM_WRONG_ISA, and erniem_linear has the product. Bits depend on the kernel. */
+int erniem_narrow_linear(int number, int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                          const float *bias, float *y);
+int erniem_narrow_linear_backward(int number, int64_t m, int64_t n, int64_t k, const float *dy,
+                                  const float *x, const float *w, int adds, float *dx, float *dw,
+                                  float *db);
 /* training/elementwise.c: y = act(z) for n numbers. */
 int erniem_activated(int activation, int64_t n, const float *z, float *y);
 /* dz = dy act'(z) for n numbers; dz may be dy. */

@@ -102,6 +102,9 @@ int64_t erniem_narrow_scratch(const struct erniem_product *product, int64_t rows
 void erniem_multiply_narrow_here(const struct erniem_product *product, const struct erniem_packed *next,
                                  unsigned char *memory);
 int64_t erniem_row_bytes(int number, int64_t k);
+/* blocks.c: rows of a block, for m of them: a multiple of `whole`, as `most` is, which leaves the thread with the most
+   rows as few as can be; of several such numbers the largest. */
+int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole);
 
 /* norm.c: the layer norm of a product whose rows are in `blocks` blocks; nothing where p->norm is NULL.
    Before the product: *done counts the finished work items of the blocks, or is NULL where rows are
@@ -115,11 +118,6 @@ void erniem_norm_block(const struct erniem_product *p, struct erniem_parts *done
 /* After the product, which ended with this status: norm the rows if none are yet. Frees `done`. Returns
    as erniem_linears. */
 int erniem_end_norm(const struct erniem_product *p, struct erniem_parts *done, int status);
-
-/* training/narrow.c: erniem_linear_backward by a kernel of numbers of 16 bits. */
-int erniem_narrow_backward(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k,
-                           const float *dy, const float *x, const float *w, int adds, float *dx,
-                           float *dw, float *db);
 
 /* One level of Strassen's algorithm for m >= 2 and n, k >= 1: an eighth fewer multiplications
    than the classical product, larger rounding errors. Returns as erniem_linears. */

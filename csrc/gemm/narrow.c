@@ -14,7 +14,8 @@
 #include "gemm.h"
 
 enum {
-    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows */
+    BLOCK_ROWS = 280,         /* of a task, at most; 20 tiles of 14 rows, */
+    LARGE_BLOCK_ROWS = 512,   /* or 4 of 128 rows, where the cache is larger: the weight is read less often */
     SHARE_ROWS = 128,         /* of a task, at least, where each thread narrows rows of its own */
     CHUNK_PANELS = 24,        /* of a task, at most */
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
@@ -277,20 +278,19 @@ int erniem_multiply_narrow(const struct erniem_product *p)
     struct narrow job = job_of(p);
     const struct erniem_narrow *kernel = job.kernel;
     const int64_t bytes = kernel->block_bytes ? kernel->block_bytes : ERNIEM_BLOCK_BYTES;
-    const int64_t most = erniem_max(FEW_ROWS, erniem_min(BLOCK_ROWS, bytes / job.stride));
-    const int64_t threads = erniem_get_threads();
-    int64_t blocks = erniem_ceil_div(p->m, most);
-    const int64_t even = erniem_ceil_div(blocks, threads) * threads;
-    if (p->m >= even * SHARE_ROWS)
-        blocks = even;
-    job.block_rows = whole_groups(kernel, erniem_ceil_div(p->m, blocks));
+    const int64_t threads = erniem_get_threads(), whole = whole_groups(kernel, 1);
+    const int64_t rows = erniem_min(kernel->block_bytes ? LARGE_BLOCK_ROWS : BLOCK_ROWS, bytes / job.stride);
+    const int64_t most = erniem_max(FEW_ROWS, rows / whole * whole);
+    job.block_rows = p->m >= threads * SHARE_ROWS
+                         ? erniem_even_rows(p->m, most, whole)
+                         : whole_groups(kernel, erniem_ceil_div(p->m, erniem_ceil_div(p->m, most)));
+    const int64_t blocks = erniem_ceil_div(p->m, job.block_rows);
     /* Threads that can share the blocks evenly narrow each block once, and not once each. */
     const int64_t share = blocks % threads == 0 ? p->panels : erniem_ceil_div(p->panels, threads);
     job.chunk_panels = p->m <= FEW_ROWS ? erniem_ceil_div(share, FEW_ROWS_TASKS)
                                         : erniem_min(share, CHUNK_PANELS);
     job.chunks = erniem_ceil_div(p->panels, job.chunk_panels);
     job.streams = streams(p, kernel, job.steps * ERNIEM_PANEL_STEP);
-    blocks = erniem_ceil_div(p->m, job.block_rows);
     erniem_prefetch_begin(panel_of(p->packed[0], job.steps, share % p->panels),
                           panel_of(p->packed[0], job.steps, p->panels));
     if (!job.streams && erniem_begin_norm(p, blocks, &job.done) != 0)

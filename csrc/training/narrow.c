@@ -26,7 +26,6 @@ enum {
 };
 
 struct product {
-    const struct erniem_micro *micro;
     const struct erniem_narrow *kernel;
     int64_t m, n, k;
     const float *a; /* (m, k), or (k, m) if a_turned */
@@ -108,10 +107,7 @@ static void lay_rows_turned(const struct product *p, int64_t row0, int64_t rows,
     for (int64_t done = 0; done < depth; done += STEP_NUMBERS, to += p->step_bytes) {
         const float *next = from + STEP_NUMBERS * p->m;
         for (int64_t j = 0; j < rows; j += ERNIEM_COLUMNS) {
-            for (int64_t i = 0; i < STEP_NUMBERS * p->m; i += p->m) { /* two cache lines each */
-                ERNIEM_PREFETCH(next + i + j);
-                ERNIEM_PREFETCH(next + i + j + ERNIEM_COLUMNS / 2);
-            }
+            prefetch_columns(next + j, p->m, STEP_NUMBERS);
             p->kernel->attention->narrow_across(erniem_min(ERNIEM_COLUMNS, rows - j),
                                                 erniem_min(STEP_NUMBERS, depth - done), from + j,
                                                 p->m, sums + j, to + j * p->stride, p->stride);
@@ -230,16 +226,8 @@ static void divide(struct product *p)
     const int64_t bytes = p->kernel->block_bytes ? p->kernel->block_bytes : ERNIEM_BLOCK_BYTES;
     const int64_t whole = erniem_max(ERNIEM_ROWS_TOGETHER, p->kernel->group);
     const int64_t most = erniem_max(whole, erniem_min(BLOCK_ROWS, bytes / p->stride) / whole * whole);
-    const int64_t fewest = erniem_ceil_div(p->m, most), threads = erniem_get_threads();
-    int64_t least = INT64_MAX;
-    for (int64_t n = fewest; n <= erniem_max(2 * fewest, threads); n++) {
-        const int64_t rows = erniem_ceil_div(erniem_ceil_div(p->m, n), whole) * whole;
-        const int64_t of_a_thread = erniem_ceil_div(n, threads) * rows;
-        if (of_a_thread < least) {
-            least = of_a_thread;
-            p->block_rows = rows;
-        }
-    }
+    const int64_t threads = erniem_get_threads();
+    p->block_rows = erniem_even_rows(p->m, most, whole);
     const int64_t blocks = erniem_ceil_div(p->m, p->block_rows);
     p->chunk_panels = erniem_ceil_div(p->panel_count, erniem_ceil_div(threads, blocks));
     p->chunks = erniem_ceil_div(p->panel_count, p->chunk_panels);
@@ -271,54 +259,35 @@ static int multiply(struct product *p)
     return status;
 }
 
-static int are_right(int64_t m, int64_t n, int64_t k)
+/* The kernel of a number type, or NULL with a status: sizes that are wrong, or no such kernel here. */
+static const struct erniem_narrow *kernel_for(int number, int64_t m, int64_t n, int64_t k, int *status)
 {
     const int64_t more = ERNIEM_COLUMNS + 2 * STEP_NUMBERS;
-    return m >= 1 && n >= 1 && k >= 1 && erniem_fits(m + more, n + more, 16) &&
-           erniem_fits(m + more, k + more, 16) && erniem_fits(n + more, k + more, 16);
+    const int is_right = m >= 1 && n >= 1 && k >= 1 && erniem_fits(m + more, n + more, 16) &&
+                         erniem_fits(m + more, k + more, 16) && erniem_fits(n + more, k + more, 16) &&
+                         (number == ERNIEM_BFLOAT16 || number == ERNIEM_TRAINED_FLOAT32);
+    *status = is_right ? ERNIEM_WRONG_ISA : ERNIEM_BAD_SIZE;
+    return is_right ? erniem_narrow(number) : NULL;
 }
 
-static int linear(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k, const float *x,
-                  const float *w, const float *bias, float *y)
-{
-    if (!are_right(m, n, k))
-        return ERNIEM_BAD_SIZE;
-    struct product p = {.micro = erniem_micro(), .kernel = kernel, .m = m, .n = n, .k = k, .a = x,
-                        .b = w, .b_turned = 1, .bias = bias, .c = y};
-    return multiply(&p);
-}
-
-int erniem_narrow_backward(const struct erniem_narrow *kernel, int64_t m, int64_t n, int64_t k,
-                           const float *dy, const float *x, const float *w, int adds, float *dx,
-                           float *dw, float *db)
-{
-    if (!are_right(m, n, k))
-        return ERNIEM_BAD_SIZE;
-    struct product p = {.micro = erniem_micro(), .kernel = kernel, .m = m, .n = k, .k = n, .a = dy,
-                        .b = w, .adds = adds, .c = dx};
-    const int status = multiply(&p);
-    if (status != 0)
-        return status;
-    p = (struct product){.micro = p.micro, .kernel = kernel, .m = n, .n = k, .k = m, .a = dy,
-                         .a_turned = 1, .b = x, .c = dw, .sums = db};
-    return multiply(&p);
-}
-
-int erniem_bfloat16_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
-                           const float *bias, float *y)
-{
-    return linear(erniem_narrow(ERNIEM_BFLOAT16), m, n, k, x, w, bias, y);
-}
-
-int erniem_bfloat16_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, const float *x,
-                                    const float *w, int adds, float *dx, float *dw, float *db)
-{
-    return erniem_narrow_backward(erniem_narrow(ERNIEM_BFLOAT16), m, n, k, dy, x, w, adds, dx, dw, db);
-}
-
-int erniem_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w,
+int erniem_narrow_linear(int number, int64_t m, int64_t n, int64_t k, const float *x, const float *w,
                          const float *bias, float *y)
 {
-    const struct erniem_narrow *kernel = erniem_narrow(ERNIEM_TRAINED_FLOAT32);
-    return kernel ? linear(kernel, m, n, k, x, w, bias, y) : ERNIEM_WRONG_ISA;
+    int status;
+    struct product p = {.kernel = kernel_for(number, m, n, k, &status), .m = m, .n = n, .k = k, .a = x,
+                        .b = w, .b_turned = 1, .bias = bias, .c = y};
+    return p.kernel ? multiply(&p) : status;
+}
+
+int erniem_narrow_linear_backward(int number, int64_t m, int64_t n, int64_t k, const float *dy,
+                                  const float *x, const float *w, int adds, float *dx, float *dw, float *db)
+{
+    int status;
+    struct product p = {.kernel = kernel_for(number, m, n, k, &status), .m = m, .n = k, .k = n, .a = dy,
+                        .b = w, .adds = adds, .c = dx};
+    if (!p.kernel || (status = multiply(&p)) != 0)
+        return status;
+    p = (struct product){.kernel = p.kernel, .m = n, .n = k, .k = m, .a = dy, .a_turned = 1, .b = x,
+                         .c = dw, .sums = db};
+    return multiply(&p);
 }

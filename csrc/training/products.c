@@ -147,9 +147,8 @@ int erniem_linear_backward(int64_t m, int64_t n, int64_t k, const float *dy, con
     if (m < 1 || n < 1 || k < 1 || !erniem_fits(m, n, 4) || !erniem_fits(m, k + ERNIEM_MAX_NR, 4) ||
         !erniem_fits(n, k + ERNIEM_MAX_NR, 4))
         return ERNIEM_BAD_SIZE;
-    const struct erniem_narrow *thirds = erniem_narrow(ERNIEM_TRAINED_FLOAT32);
-    if (thirds)
-        return erniem_narrow_backward(thirds, m, n, k, dy, x, w, adds, dx, dw, db);
+    if (erniem_narrow(ERNIEM_TRAINED_FLOAT32))
+        return erniem_narrow_linear_backward(ERNIEM_TRAINED_FLOAT32, m, n, k, dy, x, w, adds, dx, dw, db);
     struct product p = {.micro = erniem_micro(), .m = m, .n = k, .k = n, .a = dy, .b = w,
                         .in_place = erniem_fits_in_place(n), .adds = adds, .c = dx};
     const int status = multiply(&p);

@@ -1,5 +1,6 @@
 """The native kernels of the primitives of `training`: arrays checked, C called, status → result."""
 
+import functools
 import math
 from itertools import chain
 
@@ -31,7 +32,8 @@ def linear_backward(dy, x, weight, dx=None):
 
 def bfloat16_linear_backward(dy, x, weight, dx=None):
     """Native kernel of `training.products.bfloat16_linear_backward`."""
-    return _linear_backward(lib.erniem_bfloat16_linear_backward, dy, x, weight, dx)
+    kernel = functools.partial(lib.erniem_narrow_linear_backward, lib.ERNIEM_BFLOAT16)
+    return _linear_backward(kernel, dy, x, weight, dx)
 
 
 def _linear_backward(kernel, dy, x, weight, dx):
@@ -55,15 +57,15 @@ def _linear_backward(kernel, dy, x, weight, dx):
 
 def bfloat16_linear(x, w):
     """Native kernel of `training.products.bfloat16_linear`."""
-    return _linear(lib.erniem_bfloat16_linear, x, w)
+    return _linear(lib.ERNIEM_BFLOAT16, x, w)
 
 
 def thirds_linear(x, w):
     """The product of `training.products.float32_linear` by AMX; None where that is not in use."""
-    return _linear(lib.erniem_thirds_linear, x, w)
+    return _linear(lib.ERNIEM_TRAINED_FLOAT32, x, w)
 
 
-def _linear(kernel, x, w):
+def _linear(number, x, w):
     weight, bias = w["weight"], w["bias"]
     if any(a.dtype != FLOAT for a in (x, weight, bias)):
         return NOT_FLOAT
@@ -73,7 +75,8 @@ def _linear(kernel, x, w):
     if x.shape[-1] != k or bias.shape != (n,):
         return SIZES
     y = new_array((*x.shape[:-1], n))
-    status = kernel(x.size // k, n, k, floats(x), floats(weight), floats(bias), floats(y))
+    arrays = map(floats, (x, weight, bias, y))
+    status = lib.erniem_narrow_linear(number, x.size // k, n, k, *arrays)
     return None if status == lib.ERNIEM_WRONG_ISA else result_or_reason(y, status)
 
 

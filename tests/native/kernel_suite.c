@@ -531,14 +531,14 @@ static void check_rows(int64_t n, int64_t d)
 }
 
 /* The product of a linear map in training, where AMX has it. */
-static void check_thirds_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w)
+static void check_trained_linear(int64_t m, int64_t n, int64_t k, const float *x, const float *w)
 {
     float *b = numbers(n), *got = unset(m * n), *want = unset(m * n);
-    const int status = erniem_thirds_linear(m, n, k, x, w, b, got);
+    const int status = erniem_narrow_linear(ERNIEM_TRAINED_FLOAT32, m, n, k, x, w, b, got);
     failures += status != (strcmp(erniem_kernel(ERNIEM_TRAINED_FLOAT32), "amx") ? ERNIEM_WRONG_ISA : 0);
     erniem_linear_reference(m, n, k, x, w, b, 0, want);
     if (status == 0)
-        compare("thirds_linear", m, n, k, m * n, got, want);
+        compare("trained_linear", m, n, k, m * n, got, want);
     free(b), free(got), free(want);
 }
 
@@ -547,7 +547,7 @@ static void check_linear_backward(int64_t m, int64_t n, int64_t k)
 {
     const int64_t sizes[3] = {m * k, n * k, n};
     float *dy = numbers(m * n), *x = numbers(m * k), *w = numbers(n * k), *results[3][3];
-    check_thirds_linear(m, n, k, x, w);
+    check_trained_linear(m, n, k, x, w);
     for (int i = 0; i < m * n; i++)
         dy[i] /= sqrtf((float)(m + n));
     const int threads = erniem_wanted_threads();
@@ -601,8 +601,9 @@ static void check_bfloat16_linear(int64_t m, int64_t n, int64_t k)
         float **to = results[i];
         failures += erniem_set_threads(i == 2 ? 3 : 1) != 0;
         if (i) {
-            failures += erniem_bfloat16_linear(m, n, k, x, w, b, to[3]) != 0;
-            failures += erniem_bfloat16_linear_backward(m, n, k, dy, x, w, 0, to[0], to[1], to[2]) != 0;
+            failures += erniem_narrow_linear(ERNIEM_BFLOAT16, m, n, k, x, w, b, to[3]) != 0;
+            failures += erniem_narrow_linear_backward(ERNIEM_BFLOAT16, m, n, k, dy, x, w, 0, to[0], to[1],
+                                                      to[2]) != 0;
         } else {
             erniem_linear_reference(m, n, k, low_x, low_w, b, 0, to[3]);
             erniem_linear_backward_reference(m, n, k, low_dy, low_x, low_w, to[0], to[1], to[2]);
