@@ -6,8 +6,8 @@ import os
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.cores import MAX_THREADS, available_cores, check_num_threads
 
-# Number types of a weight; "stored_bfloat16" and "float16" are widened to float32. "trained_float32"
-# is float32 in training.
+# Number types of a weight; "stored_bfloat16" and "float16" are widened to float32. The last is
+# float32 in training.
 NUMBERS = {
     "float32": lib.ERNIEM_FLOAT32,
     "int8": lib.ERNIEM_INT8,
