@@ -21,7 +21,7 @@ enum {
     FEW_ROWS = 32,            /* As in linear.c: reading the weight decides, so each thread's part */
     FEW_ROWS_TASKS = 6,       /* of it has so many tasks. */
     AHEAD = 16384,            /* bytes that a single tile of rows prefetches ahead of itself */
-    STREAMED_BYTES = 1 << 20, /* of results, at least, that are written past the caches */
+    STREAMED_BYTES = 3 << 19, /* of results, at least, that are written past the caches */
     NORMED_BYTES = 3 << 20    /* of a weight, at most, beside which most results stay in a cache of 2 MB,
                                  as cores with AMX have, until their rows are normed */
 };
