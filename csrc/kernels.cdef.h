@@ -13,7 +13,7 @@
    - Any function may be called from several threads at once, and after a fork; only the functions
      that choose or set something must not run beside a kernel. Results do not depend on the number
      of threads, not in the last bit. With "avx512", "avx2" and "neon" they are the same bits, but
-     for arithmetic in bfloat16, gradients and Strassen's algorithm.
+     for arithmetic in bfloat16, training and Strassen's algorithm.
    Each *_reference is the formula as plain loops, for tests.
    Shapes: B batch, T tokens, S keys, D hidden, H heads, d = D/H; m, n, k of a product. */
 

@@ -102,8 +102,8 @@ int64_t erniem_narrow_scratch(const struct erniem_product *product, int64_t rows
 void erniem_multiply_narrow_here(const struct erniem_product *product, const struct erniem_packed *next,
                                  unsigned char *memory);
 int64_t erniem_row_bytes(int number, int64_t k);
-/* blocks.c: rows of a block, for m of them: a multiple of `whole`, as `most` is, which leaves the thread with the most
-   rows as few as can be; of several such numbers the largest. */
+/* blocks.c: how many of m rows a block has: a multiple of `whole`, as `most` is, which leaves the thread with
+   the most rows as few as can be; of several such numbers the largest. */
 int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole);
 
 /* norm.c: the layer norm of a product whose rows are in `blocks` blocks; nothing where p->norm is NULL.

@@ -91,7 +91,7 @@ struct erniem_narrow {
     const char *name;
     int mr;              /* rows of a tile, at most */
     int group;           /* rows that it computes together, so that fewer cost the same; 0 means 1 */
-    int lines;           /* of a step of 32 numbers of 16 bits; ERNIEM_THIRDS or, 0 means, 1 */
+    int lines;           /* cache lines of a step of a row: ERNIEM_THIRDS; 0 means 1 */
     int widens;          /* whether it widens the numbers of a row, which then has twice the bytes */
     int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
                             ERNIEM_BLOCK_BYTES */
