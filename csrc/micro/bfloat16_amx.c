@@ -25,7 +25,8 @@
 #include "micro_finish.h"
 #include "micro_pairs.h"
 #include "micro_amx.h"
-#include "micro_amx_loops.h"
+#include "micro_amx_loop.h"
+#include "micro_amx_tile.h"
 
 static void stream_narrowed(int rows, const float *from, unsigned char *to, int64_t stride)
 {

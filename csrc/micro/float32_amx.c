@@ -32,7 +32,6 @@
 
 #define MULTIPLY(sums, rows, columns) _tile_dpbf16ps(sums, rows, columns)
 #define NUMBER_BYTES 2
-#define UNCUT 96 /* lines of a row of 1,024 numbers: the caches have six products' time */
 
 #include "micro_loops.h"
 #include "micro_avx512.h"
@@ -182,65 +181,60 @@ static void narrow_across(int64_t n, int64_t k, const float *w, int64_t stride, 
     }
 }
 
-/* A third of the rows of a step, of the rows below them, and of the columns, to their registers. */
-#define ROWS(third) _tile_loadd(4, x + (third) * ERNIEM_STEP, b->stride)
-#define BELOW(third) _tile_loadd(5, below + (third) * ERNIEM_STEP, b->stride)
-#define COLUMNS(third)                                             \
-    _tile_loadd(6, panel + (third) * ERNIEM_PANEL_STEP, UNIT_ROW); \
-    _tile_loadd(7, panel + (third) * ERNIEM_PANEL_STEP + 64, UNIT_ROW)
+/* A third of a step of the rows, and of the columns, to their registers. */
+INLINE void load_rows(const struct block *b, const unsigned char *x, int third, const int pair)
+{
+    _tile_loadd(4, x + third * ERNIEM_STEP, b->stride);
+    if (pair)
+        _tile_loadd(5, x + HALF * b->stride + third * ERNIEM_STEP, b->stride);
+}
+
+INLINE void load_columns(const unsigned char *panel, int third)
+{
+    _tile_loadd(6, panel + third * ERNIEM_PANEL_STEP, UNIT_ROW);
+    _tile_loadd(7, panel + third * ERNIEM_PANEL_STEP + 64, UNIT_ROW);
+}
+
+INLINE void add_product(const int pair)
+{
+    MULTIPLY(0, 4, 6);
+    MULTIPLY(1, 4, 7);
+    if (pair) {
+        MULTIPLY(2, 5, 6);
+        MULTIPLY(3, 5, 7);
+    }
+}
+
+/* For micro_amx_tile.h; a step here is a line. Six products give the second-level cache time enough, so
+   panels of up to 1,024 k are not cut. */
+enum { STEPS = 96, UNCUT = STEPS };
+
 /* The six products of a step, the small ones first. */
-#define SIX_PRODUCTS(LOAD, PRODUCT) \
-    LOAD(2);                        \
-    COLUMNS(0);                     \
-    PRODUCT();                      \
-    LOAD(1);                        \
-    PRODUCT();                      \
-    COLUMNS(1);                     \
-    PRODUCT();                      \
-    LOAD(0);                        \
-    PRODUCT();                      \
-    COLUMNS(2);                     \
-    PRODUCT();                      \
-    COLUMNS(0);                     \
-    PRODUCT()
-
-#define PRODUCT_16()   \
-    MULTIPLY(0, 4, 6); \
-    MULTIPLY(1, 4, 7)
-#define PRODUCT_32()   \
-    PRODUCT_16();      \
-    MULTIPLY(2, 5, 6); \
-    MULTIPLY(3, 5, 7)
-#define BOTH(third) \
-    ROWS(third);    \
-    BELOW(third)
-
-static void multiply_16_rows(const struct block *b)
+INLINE void multiply(const struct block *b, const int pair)
 {
     const unsigned char *x = b->x, *panel = b->panel;
-    load_sums(b);
+    load_sums(b, pair);
     for (int64_t line = 0; line < b->steps; line += THIRDS, x += ROW_STEP, panel += PANEL_STEP) {
         for (int i = 0; i < THIRDS; i++)
             prefetch_some(b, line + i);
-        SIX_PRODUCTS(ROWS, PRODUCT_16);
+        load_rows(b, x, 2, pair);
+        load_columns(panel, 0);
+        add_product(pair); /* x3 w1 */
+        load_rows(b, x, 1, pair);
+        add_product(pair); /* x2 w1 */
+        load_columns(panel, 1);
+        add_product(pair); /* x2 w2 */
+        load_rows(b, x, 0, pair);
+        add_product(pair); /* x1 w2 */
+        load_columns(panel, 2);
+        add_product(pair); /* x1 w3 */
+        load_columns(panel, 0);
+        add_product(pair); /* x1 w1 */
     }
-    store_sums(b);
+    store_sums(b, pair);
 }
 
-static void multiply_32_rows(const struct block *b)
-{
-    const unsigned char *x = b->x, *panel = b->panel, *below = x + HALF * b->stride;
-    load_sums(b);
-    load_sums_below(b);
-    for (int64_t line = 0; line < b->steps; line += THIRDS, x += ROW_STEP, panel += PANEL_STEP) {
-        for (int i = 0; i < THIRDS; i++)
-            prefetch_some(b, line + i);
-        SIX_PRODUCTS(BOTH, PRODUCT_32);
-        below += ROW_STEP;
-    }
-    store_sums(b);
-    store_sums_below(b);
-}
+#include "micro_amx_tile.h"
 
 static int has_nan(int rows, const float *sums)
 {

@@ -23,7 +23,8 @@
 #include "micro_avx512.h"
 #include "micro_int8.h"
 #include "micro_amx.h"
-#include "micro_amx_loops.h"
+#include "micro_amx_loop.h"
+#include "micro_amx_tile.h"
 
 const struct erniem_narrow erniem_int8_amx = {
     .name = "amx", .mr = MOST_ROWS, .group = 2 * HALF, .block_bytes = BLOCK_BYTES, .narrow = narrow,
