@@ -4,9 +4,9 @@ enum { STEPS = 8, UNCUT = 12 }; /* for micro_amx_tile.h */
 
 INLINE void multiply(const struct block *b, const int pair)
 {
-    const unsigned char *x = b->x, *panel = b->panel;
+    const unsigned char *x = b->x, *below = x + HALF * b->stride, *panel = b->panel;
     load_sums(b, pair);
-    for (int64_t step = 0; step < b->steps; step++, x += ERNIEM_STEP, panel += ERNIEM_PANEL_STEP) {
+    for (int64_t step = 0; step < b->steps; step++) {
         prefetch_some(b, step);
         _tile_stream_loadd(4, x, b->stride); /* past the first-level cache, which keeps the panel */
         _tile_loadd(6, panel, UNIT_ROW);
@@ -14,10 +14,13 @@ INLINE void multiply(const struct block *b, const int pair)
         _tile_loadd(7, panel + 64, UNIT_ROW);
         MULTIPLY(1, 4, 7);
         if (pair) {
-            _tile_stream_loadd(5, x + HALF * b->stride, b->stride);
+            _tile_stream_loadd(5, below, b->stride);
             MULTIPLY(2, 5, 6);
             MULTIPLY(3, 5, 7);
         }
+        x += ERNIEM_STEP;
+        below += ERNIEM_STEP;
+        panel += ERNIEM_PANEL_STEP;
     }
     store_sums(b, pair);
 }
