@@ -156,3 +156,11 @@ def strassen():
 def unset():
     """Arrays full of NaN: whatever a kernel forgets to write will show."""
     return lambda *shape: np.full(shape, np.nan, np.float32)
+
+
+@pytest.fixture
+def native():
+    """The kernels of training."""
+    from numpy_erniem.backend import native_training
+
+    return native_training
