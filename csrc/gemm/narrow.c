@@ -40,10 +40,11 @@ struct narrow {
 
 /* What a thread works with, in one block of memory. */
 struct scratch {
-    unsigned char *x;       /* block_rows narrowed rows */
-    unsigned char *sums;    /* of a tile */
-    struct erniem_row *row; /* block_rows of them */
-    int64_t block;          /* of x that was narrowed last, -1 at first */
+    unsigned char *x;              /* block_rows narrowed rows */
+    unsigned char *sums, *other;   /* of a tile; where results are streamed, also of the tile before, */
+    struct erniem_results earlier; /* and those */
+    struct erniem_row *row;        /* block_rows of them */
+    int64_t block;                 /* of x that was narrowed last, -1 at first */
 };
 
 enum { SUMS_BYTES = ERNIEM_MAX_ROWS * ERNIEM_COLUMNS * 4 };
@@ -99,61 +100,55 @@ static int64_t whole_groups(const struct erniem_narrow *kernel, int64_t rows)
 /* Where a tile's results of some rows and a panel go, and how many columns they have. */
 struct place {
     int columns;
-    float *y; /* NULL where the product writes narrowed rows */
-    unsigned char *narrowed;
+    unsigned char *to; /* floats, or narrowed rows */
+    int64_t stride;    /* bytes from one to the next */
 };
 
 static struct place place_of(const struct narrow *job, const struct work_item *t, int64_t panel,
                              int64_t row)
 {
     const struct erniem_product *p = job->product;
-    const int64_t column = panel * ERNIEM_COLUMNS;
-    struct place place = {.columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column)};
-    if (p->narrowed) /* a panel is a step of the row */
-        place.narrowed = p->narrowed + row * job->narrowed_stride +
-                         panel * (ERNIEM_STEP << job->kernel->widens);
-    else
-        place.y = p->y[t->weight] + row * p->n + column;
-    return place;
+    const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - panel * ERNIEM_COLUMNS);
+    const int64_t step = panel * (ERNIEM_STEP << job->kernel->widens); /* a panel is a step of a row */
+    if (p->narrowed)
+        return (struct place){columns, p->narrowed + row * job->narrowed_stride + step,
+                              job->narrowed_stride};
+    float *y = p->y[t->weight] + row * p->n + panel * ERNIEM_COLUMNS;
+    return (struct place){columns, (unsigned char *)y, p->n * (int64_t)sizeof(float)};
 }
 
-static void prefetch_to_write(int rows, int columns, const float *y, int64_t ldy)
+static void prefetch_to_write(int rows, struct place place)
 {
-    for (int r = 0; r < rows; r++, y += ldy)
-        for (int line = 0; line < columns; line += 16)
-            ERNIEM_PREFETCH_TO_WRITE(y + line);
-}
-
-static void narrow_results(const struct narrow *job, int rows, int columns, const float *from,
-                           unsigned char *to)
-{
-    for (int r = 0; r < rows; r++, from += ERNIEM_COLUMNS, to += job->narrowed_stride)
-        job->kernel->narrow(columns, from, to, NULL);
+    for (int r = 0; r < rows; r++, place.to += place.stride)
+        for (int line = 0; line < place.columns; line += 16)
+            ERNIEM_PREFETCH_TO_WRITE(place.to + 4 * line);
 }
 
 /* The results of a tile of sums. Those that are narrowed, or go past the caches, are made in the
-   memory of the sums first. */
+   memory of the sums first; from there the next tile writes them past the caches. */
 static void finish_tile(const struct narrow *job, const struct work_item *t, int64_t panel, int rows,
-                        const struct erniem_row *row, const struct scratch *s, struct place place)
+                        const struct erniem_row *row, struct scratch *s, struct place place)
 {
     const struct erniem_product *p = job->product;
     const struct erniem_packed *w = p->packed[t->weight];
     const int64_t column = panel * ERNIEM_COLUMNS;
     const float *bias = p->bias[t->weight] ? p->bias[t->weight] + column : NULL;
     const int aside = job->streams || p->narrowed;
-    float *to = aside ? (float *)(void *)s->sums : place.y;
+    float *to = (float *)(void *)(aside ? s->sums : place.to);
     const int64_t ldy = aside ? ERNIEM_COLUMNS : p->n;
 
     job->kernel->finish(rows, place.columns, s->sums, row, w->scales + column, w->totals + column,
                         bias, to, ldy);
     if (p->activation != ERNIEM_IDENTITY)
         p->micro->rowwise.activate(p->activation, rows, place.columns, ldy, to);
-    if (p->narrowed && job->streams)
-        job->kernel->stream_narrowed(rows, to, place.narrowed, job->narrowed_stride);
-    else if (p->narrowed)
-        narrow_results(job, rows, place.columns, to, place.narrowed);
-    else if (job->streams)
-        job->kernel->stream(rows, to, place.y, p->n);
+    if (job->streams) {
+        s->earlier = (struct erniem_results){rows, to, place.to, place.stride, p->narrowed != NULL};
+        s->sums = s->other;
+        s->other = (unsigned char *)to;
+    } else if (p->narrowed) {
+        for (int r = 0; r < rows; r++)
+            job->kernel->narrow(place.columns, to + r * ERNIEM_COLUMNS, place.to + r * place.stride, NULL);
+    }
 }
 
 /* For each panel, every tile of rows. Each tile prefetches a share of the panel that comes next; a
@@ -165,39 +160,44 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
     const int64_t rows = erniem_min(job->block_rows, p->m - row0);
     const int64_t tiles = erniem_ceil_div(rows, job->kernel->mr);
     const int64_t height = whole_groups(job->kernel, erniem_ceil_div(rows, tiles));
-    const int64_t size = job->steps * ERNIEM_PANEL_STEP;
     const unsigned char *x = narrow_rows(job, s, t->block, rows);
-    struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride, .sums = s->sums,
+    struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride,
+                                      .earlier = job->streams ? &s->earlier : NULL,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
 
     for (int64_t panel = t->first; panel < t->end; panel++) {
         tile.panel = panel_of(p->packed[t->weight], job->steps, panel);
-        tile.next = tiles == 1 ? tile.panel + erniem_min(AHEAD, size) : what_follows(job, t, panel);
+        tile.next = tiles > 1 ? what_follows(job, t, panel)
+                              : tile.panel + erniem_min(AHEAD, job->steps * ERNIEM_PANEL_STEP);
 
         for (int64_t r = 0; r < rows; r += height) {
             const struct place place = place_of(job, t, panel, row0 + r);
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = x + r * job->stride;
-            if (place.y && !job->streams)
-                prefetch_to_write(tile.rows, place.columns, place.y, p->n);
+            tile.sums = s->sums;
+            if (!job->streams && !p->narrowed)
+                prefetch_to_write(tile.rows, place);
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
             finish_tile(job, t, panel, tile.rows, s->row + r, s, place);
         }
     }
+    if (job->streams)
+        job->kernel->stream(s->earlier.rows, &s->earlier);
 }
 
 /* Where the narrowed rows begin in the memory of a scratch: behind the sums and the steps of rows. */
 static int64_t x_begins(int64_t rows)
 {
-    const int64_t bytes = SUMS_BYTES + rows * (int64_t)sizeof(struct erniem_row);
+    const int64_t bytes = 2 * SUMS_BYTES + rows * (int64_t)sizeof(struct erniem_row);
     return erniem_ceil_div(bytes, ERNIEM_STEP) * ERNIEM_STEP;
 }
 
 static struct scratch scratch_in(unsigned char *memory, int64_t rows)
 {
-    return (struct scratch){.x = memory + x_begins(rows), .sums = memory, .block = -1,
-                            .row = (struct erniem_row *)(void *)(memory + SUMS_BYTES)};
+    return (struct scratch){.x = memory + x_begins(rows), .sums = memory,
+                            .other = memory + SUMS_BYTES, .block = -1,
+                            .row = (struct erniem_row *)(void *)(memory + 2 * SUMS_BYTES)};
 }
 
 int64_t erniem_narrow_scratch(const struct erniem_product *p, int64_t rows)
@@ -237,7 +237,7 @@ static int streams(const struct erniem_product *p, const struct erniem_narrow *k
 {
     uintptr_t places = 0;
     if (p->narrowed)
-        return kernel->stream_narrowed && p->n % ERNIEM_COLUMNS == 0 &&
+        return kernel->stream && p->n % ERNIEM_COLUMNS == 0 &&
                p->m * p->n * (int64_t)sizeof(uint16_t) > STREAMED_BYTES;
     if (p->norm && p->panels * panel_bytes <= NORMED_BYTES)
         return 0;

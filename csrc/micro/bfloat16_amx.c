@@ -19,6 +19,7 @@
 #endif
 
 #define MULTIPLY(sums, rows, columns) _tile_dpbf16ps(sums, rows, columns)
+#define NARROWED(low, high) (__m512i)_mm512_cvtne2ps_pbh(high, low)
 
 #include "micro_loops.h"
 #include "micro_avx512.h"
@@ -28,19 +29,10 @@
 #include "micro_amx_loop.h"
 #include "micro_amx_tile.h"
 
-static void stream_narrowed(int rows, const float *from, unsigned char *to, int64_t stride)
-{
-    for (int r = 0; r < rows; r++, from += ERNIEM_COLUMNS, to += stride) {
-        const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_load_ps(from + 16), _mm512_load_ps(from));
-        _mm512_stream_si512((__m512i *)(void *)to, (__m512i)both);
-    }
-}
-
 const struct erniem_narrow erniem_bfloat16_amx = {
     .name = "amx", .mr = MOST_ROWS, .group = 2 * HALF, .block_bytes = BLOCK_BYTES, .narrow = narrow,
     .tile = tile, .finish = finish, .begin = begin, .end = end, .stream = stream,
-    .stream_narrowed = stream_narrowed, .peak = tile_peak,
-    .attention = &attention};
+    .peak = tile_peak, .attention = &attention};
 
 #if defined(__clang__)
 #pragma clang attribute pop

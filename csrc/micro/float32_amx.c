@@ -31,6 +31,7 @@
 #endif
 
 #define MULTIPLY(sums, rows, columns) _tile_dpbf16ps(sums, rows, columns)
+#define NARROWED(low, high) _mm512_castps_si512(low) /* never asked for */
 #define NUMBER_BYTES 2
 
 #include "micro_loops.h"
@@ -216,7 +217,7 @@ INLINE void multiply(const struct block *b, const int pair)
     load_sums(b, pair);
     for (int64_t line = 0; line < b->steps; line += THIRDS, x += ROW_STEP, panel += PANEL_STEP) {
         for (int i = 0; i < THIRDS; i++)
-            prefetch_some(b, line + i);
+            serve_others(b, line + i);
         load_rows(b, x, 2, pair);
         load_columns(panel, 0);
         add_product(pair); /* x3 w1 */

@@ -17,6 +17,7 @@
 #endif
 
 #define MULTIPLY(sums, rows, columns) _tile_dpbusd(sums, rows, columns)
+#define NARROWED(low, high) _mm512_castps_si512(low) /* never asked for */
 #define NUMBER_BYTES 1
 #define MICRO_AVX512BW
 #include "micro_loops.h"

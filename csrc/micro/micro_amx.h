@@ -1,5 +1,6 @@
 /* The registers of AMX. For a kernel in *_amx.c, which before defines MULTIPLY(sums, rows, columns), the
-   instruction for its number type, and NUMBER_BYTES.
+   instruction for its number type, NUMBER_BYTES, and NARROWED(low, high), 32 results as `narrow`
+   writes them, if that can be asked for; and includes micro_avx512.h.
 
    AMX has eight tile registers of 16 rows by 64 bytes. Four hold sums, 32 rows by 32 columns. Two
    hold a step of 16 rows of x each, two the same step of 16 columns of a panel:
@@ -41,11 +42,16 @@ static void end(void)
     _mm_sfence();
 }
 
-static void stream(int rows, const float *from, float *y, int64_t ldy)
+static void stream(int64_t rows, struct erniem_results *e)
 {
-    for (int r = 0; r < rows; r++, from += ERNIEM_COLUMNS, y += ldy) {
-        _mm512_stream_ps(y, _mm512_load_ps(from));
-        _mm512_stream_ps(y + 16, _mm512_load_ps(from + 16));
+    for (; rows > 0 && e->rows > 0; rows--, e->rows--) {
+        const vf low = vf_load(e->from), high = vf_load(e->from + 16);
+        __m512i *const line = (__m512i *)(void *)e->to;
+        _mm512_stream_si512(line, e->narrows ? NARROWED(low, high) : _mm512_castps_si512(low));
+        if (!e->narrows)
+            _mm512_stream_si512(line + 1, _mm512_castps_si512(high));
+        e->from += ERNIEM_COLUMNS;
+        e->to += e->stride;
     }
 }
 
@@ -58,6 +64,8 @@ struct block {
     const unsigned char *panel, *next; /* next: prefetched, `pace` lines for each step */
     int64_t pace;
     unsigned char *sums;
+    struct erniem_results *earlier; /* `share` rows are written in each step */
+    int64_t share;
 };
 
 /* The sums of a block to their registers, where a first block begins with 0, and back. `pair` says whether
@@ -90,8 +98,11 @@ INLINE void store_sums(const struct block *b, const int pair)
     }
 }
 
-INLINE void prefetch_some(const struct block *b, int64_t step)
+/* What a step does for the tiles before and after this one. */
+INLINE void serve_others(const struct block *b, int64_t step)
 {
+    if (b->share)
+        stream(b->share, b->earlier);
     const char *line = (const char *)b->next + step * b->pace * ERNIEM_STEP;
     for (int64_t i = 0; i < b->pace; i++, line += ERNIEM_STEP)
         _mm_prefetch(line, _MM_HINT_T1);

@@ -7,7 +7,7 @@ INLINE void multiply(const struct block *b, const int pair)
     const unsigned char *x = b->x, *below = x + HALF * b->stride, *panel = b->panel;
     load_sums(b, pair);
     for (int64_t step = 0; step < b->steps; step++) {
-        prefetch_some(b, step);
+        serve_others(b, step);
         _tile_stream_loadd(4, x, b->stride); /* past the first-level cache, which keeps the panel */
         _tile_loadd(6, panel, UNIT_ROW);
         MULTIPLY(0, 4, 6);

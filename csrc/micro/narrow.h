@@ -44,6 +44,15 @@ struct erniem_row {
     int32_t zero;
 };
 
+/* Rows of 32 results that are to be written past the caches, in whole cache lines. */
+struct erniem_results {
+    int rows;          /* that are left */
+    const float *from; /* rows of 32 floats, at a cache line */
+    unsigned char *to; /* as they are, or, if `narrows`, as `narrow` writes rows */
+    int64_t stride;    /* bytes from one to the next */
+    int narrows;
+};
+
 /* A tile, sums[r][c] = sum of x[r][l] * panel[l][c] over all l of `steps` steps, for r < rows <= mr
    and all 32 columns. x and sums have memory for a multiple of ERNIEM_ROWS_TOGETHER rows: a kernel
    may read and write up to there, whatever is there. */
@@ -56,6 +65,7 @@ struct erniem_tile_narrow {
     const unsigned char *next; /* prefetched, never read: `pace` cache lines of it for each step */
     int64_t pace;
     void *sums; /* rows * 32 of int32 (int8) or float, at a cache line */
+    struct erniem_results *earlier; /* written by and by, where the kernel has `stream`; or NULL */
 };
 
 /* Attention with queries, keys, exponentials and values of this number type; float32 in and out. */
@@ -113,12 +123,9 @@ struct erniem_narrow {
     /* Whether a sum of some rows of a tile is NaN, where an infinity makes it so; else NULL. */
     int (*has_nan)(int rows, const float *sums);
 
-    /* Copy rows of 32 floats to y, ldy floats apart, past the caches; cache lines lie on cache lines.
-       For kernels that are faster than a cache takes their results; else NULL. */
-    void (*stream)(int rows, const float *from, float *y, int64_t ldy);
-
-    /* The same for rows of 32 numbers, rounded as by `narrow`, `stride` bytes apart; or NULL. */
-    void (*stream_narrowed)(int rows, const float *from, unsigned char *to, int64_t stride);
+    /* Write some of the rows of results past the caches, or all if there are fewer. For kernels that are
+       faster than a cache takes their results; else NULL. */
+    void (*stream)(int64_t rows, struct erniem_results *results);
 
     const struct erniem_narrow_attention *attention; /* bfloat16 alone, else NULL */
 

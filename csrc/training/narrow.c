@@ -129,8 +129,9 @@ static void finish(const struct product *p, int rows, int columns, int64_t l, co
 {
     if (p->streams && bias)
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, sums, ERNIEM_COLUMNS);
+    struct erniem_results results = {rows, sums, (unsigned char *)c, p->n * (int64_t)sizeof(float), 0};
     if (p->streams)
-        p->kernel->stream(rows, sums, c, p->n);
+        p->kernel->stream(rows, &results);
     else if (l == 0 && !p->adds)
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, c, p->n);
     else

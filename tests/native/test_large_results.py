@@ -12,7 +12,7 @@ from tests.native.conftest import int8_kernels, kernels_of_16_bits
 if native_is_built():
     from numpy_erniem.backend import native, packing, settings
 
-M, K = 700, 70
+M, K = 900, 70  # 1.8 MB of 512 results a row: kernels of AMX write them past the caches
 
 
 @pytest.fixture(

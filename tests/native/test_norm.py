@@ -82,8 +82,8 @@ def test_bits_of_mlp_are_those_of_three_calls(rng, threads, number, n):
 def test_a_weight_larger_than_a_cache(rng, threads, number):
     """On AMX, rows are normed after the product, whose results were written past the caches."""
     w, norm = layer(rng, 1024, 3300, number), norm_weights(rng, 1024)
-    x = rng.standard_normal((300, 3300), np.float32)
-    residual = rng.standard_normal((300, 1024), np.float32)
+    x = rng.standard_normal((400, 3300), np.float32)
+    residual = rng.standard_normal((400, 1024), np.float32)
     want = two_calls(x, w, (residual, norm, EPS))
     for count in (1, 2):
         threads(count)
