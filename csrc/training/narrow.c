@@ -22,6 +22,7 @@ enum {
     BLOCK_ROWS = 288,    /* of a task, at most */
     STEP_NUMBERS = 32,   /* of a step of a row */
     AHEAD = 2,           /* panels to the one of b that is prefetched */
+    PANEL_BYTES = 20 << 20, /* that exist at a time, about */
     STREAMED_BYTES = 1 << 20
 };
 
@@ -40,6 +41,7 @@ struct product {
     int64_t steps, step_bytes, panel_step; /* steps of k; bytes of one in a row and in a panel */
     int64_t stride;                        /* bytes from row to row of a block */
     unsigned char *panels;
+    int64_t first_panel; /* of the panel_count that exist */
     int64_t panel_count, block_rows, chunk_panels, chunks;
     int streams; /* whether results are written past the caches, as in gemm/narrow.c */
 };
@@ -65,7 +67,7 @@ static void lay_panels(const void *job, struct erniem_tasks *tasks)
     for (int64_t step; (step = erniem_take(tasks)) >= 0;) {
         const int64_t l0 = step * STEP_NUMBERS, depth = erniem_min(STEP_NUMBERS, p->k - l0);
         for (int64_t panel = 0; panel < p->panel_count; panel++) {
-            const int64_t column = panel * ERNIEM_COLUMNS;
+            const int64_t column = (p->first_panel + panel) * ERNIEM_COLUMNS;
             prefetch_columns(p->b + l0 * p->n + column + AHEAD * ERNIEM_COLUMNS, p->n, depth);
             p->kernel->attention->pack_across(erniem_min(ERNIEM_COLUMNS, p->n - column), depth,
                                               p->b + l0 * p->n + column, p->n, NULL,
@@ -79,7 +81,7 @@ static void lay_panels_turned(const void *job, struct erniem_tasks *tasks)
 {
     const struct product *p = job;
     for (int64_t panel; (panel = erniem_take(tasks)) >= 0;) {
-        const int64_t first = panel * ERNIEM_COLUMNS;
+        const int64_t first = (p->first_panel + panel) * ERNIEM_COLUMNS;
         p->kernel->attention->pack(erniem_min(ERNIEM_COLUMNS, p->n - first), p->k,
                                    p->b + first * p->k, p->k, NULL, panel_of(p, panel));
     }
@@ -168,7 +170,7 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
                                       .stride = p->stride, .sums = sums,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
     for (int64_t panel = first; panel < end; panel++) {
-        const int64_t column = panel * ERNIEM_COLUMNS;
+        const int64_t column = (p->first_panel + panel) * ERNIEM_COLUMNS;
         const int columns = (int)erniem_min(ERNIEM_COLUMNS, p->n - column);
         tile.panel = panel_of(p, panel) + step * p->panel_step;
         tile.next = panel_of(p, panel + 1 < end ? panel + 1 : first) + step * p->panel_step;
@@ -247,15 +249,19 @@ static int multiply(struct product *p)
     /* An odd number of cache lines apart, so that the rows of a tile lie in different cache sets. */
     const int64_t row = erniem_ceil_div(erniem_min(p->k, p->depth), STEP_NUMBERS) * p->step_bytes;
     p->stride = row | ERNIEM_STEP;
-    p->panel_count = erniem_ceil_div(p->n, ERNIEM_COLUMNS);
-    divide(p);
-    p->panels = erniem_acquire(p->panel_count * p->steps * p->panel_step);
-    if (!p->panels)
-        return ERNIEM_NO_MEMORY;
-    int status = p->b_turned ? erniem_parallel(p->panel_count, lay_panels_turned, p)
+    const int64_t all = erniem_ceil_div(p->n, ERNIEM_COLUMNS), size = p->steps * p->panel_step;
+    const int64_t most = erniem_min(all, erniem_max(1, PANEL_BYTES / size));
+    p->panels = erniem_acquire(most * size);
+    int status = p->panels ? 0 : ERNIEM_NO_MEMORY;
+    for (; status == 0 && p->first_panel < all; p->first_panel += most) {
+        p->panel_count = erniem_min(most, all - p->first_panel);
+        divide(p);
+        status = p->b_turned ? erniem_parallel(p->panel_count, lay_panels_turned, p)
                              : erniem_parallel(p->steps, lay_panels, p);
-    if (status == 0)
-        status = erniem_parallel(erniem_ceil_div(p->m, p->block_rows) * p->chunks, multiply_some, p);
+        if (status == 0)
+            status = erniem_parallel(erniem_ceil_div(p->m, p->block_rows) * p->chunks, multiply_some, p);
+        p->sums = NULL; /* they are complete */
+    }
     erniem_release(p->panels);
     return status;
 }

@@ -138,8 +138,10 @@ def exact(dy, x, w, bias):
     return x @ w.T + bias, *primitives.linear_backward.body(dy, x, w)
 
 
-# k, n and m beyond the 1,024 that a tile of AMX adds up at a time
-DEEP_SIZES = [*SIZES, (70, 65, 1025), (2100, 3, 33), (40, 2080, 5)]
+DEEP_SIZES = [
+    *(*SIZES, (70, 65, 1025), (2100, 3, 33), (40, 2080, 5)),  # beyond the depth of a tile of AMX
+    *((3, 5000, 700), (5000, 3, 700)),  # panels of 21 MB, which do not exist all at a time
+]
 
 
 @pytest.mark.parametrize(("m", "n", "k"), DEEP_SIZES)
