@@ -250,8 +250,8 @@ static const struct erniem_narrow_attention packing = {
 
 const struct erniem_narrow erniem_trained_float32_amx = {
     .name = "amx", .mr = MOST_ROWS, .group = 2 * HALF, .lines = THIRDS, .block_bytes = BLOCK_BYTES,
-    .narrow = narrow, .tile = tile, .finish = finish, .has_nan = has_nan, .begin = begin, .end = end, .stream = stream,
-    .attention = &packing, .peak = tile_peak};
+    .narrow = narrow, .tile = tile, .finish = finish, .has_nan = has_nan, .begin = begin, .end = end,
+    .stream = stream, .attention = &packing, .peak = tile_peak};
 
 #if defined(__clang__)
 #pragma clang attribute pop
