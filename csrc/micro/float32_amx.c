@@ -10,8 +10,8 @@
    even products of a step and the odd ones, then both. See Henry, Tang and Heinecke, "Leveraging the
    bfloat16 artificial intelligence datatype for higher-precision computations" (2019).
 
-   A step of a row is three cache lines, of x1, x2 and x3 of 32 numbers; a step of a panel has the
-   three thirds of its 32 x 32 numbers, each as in narrow.h. Thirds below 2^-126 count as 0. Of an
+   32 numbers of a row are three cache lines, of their x1, x2 and x3; 32 numbers of each column of a panel
+   are three steps as in narrow.h, one for each third. Thirds below 2^-126 count as 0. Of an
    infinity the second third is NaN, and so are its sums: has_nan finds them. */
 
 #include "micro.h"
@@ -41,7 +41,7 @@
 
 enum {
     THIRDS = ERNIEM_THIRDS,
-    AHEAD = 512,                         /* floats of a row that are prefetched */
+    AHEAD = 512,                         /* floats to those that are prefetched */
     NUMBERS = 32,                        /* of a step, */
     ROW_STEP = THIRDS * ERNIEM_STEP,     /* bytes of one in a row */
     PANEL_STEP = THIRDS * ERNIEM_PANEL_STEP

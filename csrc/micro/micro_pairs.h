@@ -4,7 +4,7 @@
 
 static void narrow(int64_t k, const float *x, unsigned char *to, struct erniem_row *row)
 {
-    enum { AHEAD = 512 }; /* floats that are prefetched */
+    enum { AHEAD = 512 }; /* floats to those that are prefetched */
     (void)row;
     for (; k > 0; k -= 32, x += 32, to += ERNIEM_STEP) {
         _mm_prefetch((const char *)(x + AHEAD), _MM_HINT_T0);

@@ -1,6 +1,6 @@
 /* The micro-kernels of weights whose numbers are narrower than float32: one table for each number
    type and instruction set, filled in by int8_*.c and their like. The loops around them are in
-   gemm/narrow.c.
+   gemm/narrow.c and training/narrow.c. float32_amx.c brings float32 into this form, for training.
 
    k runs in units of four bytes, four int8 or two 16-bit numbers, and in steps of one cache line,
    16 units. A panel has 32 columns; unit u of column c lies at byte (u * 32 + c) * 4. All kernels of
@@ -33,7 +33,7 @@ enum {
     ERNIEM_UNIT = 4,                                    /* bytes */
     ERNIEM_STEP = 64,                                   /* bytes of a row, */
     ERNIEM_PANEL_STEP = ERNIEM_STEP * ERNIEM_COLUMNS,   /* and of a panel */
-    ERNIEM_THIRDS = 3,                                  /* of a number of float32, see float32_amx.c */
+    ERNIEM_THIRDS = 3,                                  /* numbers of 16 bits for one of float32 */
     ERNIEM_MAX_ROWS = 128,                              /* of a tile of any kernel, */
     ERNIEM_ROWS_TOGETHER = 16                           /* of which it may read and write so many */
 };
@@ -101,7 +101,7 @@ struct erniem_narrow {
     const char *name;
     int mr;              /* rows of a tile, at most */
     int group;           /* rows that it computes together, so that fewer cost the same; 0 means 1 */
-    int lines;           /* cache lines of a step of a row: ERNIEM_THIRDS; 0 means 1 */
+    int lines;           /* cache lines, each a step, of 32 numbers of a row: ERNIEM_THIRDS; 0 means 1 */
     int widens;          /* whether it widens the numbers of a row, which then has twice the bytes */
     int64_t block_bytes; /* of narrowed rows that a thread keeps in its second-level cache; 0 means
                             ERNIEM_BLOCK_BYTES */
@@ -127,7 +127,8 @@ struct erniem_narrow {
        faster than a cache takes their results; else NULL. */
     void (*stream)(int64_t rows, struct erniem_results *results);
 
-    const struct erniem_narrow_attention *attention; /* bfloat16 alone, else NULL */
+    /* bfloat16 has all of it, float32 by AMX what training packs with; else NULL. */
+    const struct erniem_narrow_attention *attention;
 
     /* Before a thread's first tile, and after its last; NULL: nothing to do. */
     void (*begin)(void);

@@ -17,11 +17,11 @@
 #include "../gemm/gemm.h"
 
 enum {
-    DEPTH = 4096,        /* of k, that a tile adds up at a time, */
-    THIRDS_DEPTH = 1024, /* and of thirds */
-    BLOCK_ROWS = 288,    /* of a task, at most */
-    STEP_NUMBERS = 32,   /* of a step of a row */
-    AHEAD = 2,           /* panels to the one of b that is prefetched */
+    DEPTH = 4096,           /* of k, that a tile adds up at a time, */
+    THIRDS_DEPTH = 1024,    /* and of thirds */
+    BLOCK_ROWS = 288,       /* of a task, at most */
+    STEP_NUMBERS = 32,      /* of a step of a row */
+    AHEAD = 2,              /* panels to the one of b that is prefetched */
     PANEL_BYTES = 20 << 20, /* that exist at a time, about */
     STREAMED_BYTES = 1 << 20
 };

@@ -22,12 +22,12 @@ Weights = Mapping[str, np.ndarray]
 
 @accelerated
 def float32_linear(x: np.ndarray, w: Weights) -> np.ndarray:
-    """x Wᵀ + b. The kernels may add up other parts of the products than `ops.linear`.
+    """x Wᵀ + b, as `ops.linear`. It has a C kernel of its own, which may differ in the last bits.
 
     Parameters
     ----------
-    x : (..., K) array
-    w : dict with "weight" (N, K) and "bias" (N,)
+    x : (..., K) array of float32 or float64
+    w : dict with "weight" (N, K) and "bias" (N,), of the same dtype
 
     Returns
     -------
