@@ -45,13 +45,17 @@ def make_rows(folder: Path) -> Callable[[list[str]], list[list[int]]]:
 
 
 def ours(engine: str, folder: Path, threads: int) -> Embed:
-    """Our Embedder."""
+    """Our Embedder: "native" or "numpy", "native-int8" and the like, or "native-amx"."""
+    from benchmarks.engines import choose_amx
     from numpy_erniem import Embedder, ErnieMModel, ErnieMTokenizer
     from numpy_erniem.backend.dispatch import set_num_threads
 
     backend, _, dtype = engine.partition("-")
     os.environ["NUMPY_ERNIEM_BACKEND"] = backend
     set_num_threads(threads)
+    if dtype == "amx":
+        choose_amx()
+        dtype = ""
     source = folder / dtype if dtype else folder
     model = ErnieMModel.from_pretrained(source, dtype=dtype or None).prepare()
     tokenizer = ErnieMTokenizer.from_pretrained(folder)

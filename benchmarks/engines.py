@@ -30,6 +30,21 @@ def native(folder: Path, threads: int) -> Forward:
     return our_model(folder, "native", threads)
 
 
+def choose_amx() -> None:
+    """Multiply float32 by AMX from now on; ImportError where that cannot be had."""
+    try:
+        from numpy_erniem.backend.settings import choose_kernel
+
+        choose_kernel("float32", "amx")
+    except ValueError as error:
+        raise ImportError(str(error)) from None
+
+
+def native_by_amx(folder: Path, threads: int) -> Forward:
+    choose_amx()
+    return native(folder, threads)
+
+
 def native_with(threading: str) -> Callable[[Path, int], Forward]:
     """Our kernels with one kind of threads; the engine "native, pool" and the like."""
 
@@ -100,6 +115,7 @@ def openvino(folder: Path, threads: int) -> Forward:
 
 ENGINES = {
     "native": native,
+    "native-amx": native_by_amx,
     "native, from text": native_from_text,
     "numpy": plain_numpy,
     "torch": torch,

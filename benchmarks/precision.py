@@ -18,7 +18,7 @@ from numpy_erniem import ErnieMConfig
 
 Row = dict[str, Any]
 
-ENGINES = "native,native-bfloat16,native-int8,openvino,openvino-bfloat16,openvino-int8,"
+ENGINES = "native,native-amx,native-bfloat16,native-int8,openvino,openvino-bfloat16,openvino-int8,"
 ENGINES += "openvino-int8-bfloat16,onnxruntime-int8,ctranslate2-int8"
 LARGE = {
     "hidden_size": 1024,

@@ -25,16 +25,20 @@ def agreement_table(part: Part) -> str:
 
 
 def lead(rows: dict[str, dict[str, Any]], name: str, of: str) -> float | None:
-    """The time of the fastest peer in a number type, divided by ours."""
-    times = {e: row[of] for e, row in rows.items() if type_of(e) == name}
-    ours = min((t for e, t in times.items() if is_ours(e)), default=None)
-    peers = min((t for e, t in times.items() if not is_ours(e)), default=None)
-    return peers / ours if ours and peers else None
+    """The time of the fastest peer in a number type, divided by that of our default kernel."""
+    peers = [row[of] for e, row in rows.items() if type_of(e) == name and not is_ours(e)]
+    ours = rows.get(default_engine(name))
+    return min(peers) / ours[of] if ours and peers else None
+
+
+def default_engine(name: str) -> str:
+    """The engine of our default kernel of a number type."""
+    return "native" if name == "float32" else f"native-{name}"
 
 
 def speed(rows: dict[str, dict[str, Any]], name: str, float32_peak: float) -> list[str]:
     """Our GOP/s in a number type, and its part of the peak of these kernels."""
-    ours = rows.get("native" if name == "float32" else f"native-{name}")
+    ours = rows.get(default_engine(name))
     if not ours:
         return ["–", "–"]
     gops = ours["flops"] / ours["best"] / 1e9

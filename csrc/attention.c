@@ -144,7 +144,7 @@ static void attend_some(const void *job, struct erniem_tasks *tasks)
 static void choose_kind(struct attention *p)
 {
     p->micro = erniem_micro();
-    p->narrow = erniem_narrow(p->number);
+    p->narrow = p->number == ERNIEM_FLOAT32 ? NULL : erniem_narrow(p->number);
     p->kind = p->narrow ? &erniem_attention_bfloat16 : &erniem_attention_float32;
     p->columns = p->narrow ? ERNIEM_COLUMNS : p->micro->gemm.nr;
     p->step = p->narrow ? ERNIEM_COLUMNS / 2 : p->micro->gemm.vw;

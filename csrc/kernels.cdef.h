@@ -8,12 +8,12 @@
    - Returns 0, or a negative status: ERNIEM_BAD_SIZE, a size that is negative, too large, beyond
      this kernel or not that of another argument, or an unknown activation; ERNIEM_NO_MEMORY, no
      scratch memory, and the outputs are incomplete; ERNIEM_WRONG_ISA, a weight that is packed for
-     another instruction set: pack it again; ERNIEM_BAD_NUMBER, an int8 weight of -128. Sizes are checked before anything is read or written.
-     That arrays have these sizes is the caller's part.
+     another kernel: pack it again; ERNIEM_BAD_NUMBER, an int8 weight of -128. Sizes are checked before
+     anything is read or written. That arrays have these sizes is the caller's part.
    - Any function may be called from several threads at once, and after a fork; only the functions
      that choose or set something must not run beside a kernel. Results do not depend on the number
      of threads, not in the last bit. With "avx512", "avx2" and "neon" they are the same bits, but
-     for arithmetic in bfloat16, training and Strassen's algorithm.
+     for arithmetic in bfloat16, float32 by "amx", training and Strassen's algorithm.
    Each *_reference is the formula as plain loops, for tests.
    Shapes: B batch, T tokens, S keys, D hidden, H heads, d = D/H; m, n, k of a product. */
 
@@ -24,11 +24,10 @@
 
 /* cpu.c: the instruction set in use: "generic", "avx2", "avx512" or "neon". */
 const char *erniem_isa(void);
-/* Number i of the instruction sets that both the processor and this build have, best first; NULL at
-   the end. */
+/* Number i of the instruction sets that the processor and this build have, best first; NULL at the end. */
 const char *erniem_available_isa(int i);
-/* Use that one from now on; weights of float32 must be packed again. 0, or -1 where it is not
-   available. Products with other number types use the best kernel that it allows, see below. */
+/* Use that one from now on, and the first kernel that it allows of each number type, see below; weights
+   of float32 must be packed again. 0, or -1 where it is not available. */
 int erniem_choose_isa(const char *name);
 
 /* Number types of a weight. */
@@ -38,14 +37,12 @@ int erniem_choose_isa(const char *name);
 #define ERNIEM_STORED_BFLOAT16 3 /* arithmetic in float32, with weights that are widened, exactly */
 #define ERNIEM_FLOAT16 4         /* the same */
 #define ERNIEM_TRAINED_FLOAT32 5 /* of no packed weight: float32 in training */
-/* The kernel in use for products with weights of this number type, such as "avx512vnni"; of float32
-   it is the instruction set, in training too, unless that has "amx". NULL for an unknown type. */
+/* The kernel in use for products with weights of this number type, such as "avx512vnni"; NULL for an
+   unknown type. Of float32 it is the instruction set, or "amx", where that is asked for or in training. */
 const char *erniem_kernel(int number);
-/* Number i of the kernels of this number type that the processor, this build and the instruction
-   set in use allow, best first; NULL at the end. */
+/* Number i of its kernels that the instruction set in use allows, the default first; NULL at the end. */
 const char *erniem_available_kernel(int number, int i);
-/* Use that one until an instruction set is chosen. Results do not depend on it. 0, or -1 where it is
-   not available. */
+/* Use that one until an instruction set is chosen; weights of float32 must be packed again. 0, or -1. */
 int erniem_choose_kernel(int number, const char *name);
 
 /* threads.c: who runs a kernel's threads: "openmp", "pool" (threads of our own) or "serial" (the
@@ -79,11 +76,13 @@ void erniem_keep_much_memory(int yes);
 /* Give all kept blocks back to the system, but for pieces of one that is partly in use. */
 void erniem_forget_memory(void);
 
-/* gemm/pack.c: a weight (n, k), packed for the instruction set in use: its sizes, the type of its
-   numbers and its panels, in memory of its own. It does not change, so threads may share it. */
+/* gemm/pack.c: a weight (n, k), packed for the kernel in use: its sizes, the type of its numbers and
+   its panels, in memory of its own. It does not change, so threads may share it. */
 struct erniem_packed;
 /* Pack w (n, k); *packed is NULL unless 0 is returned. */
 int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed);
+/* The same for erniem_top_scores, which always uses the instruction set itself. */
+int erniem_pack_queries(int64_t n, int64_t k, const float *w, struct erniem_packed **packed);
 /* Pack w (n, k), numbers of -127 to 127, with a scale for each row: w[j][l] stands for scale[j] *
    w[j][l]. Any instruction set reads it. k <= ERNIEM_MOST_INT8, so that sums fit 32 bits. */
 #define ERNIEM_MOST_INT8 65536
@@ -99,14 +98,15 @@ void erniem_packed_free(struct erniem_packed *packed);
    and k are those of the packed weights, which must agree, as their number types. bias[i] may be
    NULL. The activations are numbered in micro/micro.h. A row of y has the same bits whatever m and
    the other rows are: this is the classical product. Only where Strassen's algorithm was asked for
-   (erniem_set_strassen), independent is 0 and the weights are float32, m, n and k choose between the
-   two.
+   (erniem_set_strassen), independent is 0 and the weights are float32, m, n and k choose between it and
+   the kernel of the instruction set.
    With int8 weights act's argument has the same bits with every kernel: that of `int8_linear` in
    numpy_erniem/quantization/formula.py, where the rows of x are rounded to eight bits.
    With ERNIEM_BFLOAT16, x is rounded to nearest even; products are exact and their sums are float32,
    within 1e-6 of the sum of the products' magnitudes, in an order that depends on the kernel: so bits
-   do, too. Some kernels take numbers below 2^-126 for 0. With weights of 16 bits that are widened, y
-   has the bits of the product with the same weights in float32, where that is the classical one. */
+   do, too. Some kernels take numbers below 2^-126 for 0. Float32 by "amx" is as near; a number below
+   2^-110 loses its last digits. With weights of 16 bits that are widened, y has the bits of the product
+   with the same weights in float32 by the instruction set. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);
@@ -211,7 +211,7 @@ int erniem_activate_reference(int activation, int64_t n, float *x);
 
 /* search.c: for each query the k rows of vectors (n, d) with the largest dot products, 1 <= k <= n and
    d >= 1: their indices (q, k) and scores (q, k), best first. Of equal scores the lower index is
-   better. `queries` is (q, d), packed by erniem_pack. The score of a row and a query depends on
+   better. `queries` is (q, d), packed by erniem_pack_queries. The score of a row and a query depends on
    nothing else, not in the last bit: neither on the other rows and queries nor on their number.
    All scores must be finite; where one is NaN, the order is undefined, and nothing else is. */
 int erniem_top_scores(int64_t n, int64_t d, const float *vectors,

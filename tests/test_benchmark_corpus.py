@@ -191,6 +191,20 @@ def test_our_vectors_are_unit_means(folder, close):
     close(embed(TEXTS, "packed", 16), unit_means(TEXTS), "primitive")
 
 
+@pytest.mark.usefixtures("settings_of_a_worker", "same_bits")
+def test_our_engine_by_amx_is_that_kernel_or_missing(folder):
+    from numpy_erniem.backend import settings
+
+    if "amx" not in settings.available_kernels("float32"):
+        with pytest.raises(ImportError, match="there is no float32 kernel 'amx' here"):
+            corpus_worker.ours("native-amx", folder, 1)
+        return
+    corpus_worker.ours("native-amx", folder, 1)
+    chosen = settings.kernels()["float32"]
+    settings.choose_isa(settings.available_isas()[0])
+    assert chosen == "amx"
+
+
 @pytest.mark.parametrize("order", ["come", "sorted"])
 def test_a_peer_gives_the_same_vectors_in_the_order_of_the_texts(folder, monkeypatch, close, order):
     shapes = []

@@ -30,7 +30,7 @@ def files(tmp_path):
     [
         ("--parts linear,x", "'x' is none of start, engines"),
         ("--all --parts linear", "not allowed with argument --all"),
-        ("--engines native,tensorflow", "'tensorflow' is none of native, numpy"),
+        ("--engines native,tensorflow", "'tensorflow' is none of native, native-amx, numpy"),
         ("--sizes 8by3", "invalid sizes value: '8by3'"),
         ("--sizes 8", "is not like 1x8,8x128"),
         ("--sizes 0x8", "is not like 1x8,8x128"),

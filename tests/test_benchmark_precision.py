@@ -43,6 +43,7 @@ def test_a_lead_is_over_the_fastest_peer_of_the_same_type():
         *(row("native", 0.010, 0.012), row("native-int8", 0.002, 0.004)),
         *(row("openvino", 0.020, 0.020), row("openvino-int8", 0.004, 0.004)),
         *(row("openvino-int8-bfloat16", 0.003, 0.003), row("openvino-bfloat16", 0.008, 0.008)),
+        row("native-amx", 0.001, 0.001),  # not our default
     ]
     text = tables.TABLES["precision"]({**LIMITS, "rows": rows})
     assert "| 8 × 128 | 10.0 (12.0) | 2.0 (4.0) | 20.0 (20.0) |" in text

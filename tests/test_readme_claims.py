@@ -139,6 +139,11 @@ CLAIMS = {
         "native/test_instruction_sets.py::test_a_model_has_the_same_bits_on_every_instruction_set",
         "native/test_instruction_sets.py::test_another_processor_has_the_same_bits",
     ],
+    "A processor with AMX": [
+        "native/test_threads.py::test_the_environment_forces_an_instruction_set",
+        "native/test_batches.py::test_a_text_has_the_same_bits_in_a_batch_of_any_size",
+        "native/test_linear.py::test_sums_are_as_near_as_float32_allows",
+    ],
     "Strassen's algorithm": [
         "test_readme.py::test_strassens_algorithm_is_off_until_it_is_asked_for",
         "native/test_threads.py::test_the_environment_asks_for_strassen",

@@ -7,15 +7,15 @@
 #include "../micro/narrow.h"
 
 /* A weight w (n, k), rearranged into panels: of float32 (pack.c) for one instruction set, of nr
-   columns; of narrower numbers (pack_narrow.c) for all, of 32 columns. The panels lie in front of
-   this struct, in the same block of memory, which starts at a cache line. */
+   columns; of narrower numbers and of thirds (pack_narrow.c) for all, of 32 columns. The panels lie in
+   front of this struct, in the same block of memory, which starts at a cache line. */
 struct erniem_packed {
     int number;                       /* ERNIEM_FLOAT32, ERNIEM_INT8, ... */
-    const struct erniem_micro *micro; /* float32: the instruction set it was packed for */
+    const struct erniem_micro *micro; /* whole float32: the instruction set it was packed for; else NULL */
     int64_t n, k, panels;             /* panels: n / nr, rounded up */
-    void *data;                       /* float32: [k block][panel][k in block][column] */
-    unsigned char *may_add; /* float32: [k block][pair of panels], whether strassen.c may add them */
-    float *scales;          /* narrower: of each column, and zeros to fill the last panel */
+    void *data;                       /* whole float32: [k block][panel][k in block][column] */
+    unsigned char *may_add; /* the same: [k block][pair of panels], whether strassen.c may add them */
+    float *scales;          /* others: of each column, and zeros to fill the last panel */
     int32_t *totals;        /* int8: the sum of each column, likewise */
 };
 
@@ -70,14 +70,20 @@ struct erniem_panels {
     const float *next; /* what is read after it, for prefetches alone */
 };
 
+/* Whether a weight of float32 was packed for the kernel in use. */
+static inline int erniem_is_current(const struct erniem_packed *w)
+{
+    return w->micro == (erniem_narrow(ERNIEM_FLOAT32) ? NULL : erniem_micro());
+}
+
 /* Whether strassen.c may add the panels 2 * pair and 2 * pair + 1 of a k block. */
 static inline int erniem_may_add(const struct erniem_packed *w, int64_t block, int64_t pair)
 {
     return w->may_add[block * (w->panels / 2) + pair];
 }
 
-/* pack_narrow.c: steps (ERNIEM_STEP bytes) of a row of k numbers, at least 1; and the panels of a
-   weight of n rows of k numbers, with scales and totals of 0. Returns as erniem_pack. */
+/* pack_narrow.c: steps (ERNIEM_STEP bytes) of a row of k numbers, at least 1, of float32 in thirds; and
+   the panels of a weight of n rows of k numbers, with scales and totals of 0. Returns as erniem_pack. */
 int64_t erniem_steps(int number, int64_t k);
 int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
                        struct erniem_packed **packed);
@@ -93,8 +99,8 @@ int erniem_multiply(int64_t count, int64_t m, const float *x,
                     const struct erniem_packed *const *packed, const float *const *bias,
                     int activation, int independent, const struct erniem_norm *norm, float *const *y);
 
-/* narrow.c: the product with weights of a number type that is not float32; and the bytes from one row
-   of k narrowed numbers to the next. */
+/* narrow.c: the product with weights whose `micro` is NULL; and the bytes from one row of k narrowed
+   numbers to the next. */
 int erniem_multiply_narrow(const struct erniem_product *product);
 /* The same for a few rows, by the calling thread alone and without the norm, of kernels without `begin`.
    `memory` has the scratch bytes of so many rows, at a cache line; the weight `next` is read afterwards. */

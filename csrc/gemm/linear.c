@@ -191,15 +191,15 @@ static int multiply_classically(const struct erniem_product *p)
                                            multiply_some, &job));
 }
 
-/* 0 where all weights have one shape and number type, and can be read by the instruction set in use;
-   else a status. */
+/* 0 where all weights have one shape and number type, and can be read by the kernel in use; else a
+   status. */
 static int check_weights(const struct erniem_product *p)
 {
     for (int64_t i = 0; i < p->count; i++) {
         const struct erniem_packed *w = p->packed[i];
         if (w->n != p->n || w->k != p->k || w->number != p->packed[0]->number)
             return ERNIEM_BAD_SIZE;
-        if (w->number == ERNIEM_FLOAT32 && w->micro != p->micro)
+        if (w->number == ERNIEM_FLOAT32 && !erniem_is_current(w))
             return ERNIEM_WRONG_ISA;
     }
     return 0;
@@ -229,7 +229,7 @@ int erniem_multiply(int64_t count, int64_t m, const float *x,
     const int status = check_weights(&p);
     if (status != 0 || m == 0 || p.n == 0)
         return status;
-    if (first->number != ERNIEM_FLOAT32)
+    if (!first->micro)
         return erniem_multiply_narrow(&p);
     if (!independent && wants_strassen(&p))
         return erniem_end_norm(&p, NULL, erniem_strassen(&p));

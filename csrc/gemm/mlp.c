@@ -188,14 +188,13 @@ static int multiply_in_one_pass(const struct two_products *t)
 /* Whether one pass takes it. Kernels with `begin`, those of AMX, are too fast to read weights so often. */
 static int is_one_pass(const struct two_products *t)
 {
-    const struct erniem_micro *micro = erniem_micro();
     const int number = t->first->number;
     const int64_t fewest = number == ERNIEM_FLOAT32 ? FEWEST_ROWS : FEWEST_NARROW_ROWS;
     if (number != t->second->number || t->m < fewest * erniem_get_threads())
         return 0;
-    if (number != ERNIEM_FLOAT32)
+    if (erniem_narrow(number))
         return !erniem_narrow(number)->begin;
-    return t->first->micro == micro && t->second->micro == micro &&
+    return erniem_is_current(t->first) && erniem_is_current(t->second) &&
            (t->independent || erniem_get_strassen() == ERNIEM_STRASSEN_OFF);
 }
 

@@ -9,24 +9,27 @@
    Two numbers of 16 bits make a unit in the same way. Those of float16, which is always widened, lie
    apart: k0 of all 32 columns, then k1 of all.
 
+   Of a weight of float32 that AMX multiplies, each step has three parts (micro/float32_amx.c).
+
    What is missing in the last panel and beyond the last k is 0. */
 
 #include <string.h>
 
 #include "gemm.h"
 
-/* Bytes of a number. */
+/* Bytes of a number, or of a third of it. */
 static int64_t width(int number) { return number == ERNIEM_INT8 ? 1 : 2; }
 
 int64_t erniem_steps(int number, int64_t k)
 {
-    return erniem_max(1, erniem_ceil_div(k * width(number), ERNIEM_STEP));
+    const int64_t steps = erniem_max(1, erniem_ceil_div(k * width(number), ERNIEM_STEP));
+    return number == ERNIEM_FLOAT32 ? ERNIEM_THIRDS * steps : steps;
 }
 
 struct packing {
     const struct erniem_packed *to;
-    const unsigned char *w; /* rows of k numbers */
-    int64_t bytes, steps;   /* of a row */
+    const void *w;        /* rows of k numbers */
+    int64_t bytes, steps; /* of a row */
 };
 
 /* Column c of a panel: the units of a row of w, 32 units apart. */
@@ -46,19 +49,29 @@ static void pack_half_column(const unsigned char *row, int64_t bytes, unsigned c
         memcpy(to + l * ERNIEM_COLUMNS, row + l, 2);
 }
 
+/* Columns first .. first + n - 1, a panel. */
+static void pack_panel(const struct packing *p, int64_t first, int64_t n, unsigned char *to)
+{
+    const unsigned char *row = (const unsigned char *)p->w + first * p->bytes;
+    memset(to, 0, (size_t)(p->steps * ERNIEM_PANEL_STEP));
+    for (int64_t c = 0; c < n; c++, row += p->bytes)
+        if (p->to->number == ERNIEM_FLOAT16)
+            pack_half_column(row, p->bytes, to + 2 * c);
+        else
+            pack_column(row, p->bytes, to + c * ERNIEM_UNIT);
+}
+
 static void pack_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct packing *p = job;
-    const int64_t size = p->steps * ERNIEM_PANEL_STEP;
+    const int64_t k = p->to->k;
     for (int64_t panel; (panel = erniem_take(tasks)) >= 0;) {
-        unsigned char *to = (unsigned char *)p->to->data + panel * size;
+        unsigned char *to = (unsigned char *)p->to->data + panel * p->steps * ERNIEM_PANEL_STEP;
         const int64_t first = panel * ERNIEM_COLUMNS, n = erniem_min(ERNIEM_COLUMNS, p->to->n - first);
-        memset(to, 0, (size_t)size);
-        for (int64_t c = 0; c < n; c++)
-            if (p->to->number == ERNIEM_FLOAT16)
-                pack_half_column(p->w + (first + c) * p->bytes, p->bytes, to + 2 * c);
-            else
-                pack_column(p->w + (first + c) * p->bytes, p->bytes, to + c * ERNIEM_UNIT);
+        if (p->to->number == ERNIEM_FLOAT32)
+            erniem_narrow(ERNIEM_FLOAT32)->attention->pack(n, k, (const float *)p->w + first * k, k, NULL, to);
+        else
+            pack_panel(p, first, n, to);
     }
 }
 

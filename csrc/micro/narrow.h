@@ -1,6 +1,6 @@
 /* The micro-kernels of weights whose numbers are narrower than float32: one table for each number
    type and instruction set, filled in by int8_*.c and their like. The loops around them are in
-   gemm/narrow.c and training/narrow.c. float32_amx.c brings float32 into this form, for training.
+   gemm/narrow.c and training/narrow.c. float32_amx.c brings float32 into this form.
 
    k runs in units of four bytes, four int8 or two 16-bit numbers, and in steps of one cache line,
    16 units. A panel has 32 columns; unit u of column c lies at byte (u * 32 + c) * 4. All kernels of
@@ -120,14 +120,11 @@ struct erniem_narrow {
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
 
-    /* Whether a sum of some rows of a tile is NaN, where an infinity makes it so; else NULL. */
-    int (*has_nan)(int rows, const float *sums);
-
     /* Write some of the rows of results past the caches, or all if there are fewer. For kernels that are
        faster than a cache takes their results; else NULL. */
     void (*stream)(int64_t rows, struct erniem_results *results);
 
-    /* bfloat16 has all of it, float32 by AMX what training packs with; else NULL. */
+    /* bfloat16 has all of it, float32 by AMX what packs weights; else NULL. */
     const struct erniem_narrow_attention *attention;
 
     /* Before a thread's first tile, and after its last; NULL: nothing to do. */
@@ -182,13 +179,13 @@ extern const struct erniem_narrow erniem_int8_generic, erniem_int8_sse2, erniem_
 extern const struct erniem_narrow erniem_bfloat16_generic, erniem_bfloat16_avx2,
     erniem_bfloat16_avx512, erniem_bfloat16_avx512bf16, erniem_bfloat16_amx, erniem_bfloat16_neon,
     erniem_bfloat16_neon_bf16;
-extern const struct erniem_narrow erniem_trained_float32_amx;
+extern const struct erniem_narrow erniem_float32_amx;
 extern const struct erniem_narrow erniem_stored_bfloat16_generic, erniem_stored_bfloat16_avx2,
     erniem_stored_bfloat16_avx512, erniem_stored_bfloat16_neon;
 extern const struct erniem_narrow erniem_float16_generic, erniem_float16_avx2,
     erniem_float16_avx512, erniem_float16_neon;
 
-/* The table in use for a number type, ERNIEM_INT8 and others; NULL for float32. See cpu.c. */
+/* The table in use for a number type; NULL for float32, unless that is multiplied by AMX. See cpu.c. */
 const struct erniem_narrow *erniem_narrow(int number);
 
 #endif

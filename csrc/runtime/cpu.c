@@ -165,7 +165,12 @@ static int list_16(const struct erniem_micro *micro, int number, const struct er
     return count;
 }
 
-/* The kernels of a number type that this instruction set, the processor and the build allow. */
+static int is_float32(int number)
+{
+    return number == ERNIEM_FLOAT32 || number == ERNIEM_TRAINED_FLOAT32;
+}
+
+/* The tables of a number type that this instruction set, the processor and the build allow. */
 static const struct erniem_narrow *available_narrow(const struct erniem_micro *micro, int number,
                                                     int i)
 {
@@ -213,8 +218,8 @@ static const struct erniem_narrow *available_narrow(const struct erniem_micro *m
     if (number >= ERNIEM_BFLOAT16 && number <= ERNIEM_FLOAT16)
         count = list_16(micro, number, found);
 #if ERNIEM_HAS_AMX
-    if (number == ERNIEM_TRAINED_FLOAT32 && avx512 && has_amx(22))
-        found[count++] = &erniem_trained_float32_amx;
+    if (is_float32(number) && avx512 && has_amx(22))
+        found[count++] = &erniem_float32_amx;
 #endif
     return i >= 0 && i < count ? found[i] : NULL;
 }
@@ -232,7 +237,25 @@ const struct erniem_micro *erniem_micro(void) { return chosen; }
 
 const struct erniem_narrow *erniem_narrow(int number)
 {
-    return number > ERNIEM_FLOAT32 && number < NUMBERS ? chosen_narrow[number] : NULL;
+    return number >= ERNIEM_FLOAT32 && number < NUMBERS ? chosen_narrow[number] : NULL;
+}
+
+struct kernel {
+    const char *name;
+    const struct erniem_narrow *narrow; /* NULL: of the instruction set itself */
+};
+
+/* Number i of the kernels of a number type; without a name at the end. For float32 there is that of the
+   instruction set, as the first one, so that bits do not depend on the processor; in training as the last. */
+static struct kernel kernel_at(int number, int i)
+{
+    const int own_is_first = number == ERNIEM_FLOAT32;
+    const struct erniem_narrow *narrow = available_narrow(erniem_micro(), number, i - own_is_first);
+    if (narrow)
+        return (struct kernel){narrow->name, narrow};
+    const int follows = !own_is_first && available_narrow(erniem_micro(), number, i - 1);
+    const int is_own = is_float32(number) && (i == 0 || follows);
+    return (struct kernel){is_own ? erniem_micro()->name : NULL, NULL};
 }
 
 const char *erniem_isa(void) { return erniem_micro()->name; }
@@ -248,16 +271,11 @@ int erniem_choose_isa(const char *name)
     for (int i = 0; available(i); i++)
         if (strcmp(available(i)->name, name) == 0) {
             chosen = available(i);
-            for (int number = 1; number < NUMBERS; number++)
-                chosen_narrow[number] = available_narrow(chosen, number, 0);
+            for (int number = 0; number < NUMBERS; number++)
+                chosen_narrow[number] = kernel_at(number, 0).narrow;
             return 0;
         }
     return -1;
-}
-
-static int is_float32(int number)
-{
-    return number == ERNIEM_FLOAT32 || number == ERNIEM_TRAINED_FLOAT32;
 }
 
 const char *erniem_kernel(int number)
@@ -267,22 +285,13 @@ const char *erniem_kernel(int number)
     return is_float32(number) ? erniem_isa() : NULL;
 }
 
-/* Of float32 the instruction set itself comes last. */
-const char *erniem_available_kernel(int number, int i)
-{
-    const struct erniem_narrow *kernel = available_narrow(erniem_micro(), number, i);
-    if (kernel)
-        return kernel->name;
-    const int is_first = i == 0 || available_narrow(erniem_micro(), number, i - 1) != NULL;
-    return is_float32(number) && is_first ? erniem_isa() : NULL;
-}
+const char *erniem_available_kernel(int number, int i) { return kernel_at(number, i).name; }
 
 int erniem_choose_kernel(int number, const char *name)
 {
-    for (int i = 0; erniem_available_kernel(number, i); i++)
-        if (strcmp(erniem_available_kernel(number, i), name) == 0) {
-            if (number != ERNIEM_FLOAT32)
-                chosen_narrow[number] = available_narrow(erniem_micro(), number, i);
+    for (int i = 0; kernel_at(number, i).name; i++)
+        if (strcmp(kernel_at(number, i).name, name) == 0) {
+            chosen_narrow[number] = kernel_at(number, i).narrow;
             return 0;
         }
     return -1;

@@ -11,7 +11,6 @@
 
 #include "../runtime/platform.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "../gemm/gemm.h"
@@ -140,24 +139,6 @@ static void finish(const struct product *p, int rows, int columns, int64_t l, co
         add_sums(rows, columns, sums, c, p->n);
 }
 
-/* Thirds make NaN of what an infinity is multiplied by. Sums of NaN are computed again, of whole numbers. */
-static void mend(const struct product *p, int64_t row0, int rows, int64_t column, int columns, int64_t l,
-                 float *sums)
-{
-    const int64_t a_step = p->a_turned ? p->m : 1, b_step = p->b_turned ? 1 : p->n;
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < columns; j++) {
-            const float *a = p->a + (p->a_turned ? l * p->m + row0 + r : (row0 + r) * p->k + l);
-            const float *b = p->b + (p->b_turned ? (column + j) * p->k + l : l * p->n + column + j);
-            if (!isnan(sums[r * ERNIEM_COLUMNS + j]))
-                continue;
-            float sum = 0.0f;
-            for (int64_t i = 0; i < depth_of(p, l) && !isnan(sum); i++)
-                sum += a[i * a_step] * b[i * b_step];
-            sums[r * ERNIEM_COLUMNS + j] = sum;
-        }
-}
-
 /* For each panel, every tile of rows, of the products from l on. A tile prefetches a share of the next
    panel. */
 static void multiply_block(const struct product *p, int64_t row0, int64_t rows, int64_t first,
@@ -183,8 +164,6 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
                     ERNIEM_PREFETCH_TO_WRITE(c + i + j);
             p->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
-            if (p->kernel->has_nan && p->kernel->has_nan(tile.rows, sums))
-                mend(p, row0 + r, tile.rows, column, columns, l, sums);
             finish(p, tile.rows, columns, l, p->bias ? p->bias + column : NULL, sums, c);
         }
     }

@@ -198,6 +198,24 @@ def pack(weight: np.ndarray, scale: np.ndarray | None = None) -> Any:
         status = lib.erniem_pack_int8(n, k, numbers, floats(scale), packed)
         if status in REFUSED_INT8:
             return REFUSED_INT8[status]
+    return _owned(packed, status, weight)
+
+
+def pack_queries(queries: np.ndarray) -> Any:
+    """Pointer to a new pack of (Q, D) float32 queries, as `erniem_top_scores` reads them.
+
+    Raises
+    ------
+    NoMemoryError
+        There is no memory for it.
+    """
+    packed = ffi.new("struct erniem_packed **")
+    status = lib.erniem_pack_queries(*queries.shape, floats(queries), packed)
+    return _owned(packed, status, queries)
+
+
+def _owned(packed: Any, status: int, weight: np.ndarray) -> Any:
+    """What was packed with this status; it is freed with the pointer."""
     if status != 0:
-        raise NoMemoryError(f"no memory to pack a weight of {n} times {k}")
+        raise NoMemoryError("no memory to pack a weight of {} times {}".format(*weight.shape))
     return ffi.gc(packed[0], lib.erniem_packed_free)

@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_erniem._kernels import ffi, lib
 from numpy_erniem.backend.memory import FLOAT, NoMemoryError, floats, is_readable
-from numpy_erniem.backend.packing import pack
+from numpy_erniem.backend.packing import pack_queries
 from numpy_erniem.backend.unsupported import Unsupported
 
 
@@ -39,7 +39,7 @@ def top_scores(queries: np.ndarray, vectors: np.ndarray, k: int) -> Any:
     indices = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
     status = lib.erniem_top_scores(
-        *(n, d, floats(vectors), pack(queries), k),
+        *(n, d, floats(vectors), pack_queries(queries), k),
         *(ffi.from_buffer("int64_t[]", indices), floats(scores)),
     )
     if status == lib.ERNIEM_WRONG_ISA:  # another thread chose an instruction set meanwhile

@@ -39,7 +39,7 @@ def choose_isa(name: str) -> None:
     """
     if lib.erniem_choose_isa(name.encode()) == 0:
         return
-    before, isas = kernels()["float32"], available_isas()
+    before, isas = lib.erniem_isa(), available_isas()
     for isa in reversed(isas):  # the least of those that have the kernel
         lib.erniem_choose_isa(isa.encode())
         codes = NUMBERS.values()
@@ -48,7 +48,7 @@ def choose_isa(name: str) -> None:
     names = dict.fromkeys(isas)
     for number in NUMBERS:
         names |= dict.fromkeys(available_kernels(number))
-    lib.erniem_choose_isa(before.encode())
+    lib.erniem_choose_isa(before)
     raise ValueError(
         f"NUMPY_ERNIEM_ISA={name} cannot be used here; this processor and build have "
         f"{', '.join(names)}"
@@ -56,7 +56,7 @@ def choose_isa(name: str) -> None:
 
 
 def available_kernels(number: str) -> list[str]:
-    """List the kernels of a number type that the instruction set in use allows, best first."""
+    """List the kernels of a number type for the instruction set in use, the default first."""
     return _names(functools.partial(lib.erniem_available_kernel, NUMBERS[number]))
 
 

@@ -35,50 +35,67 @@ def isas():
 @pytest.fixture(params=isas())
 def isa(request):
     """Run a test once per instruction set."""
+    yield from chosen_isa(request.param)
+
+
+def chosen_isa(name):
     from numpy_erniem.backend import settings
 
-    settings.choose_isa(request.param)
-    yield request.param
+    settings.choose_isa(name)
+    yield name
     settings.choose_isa(settings.available_isas()[0])
 
 
-def int8_kernels():
-    """The names of the int8 kernels."""
+def kernels_of(number):
+    """The kernels of a number type that this processor has."""
     if not native_is_built():
         return ["none"]
     from numpy_erniem.backend import settings
 
-    return settings.available_kernels("int8")
+    return settings.available_kernels(number)
+
+
+def chosen_kernel(number, name):
+    from numpy_erniem.backend import settings
+
+    settings.choose_kernel(number, name)
+    yield name
+    settings.choose_isa(settings.available_isas()[0])
+
+
+def float32_kernels():
+    """What `choose_isa` takes for products of float32: the instruction sets, and AMX."""
+    return [*isas(), *kernels_of("float32")[1:]]
+
+
+@pytest.fixture(params=float32_kernels())
+def float32_kernel(request):
+    """Run a test once per kernel of linear maps in float32."""
+    yield from chosen_isa(request.param)
+
+
+def int8_kernels():
+    """The names of the int8 kernels."""
+    return kernels_of("int8")
 
 
 @pytest.fixture(params=int8_kernels())
 def int8_kernel(request):
     """Run a test once per kernel of int8 weights."""
-    from numpy_erniem.backend import settings
-
-    settings.choose_kernel("int8", request.param)
-    yield request.param
-    settings.choose_isa(settings.available_isas()[0])
+    yield from chosen_kernel("int8", request.param)
 
 
 def kernels_of_16_bits():
     """The number types of 16 bits, each with the names of its kernels."""
-    if not native_is_built():
-        return [("none", "none")]
-    from numpy_erniem.backend import settings
-
     numbers = ("bfloat16", "stored_bfloat16", "float16")
-    return [(number, name) for number in numbers for name in settings.available_kernels(number)]
+    return [(number, name) for number in numbers for name in kernels_of(number)]
 
 
 @pytest.fixture(params=kernels_of_16_bits(), ids="-".join)
 def kernel_16(request):
     """Run a test once per kernel of weights of 16 bits."""
-    from numpy_erniem.backend import settings
-
-    settings.choose_kernel(*request.param)
-    yield request.param
-    settings.choose_isa(settings.available_isas()[0])
+    for _ in chosen_kernel(*request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -124,6 +141,12 @@ def kernels():
         def pack(weight):
             packed = ffi.new("struct erniem_packed **")
             assert lib.erniem_pack(*weight.shape, floats(weight), packed) == 0
+            return ffi.gc(packed[0], lib.erniem_packed_free)
+
+        @staticmethod
+        def pack_queries(queries):
+            packed = ffi.new("struct erniem_packed **")
+            assert lib.erniem_pack_queries(*queries.shape, floats(queries), packed) == 0
             return ffi.gc(packed[0], lib.erniem_packed_free)
 
         @staticmethod

@@ -186,7 +186,7 @@ static void check_int8(int64_t m, int64_t n, int64_t k)
                 failures++;
             }
     }
-    failures += erniem_choose_isa(erniem_isa()) != 0;
+    failures += erniem_choose_kernel(ERNIEM_INT8, erniem_available_kernel(ERNIEM_INT8, 0)) != 0;
     erniem_packed_free(packed);
     free(x), free(scale), free(bias), free(want), free(got), free(again), free(w);
 }
@@ -214,7 +214,7 @@ static void check_int8_limits(int64_t k)
             failures++;
         }
     }
-    failures += erniem_choose_isa(erniem_isa()) != 0;
+    failures += erniem_choose_kernel(ERNIEM_INT8, erniem_available_kernel(ERNIEM_INT8, 0)) != 0;
     erniem_packed_free(packed);
     w[5] = -128;
     failures += erniem_pack_int8(N, k, w, scale, &packed) != ERNIEM_BAD_NUMBER || packed != NULL;
@@ -232,11 +232,12 @@ static void check_refusals(void)
     failures += erniem_pack(2, 3, w, &one) != 0 || erniem_pack(3, 2, w, &other) != 0;
     const struct erniem_packed *weights[2] = {one, other};
     failures += erniem_linears(2, 1, x, weights, biases, 0, 0, ys) != ERNIEM_BAD_SIZE;
-    const char *best = erniem_isa();
+    const char *best = erniem_isa(), *kernel = erniem_kernel(ERNIEM_FLOAT32);
     if (strcmp(best, "generic") != 0) {
         failures += erniem_choose_isa("generic") != 0;
         failures += erniem_linear(1, x, one, NULL, 0, 0, y) != ERNIEM_WRONG_ISA;
         failures += erniem_choose_isa(best) != 0;
+        failures += erniem_choose_kernel(ERNIEM_FLOAT32, kernel) != 0;
     }
     failures += erniem_linear(1, x, one, NULL, 0, 0, y) != 0 || y[0] != 14.0f || y[1] != 32.0f;
     erniem_packed_free(one), erniem_packed_free(other), erniem_packed_free(NULL);
@@ -804,7 +805,7 @@ static void check_search(int64_t n, int64_t d, int64_t q, int64_t k)
         scores[i] = unset(q * k);
         indices[i] = calloc((size_t)(q * k) + 1, sizeof **indices);
     }
-    failures += erniem_pack(q, d, queries, &packed) != 0;
+    failures += erniem_pack_queries(q, d, queries, &packed) != 0;
     failures += erniem_top_scores(n, d, vectors, packed, k, indices[0], scores[0]) != 0;
     failures += erniem_top_scores_reference(n, d, vectors, q, queries, k, indices[1], scores[1]) != 0;
     compare("search", n, d, k, q * k, scores[0], scores[1]);
@@ -969,8 +970,13 @@ int main(int count, char **arguments)
         for (int i = 0; erniem_available_isa(i); i++) {
             failures += erniem_choose_isa(erniem_available_isa(i)) != 0;
             erniem_set_threads(3); /* a thread that is alone works as in "serial" */
-            check_everything();
-            printf("%s, %s: %s\n", threading, erniem_isa(), failures ? "wrong" : "right");
+            for (int j = 0; erniem_available_kernel(ERNIEM_FLOAT32, j); j++) {
+                const char *kernel = erniem_available_kernel(ERNIEM_FLOAT32, j);
+                failures += erniem_choose_kernel(ERNIEM_FLOAT32, kernel) != 0;
+                failures += strcmp(erniem_kernel(ERNIEM_FLOAT32), kernel) != 0;
+                check_everything();
+                printf("%s, %s: %s\n", threading, kernel, failures ? "wrong" : "right");
+            }
         }
         check_jobs();
         check_cores();

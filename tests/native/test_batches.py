@@ -6,6 +6,7 @@ import pytest
 from numpy_erniem import ErnieMConfig, ErnieMModel, use_backend
 from numpy_erniem.models.weights import flatten
 from tests.models.conftest import redrawn
+from tests.native.conftest import chosen_kernel, kernels_of
 
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 
@@ -16,12 +17,18 @@ def wide():
     return redrawn(ErnieMModel(ErnieMConfig(**sizes, max_position_embeddings=602))).prepare()
 
 
+@pytest.fixture(params=kernels_of("float32"))
+def kernel(request):
+    """Run a test once per kernel of linear maps in float32 on the best instruction set."""
+    yield from chosen_kernel("float32", request.param)
+
+
 def outputs(model, *args):
     return list(model(*args, output_hidden_states=False).values())
 
 
 @pytest.mark.parametrize("T", [1, 2, 13, 96, 129, 600])
-def test_a_text_has_the_same_bits_in_a_batch_of_any_size(wide, rng, T):
+def test_a_text_has_the_same_bits_in_a_batch_of_any_size(kernel, wide, rng, T):
     ids = rng.integers(3, 99, (32, T))
     every = outputs(wide, ids)
     for first, end in ((0, 1), (31, 32), (0, 8), (7, 9), (24, 32)):
@@ -29,7 +36,7 @@ def test_a_text_has_the_same_bits_in_a_batch_of_any_size(wide, rng, T):
             np.testing.assert_array_equal(got, want[first:end])
 
 
-def test_a_text_has_the_same_bits_beside_any_padding(wide, rng):
+def test_a_text_has_the_same_bits_beside_any_padding(kernel, wide, rng):
     lengths = (1, 13, 97, 300, 600)
     ids, mask = rng.integers(3, 99, (5, 600)), np.zeros((5, 600), np.int64)
     for row, length in zip(mask, lengths, strict=True):
@@ -78,6 +85,8 @@ def test_a_large_feature_read_by_small_weights_costs_no_accuracy(rng, kernels, s
         return np.sqrt(np.mean(np.delete(difference, LARGE_FEATURE, axis=-1) ** 2))
 
     numpy_error = error("numpy")
-    assert error() <= 3 * numpy_error
+    for name in kernels_of("float32"):
+        for _ in chosen_kernel("float32", name):
+            assert error() <= 3 * numpy_error
     strassen(kernels.lib.ERNIEM_STRASSEN_LARGE)
     assert error() > 20 * numpy_error

@@ -7,7 +7,7 @@ from numpy_erniem.backend.frozen import freeze
 from numpy_erniem.quantization.formula import quantize_weight
 from numpy_erniem.quantization.numbers import BFLOAT16, STORED_BFLOAT16, to_bfloat16
 from tests.conftest import native_is_built
-from tests.native.conftest import int8_kernels, kernels_of_16_bits
+from tests.native.conftest import float32_kernels, int8_kernels, kernels_of_16_bits
 
 if native_is_built():
     from numpy_erniem.backend import native, packing, settings
@@ -15,13 +15,18 @@ if native_is_built():
 M, K = 900, 70  # 1.8 MB of 512 results a row: kernels of AMX write them past the caches
 
 
-@pytest.fixture(
-    params=[*(("int8", n) for n in int8_kernels()), *kernels_of_16_bits()], ids="-".join
-)
+KERNELS = [*(("int8", n) for n in int8_kernels()), *kernels_of_16_bits()]
+
+
+@pytest.fixture(params=[*(("float32", n) for n in float32_kernels()), *KERNELS], ids="-".join)
 def number(request):
-    """Run a test once per kernel of narrow weights, with the name of their number type."""
-    settings.choose_kernel(*request.param)
-    yield request.param[0]
+    """Run a test once per kernel, with the name of its number type."""
+    number, name = request.param
+    if number == "float32":
+        settings.choose_isa(name)
+    else:
+        settings.choose_kernel(number, name)
+    yield number
     settings.choose_isa(settings.available_isas()[0])
 
 
@@ -32,11 +37,12 @@ def x(rng):
 
 def layer(rng, n, number):
     weight, bias = (rng.standard_normal(shape, np.float32) for shape in ((n, K), n))
+    w = {"weight": weight}
     if number == "int8":
         w = dict(zip(("weight", "scale"), quantize_weight(weight), strict=True))
     elif number == "float16":
         w = {"weight": weight.astype(np.float16)}
-    else:
+    elif number != "float32":
         dtype = BFLOAT16 if number == "bfloat16" else STORED_BFLOAT16
         w = {"weight": to_bfloat16(weight, dtype)}
     return {name: freeze(array.copy()) for name, array in (w | {"bias": bias}).items()}

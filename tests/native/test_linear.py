@@ -6,7 +6,7 @@ import pytest
 from numpy_erniem import ops
 from numpy_erniem.activations import ACTIVATIONS
 from numpy_erniem.backend.unsupported import Unsupported
-from tests.native.conftest import COLUMNS, DEPTHS, ROWS
+from tests.native.conftest import COLUMNS, DEPTHS, ROWS, float32_kernels
 
 GELU = 1
 
@@ -32,20 +32,20 @@ def operands(rng, m, n, k):
 
 
 @pytest.mark.parametrize("k", DEPTHS)
-def test_every_depth_and_width(isa, kernels, unset, rng, close, k):
+def test_every_depth_and_width(float32_kernel, kernels, unset, rng, close, k):
     for n in COLUMNS:
         close(*both(kernels, unset, *operands(rng, 5, n, k), GELU), "primitive", f"(5, {n}, {k})")
 
 
 @pytest.mark.parametrize("n", [31, 64])
-def test_every_number_of_rows(isa, kernels, unset, rng, close, n):
+def test_every_number_of_rows(float32_kernel, kernels, unset, rng, close, n):
     for m in (*range(1, 31), *ROWS):
         close(*both(kernels, unset, *operands(rng, m, n, 37)), "primitive", f"({m}, {n}, 37)")
 
 
 @pytest.mark.parametrize("m", [1, 20, 150])
 @pytest.mark.parametrize("k", [48, 512, 800])
-def test_several_weights_at_once_give_what_each_gives_alone(isa, rng, threads, m, k):
+def test_several_weights_at_once_give_what_each_gives_alone(float32_kernel, rng, threads, m, k):
     from numpy_erniem.backend import native
 
     x = rng.standard_normal((m, k), np.float32)
@@ -75,13 +75,13 @@ def test_several_weights_of_different_shapes_are_unsupported(rng):
     assert ops.linears(x, []) == []
 
 
-def test_sizes_of_nothing(isa, kernels, unset, rng, close):
+def test_sizes_of_nothing(float32_kernel, kernels, unset, rng, close):
     for m, n, k in ((0, 3, 4), (3, 0, 4), (0, 0, 0), (3, 4, 0)):
         close(*both(kernels, unset, *operands(rng, m, n, k)), "primitive", f"({m}, {n}, {k})")
 
 
 @pytest.mark.parametrize("which", ["ERNIEM_STRASSEN_OFF", "ERNIEM_STRASSEN_ALWAYS"])
-def test_the_bias_may_be_left_out(isa, kernels, unset, rng, close, strassen, which):
+def test_the_bias_may_be_left_out(float32_kernel, kernels, unset, rng, close, strassen, which):
     strassen(getattr(kernels.lib, which))
     x, w, bias = operands(rng, 34, 66, 900)
     without, want = both(kernels, unset, x, w, None)
@@ -111,17 +111,15 @@ def test_weights_of_different_shapes_are_refused(kernels):
         assert status == lib.ERNIEM_BAD_SIZE
 
 
-def test_a_pack_for_another_instruction_set_is_refused(kernels, unset, rng):
+@pytest.mark.skipif(len(float32_kernels()) < 2, reason="one kernel of float32 alone")
+def test_a_pack_for_another_kernel_is_refused(kernels, unset, rng):
     from numpy_erniem.backend import settings
 
-    isas = settings.available_isas()
-    if len(isas) < 2:
-        pytest.skip("this processor has one instruction set alone")
     x, w, bias = operands(rng, 5, 40, 70)
     lib, of, y = kernels.lib, kernels.of, unset(5, 40)
     packs = []
     try:
-        for name in isas:
+        for name in float32_kernels():
             settings.choose_isa(name)
             packs.append(kernels.pack(w))
             for other in packs[:-1]:
@@ -131,11 +129,11 @@ def test_a_pack_for_another_instruction_set_is_refused(kernels, unset, rng):
                 assert lib.erniem_linears(2, 5, of(x), *several) == lib.ERNIEM_WRONG_ISA
             assert np.isnan(y).all()
     finally:
-        settings.choose_isa(isas[0])
+        settings.choose_isa(settings.available_isas()[0])
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_every_activation_equals_the_formula(isa, rng, close, name):
+def test_every_activation_equals_the_formula(float32_kernel, rng, close, name):
     from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 9, 45, 64)
@@ -143,17 +141,42 @@ def test_every_activation_equals_the_formula(isa, rng, close, name):
     close(native.linear(x, weights, name), ops.linear.body(x, weights, name), "primitive", name)
 
 
-def test_infinity_and_nan_go_where_numpy_lets_them_go(isa, rng):
+def test_infinity_and_nan_go_where_numpy_lets_them_go(float32_kernel, rng):
     from numpy_erniem.backend import native
 
     x, w, bias = operands(rng, 20, 40, 70)
-    x[3, 5], x[7, 0], x[11, 69] = np.nan, np.inf, -np.inf
-    w[2, 9], bias[38] = np.inf, np.nan
+    least_nan = np.uint32(0x7F800001).view(np.float32)  # its first 16 bits are those of infinity
+    x[3, 5], x[7, 0], x[11, 69], x[13, 1] = np.nan, np.inf, -np.inf, least_nan
+    w[2, 9], w[4, 1], bias[38] = np.inf, least_nan, np.nan
     with np.errstate(invalid="ignore"):
         want = ops.linear.body(x, {"weight": w, "bias": bias})
     got = native.linear(x, {"weight": w, "bias": bias})
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
-    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(np.isfinite(got), finite)
+    np.testing.assert_array_equal(got[~finite], want[~finite])
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(200, 70, 1543), (7, 40, 3072)])
+def test_sums_are_as_near_as_float32_allows(float32_kernel, rng, m, n, k):
+    from numpy_erniem.backend import native
+
+    x, w, bias = operands(rng, m, n, k)
+    exact = x.astype(np.float64) @ w.T.astype(np.float64) + bias
+    size = np.abs(x).astype(np.float64) @ np.abs(w).T.astype(np.float64)
+    error = native.linear(x, {"weight": w, "bias": bias}) - exact
+    assert np.sqrt(np.mean(error**2)) < 1.2e-7 * np.sqrt(np.mean(size**2))  # 2^-23
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
+def test_every_digit_of_a_number_counts(float32_kernel, scale):
+    """Each row has one number, and the product with a power of 2 is exact."""
+    from numpy_erniem.backend import native
+
+    numbers = np.float32([1, 1 / 3, -2 / 3, 1.0000001, 16777215, 0.1, -1e-3]) * np.float32(scale)
+    diagonal, half = np.diag(numbers), np.eye(7, dtype=np.float32) / 2
+    for x, weight in ((diagonal, half), (half, diagonal)):
+        y = native.linear(x, {"weight": weight, "bias": np.zeros(7, np.float32)})
+        np.testing.assert_array_equal(y, diagonal / 2)
 
 
 def test_denormal_numbers_are_kept(isa):

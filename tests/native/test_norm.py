@@ -10,6 +10,7 @@ from numpy_erniem.backend.unsupported import Unsupported
 from numpy_erniem.quantization.formula import quantize_weight
 from numpy_erniem.quantization.numbers import BFLOAT16, STORED_BFLOAT16, to_bfloat16
 from tests.conftest import native_is_built
+from tests.native.conftest import float32_kernels
 
 if native_is_built():
     from numpy_erniem.backend import native, settings
@@ -95,9 +96,8 @@ def test_on_every_instruction_set(isa, rng, threads, number):
     w, norm = layer(rng, 97, 70, number), norm_weights(rng, 97)
     x = rng.standard_normal((400, 70), np.float32)
     residual = rng.standard_normal((400, 97), np.float32)
-    for kernel in settings.available_kernels(number) if number != "float32" else [None]:
-        if kernel:
-            settings.choose_kernel(number, kernel)
+    for kernel in settings.available_kernels(number):
+        settings.choose_kernel(number, kernel)
         threads(1)
         want = two_calls(x, w, (residual, norm, EPS))
         for count in (1, 3):
@@ -168,16 +168,15 @@ def test_any_layout_of_the_residual(rng):
     same(native.linear(x, w, norm=(residual.T, norm, EPS)), want)
 
 
-def test_another_instruction_set_packs_again(rng):
-    isas = settings.available_isas()
+def test_another_kernel_packs_again(rng):
     w, norm = layer(rng, 32, 40), norm_weights(rng, 32)
     x = rng.standard_normal((9, 40), np.float32)
     try:
-        for isa in (isas[0], isas[-1]):
-            settings.choose_isa(isa)
+        for name in float32_kernels():
+            settings.choose_isa(name)
             same(native.linear(x, w, norm=(None, norm, EPS)), two_calls(x, w, (None, norm, EPS)))
     finally:
-        settings.choose_isa(isas[0])
+        settings.choose_isa(settings.available_isas()[0])
 
 
 @pytest.mark.parametrize("number", ["float32", "bfloat16"])

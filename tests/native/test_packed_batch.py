@@ -129,7 +129,7 @@ SHAPES = [(5, 17), (97, 64), (33, 512), (520, 770), (70, 1543)]
 
 @pytest.mark.parametrize(("n", "k"), SHAPES)
 @pytest.mark.parametrize("activation", [None, "gelu", "tanh"])
-def test_a_row_has_the_same_bits_beside_any_number_of_rows(isa, rng, n, k, activation):
+def test_a_row_has_the_same_bits_beside_any_number_of_rows(float32_kernel, rng, n, k, activation):
     from numpy_erniem.backend import native
 
     x, weight, bias = operands(rng, 200, n, k)
@@ -223,7 +223,7 @@ def test_a_text_has_the_same_bits_in_any_packed_batch(
         settings.set_threading(before)
 
 
-def test_a_pooled_vector_has_the_same_bits_in_any_packed_batch(isa, rng):
+def test_a_pooled_vector_has_the_same_bits_in_any_packed_batch(float32_kernel, rng):
     sizes = {**WIDE, "num_hidden_layers": 1}
     model = redrawn(ErnieMModel(ErnieMConfig(**sizes)))
     texts = [rng.integers(3, 599, n) for n in rng.integers(1, 6, 100)]

@@ -18,7 +18,7 @@ def both(kernels, unset, vectors, queries, k):
     results = [(np.full((q, k), -1, np.int64), unset(q, k)) for _ in range(2)]
     (got, got_scores), (want, want_scores) = results
     ints = kernels.ints
-    packed = kernels.pack(queries)
+    packed = kernels.pack_queries(queries)
     assert lib.erniem_top_scores(n, d, of(vectors), packed, k, ints(got), of(got_scores)) == 0
     assert (
         lib.erniem_top_scores_reference(
@@ -78,7 +78,7 @@ def test_the_result_does_not_depend_on_threads(rng, threads):
 
 def test_impossible_sizes_are_refused_before_anything_is_touched(kernels):
     lib, null, bad = kernels.lib, kernels.null, kernels.lib.ERNIEM_BAD_SIZE
-    packed = kernels.pack(np.ones((2, 3), np.float32))
+    packed = kernels.pack_queries(np.ones((2, 3), np.float32))
     for n, d, k in [
         *((5, 3, 0), (5, 3, -1), (5, 3, 6), (0, 3, 1), (-1, 3, 1)),
         *((5, 4, 1), (5, 0, 1), (1 << 62, 3, 1), (1 << 38, 3, 1 << 38)),
@@ -94,7 +94,7 @@ def test_a_pack_for_another_instruction_set_is_refused(kernels):
     isas = settings.available_isas()
     if len(isas) < 2:
         pytest.skip("this processor has one instruction set alone")
-    packed, null = kernels.pack(np.ones((2, 3), np.float32)), kernels.null
+    packed, null = kernels.pack_queries(np.ones((2, 3), np.float32)), kernels.null
     settings.choose_isa(isas[-1])
     try:
         status = kernels.lib.erniem_top_scores(5, 3, null, packed, 1, null, null)

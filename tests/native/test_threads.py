@@ -362,9 +362,12 @@ def test_the_environment_forces_an_instruction_set():
     isas = settings.available_isas()
     for name in isas:
         assert ask(code, NUMPY_ERNIEM_ISA=name).stdout == f"C kernels, {name}\n"
-    for name in settings.available_kernels("int8"):
-        code = "import numpy_erniem; print(numpy_erniem.backend_report()['kernels'])"
-        assert f"'int8': '{name}'" in ask(code, NUMPY_ERNIEM_ISA=name).stdout or name in isas
+    code = "import numpy_erniem; print(numpy_erniem.backend_report()['kernels'])"
+    for number in ("float32", "int8"):
+        for name in settings.available_kernels(number):
+            assert (
+                f"'{number}': '{name}'" in ask(code, NUMPY_ERNIEM_ISA=name).stdout or name in isas
+            )
     missing = "neon" if "neon" not in settings.available_isas() else "avx2"
     for wrong in (missing, "altivec"):
         result = ask(code, NUMPY_ERNIEM_ISA=wrong)

@@ -9,7 +9,7 @@ from numpy_erniem.training import (
     primitives,
 )
 from numpy_erniem.training.products import PRODUCTS
-from tests.conftest import native_is_built
+from tests.native.conftest import chosen_kernel, kernels_of
 
 SIZES = [
     *((1, 1, 1), (7, 3, 5), (13, 33, 17), (141, 31, 97), (15, 769, 40), (1543, 14, 32)),
@@ -98,30 +98,13 @@ def test_what_linear_backward_declines(native, rng):
         assert isinstance(native.linear_backward(*wrong), Unsupported)
 
 
-def kernels_of(number):
-    """The kernels of a number type that this processor has."""
-    if not native_is_built():
-        return ["none"]
-    from numpy_erniem.backend import settings
-
-    return settings.available_kernels(number)
-
-
-def chosen_kernel(number, name):
-    from numpy_erniem.backend import settings
-
-    settings.choose_kernel(number, name)
-    yield name
-    settings.choose_isa(settings.available_isas()[0])
-
-
 @pytest.fixture(params=kernels_of("bfloat16"))
 def bfloat16_kernel(request):
     yield from chosen_kernel("bfloat16", request.param)
 
 
 @pytest.fixture(params=kernels_of("trained_float32"))
-def float32_kernel(request):
+def trained_kernel(request):
     yield from chosen_kernel("trained_float32", request.param)
 
 
@@ -145,7 +128,7 @@ DEEP_SIZES = [
 
 
 @pytest.mark.parametrize(("m", "n", "k"), DEEP_SIZES)
-def test_float32_products_are_as_near_as_sums_of_float32(float32_kernel, rng, m, n, k):
+def test_float32_products_are_as_near_as_sums_of_float32(trained_kernel, rng, m, n, k):
     dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
     bias = rng.standard_normal(n, np.float32)
     got = float32_products(dy, x, w, bias)
@@ -156,7 +139,7 @@ def test_float32_products_are_as_near_as_sums_of_float32(float32_kernel, rng, m,
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e15])
-def test_float32_products_keep_every_digit_of_a_number(float32_kernel, scale):
+def test_float32_products_keep_every_digit_of_a_number(trained_kernel, scale):
     """Each row has one number, and the product with a power of 2 is exact."""
     numbers = np.float32([1, 1 / 3, -2 / 3, 1.0000001, 16777215, 0.1, -1e-3]) * np.float32(scale)
     x, half, bias = np.diag(numbers), np.eye(7, dtype=np.float32) / 2, np.zeros(7, np.float32)
@@ -168,7 +151,7 @@ def test_float32_products_keep_every_digit_of_a_number(float32_kernel, scale):
 
 @pytest.mark.parametrize(("m", "n", "k"), [(13, 33, 17), (290, 100, 70), (70, 65, 1100)])
 def test_float32_products_have_the_same_bits_for_any_number_of_threads(
-    float32_kernel, threads, rng, m, n, k
+    trained_kernel, threads, rng, m, n, k
 ):
     dy, x, w = (rng.standard_normal(s, np.float32) for s in ((m, n), (m, k), (n, k)))
     results = []
@@ -180,7 +163,7 @@ def test_float32_products_have_the_same_bits_for_any_number_of_threads(
             np.testing.assert_array_equal(mine, right)
 
 
-def test_float32_products_with_infinity_are_those_of_the_formula(float32_kernel, rng):
+def test_float32_products_with_infinity_are_those_of_the_formula(trained_kernel, rng):
     """1 and 2 have fewer digits than a number may have: times infinity, not times 0 and NaN."""
     dy, x, w = (np.ones(s, np.float32) for s in ((9, 1100), (9, 35), (1100, 35)))
     dy[3, 7], dy[4, 1090], x[5, 2], w[8, 20], w[1090, 9] = np.nan, np.inf, -np.inf, np.inf, 2
