@@ -1,13 +1,18 @@
 /* Number by number: activations into another array, their gradients, sums of squares, a step of
    AdamW. */
 
+#include "../runtime/platform.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "../internal.h"
 
-enum { BLOCK = 1 << 13 }; /* numbers that a task takes: three arrays of them fit in a second-level
-                             cache */
+enum {
+    BLOCK = 1 << 13, /* numbers that a task takes: three arrays of them fit in a second-level cache */
+    PART = 256,      /* of them, during which the next ones are prefetched */
+    AHEAD = 1024     /* numbers to the one that a sum prefetches */
+};
 
 struct activations {
     const struct erniem_micro *micro;
@@ -17,18 +22,29 @@ struct activations {
     float *to;
 };
 
+static void activate_part(const struct activations *p, int64_t at, int64_t n)
+{
+    for (int64_t i = at + PART; i < at + 2 * PART; i += 16) {
+        ERNIEM_PREFETCH(p->z + i);
+        if (p->dy)
+            ERNIEM_PREFETCH(p->dy + i);
+        ERNIEM_PREFETCH_TO_WRITE(p->to + i);
+    }
+    if (p->dy) {
+        p->micro->training.activation_backward(p->activation, n, p->dy + at, p->z + at, p->to + at);
+        return;
+    }
+    memcpy(p->to + at, p->z + at, (size_t)n * sizeof(float));
+    p->micro->rowwise.activate(p->activation, 1, n, n, p->to + at);
+}
+
 static void activate_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct activations *p = job;
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t at = task * BLOCK, n = erniem_min(BLOCK, p->n - at);
-        if (p->dy) {
-            p->micro->training.activation_backward(p->activation, n, p->dy + at, p->z + at,
-                                                   p->to + at);
-            continue;
-        }
-        memcpy(p->to + at, p->z + at, (size_t)n * sizeof(float));
-        p->micro->rowwise.activate(p->activation, 1, n, n, p->to + at);
+        const int64_t end = erniem_min(p->n, (task + 1) * BLOCK);
+        for (int64_t at = task * BLOCK; at < end; at += PART)
+            activate_part(p, at, erniem_min(PART, end - at));
     }
 }
 
@@ -56,21 +72,29 @@ struct squares {
     double *sums; /* of each task */
 };
 
+/* A function of its own, which compilers turn into vector operations. */
+static double block_of_squares(int64_t n, const float *x)
+{
+    double sums[8] = {0.0}, sum = 0.0;
+    int64_t at = 0;
+    for (; at + 8 <= n; at += 8) {
+        ERNIEM_PREFETCH(x + at + AHEAD);
+        for (int i = 0; i < 8; i++)
+            sums[i] += (double)x[at + i] * x[at + i];
+    }
+    for (; at < n; at++)
+        sums[0] += (double)x[at] * x[at];
+    for (int i = 0; i < 8; i++)
+        sum += sums[i];
+    return sum;
+}
+
 static void square_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct squares *p = job;
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
-        const int64_t end = erniem_min(p->n, (task + 1) * BLOCK);
-        double sums[8] = {0.0};
-        int64_t at = task * BLOCK;
-        for (; at + 8 <= end; at += 8)
-            for (int i = 0; i < 8; i++)
-                sums[i] += (double)p->x[at + i] * p->x[at + i];
-        for (; at < end; at++)
-            sums[0] += (double)p->x[at] * p->x[at];
-        p->sums[task] = 0.0;
-        for (int i = 0; i < 8; i++)
-            p->sums[task] += sums[i];
+        const int64_t at = task * BLOCK;
+        p->sums[task] = block_of_squares(erniem_min(BLOCK, p->n - at), p->x + at);
     }
 }
 

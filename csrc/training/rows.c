@@ -1,5 +1,7 @@
 /* Row by row: the gradients of layer norm, and of cross entropy by the scores. */
 
+#include "../runtime/platform.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -17,6 +19,18 @@ struct norm {
     float *dv, *shares; /* shares: dw and db (d) of each block of rows */
 };
 
+/* What the row at number i of the arrays reads and writes. */
+static void prefetch_row(const struct norm *p, int64_t i)
+{
+    for (int64_t end = i + p->d; i < end; i += 16) {
+        ERNIEM_PREFETCH(p->x + i);
+        ERNIEM_PREFETCH(p->dy + i);
+        if (p->residual)
+            ERNIEM_PREFETCH(p->residual + i);
+        ERNIEM_PREFETCH_TO_WRITE(p->dv + i);
+    }
+}
+
 static void norm_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct norm *p = job;
@@ -25,10 +39,12 @@ static void norm_some(const void *job, struct erniem_tasks *tasks)
         float *share = p->shares + task * 2 * d;
         const int64_t end = erniem_min(p->n, (task + 1) * ROWS);
         memset(share, 0, (size_t)(2 * d) * sizeof(float));
-        for (int64_t i = task * ROWS * d; i < end * d; i += d)
+        for (int64_t i = task * ROWS * d; i < end * d; i += d) {
+            prefetch_row(p, i + d);
             p->micro->training.norm_backward(d, p->x + i, p->residual ? p->residual + i : NULL,
                                              p->weight, p->eps, p->dy + i, p->dv + i, share,
                                              share + d);
+        }
     }
 }
 
