@@ -1,4 +1,6 @@
-/* How many rows a task takes, where each thread prepares rows of its own. */
+/* Products whose threads prepare rows of their own: how many rows a task takes, and the prefetch of results. */
+
+#include "../runtime/platform.h"
 
 #include "gemm.h"
 
@@ -15,4 +17,12 @@ int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole)
         }
     }
     return best;
+}
+
+void erniem_prefetch_results(const struct erniem_narrow *kernel, int columns,
+                             const struct erniem_results *results)
+{
+    for (int64_t r = 0; r < results->rows && !kernel->stream; r++)
+        for (int line = 0; line < columns; line += 16)
+            ERNIEM_PREFETCH_TO_WRITE(results->to + r * results->stride + 4 * line);
 }

@@ -111,6 +111,9 @@ int64_t erniem_row_bytes(int number, int64_t k);
 /* blocks.c: how many of m rows a block has: a multiple of `whole`, as `most` is, which leaves the thread with
    the most rows as few as can be; of several such numbers the largest. */
 int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole);
+/* Before a tile: have it prefetch where its results go (from = NULL), or do so here, where it cannot. */
+void erniem_prefetch_results(const struct erniem_narrow *kernel, int columns,
+                             const struct erniem_results *results);
 
 /* norm.c: the layer norm of a product whose rows are in `blocks` blocks; nothing where p->norm is NULL.
    Before the product: *done counts the finished work items of the blocks, or is NULL where rows are

@@ -42,7 +42,7 @@ struct narrow {
 struct scratch {
     unsigned char *x;              /* block_rows narrowed rows */
     unsigned char *sums, *other;   /* of a tile; where results are streamed, also of the tile before, */
-    struct erniem_results earlier; /* and those */
+    struct erniem_results results; /* and those; or where those of the tile go */
     struct erniem_row *row;        /* block_rows of them */
     int64_t block;                 /* of x that was narrowed last, -1 at first */
 };
@@ -117,13 +117,6 @@ static struct place place_of(const struct narrow *job, const struct work_item *t
     return (struct place){columns, (unsigned char *)y, p->n * (int64_t)sizeof(float)};
 }
 
-static void prefetch_to_write(int rows, struct place place)
-{
-    for (int r = 0; r < rows; r++, place.to += place.stride)
-        for (int line = 0; line < place.columns; line += 16)
-            ERNIEM_PREFETCH_TO_WRITE(place.to + 4 * line);
-}
-
 /* The results of a tile of sums. Those that are narrowed, or go past the caches, are made in the
    memory of the sums first; from there the next tile writes them past the caches. */
 static void finish_tile(const struct narrow *job, const struct work_item *t, int64_t panel, int rows,
@@ -142,7 +135,7 @@ static void finish_tile(const struct narrow *job, const struct work_item *t, int
     if (p->activation != ERNIEM_IDENTITY)
         p->micro->rowwise.activate(p->activation, rows, place.columns, ldy, to);
     if (job->streams) {
-        s->earlier = (struct erniem_results){rows, to, place.to, place.stride, p->narrowed != NULL};
+        s->results = (struct erniem_results){rows, to, place.to, place.stride, p->narrowed != NULL};
         s->sums = s->other;
         s->other = (unsigned char *)to;
     } else if (p->narrowed) {
@@ -162,7 +155,7 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
     const int64_t height = whole_groups(job->kernel, erniem_ceil_div(rows, tiles));
     const unsigned char *x = narrow_rows(job, s, t->block, rows);
     struct erniem_tile_narrow tile = {.steps = job->steps, .stride = job->stride,
-                                      .earlier = job->streams ? &s->earlier : NULL,
+                                      .results = &s->results,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
 
     for (int64_t panel = t->first; panel < t->end; panel++) {
@@ -175,15 +168,17 @@ static void multiply(const struct narrow *job, const struct work_item *t, struct
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = x + r * job->stride;
             tile.sums = s->sums;
-            if (!job->streams && !p->narrowed)
-                prefetch_to_write(tile.rows, place);
+            if (!job->streams && !p->narrowed) {
+                s->results = (struct erniem_results){tile.rows, NULL, place.to, place.stride, 0};
+                erniem_prefetch_results(job->kernel, place.columns, &s->results);
+            }
             job->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
             finish_tile(job, t, panel, tile.rows, s->row + r, s, place);
         }
     }
     if (job->streams)
-        job->kernel->stream(s->earlier.rows, &s->earlier);
+        job->kernel->stream(s->results.rows, &s->results);
 }
 
 /* Where the narrowed rows begin in the memory of a scratch: behind the sums and the steps of rows. */

@@ -44,14 +44,18 @@ static void end(void)
 
 static void stream(int64_t rows, struct erniem_results *e)
 {
-    for (; rows > 0 && e->rows > 0; rows--, e->rows--) {
+    for (; rows > 0 && e->rows > 0; rows--, e->rows--, e->to += e->stride) {
+        if (!e->from) {
+            __builtin_prefetch(e->to, 1, 3);
+            __builtin_prefetch(e->to + ERNIEM_STEP, 1, 3);
+            continue;
+        }
         const vf low = vf_load(e->from), high = vf_load(e->from + 16);
         __m512i *const line = (__m512i *)(void *)e->to;
         _mm512_stream_si512(line, e->narrows ? NARROWED(low, high) : _mm512_castps_si512(low));
         if (!e->narrows)
             _mm512_stream_si512(line + 1, _mm512_castps_si512(high));
         e->from += ERNIEM_COLUMNS;
-        e->to += e->stride;
     }
 }
 
@@ -64,7 +68,7 @@ struct block {
     const unsigned char *panel, *next; /* next: prefetched, `pace` lines for each step */
     int64_t pace;
     unsigned char *sums;
-    struct erniem_results *earlier; /* `share` rows are written in each step */
+    struct erniem_results *results; /* `share` rows of them in each step */
     int64_t share;
 };
 
@@ -102,7 +106,7 @@ INLINE void store_sums(const struct block *b, const int pair)
 INLINE void serve_others(const struct block *b, int64_t step)
 {
     if (b->share)
-        stream(b->share, b->earlier);
+        stream(b->share, b->results);
     const char *line = (const char *)b->next + step * b->pace * ERNIEM_STEP;
     for (int64_t i = 0; i < b->pace; i++, line += ERNIEM_STEP)
         _mm_prefetch(line, _MM_HINT_T1);

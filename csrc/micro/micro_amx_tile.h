@@ -8,9 +8,9 @@
 static void tile(const struct erniem_tile_narrow *t)
 {
     const int64_t pairs = (t->rows + 2 * HALF - 1) / (2 * HALF); /* of halves */
-    const int64_t turns = pairs * t->steps, results = t->earlier ? t->earlier->rows : 0;
+    const int64_t turns = pairs * t->steps, results = t->results ? t->results->rows : 0;
     struct block b = {.stride = t->stride, .pace = (t->pace + pairs - 1) / pairs, .next = t->next,
-                      .earlier = t->earlier, .share = results ? (results + turns - 1) / turns : 0};
+                      .results = t->results, .share = results ? (results + turns - 1) / turns : 0};
     const int64_t most = t->steps <= UNCUT ? UNCUT : STEPS;
     for (int64_t step = 0; step < t->steps; step += most) {
         b.first = step == 0;

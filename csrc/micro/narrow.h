@@ -44,10 +44,11 @@ struct erniem_row {
     int32_t zero;
 };
 
-/* Rows of 32 results that are to be written past the caches, in whole cache lines. */
+/* Rows of 32 results that are to be written past the caches, in whole cache lines; or, where `from` is
+   NULL, that will be written at `to`, which is to be in the first-level cache by then. */
 struct erniem_results {
     int rows;          /* that are left */
-    const float *from; /* rows of 32 floats, at a cache line */
+    const float *from; /* rows of 32 floats, at a cache line; or NULL */
     unsigned char *to; /* as they are, or, if `narrows`, as `narrow` writes rows */
     int64_t stride;    /* bytes from one to the next */
     int narrows;
@@ -65,7 +66,7 @@ struct erniem_tile_narrow {
     const unsigned char *next; /* prefetched, never read: `pace` cache lines of it for each step */
     int64_t pace;
     void *sums; /* rows * 32 of int32 (int8) or float, at a cache line */
-    struct erniem_results *earlier; /* written by and by, where the kernel has `stream`; or NULL */
+    struct erniem_results *results; /* for `stream`, which is called in each step; or NULL */
 };
 
 /* Attention with queries, keys, exponentials and values of this number type; float32 in and out. */
@@ -120,7 +121,7 @@ struct erniem_narrow {
                    const float *scales, const int32_t *totals, const float *bias, float *y,
                    int64_t ldy);
 
-    /* Write some of the rows of results past the caches, or all if there are fewer. For kernels that are
+    /* Write or prefetch some of the rows of results, or all if there are fewer. For kernels that are
        faster than a cache takes their results; else NULL. */
     void (*stream)(int64_t rows, struct erniem_results *results);
 

@@ -124,31 +124,47 @@ static void add_sums(int rows, int columns, const float *sums, float *c, int64_t
             c[j] += sums[j];
 }
 
+/* Two tiles of sums, so that the results of one are written while the next is computed; and those results,
+   or where the results of a tile go. */
+struct scratch {
+    float *sums, *other;
+    struct erniem_results results;
+};
+
+static struct erniem_results results_at(const struct product *p, int rows, const float *from, float *c)
+{
+    return (struct erniem_results){rows, from, (unsigned char *)c, p->n * (int64_t)sizeof(float), 0};
+}
+
 /* The results of a tile, of the products from l on. */
 static void finish(const struct product *p, int rows, int columns, int64_t l, const float *bias,
-                   float *sums, float *c)
+                   struct scratch *s, float *c)
 {
+    float *sums = s->sums;
     if (p->streams && bias)
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, sums, ERNIEM_COLUMNS);
-    struct erniem_results results = {rows, sums, (unsigned char *)c, p->n * (int64_t)sizeof(float), 0};
-    if (p->streams)
-        p->kernel->stream(rows, &results);
-    else if (l == 0 && !p->adds)
+    if (p->streams) {
+        s->results = results_at(p, rows, sums, c);
+        s->sums = s->other;
+        s->other = sums;
+    } else if (l == 0 && !p->adds) {
         p->kernel->finish(rows, columns, sums, NULL, NULL, NULL, bias, c, p->n);
-    else
+    } else {
         add_sums(rows, columns, sums, c, p->n);
+    }
 }
 
 /* For each panel, every tile of rows, of the products from l on. A tile prefetches a share of the next
    panel. */
 static void multiply_block(const struct product *p, int64_t row0, int64_t rows, int64_t first,
-                           int64_t end, int64_t l, const unsigned char *left, float *sums)
+                           int64_t end, int64_t l, const unsigned char *left, struct scratch *s)
 {
     const int64_t step = l / STEP_NUMBERS, tiles = erniem_ceil_div(rows, p->kernel->mr);
     const int64_t height = erniem_ceil_div(rows, tiles);
     const int64_t steps = erniem_ceil_div(depth_of(p, l), STEP_NUMBERS);
     struct erniem_tile_narrow tile = {.steps = steps * p->panel_step / ERNIEM_PANEL_STEP,
-                                      .stride = p->stride, .sums = sums,
+                                      .stride = p->stride,
+                                      .results = &s->results,
                                       .pace = erniem_ceil_div(ERNIEM_COLUMNS, tiles)};
     for (int64_t panel = first; panel < end; panel++) {
         const int64_t column = (p->first_panel + panel) * ERNIEM_COLUMNS;
@@ -159,26 +175,30 @@ static void multiply_block(const struct product *p, int64_t row0, int64_t rows, 
             float *c = p->c + (row0 + r) * p->n + column;
             tile.rows = (int)erniem_min(height, rows - r);
             tile.x = left + r * p->stride;
-            for (int64_t i = 0; i < tile.rows * p->n && !p->streams; i += p->n) /* is written soon */
-                for (int j = 0; j < columns; j += 16)
-                    ERNIEM_PREFETCH_TO_WRITE(c + i + j);
+            tile.sums = s->sums;
+            if (!p->streams) {
+                s->results = results_at(p, tile.rows, NULL, c);
+                erniem_prefetch_results(p->kernel, columns, &s->results);
+            }
             p->kernel->tile(&tile);
             tile.next += tile.steps * tile.pace * ERNIEM_STEP;
-            finish(p, tile.rows, columns, l, p->bias ? p->bias + column : NULL, sums, c);
+            finish(p, tile.rows, columns, l, p->bias ? p->bias + column : NULL, s, c);
         }
     }
+    if (p->streams)
+        p->kernel->stream(s->results.rows, &s->results);
 }
 
 static void multiply_some(const void *job, struct erniem_tasks *tasks)
 {
     const struct product *p = job;
-    const int64_t more = ERNIEM_MAX_ROWS * ERNIEM_COLUMNS + BLOCK_ROWS + ERNIEM_COLUMNS;
+    const int64_t tile = ERNIEM_MAX_ROWS * ERNIEM_COLUMNS, more = 2 * tile + BLOCK_ROWS + ERNIEM_COLUMNS;
     const int64_t rows_bytes = (p->block_rows + ERNIEM_ROWS_TOGETHER) * p->stride;
     unsigned char *left = erniem_acquire(rows_bytes + more * (int64_t)sizeof(float));
     if (!left)
         return;
-    float *sums = (float *)(void *)(left + rows_bytes);
-    float *totals = sums + ERNIEM_MAX_ROWS * ERNIEM_COLUMNS;
+    float *sums = (float *)(void *)(left + rows_bytes), *totals = sums + 2 * tile;
+    struct scratch s = {.sums = sums, .other = sums + tile};
     if (p->kernel->begin)
         p->kernel->begin();
     for (int64_t task; (task = erniem_take(tasks)) >= 0;) {
@@ -191,7 +211,7 @@ static void multiply_some(const void *job, struct erniem_tasks *tasks)
             else
                 lay_rows(p, row0, rows, l, left);
             multiply_block(p, row0, rows, chunk * p->chunk_panels,
-                           erniem_min(p->panel_count, (chunk + 1) * p->chunk_panels), l, left, sums);
+                           erniem_min(p->panel_count, (chunk + 1) * p->chunk_panels), l, left, &s);
         }
         if (p->sums && chunk == 0)
             memcpy(p->sums + row0, totals, (size_t)rows * sizeof(float));
