@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Every implementation that this build contains. The first one is the default: the pool, because
-   `python -m benchmarks --threading` shows OpenMP more than 3 percent slower in some rows. */
+   `python -m benchmarks --parts threading` shows OpenMP more than 3 percent slower in some rows. */
 static const struct erniem_threading *const built[] = {
 #if defined(ERNIEM_HAS_POOL)
     &erniem_pool,
