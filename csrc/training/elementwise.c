@@ -22,6 +22,7 @@ struct activations {
     float *to;
 };
 
+/* Some numbers, and a prefetch of what the next ones read and write. */
 static void activate_part(const struct activations *p, int64_t at, int64_t n)
 {
     for (int64_t i = at + PART; i < at + 2 * PART; i += 16) {

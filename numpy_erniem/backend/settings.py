@@ -29,7 +29,7 @@ def choose_isa(name: str) -> None:
     Parameters
     ----------
     name : str
-        An instruction set, for which every number type gets the best kernel; or one of
+        An instruction set, for which every number type gets its default kernel; or one of
         `available_kernels`, for the number types that have it.
 
     Raises

@@ -148,6 +148,7 @@ def test_infinity_and_nan_go_where_numpy_lets_them_go(float32_kernel, rng):
     least_nan = np.uint32(0x7F800001).view(np.float32)  # its first 16 bits are those of infinity
     x[3, 5], x[7, 0], x[11, 69], x[13, 1] = np.nan, np.inf, -np.inf, least_nan
     w[2, 9], w[4, 1], bias[38] = np.inf, least_nan, np.nan
+    w[6], x[9] = 1, 2  # with fewer digits than a number may have
     with np.errstate(invalid="ignore"):
         want = ops.linear.body(x, {"weight": w, "bias": bias})
     got = native.linear(x, {"weight": w, "bias": bias})
