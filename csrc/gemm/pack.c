@@ -57,12 +57,6 @@ static void pack_some(const void *job, struct erniem_tasks *tasks)
             pack_pair(p, block, 2 * pair);
 }
 
-int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed)
-{
-    return erniem_narrow(ERNIEM_FLOAT32) ? erniem_pack_narrow(ERNIEM_FLOAT32, n, k, w, packed)
-                                         : erniem_pack_queries(n, k, w, packed);
-}
-
 int erniem_pack_queries(int64_t n, int64_t k, const float *w, struct erniem_packed **packed)
 {
     const struct erniem_micro *micro = erniem_micro();

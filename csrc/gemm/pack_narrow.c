@@ -9,7 +9,8 @@
    Two numbers of 16 bits make a unit in the same way. Those of float16, which is always widened, lie
    apart: k0 of all 32 columns, then k1 of all.
 
-   Of a weight of float32 that AMX multiplies, each step has three parts (micro/float32_amx.c).
+   Of a weight of float32 that AMX multiplies, each step has three parts (micro/float32_amx.c). Where AMX
+   is not asked for, pack.c packs float32.
 
    What is missing in the last panel and beyond the last k is 0. */
 
@@ -101,6 +102,12 @@ int erniem_pack_narrow(int number, int64_t n, int64_t k, const void *w,
     else
         *packed = to;
     return status;
+}
+
+int erniem_pack(int64_t n, int64_t k, const float *w, struct erniem_packed **packed)
+{
+    return erniem_narrow(ERNIEM_FLOAT32) ? erniem_pack_narrow(ERNIEM_FLOAT32, n, k, w, packed)
+                                         : erniem_pack_queries(n, k, w, packed);
 }
 
 int erniem_pack_16(int number, int64_t n, int64_t k, const uint16_t *w,
