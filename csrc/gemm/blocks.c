@@ -22,7 +22,9 @@ int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole)
 void erniem_prefetch_results(const struct erniem_narrow *kernel, int columns,
                              const struct erniem_results *results)
 {
-    for (int64_t r = 0; r < results->rows && !kernel->stream; r++)
+    if (kernel->stream)
+        return;
+    for (int64_t r = 0; r < results->rows; r++)
         for (int line = 0; line < columns; line += 16)
             ERNIEM_PREFETCH_TO_WRITE(results->to + r * results->stride + 4 * line);
 }

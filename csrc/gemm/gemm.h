@@ -111,7 +111,8 @@ int64_t erniem_row_bytes(int number, int64_t k);
 /* blocks.c: how many of m rows a block has: a multiple of `whole`, as `most` is, which leaves the thread with
    the most rows as few as can be; of several such numbers the largest. */
 int64_t erniem_even_rows(int64_t m, int64_t most, int64_t whole);
-/* Before a tile: have it prefetch where its results go (from = NULL), or do so here, where it cannot. */
+/* Before a tile, whose results go where `results` says (from = NULL): prefetch all of that, unless the kernel
+   has `stream`, which does so a few rows at a time. */
 void erniem_prefetch_results(const struct erniem_narrow *kernel, int columns,
                              const struct erniem_results *results);
 

@@ -45,7 +45,7 @@ static void end(void)
 static void stream(int64_t rows, struct erniem_results *e)
 {
     for (; rows > 0 && e->rows > 0; rows--, e->rows--, e->to += e->stride) {
-        if (!e->from) {
+        if (!e->from) { /* they will be written there by the caller */
             __builtin_prefetch(e->to, 1, 3);
             __builtin_prefetch(e->to + ERNIEM_STEP, 1, 3);
             continue;

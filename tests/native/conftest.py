@@ -85,6 +85,12 @@ def int8_kernel(request):
     yield from chosen_kernel("int8", request.param)
 
 
+@pytest.fixture(params=kernels_of("bfloat16"))
+def bfloat16_kernel(request):
+    """Run a test once per kernel of weights of bfloat16."""
+    yield from chosen_kernel("bfloat16", request.param)
+
+
 def kernels_of_16_bits():
     """The number types of 16 bits, each with the names of its kernels."""
     numbers = ("bfloat16", "stored_bfloat16", "float16")

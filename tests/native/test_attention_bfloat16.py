@@ -14,16 +14,9 @@ from tests.conftest import native_is_built
 from tests.native.test_attention import heads, special_arrays
 
 if native_is_built():
-    from numpy_erniem.backend import native, settings
+    from numpy_erniem.backend import native
 
 LARGEST, MEAN = 8e-3, 2e-5
-
-
-@pytest.fixture(params=settings.available_kernels("bfloat16") if native_is_built() else ["none"])
-def kernel(request):
-    settings.choose_kernel("bfloat16", request.param)
-    yield request.param
-    settings.choose_isa(settings.available_isas()[0])
 
 
 def same(q, k, v, **options):
@@ -45,14 +38,14 @@ def same(q, k, v, **options):
 
 @pytest.mark.parametrize("T", [1, 2, 5, 15, 16, 17, 31, 33, 150])
 @pytest.mark.parametrize("d", [1, 7, 32, 33, 64])
-def test_every_length_and_width(kernel, rng, T, d):
+def test_every_length_and_width(bfloat16_kernel, rng, T, d):
     q, k, v = (heads(rng, 2, 3, T, d) for _ in range(3))
     same(q, k, v)
     same(q, k, v, keep_probabilities=True)
 
 
 @pytest.mark.parametrize("S", [1, 31, 32, 33, 767, 1600])
-def test_every_number_of_keys(kernel, rng, S):
+def test_every_number_of_keys(bfloat16_kernel, rng, S):
     q, k, v = heads(rng, 1, 2, 17, 19), heads(rng, 1, 2, S, 19), heads(rng, 1, 2, S, 19, False)
     same(q, k, v, keep_probabilities=True)
     same(q, k, v, key_bias=rng.standard_normal((1, S), np.float32))
@@ -60,7 +53,7 @@ def test_every_number_of_keys(kernel, rng, S):
 
 @pytest.mark.parametrize("shape", [(2, 1, 1, 70), (1, 1, 23, 70), (2, 3, 23, 70)])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.05])
-def test_masks(kernel, rng, shape, share):
+def test_masks(bfloat16_kernel, rng, shape, share):
     q, k, v = heads(rng, 2, 3, 23, 16), heads(rng, 2, 3, 70, 16), heads(rng, 2, 3, 70, 16)
     mask = rng.random(shape) < share
     same(q, k, v, mask=mask, keep_probabilities=True)
@@ -68,20 +61,22 @@ def test_masks(kernel, rng, shape, share):
     same(q, k, v, mask=mask, keep_probabilities=True)
 
 
-def test_head_masks(kernel, rng):
+def test_head_masks(bfloat16_kernel, rng):
     q, k, v = (heads(rng, 2, 3, 9, 16) for _ in range(3))
     factor = rng.standard_normal((2, 3, 1, 1), np.float32)
     same(q, k, v, head_mask=factor, keep_probabilities=True)
     same(q, k, v, head_mask=np.zeros_like(factor))
 
 
-def test_probabilities_sum_to_one(kernel, rng):
+def test_probabilities_sum_to_one(bfloat16_kernel, rng):
     q, k, v = (heads(rng, 1, 2, 40, 16) for _ in range(3))
     probabilities = native.attention(q, k, v, dtype=BFLOAT16, keep_probabilities=True)[1]
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-6)
 
 
-def test_a_text_has_the_same_bits_alone_packed_padded_and_with_any_threads(kernel, rng, threads):
+def test_a_text_has_the_same_bits_alone_packed_padded_and_with_any_threads(
+    bfloat16_kernel, rng, threads
+):
     lengths = [1, 40, 33, 130, 7]
     starts = np.cumsum([0, *lengths])
     q, k, v = (heads(rng, 1, 3, starts[-1], 32) for _ in range(3))
@@ -103,7 +98,7 @@ def test_a_text_has_the_same_bits_alone_packed_padded_and_with_any_threads(kerne
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 50), (1, 1, 50, 50)])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_a_value_that_is_rounded_to_infinity_counts_where_it_is_hidden(kernel, rng, shape):
+def test_a_value_that_is_rounded_to_infinity_counts_where_it_is_hidden(bfloat16_kernel, rng, shape):
     q, k, v = (heads(rng, 1, 2, 50, 16) for _ in range(3))
     mask = np.ones(shape, bool)
     mask[..., 40:] = False
@@ -116,7 +111,7 @@ def test_a_value_that_is_rounded_to_infinity_counts_where_it_is_hidden(kernel, r
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
-def test_nan_and_infinity_give_what_they_give_in_numpy(kernel, seed):
+def test_nan_and_infinity_give_what_they_give_in_numpy(bfloat16_kernel, seed):
     rng = np.random.default_rng([seed, 7])
     for _ in range(20):
         B, H, T, S = (int(rng.integers(1, n)) for n in (3, 3, 40, 70))

@@ -27,21 +27,13 @@ SIZES = [  # rows, K, F, N
 ]
 
 
-@pytest.fixture(params=[n for kind, n in kernels_of_16_bits() if kind == "bfloat16"])
-def kernel(request):
-    """Run a test once per kernel of bfloat16."""
-    settings.choose_kernel("bfloat16", request.param)
-    yield request.param
-    settings.choose_isa(settings.available_isas()[0])
-
-
 def layer(rng, n, k, dtype=BFLOAT16):
     weight = to_bfloat16(rng.standard_normal((n, k), np.float32), dtype)
     return {"weight": freeze(weight), "bias": freeze(rng.standard_normal(n, np.float32))}
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_bits_are_those_of_two_calls(kernel, rng, threads, size):
+def test_bits_are_those_of_two_calls(bfloat16_kernel, rng, threads, size):
     m, k, f, n = size
     first, second = layer(rng, f, k), layer(rng, n, f)
     x = rng.standard_normal((m, k), np.float32)
@@ -68,7 +60,7 @@ def test_it_is_close_to_the_formula(rng):
     np.testing.assert_allclose(native.mlp(x, first, second, "gelu"), want, rtol=0, atol=0.2)
 
 
-def test_numbers_that_are_not_finite_stay_in_their_row(kernel, rng):
+def test_numbers_that_are_not_finite_stay_in_their_row(bfloat16_kernel, rng):
     first, second = layer(rng, 64, 32), layer(rng, 32, 64)
     x = rng.standard_normal((40, 32), np.float32)
     want = native.mlp(x, first, second, "gelu")

@@ -99,11 +99,6 @@ def test_what_linear_backward_declines(native, rng):
         assert isinstance(native.linear_backward(*wrong), Unsupported)
 
 
-@pytest.fixture(params=kernels_of("bfloat16"))
-def bfloat16_kernel(request):
-    yield from chosen_kernel("bfloat16", request.param)
-
-
 @pytest.fixture(params=kernels_of("trained_float32"))
 def trained_kernel(request):
     yield from chosen_kernel("trained_float32", request.param)
