@@ -104,9 +104,9 @@ void erniem_packed_free(struct erniem_packed *packed);
    numpy_erniem/quantization/formula.py, where the rows of x are rounded to eight bits.
    With ERNIEM_BFLOAT16, x is rounded to nearest even; products are exact and their sums are float32,
    within 1e-6 of the sum of the products' magnitudes, in an order that depends on the kernel: so bits
-   do, too. Some kernels take numbers below 2^-126 for 0. Float32 by "amx" is as near; a number below
-   2^-110 loses its last digits. With weights of 16 bits that are widened, y has the bits of the product
-   with the same weights in float32 by the instruction set. */
+   do, too. Some kernels take numbers below 2^-126 for 0. Float32 by "amx" is as near, but thirds of numbers
+   and products below 2^-126 count as 0. With weights of 16 bits that are widened, y has the bits of the
+   product with the same weights in float32 by the instruction set. */
 int erniem_linears(int64_t count, int64_t m, const float *x,
                    const struct erniem_packed *const *packed, const float *const *bias,
                    int activation, int independent, float *const *y);

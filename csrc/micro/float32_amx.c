@@ -11,7 +11,7 @@
    bfloat16 artificial intelligence datatype for higher-precision computations" (2019).
 
    32 numbers of a row are three cache lines, of their x1, x2 and x3; 32 numbers of each column of a panel
-   are three steps as in narrow.h, one for each third. Thirds below 2^-126 count as 0.
+   are three steps as in narrow.h, one for each third. Thirds and products below 2^-126 count as 0.
 
    An infinity is its own first third, and the others are 0. Times such a third of the other side it makes
    NaN; sums that became NaN are computed again, from whole numbers. */

@@ -180,6 +180,17 @@ def test_every_digit_of_a_number_counts(float32_kernel, scale):
         np.testing.assert_array_equal(y, diagonal / 2)
 
 
+@pytest.mark.parametrize("power", [-103, -104, -112, -120, -126])
+def test_a_small_number_loses_less_than_two_to_the_minus_125(float32_kernel, power):
+    """By AMX, where thirds below 2^-126 count as 0; down to 2^-103 it loses nothing."""
+    from numpy_erniem.backend import native
+
+    x = np.diag(np.float32([1, 4 / 3, -1.7, 1.0000001]) * np.float32(2.0**power))
+    y = native.linear(x, {"weight": np.eye(4, dtype=np.float32), "bias": np.zeros(4, np.float32)})
+    may_lose = float32_kernel == "amx" and power < -103
+    assert np.abs(y.astype(np.float64) - x).max() <= (2.0**-125 if may_lose else 0)
+
+
 def test_denormal_numbers_are_kept(isa):
     from numpy_erniem.backend import native
 
